@@ -1,0 +1,109 @@
+"""Every error EditLoop raises on purpose, in one tree.
+
+    EditLoopError
+    ├── RecipeError        a recipe, card or SPEC cannot be read
+    ├── ImageError         a file cannot become pixels (carries a code)
+    ├── StoreError         a folder cannot be read or written as a store
+    │   ├── CorruptError   bytes on disk differ from what was committed
+    │   ├── ChangedError   the recipe or its inputs changed since the folder was made
+    │   └── BusyError      another process is working on the folder
+    ├── StepError          a step broke its contract, or workers died on it
+    ├── UnavailableError   a package or weights are absent (carries the command that gets them)
+    ├── InstructionError   an editor does not understand an instruction
+    └── TrainingError      training cannot start or go on
+
+A message gives the cause, the offending value and the fix. Keys and other secrets never enter one.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BusyError",
+    "ChangedError",
+    "CorruptError",
+    "EditLoopError",
+    "ImageError",
+    "InstructionError",
+    "RecipeError",
+    "StepError",
+    "StoreError",
+    "TrainingError",
+    "UnavailableError",
+]
+
+
+class EditLoopError(Exception):
+    """The base of all: `cause`, the offending `value`, and the `fix`.
+
+    Survives pickling, so that a worker process can raise it to its parent.
+    """
+
+    def __init__(self, cause: str, *, value: object = None, fix: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.value = value
+        self.fix = fix
+
+    def __str__(self) -> str:
+        text = self.cause if self.value is None else f"{self.cause}: {self.value}"
+        return text if self.fix is None else f"{text}\n  fix: {self.fix}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+def _rebuild(kind: type[EditLoopError], state: dict[str, object]) -> EditLoopError:
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    error.args = (state["cause"],)
+    return error
+
+
+class RecipeError(EditLoopError):
+    """A recipe, card or SPEC cannot be read."""
+
+
+class ImageError(EditLoopError):
+    """A file cannot become pixels; `code` is a short stable name such as `truncated`."""
+
+    def __init__(
+        self, code: str, cause: str, *, value: object = None, fix: str | None = None
+    ) -> None:
+        super().__init__(cause, value=value, fix=fix)
+        self.code = code
+
+
+class StoreError(EditLoopError):
+    """A folder cannot be read or written as a store."""
+
+
+class CorruptError(StoreError):
+    """Bytes on disk differ from what was committed."""
+
+
+class ChangedError(StoreError):
+    """The recipe or its inputs changed since the folder was made."""
+
+
+class BusyError(StoreError):
+    """Another process is working on the folder."""
+
+
+class StepError(EditLoopError):
+    """A step broke its contract, or its workers died."""
+
+
+class UnavailableError(EditLoopError):
+    """A package or weights are absent; `command` gets them."""
+
+    def __init__(self, cause: str, *, command: str | None = None, value: object = None) -> None:
+        super().__init__(cause, value=value, fix=None if command is None else f"run `{command}`")
+        self.command = command
+
+
+class InstructionError(EditLoopError):
+    """An editor does not understand an instruction; the fix says what it can do."""
+
+
+class TrainingError(EditLoopError):
+    """Training cannot start or go on."""

@@ -1,0 +1,133 @@
+"""From a kind's name to the class that does it: built-in kinds by a table, others by entry point.
+
+A class of a kind has a `Settings` model (a frozen `recipe.Settings`) and is made from one. Nothing
+is imported before it is asked for, so listing kinds is cheap. A plug-in package declares, say,
+`[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from editloop.errors import RecipeError
+from editloop.recipe import Settings, validate
+from editloop.schema import Json
+
+__all__ = ["Spec", "create", "kinds", "load", "parse_spec"]
+
+# group -> kind -> "module:class". The groups are the recipe's lists, and the two kinds of SPEC.
+BUILT_IN: dict[str, dict[str, str]] = {
+    "source": {
+        "photos": "editloop.sources.photos:PhotosSource",
+        "folder": "editloop.sources.folder:FolderSource",
+    },
+    "build": {"darkroom": "editloop.darkroom.step:DarkroomStep"},
+    "judge": {},
+    "train": {"pocket": "editloop.training.pocket:PocketTraining"},
+    "evaluate": {"darkroom": "editloop.evaluation.benchmark:DarkroomBenchmark"},
+    "editor": {
+        "copy": "editloop.editors.copying:CopyEditor",
+        "darkroom": "editloop.editors.darkroom:DarkroomEditor",
+        "diffusion": "editloop.editors.diffusion:DiffusionEditor",
+    },
+}
+
+_NAME = re.compile(r"[\w.+-]+")
+
+
+def kinds(group: str) -> list[str]:
+    """The kinds of a group, built-in and plugged in."""
+    return sorted({*BUILT_IN[group], *(point.name for point in _plugged(group))})
+
+
+def load(group: str, kind: str) -> Any:
+    """The class of a kind; a user's own is named `module:Class`."""
+    path = BUILT_IN[group].get(kind)
+    if path is None:
+        path = next((point.value for point in _plugged(group) if point.name == kind), None)
+    if path is None and ":" in kind:
+        path = kind
+    if path is None:
+        close = difflib.get_close_matches(kind, kinds(group), n=1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        raise RecipeError(
+            f"unknown {group} kind", value=kind, fix=f"{guess}known: {', '.join(kinds(group))}"
+        )
+    return _import(path)
+
+
+def create(group: str, kind: str, settings: Mapping[str, Json], *, where: str = "") -> Any:
+    """The part of a kind with checked settings; `where` names their place in errors."""
+    made = load(group, kind)
+    model: type[Settings] = made.Settings
+    return made(validate(model, settings, where=where or f"{group} {kind}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An editor, judge or metric as a user names it: `[NAME=]KIND[:TARGET][?key=value&...]`."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, Json] = field(default_factory=dict)
+
+    def create(self, group: str) -> Any:
+        """The part that this SPEC names."""
+        return create(group, self.kind, self.settings, where=f"{group} {self.name}")
+
+
+def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
+    """Read the short form (text) or the long form (a mapping with `kind`) of a SPEC.
+
+    A bare existing folder or hub name (`owner/name`) is an editor of kind `diffusion`.
+    """
+    if not isinstance(spec, str):
+        return _from_mapping(spec)
+    body, _, query = spec.partition("?")
+    name, separator, rest = body.partition("=")
+    if not separator or not _NAME.fullmatch(name):
+        name, rest = "", body
+    kind, _, target = rest.partition(":")
+    if group == "editor" and kind not in BUILT_IN[group] and _is_model(rest):
+        kind, target = "diffusion", rest
+    if not kind:
+        raise RecipeError("a SPEC names no kind", value=spec, fix="write KIND[:TARGET][?key=value]")
+    if kind == "python":
+        kind, target = target, ""
+    settings: dict[str, Json] = {"target": target} if target else {}
+    for pair in filter(None, query.split("&")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise RecipeError("a SPEC's setting has no value", value=pair, fix=f"write {key}=VALUE")
+        settings[key] = value
+    return Spec(name or rest, kind, settings)
+
+
+def _from_mapping(spec: Mapping[str, Json]) -> Spec:
+    if not isinstance(spec.get("kind"), str):
+        raise RecipeError("a SPEC names no kind", value=dict(spec), fix="add `kind: ...`")
+    settings = {key: value for key, value in spec.items() if key not in ("kind", "name")}
+    return Spec(str(spec.get("name", spec["kind"])), spec["kind"], settings)
+
+
+def _is_model(text: str) -> bool:
+    return Path(text).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
+
+
+def _plugged(group: str) -> list[Any]:
+    return list(entry_points(group=f"editloop.{group}"))
+
+
+def _import(path: str) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise RecipeError("cannot load a kind", value=path, fix=str(error)) from error
