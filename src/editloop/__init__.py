@@ -1,0 +1,62 @@
+"""EditLoop: the whole loop of instruction-based image editing.
+
+    import editloop
+
+    editloop.run("recipes/quickstart.yaml", "runs/quickstart")
+    pictures = editloop.edit("photo.jpg", ["make it night"], editor="darkroom")
+
+The public names load when they are first used, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from editloop.editing import edit
+    from editloop.errors import EditLoopError
+    from editloop.loop import run
+    from editloop.recipe import Recipe, read_recipe
+    from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
+    from editloop.store import read_samples, verify
+
+__all__ = [
+    "EditLoopError",
+    "EditSample",
+    "EditType",
+    "Provenance",
+    "Recipe",
+    "Score",
+    "Unscored",
+    "edit",
+    "read_recipe",
+    "read_samples",
+    "run",
+    "verify",
+]
+
+_HOME = {
+    "EditLoopError": "errors",
+    "EditSample": "schema",
+    "EditType": "schema",
+    "Provenance": "schema",
+    "Recipe": "recipe",
+    "Score": "schema",
+    "Unscored": "schema",
+    "edit": "editing",
+    "read_recipe": "recipe",
+    "read_samples": "store",
+    "run": "loop",
+    "verify": "store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'editloop' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"editloop.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

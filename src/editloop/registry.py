@@ -37,6 +37,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "darkroom": "editloop.editors.darkroom:DarkroomEditor",
         "diffusion": "editloop.editors.diffusion:DiffusionEditor",
     },
+    "metric": {"pixels": "editloop.metrics.pixels:PixelMetric"},
+    "report": {"html": "editloop.evaluation.report:HtmlReport"},
 }
 
 _NAME = re.compile(r"[\w.+-]+")
@@ -118,7 +120,7 @@ def _from_mapping(spec: Mapping[str, Json]) -> Spec:
 
 
 def _is_model(text: str) -> bool:
-    return Path(text).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
+    return bool(text) and (Path(text).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None)
 
 
 def _plugged(group: str) -> list[Any]:

@@ -1,0 +1,170 @@
+"""The book of a shard: every input ends in output, dropped or quarantined, and in one of them only.
+
+A working shard holds three tables. Each row names the `input` it came from, so that a part of a
+shard can be made again and put in the place of what it replaces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from editloop.errors import StepError
+from editloop.schema import EditSample, Json, arrow_schema, canonical_json, to_row
+from editloop.steps import Fail
+
+__all__ = ["DATA", "QUARANTINE", "REJECTS", "Book", "Tables", "check_book", "id_digest", "tally"]
+
+_INPUT = pa.field("input", pa.string())
+
+DATA = pa.schema([_INPUT, *arrow_schema()])
+REJECTS = pa.schema([_INPUT, *((name, pa.string()) for name in ("id", "step", "reason"))])
+QUARANTINE = pa.schema(
+    [
+        _INPUT,
+        *((name, pa.string()) for name in ("id", "step", "code", "class", "message")),
+        ("attempts", pa.int32()),
+        ("reply_key", pa.string()),
+    ]
+)
+
+_LONGEST = 2000  # characters of a message that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A shard's three tables, in the order of its inputs."""
+
+    data: pa.Table
+    rejects: pa.Table
+    quarantine: pa.Table
+
+    def named(self) -> dict[str, pa.Table]:
+        """The tables to commit; empty ones are left out, but for the data."""
+        rest = {"rejects": self.rejects, "quarantine": self.quarantine}
+        return {"data": self.data} | {name: table for name, table in rest.items() if table.num_rows}
+
+    def merged(self, newer: Tables, redone: Iterable[str], order: Sequence[str]) -> Tables:
+        """These tables with the rows of the inputs in `redone` replaced by `newer`'s.
+
+        `order` lists the shard's inputs now; rows of an input that is not in it are left out.
+        """
+        again = set(redone)
+        place = {name: index for index, name in enumerate(order)}
+        kept = [name for name in order if name not in again]
+        return Tables(
+            *(
+                _ordered(pa.concat_tables([_rows_of(old, kept), new]), place)
+                for old, new in (
+                    (self.data, newer.data),
+                    (self.rejects, newer.rejects),
+                    (self.quarantine, newer.quarantine),
+                )
+            )
+        )
+
+
+@dataclass(slots=True)
+class Book:
+    """What became of a shard's inputs, while it is being made."""
+
+    dropped: list[dict[str, Json]] = field(default_factory=list)
+    quarantined: list[dict[str, Json]] = field(default_factory=list)
+
+    def drop(self, origin: str, name: str, step: str, reason: str) -> None:
+        row = {"input": origin, "id": name, "step": step, "reason": storable(reason)}
+        self.dropped.append(row)
+
+    def quarantine(self, origin: str, name: str, step: str, fail: Fail, attempts: int = 1) -> None:
+        self.quarantined.append(
+            {
+                "input": origin,
+                "id": name,
+                "step": step,
+                "code": storable(fail.code),
+                "class": fail.failure.value,
+                "message": storable(fail.message)[:_LONGEST],
+                "attempts": attempts,
+                "reply_key": None,
+            }
+        )
+
+    def tables(self, data: pa.Table, order: Sequence[str]) -> Tables:
+        """The finished tables; `order` lists the inputs."""
+        place = {name: index for index, name in enumerate(order)}
+        return Tables(
+            _ordered(data, place),
+            _ordered(pa.Table.from_pylist(self.dropped, REJECTS), place),
+            _ordered(pa.Table.from_pylist(self.quarantined, QUARANTINE), place),
+        )
+
+
+def data_table(rows: Iterable[tuple[str, EditSample]]) -> pa.Table:
+    """Samples with the inputs they came from, as the data table; raises what Arrow raises."""
+    return pa.Table.from_pylist(
+        [{"input": origin, **to_row(sample)} for origin, sample in rows], DATA
+    )
+
+
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates are spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def check_book(inputs: Sequence[str], tables: Tables, where: str) -> None:
+    """Raise StepError unless each input has an end, and no id ends twice."""
+    parts = (tables.data, tables.rejects, tables.quarantine)
+    ends = [name for table in parts for name in table.column("id").to_pylist()]
+    twice = [name for name, count in Counter(ends).items() if count > 1]
+    origins = {name for table in parts for name in table.column("input").to_pylist()}
+    lost = [name for name in inputs if name not in origins]
+    unknown = origins - set(inputs)
+    for cause, names in (
+        ("an id ends twice", twice),
+        ("an input is unaccounted for", lost),
+        ("an output came from no input", sorted(unknown)),
+    ):
+        if names:
+            raise StepError(
+                f"{where}: {cause}", value=names[0], fix="report this: the accounting is broken"
+            )
+
+
+def tally(tables: Tables) -> dict[str, Json]:
+    """The counts and digests that a commit states of its tables."""
+    return {
+        "out": tables.data.num_rows,
+        "dropped": _count(tables.rejects, "reason"),
+        "quarantined": _count(tables.quarantine, "code"),
+        "classes": dict(sorted(Counter(tables.quarantine.column("class").to_pylist()).items())),
+        "output_ids": id_digest(tables.data.column("id").to_pylist()),
+    }
+
+
+def id_digest(ids: Iterable[str]) -> str:
+    """A hash of a set of ids."""
+    return hashlib.sha256(canonical_json(sorted(ids)).encode()).hexdigest()
+
+
+def _count(table: pa.Table, what: str) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    pairs = Counter(zip(table.column("step").to_pylist(), table.column(what).to_pylist()))
+    for (step, value), count in sorted(pairs.items()):
+        counts.setdefault(step, {})[value] = count
+    return counts
+
+
+def _rows_of(table: pa.Table, inputs: Sequence[str]) -> pa.Table:
+    wanted = set(inputs)
+    return table.filter(pa.array([name in wanted for name in table.column("input").to_pylist()], pa.bool_()))
+
+
+def _ordered(table: pa.Table, place: Mapping[str, int]) -> pa.Table:
+    """Rows sorted by their input's place; rows of one input stay in the order they came in."""
+    at = [place[name] for name in table.column("input").to_pylist()]
+    order = sorted(range(len(at)), key=at.__getitem__)
+    return table if order == list(range(len(at))) else table.take(order)

@@ -1,0 +1,176 @@
+"""The commands: each parses, calls one function of the package, and prints.
+
+Nothing heavy is imported before a command needs it, so `editloop --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="editloop",
+    help="The whole loop of instruction-based image editing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RunFolder = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Make just this part: build, train, evaluate or report; can repeat."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can repeat."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that build. [default: one a core]")
+    ] = None,
+    new_version: Annotated[
+        bool, typer.Option("--new-version", help="Go on although the recipe or its inputs changed.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the recipe and say what would be done.")
+    ] = False,
+) -> None:
+    """Make a whole loop, or go on with one that was interrupted."""
+    from editloop import loop
+    from editloop.recipe import read_recipe
+    from editloop.terminal import print_plan, print_results
+
+    settings = read_recipe(recipe, overrides or ())
+    folder = out or Path("runs") / settings.name
+    if dry_run:
+        print_plan(loop.plan(settings, folder))
+        return
+    results = loop.run(
+        settings, folder, only=only or (), workers=workers, new_version=new_version
+    )
+    print_results(results)
+    if (folder / "report.html").exists():
+        typer.echo(f"report: {folder / 'report.html'}")
+
+
+@app.command()
+def edit(
+    image: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
+    instructions: Annotated[
+        list[str], typer.Argument(help="What to change; several make a session.", show_default=False)
+    ],
+    editor: Annotated[str, typer.Option(help="An editor's SPEC.")] = "darkroom",
+    mask: Annotated[
+        Path | None, typer.Option(help="A picture that is white where editing is allowed.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Where to write. [default: IMAGE-edited.png]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of what is random.")] = 0,
+) -> None:
+    """Edit a picture by one or more instructions."""
+    from editloop import editing
+
+    results = editing.edit(image, instructions, editor=editor, mask=mask, seed=seed)
+    last = output or image.with_name(f"{image.stem}-edited.png")
+    for turn, pixels in enumerate(results, start=1):
+        path = last if turn == len(results) else last.with_stem(f"{last.stem}-{turn}")
+        editing.save_pixels(path, pixels)
+        typer.echo(path)
+
+
+@app.command()
+def show(
+    folder: RunFolder,
+    html: Annotated[bool, typer.Option("--html", help="Write the report page again.")] = False,
+) -> None:
+    """Show what a run has made so far."""
+    from editloop import loop
+    from editloop.terminal import print_results
+
+    if html:
+        typer.echo(loop.report(folder))
+        return
+    print_results(loop.results(folder))
+
+
+@app.command()
+def verify(folder: RunFolder) -> None:
+    """Check every byte of a run against what was committed."""
+    from editloop.store import verify as check
+
+    problems = check(folder)
+    for problem in problems:
+        typer.echo(f"{problem.path}: {problem.cause}")
+    if problems:
+        raise typer.Exit(1)
+    typer.echo("whole: every file is as it was committed")
+
+
+@app.command()
+def retry(
+    folder: RunFolder,
+    failure: Annotated[
+        str, typer.Option("--class", help="transient, permanent, policy or bug.")
+    ] = "transient",
+) -> None:
+    """Try quarantined inputs of one failure class again."""
+    from editloop import loop
+
+    tried, passed = loop.retry(folder, failure)
+    typer.echo(f"{tried} tried again, {passed} passed")
+    if passed:
+        typer.echo("the data changed: `editloop run ... --new-version` brings the rest up to date")
+
+
+@app.command()
+def editors() -> None:
+    """List the kinds of editor and their settings."""
+    from editloop.terminal import print_kinds
+
+    print_kinds("editor")
+
+
+@app.command()
+def operations() -> None:
+    """List what the darkroom can do, by edit type, with an example each."""
+    from editloop.registry import load
+    from editloop.terminal import print_operations
+
+    print_operations(load("listing", "darkroom")())
+
+
+def main() -> None:
+    """The entry point: a user's mistake prints its cause and fix, never a traceback."""
+    import click
+
+    from editloop.errors import EditLoopError
+
+    try:
+        sys.exit(app(standalone_mode=False))
+    except EditLoopError as error:
+        _stop(f"error: {error}", 1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _stop("stopped; what was committed is kept. Run the same command to go on.", 130)
+
+
+def _stop(message: str, code: int) -> None:
+    typer.echo(message, err=True)
+    sys.exit(code)

@@ -1,0 +1,139 @@
+"""Moving a picture, and finding out by how much another was moved.
+
+The motion is the one that faulty generators make: a shift and an enlargement about the centre.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["STILL", "Motion", "align", "warp"]
+
+Floats = NDArray[np.float32]
+_Array = TypeVar("_Array", bound=np.generic)
+
+_SIDES = (16, 32, 64, 128)  # shorter sides of the pyramid, from coarse to fine
+_ROUNDS = (6, 4, 3, 3)  # Gauss-Newton steps at each
+_ALIKE = 5e-4  # a share of unexplained variance below which nothing moved
+_SNAP = 0.25  # pixels at the finest level
+_GAIN = 0.7  # a motion counts if it leaves less than this share of the unexplained variance
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """An enlargement about the centre, then a shift; both in shares, free of resolution.
+
+    `right` and `down` are shares of the shorter side, `zoom` is a factor.
+    """
+
+    right: float = 0.0
+    down: float = 0.0
+    zoom: float = 1.0
+
+
+STILL = Motion()
+_STARTS = (STILL, Motion(zoom=1.12), Motion(zoom=1.25))
+
+
+def warp(pixels: NDArray[_Array], motion: Motion) -> NDArray[_Array]:
+    """The picture [h, w] or [h, w, c] after a motion; bilinear, borders are mirrored."""
+    if motion == STILL:
+        return pixels
+    height, width = pixels.shape[:2]
+    side, rest = min(height, width), 1 - motion.zoom
+    matrix = np.array(
+        [
+            [motion.zoom, 0, motion.right * side + rest * (width - 1) / 2],
+            [0, motion.zoom, motion.down * side + rest * (height - 1) / 2],
+        ]
+    )
+    moved: NDArray[_Array] = cv2.warpAffine(
+        pixels, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101
+    )
+    return moved
+
+
+def align(reference: Floats, moved: Floats, weight: Floats) -> Motion:
+    """The motion that takes `reference` [h, w] to `moved`, judged where `weight` is high.
+
+    Gauss-Newton on brightness constancy (Lucas and Kanade, 1981) from coarse to fine, with a free
+    gain and offset of brightness. `STILL` unless the motion explains a good part of what differs.
+    """
+    full = min(*reference.shape, _SIDES[-1])
+    sides = [*(side for side in _SIDES if side < full), full]
+    images = (reference, moved, weight)
+    finest = tuple(_shrink(image, sides[-1]) for image in images)
+    still = _unexplained(STILL, *finest)
+    if still < _ALIKE:
+        return STILL
+    coarse = tuple(_shrink(image, sides[0]) for image in images)
+    starts = (_settle(start, _ROUNDS[0], coarse) for start in _STARTS)
+    motion = min(starts, key=lambda start: _unexplained(start, *coarse))
+    for side, rounds in zip(sides[1:], _ROUNDS[1:], strict=False):
+        motion = _settle(motion, rounds, tuple(_shrink(image, side) for image in images))
+    if _unexplained(motion, *finest) >= _GAIN * still:
+        return STILL
+    return _snapped(motion, min(reference.shape))
+
+
+def _snapped(motion: Motion, side: int) -> Motion:
+    """A motion that is nearly a shift by whole pixels is one: it then moves pixels unblurred."""
+    right, down = round(motion.right * side), round(motion.down * side)
+    off = max(abs(motion.right * side - right), abs(motion.down * side - down))
+    if off > _SNAP * max(1.0, side / _SIDES[-1]) or abs(motion.zoom - 1) * side / 2 > _SNAP:
+        return motion
+    return Motion(right / side, down / side)
+
+
+def _settle(motion: Motion, rounds: int, level: tuple[Floats, ...]) -> Motion:
+    for _ in range(rounds):
+        motion = _step(motion, *level)
+    return motion
+
+
+def _shrink(array: Floats, side: int) -> Floats:
+    height, width = array.shape
+    scale = side / min(height, width)
+    if scale >= 1:
+        return cv2.GaussianBlur(array, (0, 0), 0.8)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.GaussianBlur(cv2.resize(array, size, interpolation=cv2.INTER_AREA), (0, 0), 0.8)
+
+
+def _step(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> Motion:
+    """One Gauss-Newton step; a motion beyond what a fault makes is held at the limit."""
+    height, width = reference.shape
+    side = min(height, width)
+    now = warp(reference, motion)
+    along = cv2.Sobel(now, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+    across = cv2.Sobel(now, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+    x = np.arange(width, dtype=np.float32) - (width - 1) / 2
+    y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
+    columns = np.stack([-along, -across, -(along * x + across * y), now - now.mean(), np.ones_like(now)])
+    columns = columns.reshape(5, -1)
+    weighted = columns * weight.reshape(1, -1)
+    normal = weighted @ columns.T
+    normal[np.diag_indices(5)] *= 1.00001
+    normal[np.diag_indices(5)] += 1e-6
+    right, down, zoom, _, _ = np.linalg.solve(normal, weighted @ moved.reshape(-1))
+    return Motion(
+        float(np.clip(motion.right + right / side, -0.15, 0.15)),
+        float(np.clip(motion.down + down / side, -0.15, 0.15)),
+        float(np.clip(motion.zoom * (1 + zoom), 0.7, 1.5)),
+    )
+
+
+def _unexplained(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> float:
+    """The share of `moved`'s weighted variance that a line through the warped reference leaves."""
+    total = float(weight.sum()) + 1e-6
+    now = warp(reference, motion)
+    first = now - float((weight * now).sum()) / total
+    second = moved - float((weight * moved).sum()) / total
+    shared = float((weight * first * second).sum())
+    energy = float((weight * first * first).sum()) * float((weight * second * second).sum())
+    return 1 - max(0.0, shared) * shared / (energy + 1e-6)

@@ -1,0 +1,163 @@
+"""Drawing props: an anti-aliased canvas that keeps paint, fixed colours, coverage and shadow apart.
+
+A sprite is drawn once at a fine resolution, then averaged down to the size it is needed in. All its
+planes are premultiplied by coverage, so that averaging is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MARGIN", "PAINT_RANGE", "Brush", "Floats", "Point", "Sprite", "ellipse", "polar"]
+
+Floats: TypeAlias = NDArray[np.float32]
+Point: TypeAlias = tuple[float, float]
+
+Sprite: TypeAlias = NDArray[np.uint8]  # [side, side, 6]: alpha, paint, red, green, blue, shadow
+
+MARGIN = 0.35  # room for the shadow on every side, in units of the prop's size
+PAINT_RANGE = 1.28  # paint may be lit beyond its own colour, and is stored divided by this
+
+_LIGHT = np.float32((-0.52, -0.62, 0.59))  # towards the light: from the upper left, in front
+_SHIFT = 6  # fractional bits of OpenCV's polygon coordinates
+
+
+def ellipse(
+    centre: Point, radius: Point, start: float = 0.0, stop: float = 360.0, steps: int = 120
+) -> list[Point]:
+    """Points of an ellipse's arc in units of the prop; degrees run clockwise from the right."""
+    angles = np.radians(np.linspace(start, stop, steps))
+    return [
+        (centre[0] + radius[0] * float(np.cos(a)), centre[1] + radius[1] * float(np.sin(a)))
+        for a in angles
+    ]
+
+
+def polar(centre: Point, radius: float, degrees: float) -> Point:
+    """The point at an angle and a distance from a centre."""
+    angle = np.radians(degrees)
+    return centre[0] + radius * float(np.cos(angle)), centre[1] + radius * float(np.sin(angle))
+
+
+class Brush:
+    """A canvas of `resolution` pixels a unit: a prop fills [0, 1] x [0, 1], y pointing down."""
+
+    def __init__(self, resolution: int) -> None:
+        side = round(resolution * (1 + 2 * MARGIN))
+        axis = (np.arange(side, dtype=np.float32) + 0.5) / resolution - MARGIN
+        self.resolution = resolution
+        self.x, self.y = np.meshgrid(axis, axis)
+        self.alpha = np.zeros((side, side), np.float32)
+        self.paint = np.zeros((side, side), np.float32)
+        self.fixed = np.zeros((side, side, 3), np.float32)
+
+    def polygon(self, points: Sequence[Point]) -> Floats:
+        """The coverage of a filled polygon, 0..1."""
+        plane = np.zeros(self.alpha.shape, np.uint8)
+        cv2.fillPoly(plane, [self._pixels(points)], 255, cv2.LINE_AA, _SHIFT)
+        return plane.astype(np.float32) / 255
+
+    def stroke(self, points: Sequence[Point], width: float) -> Floats:
+        """The coverage of a line through points, 0..1; `width` in units of the prop."""
+        plane = np.zeros(self.alpha.shape, np.uint8)
+        thickness = max(1, round(width * self.resolution))
+        cv2.polylines(plane, [self._pixels(points)], False, 255, thickness, cv2.LINE_AA, _SHIFT)
+        return plane.astype(np.float32) / 255
+
+    def ellipse(self, centre: Point, radius: Point) -> Floats:
+        """The coverage of a filled ellipse, 0..1."""
+        return self.polygon(ellipse(centre, radius))
+
+    def lay(
+        self,
+        coverage: Floats,
+        shade: Floats | float = 1.0,
+        *,
+        colour: Sequence[int] | None = None,
+        gloss: Floats | float = 0.0,
+    ) -> None:
+        """Lay a part over what is there: in the prop's own paint, or in a fixed colour."""
+        keep = 1 - coverage
+        self.alpha = self.alpha * keep + coverage
+        self.paint *= keep
+        self.fixed *= keep[..., None]
+        if colour is None:
+            self.paint += coverage * shade
+        else:
+            light = (coverage * shade)[..., None]
+            self.fixed += light * (np.float32(colour) / 255)
+        self.fixed += (coverage * gloss)[..., None]
+
+    def sphere(self, centre: Point, radius: Point) -> tuple[Floats, Floats]:
+        """Shade and gloss of an ellipsoid: Lambert with ambient light, and Blinn's highlight."""
+        across = (self.x - centre[0]) / radius[0]
+        down = (self.y - centre[1]) / radius[1]
+        height = np.sqrt(np.clip(1 - across**2 - down**2, 0, 1))
+        facing = across * _LIGHT[0] + down * _LIGHT[1] + height * _LIGHT[2]
+        half = _LIGHT + np.float32((0, 0, 1))
+        half /= np.linalg.norm(half)
+        mirror = np.clip(across * half[0] + down * half[1] + height * half[2], 0, 1)
+        bounce = 0.12 * np.clip(down, 0, 1)
+        return 0.42 + 0.72 * np.clip(facing, 0, 1) + bounce, 0.75 * mirror**42
+
+    def tube(self, left: float, right: float) -> tuple[Floats, Floats]:
+        """Shade and gloss of an upright cylinder between two x."""
+        across = np.clip((self.x - (left + right) / 2) / ((right - left) / 2), -1, 1)
+        facing = across * -0.62 + np.sqrt(1 - across**2) * 0.78
+        return 0.45 + 0.62 * np.clip(facing, 0, 1), 0.35 * np.exp(-(((across + 0.5) / 0.13) ** 2))
+
+    def cast(self, foot: tuple[float, float, float]) -> Floats:
+        """The shadow of a prop that stands at (x, half width, y): cast to the right, and contact."""
+        x, half, y = foot
+        small = self._quarter(self.alpha)
+        shear, squash = 0.3, 0.3  # (x, y) -> (x + shear (foot - y), foot - squash (foot - y))
+        step = len(small) / (1 + 2 * MARGIN)
+        base = (y + MARGIN) * step
+        move = np.float32([[1, -shear, shear * base], [0, squash, base - squash * base]])
+        fallen = cv2.warpAffine(small, move, small.shape[::-1])
+        fallen = cv2.GaussianBlur(fallen, (0, 0), 0.028 * step)
+        distance = ((self.x - x) / (half * 1.25)) ** 2 + ((self.y - y) / 0.075) ** 2
+        contact = 0.6 * np.exp(-1.6 * distance)
+        return _joined(0.42 * self._full(fallen), contact)
+
+    def drop(self) -> Floats:
+        """The shadow of a prop that hangs in front of the scene: soft, down and to the right."""
+        small = self._quarter(self.alpha)
+        step = len(small) / (1 + 2 * MARGIN)
+        move = np.float32([[1, 0, 0.075 * step], [0, 1, 0.1 * step]])
+        fallen = cv2.GaussianBlur(
+            cv2.warpAffine(small, move, small.shape[::-1]), (0, 0), 0.045 * step
+        )
+        return _joined(0.34 * self._full(fallen), 0.0)
+
+    def sprite(self, shadow: Floats) -> Sprite:
+        """All planes as one array, premultiplied by coverage."""
+        planes = np.dstack([self.alpha, self.paint / PAINT_RANGE, self.fixed, shadow])
+        return np.round(np.clip(planes, 0, 1) * 255).astype(np.uint8)
+
+    def _pixels(self, points: Sequence[Point]) -> NDArray[np.int32]:
+        scaled = (np.float64(points) + MARGIN) * self.resolution - 0.5
+        return np.round(scaled * 2**_SHIFT).astype(np.int32)
+
+    def _quarter(self, plane: Floats) -> Floats:
+        side = max(16, len(plane) // 4)
+        return np.asarray(
+            cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32
+        )
+
+    def _full(self, plane: Floats) -> Floats:
+        side = len(self.alpha)
+        return np.asarray(
+            cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR), np.float32
+        )
+
+
+def _joined(first: Floats, second: Floats | float) -> Floats:
+    """Two shadows in one, brought to exactly zero where nobody would see them."""
+    both = 1 - (1 - first) * (1 - second)
+    return np.asarray(np.clip((both - 0.025) / 0.975, 0, 1), np.float32)

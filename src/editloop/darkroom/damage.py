@@ -1,0 +1,141 @@
+"""How each kind of fault changes pixels, from severity 0 (just noticeable) to 1 (ruined).
+
+Pure functions of uint8 pictures. Lengths are shares of the picture's shorter side, so that a fault
+looks alike at 64 and at 1024 px; JPEG's blocks stay 8 pixels wide, as they are in real pictures.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from editloop.darkroom.alignment import Motion, warp
+from editloop.schema import Mask, Pixels
+
+__all__ = [
+    "banding",
+    "blend",
+    "blocks",
+    "blur",
+    "colour_cast",
+    "halo",
+    "noise",
+    "ringing",
+    "shift",
+    "zoom",
+]
+
+_CAST = np.array([24.0, -16.0, 24.0], np.float32)  # magenta: no edit of the darkroom aims there
+_BLUR = 0.03  # sigma
+_SHIFT = 0.05  # both right and down
+_ZOOM = 0.25
+_NOISE = 16.0  # sigma in levels of 255
+_BAND = 28.0  # step between the levels that are left
+_JPEG_QUALITY = 4
+_HALO_WIDTH = 0.03
+_HALO_LIGHT = 80.0
+_RINGING = 5.0  # strength of the echoes
+_RINGING_WAVE = 0.047  # from crest to crest
+
+
+def _round(values: NDArray[np.float32]) -> Pixels:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _side(pixels: Pixels) -> int:
+    return min(pixels.shape[:2])
+
+
+def _composite(inside: Pixels, outside: NDArray[np.float32], mask: Mask) -> Pixels:
+    """`inside` where the mask is white, `outside` where it is black."""
+    weight = mask[..., None].astype(np.float32) / 255
+    return _round(inside * weight + outside * (1 - weight))
+
+
+def blend(pixels: Pixels, other: Pixels, severity: float) -> Pixels:
+    """`severity` of the way from a picture to another."""
+    return _round(pixels + np.float32(severity) * (other.astype(np.float32) - pixels))
+
+
+def colour_cast(pixels: Pixels, mask: Mask, severity: float) -> Pixels:
+    """A magenta tint outside the mask."""
+    return _composite(pixels, pixels + _CAST * np.float32(severity), mask)
+
+
+def blur(pixels: Pixels, mask: Mask, severity: float) -> Pixels:
+    """Everything outside the mask out of focus; the inside does not bleed into it."""
+    sigma = _BLUR * severity * _side(pixels)
+    weight = 1 - mask[..., None].astype(np.float32) / 255
+    spread = cv2.GaussianBlur(np.dstack([pixels * weight, weight]), (0, 0), sigma)
+    outside = spread[..., :3] / np.maximum(spread[..., 3:], 1e-3)
+    return _composite(pixels, outside, mask)
+
+
+def shift(pixels: Pixels, mask: Mask, severity: float) -> Pixels:  # noqa: ARG001
+    """The whole picture a few whole pixels to the right and down."""
+    step = max(1, round(_SHIFT * severity * _side(pixels))) / _side(pixels)
+    return warp(pixels, Motion(step, step))
+
+
+def zoom(pixels: Pixels, mask: Mask, severity: float) -> Pixels:  # noqa: ARG001
+    """A crop of the middle, enlarged to the whole."""
+    return warp(pixels, Motion(zoom=1 + _ZOOM * severity))
+
+
+def blocks(pixels: Pixels, mask: Mask, severity: float) -> Pixels:  # noqa: ARG001
+    """JPEG's blocks in brightness: the picture mixed with itself at a very low quality.
+
+    Colour and each block's mean stay, as in a codec that spends its bits there: blocks are a fault
+    of quality, and should not change what the edit looks like from afar.
+    """
+    light, *colour = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))
+    _, data = cv2.imencode(".jpg", light, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
+    error = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE).astype(np.float32) - light
+    coded = _round(light + np.float32(severity) * (error - _block_means(error)))
+    return np.asarray(cv2.cvtColor(cv2.merge([coded, *colour]), cv2.COLOR_YCrCb2RGB), np.uint8)
+
+
+def _block_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each pixel's mean over its block of 8x8; the last blocks may be cut off."""
+    height, width = values.shape
+    rows, columns = -(-height // 8), -(-width // 8)
+    padded = np.pad(values, ((0, rows * 8 - height), (0, columns * 8 - width)), mode="edge")
+    means = padded.reshape(rows, 8, columns, 8).mean((1, 3))
+    return means.repeat(8, 0).repeat(8, 1)[:height, :width]
+
+
+def noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Gaussian noise, independent for each pixel and channel."""
+    grain = rng.standard_normal(pixels.shape, dtype=np.float32)
+    return _round(pixels + _NOISE * np.float32(severity) * grain)
+
+
+def banding(pixels: Pixels, mask: Mask, severity: float) -> Pixels:  # noqa: ARG001
+    """Few levels a channel, so that gradients fall into bands."""
+    step = np.float32(4 + (_BAND - 4) * severity)
+    return _round(np.rint(pixels / step) * step)
+
+
+def halo(pixels: Pixels, mask: Mask, severity: float) -> Pixels:
+    """A bright rim around the mask, fading outwards; the inside stays."""
+    inside = (mask > 127).astype(np.uint8)
+    distance = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    width = max(1.5, _HALO_WIDTH * _side(pixels))
+    light = np.clip(1 - (distance - 1) / width, 0, 1) * (1 - inside)
+    return _round(pixels + np.float32(_HALO_LIGHT * severity) * light[..., None])
+
+
+def ringing(pixels: Pixels, mask: Mask, severity: float) -> Pixels:  # noqa: ARG001
+    """Echoes beside every edge, as a filter that cuts frequencies off too sharply leaves."""
+    wave = max(3.0, _RINGING_WAVE * _side(pixels))
+    reach = round(2 * wave)
+    grid = np.arange(-reach, reach + 1, dtype=np.float32)
+    radius = np.hypot(*np.meshgrid(grid, grid))
+    kernel = np.cos(2 * np.pi * radius / wave) * np.exp(-2 * radius / wave)
+    kernel -= kernel.mean()
+    kernel *= _RINGING / np.abs(kernel).sum()
+    values = pixels.astype(np.float32)
+    details = values - cv2.GaussianBlur(values, (0, 0), wave / 3)  # or far-off colours change too
+    echoes = cv2.filter2D(details, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return _round(pixels + np.float32(severity) * echoes)

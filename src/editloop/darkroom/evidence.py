@@ -1,0 +1,148 @@
+"""What the truth judge looks at: the four pictures of a case, registered, and their regions.
+
+A generator may move or enlarge the whole picture. The motion is estimated once and undone on the
+known pictures, so that following and quality are judged where things now are, and the motion
+itself is left to preserving.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from editloop.darkroom.alignment import Motion, align, warp
+from editloop.schema import Mask, Pixels
+
+__all__ = ["Evidence", "Floats", "cells", "gather", "luminance", "progress"]
+
+Floats = NDArray[np.float32]
+
+_LOOK = 128  # shorter side at which colours are compared
+_APART = 0.06  # distance from the mask, as a share of the side, from which a pixel is outside
+_RIM = 0.03  # width of the rim around the mask
+_ENOUGH = 0.25  # share of the picture that must be outside for it to be registered by that alone
+_EDGE = 40.0  # levels
+_SOME = 0.02  # a smaller outside counts as none
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Source, target and edited picture, each in colour (small) and in luminance (full size).
+
+    `source`, `target` and the regions are where `motion` takes them. A region is 0 or 1 a pixel:
+    `inside` the mask, the `rim` just outside, and the `outside` clear of it, all at full size;
+    `small_inside` and `small_outside` go with the colours. `levels`: how many levels a channel
+    source, target and edited picture use; `grids`: how much more they change at the borders of
+    JPEG's blocks than within. `whole`: there is no outside.
+    """
+
+    source: Floats  # [h, w, 3], 0-255
+    target: Floats
+    edited: Floats
+    small_inside: Floats  # [h, w]
+    small_outside: Floats
+    source_light: Floats  # [height, width], 0-255
+    target_light: Floats
+    edited_light: Floats
+    inside: Floats  # [height, width]
+    rim: Floats
+    outside: Floats
+    levels: tuple[float, ...]
+    grids: tuple[float, ...]
+    motion: Motion
+    whole: bool
+
+
+def gather(source: Pixels, target: Pixels, edited: Pixels, mask: Mask) -> Evidence:
+    """Register the known pictures with the edited one, and cut the regions."""
+    inside, rim, outside = _regions(mask)
+    lights = [luminance(pixels) for pixels in (source, target, edited)]
+    motion = _motion(*lights, outside)
+    inside, rim, outside = (warp(region, motion) for region in (inside, rim, outside))
+    looks = [_small(pixels) for pixels in (source, target, edited)]
+    return Evidence(
+        source=warp(looks[0], motion),
+        target=warp(looks[1], motion),
+        edited=looks[2],
+        small_inside=_small(inside),
+        small_outside=_small(outside),
+        source_light=warp(lights[0], motion),
+        target_light=warp(lights[1], motion),
+        edited_light=lights[2],
+        inside=inside,
+        rim=rim,
+        outside=outside,
+        levels=tuple(_levels(pixels) for pixels in (source, target, edited)),
+        grids=tuple(_grid(light) for light in lights),
+        motion=motion,
+        whole=float(outside.mean()) < _SOME,
+    )
+
+
+def luminance(pixels: Pixels) -> Floats:
+    """Rec. 601 luma, [h, w], 0-255."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def cells(image: Floats, count: int) -> Floats:
+    """Means over square cells, `count` of them along the shorter side."""
+    height, width = image.shape[:2]
+    edge = min(height, width) / count
+    size = (max(1, round(width / edge)), max(1, round(height / edge)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def progress(source: Floats, target: Floats, edited: Floats, weight: Floats | float = 1.0) -> float:
+    """How far `edited` is on the way from source to target: the projection's coefficient."""
+    way = target - source
+    length = float((weight * way * way).sum())
+    return float((weight * way * (edited - source)).sum()) / length if length > 1e-3 else 0.0
+
+
+def _regions(mask: Mask) -> tuple[Floats, Floats, Floats]:
+    side = min(mask.shape)
+    inside = (mask > 127).astype(np.uint8)
+    near = cv2.dilate(inside, np.ones((2 * max(2, round(_APART * side)) + 1,) * 2, np.uint8))
+    reach = 2 * max(2, round(_RIM * side)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    rim = cv2.dilate(inside, disc) - inside
+    return inside.astype(np.float32), rim.astype(np.float32), (1 - near).astype(np.float32)
+
+
+def _motion(source: Floats, target: Floats, edited: Floats, outside: Floats) -> Motion:
+    """By what must stay, if there is enough of it; else by the nearest mix of source and target."""
+    if float(outside.mean()) >= _ENOUGH:
+        return align(source, edited, outside)
+    share = progress(*(cells(light, 16) for light in (source, target, edited)))
+    mix = source + np.float32(np.clip(share, 0, 1)) * (target - source)
+    return align(mix, edited, np.ones_like(mix))
+
+
+def _small(image: Pixels | Floats) -> Floats:
+    full = image.astype(np.float32)
+    return cells(full, _LOOK) if min(full.shape[:2]) > _LOOK else full
+
+
+def _levels(pixels: Pixels) -> float:
+    """The effective number of levels in use: the exponential of their histogram's entropy."""
+    counts = np.stack([np.bincount(pixels[..., i].ravel(), minlength=256) for i in range(3)])
+    shares = counts / counts.sum(1, keepdims=True)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1)
+    return float(np.exp(entropy.mean()))
+
+
+def _grid(light: Floats) -> float:
+    """Mean steps between pixels at the borders of 8x8 blocks, over those within blocks.
+
+    A step counts as `_EDGE` at most, so that the photo's own edges do not decide.
+    """
+    on = within = 0.0
+    for image in (light, light.T):
+        steps = np.minimum(np.abs(np.diff(image, axis=1)), _EDGE).mean(0)
+        borders = np.arange(len(steps)) % 8 == 7
+        on += float(steps[borders].mean()) + 0.5
+        within += float(steps[~borders].mean()) + 0.5
+    return on / within

@@ -1,0 +1,80 @@
+"""A picture's details by octave, and what of them other pictures do not explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Octaves", "energy", "mix", "octaves", "strange"]
+
+Floats = NDArray[np.float32]
+Octaves = tuple[Floats, ...]  # from fine to coarse, each half the size of the one before
+
+_COARSEST = 16  # shorter side at which no more details are split off
+_SLACK = 1e-3  # levels squared: keeps least squares solvable where there are no details
+
+
+def octaves(image: Floats) -> Octaves:
+    """The Laplacian pyramid (Burt and Adelson, 1983) of [h, w], without its coarsest rest."""
+    bands = []
+    while min(image.shape) > _COARSEST:
+        smaller = cv2.pyrDown(image)
+        bands.append(image - cv2.pyrUp(smaller, dstsize=image.shape[::-1]))
+        image = smaller
+    return tuple(bands)
+
+
+def mix(first: Octaves, second: Octaves, share: float) -> Octaves:
+    """The details of a blend that is `share` of the way from one picture to another."""
+    return tuple(one + np.float32(share) * (two - one) for one, two in zip(first, second, strict=True))
+
+
+def energy(image: Octaves, region: Floats) -> float:
+    """The mean square of the details over a region [h, w], summed over octaves."""
+    return sum(_mean_square(band, weight) for band, weight in _pairs(image, region))
+
+
+def strange(
+    image: Octaves, known: Sequence[Octaves], expected: Octaves, region: Floats
+) -> float:
+    """The energy in a region of details that the known pictures do not explain.
+
+    In each octave, least squares fits the known details and their blurred selves, so that a blend
+    and a blur are explained. What is left over counts, and the amplitude that the fit has in excess
+    of the expected picture's.
+    """
+    total = 0.0
+    for (band, weight), hoped, *others in zip(
+        _pairs(image, region), expected, *known, strict=True
+    ):
+        columns = np.stack([*others, *(cv2.GaussianBlur(other, (0, 0), 1.0) for other in others)])
+        fit = _fit(columns.reshape(len(columns), -1), band.reshape(-1), weight.reshape(-1))
+        fitted = fit.reshape(band.shape)
+        excess = max(0.0, _mean_square(fitted, weight) ** 0.5 - _mean_square(hoped, weight) ** 0.5)
+        total += _mean_square(band - fitted, weight) + excess**2
+    return total
+
+
+def _fit(columns: Floats, values: Floats, weight: Floats) -> Floats:
+    """The weighted least-squares fit of `values` [n] by `columns` [k, n]."""
+    weighted = columns * (weight / weight.sum())
+    normal = (weighted @ columns.T).astype(np.float64)
+    normal[np.diag_indices(len(columns))] += _SLACK
+    factors = np.linalg.solve(normal, weighted @ values)
+    return factors.astype(np.float32) @ columns
+
+
+def _pairs(image: Octaves, region: Floats) -> list[tuple[Floats, Floats]]:
+    pairs = []
+    for band in image:
+        if band.shape != region.shape:
+            region = cv2.pyrDown(region)
+        pairs.append((band, region))
+    return pairs
+
+
+def _mean_square(band: Floats, weight: Floats) -> float:
+    return float((weight * band * band).sum() / max(float(weight.sum()), 1e-6))

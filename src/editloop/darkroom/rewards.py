@@ -1,0 +1,31 @@
+"""Rewards from fault records: what a sample's faults cost it in each perspective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from editloop.darkroom.faults import Fault
+from editloop.schema import PERSPECTIVES, Score
+
+__all__ = ["CLEAN_TEXT", "PASSING", "VERSION", "rewards", "value_of"]
+
+VERSION = "darkroom-rewards-1"
+PASSING = 3.0  # a score of at least this passes
+CLEAN_TEXT = "None"  # as in the Multi-Reward paper, section 6.1
+
+
+def value_of(severity: float) -> float:
+    """The score of a severity in (0, 1]: 5 * (1 - severity) to the nearest half, at most 4.5.
+
+    5 is kept for what has no fault, so a score tells clean from faulty.
+    """
+    return min(4.5, round(10 * (1 - severity)) / 2)
+
+
+def rewards(faults: Sequence[Fault]) -> dict[str, Score]:
+    """A score (0-5), yes or no, and words for each perspective; 5, yes, "None" where clean."""
+    scores = dict.fromkeys(PERSPECTIVES, Score(5.0, True, CLEAN_TEXT, VERSION))
+    for fault in faults:
+        value = value_of(fault.severity)
+        scores[fault.family] = Score(value, value >= PASSING, fault.text, VERSION)
+    return scores

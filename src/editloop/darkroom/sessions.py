@@ -1,0 +1,57 @@
+"""Sessions: edits that each start from the picture the last one left, and that all show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from editloop.darkroom.develop import Rendered, develop
+from editloop.darkroom.plans import Turn, draw_turn
+from editloop.darkroom.scene import Darkroom, Scene
+from editloop.seeding import generator
+
+__all__ = ["VISIBLE", "draw_session", "shows"]
+
+VISIBLE = 6.0  # mean absolute change inside the mask, of 255, that an edit must make
+_TRIES = 12
+
+
+def shows(rendered: Rendered) -> bool:
+    """Whether an edit can be seen: sepia over black and white hardly can, vivid over it cannot."""
+    inside = rendered.mask > 0
+    if not inside.any():
+        return False
+    change = np.abs(rendered.source.astype(np.int16) - rendered.target)[inside]
+    return float(change.mean()) >= VISIBLE
+
+
+def draw_session(
+    darkroom: Darkroom, names: Sequence[str], turns: int, seed: int
+) -> list[tuple[Turn, Rendered]]:
+    """Up to `turns` edits in a row, no operation twice; one turn is a single edit.
+
+    Shorter only where the named operations allow no further edit that shows on this photo.
+    """
+    session: list[tuple[Turn, Rendered]] = []
+    while len(session) < turns:
+        done = {turn.edit.operation for turn, _ in session}
+        left = [name for name in names if name not in done]
+        scene = session[-1][0].after if session else None
+        found = _visible(darkroom, left, scene, seed, len(session))
+        if found is None:
+            break
+        session.append(found)
+    return session
+
+
+def _visible(
+    darkroom: Darkroom, names: Sequence[str], scene: Scene | None, seed: int, number: int
+) -> tuple[Turn, Rendered] | None:
+    for attempt in range(_TRIES):
+        turn = draw_turn(generator(seed, "plan", number, attempt), names, scene)
+        if turn is not None:
+            rendered = develop(darkroom, turn)
+            if shows(rendered):
+                return turn, rendered
+    return None

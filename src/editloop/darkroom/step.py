@@ -1,0 +1,198 @@
+"""The build step `darkroom`: from photos to edits with known truth, masks, words and rewards."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pydantic import Field, field_validator
+
+from editloop import recipe
+from editloop.darkroom.develop import (
+    GENERATOR,
+    REVISION,
+    Rendered,
+    Wrong,
+    faulty,
+    write_record,
+)
+from editloop.darkroom.faults import Occasion, draw_faults, is_whole
+from editloop.darkroom.operations import OPERATIONS
+from editloop.darkroom.phrases import caption, instruction, inverse
+from editloop.darkroom.plans import Turn
+from editloop.darkroom.rewards import rewards
+from editloop.darkroom.scene import Darkroom
+from editloop.darkroom.sessions import draw_session
+from editloop.images import decode, encode_png
+from editloop.schema import EditSample, Image, Json, Mask, Pixels, Provenance
+from editloop.seeding import derive_seed, generator
+from editloop.steps import Drop, Keep, Outcome, Resource, StepContext
+
+__all__ = ["DarkroomSettings", "DarkroomStep"]
+
+_SMALLEST = 32  # pixels of a photo's short side
+
+
+class DarkroomSettings(recipe.Settings):
+    """What to make of each photo; rates and shares go by split, a split not named has none."""
+
+    operations: tuple[str, ...] = Field(default=(), description="their names; empty for all")
+    edits_per_photo: int = Field(default=1, ge=1)
+    fault_rate: dict[str, float] = Field(default={"train": 0.6})
+    session_share: dict[str, float] = Field(default={}, description="photos that become a session")
+    session_turns: int = Field(default=3, ge=1, le=4)
+
+    @field_validator("operations")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in OPERATIONS:
+                close = difflib.get_close_matches(name, OPERATIONS, n=1)
+                guess = f"did you mean {close[0]!r}? " if close else ""
+                raise ValueError(
+                    f"no operation {name!r}: {guess}`editloop operations` lists them"
+                )
+        return names
+
+    @field_validator("fault_rate", "session_share")
+    @classmethod
+    def _are_shares(cls, shares: dict[str, float]) -> dict[str, float]:
+        for split, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"{split}: a share lies in 0..1, not {share}")
+        return shares
+
+
+class DarkroomStep:
+    """Makes single edits, or a session, of each photo.
+
+    Edits depend on the photo's id without its split, so a split that repeats another's photos
+    repeats its edits, with or without faults. In a session every turn starts from the true picture
+    of the turn before, also where that turn's stored target has faults.
+    """
+
+    Settings = DarkroomSettings
+    name = "darkroom"
+    version = REVISION
+    needs = frozenset({"source"})
+    adds = frozenset(
+        {
+            "target",
+            "mask",
+            "edit_type",
+            "source_caption",
+            "target_caption",
+            "inverse_instruction",
+            "provenance",
+        }
+    )
+    resource = Resource.CPU
+
+    def __init__(self, settings: DarkroomSettings) -> None:
+        self._settings = settings
+        self._names = settings.operations or tuple(OPERATIONS)
+        self._context = StepContext(seed=0, split="train")
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        return self._settings.model_dump(mode="json")
+
+    def setup(self, context: StepContext) -> None:
+        self._context = context
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        return [self._make(sample) for sample in batch]
+
+    def _make(self, sample: EditSample) -> Outcome:
+        photo = decode(sample.source.bytes)
+        if min(photo.shape[:2]) < _SMALLEST:
+            return Drop(f"smaller than {_SMALLEST} pixels")
+        seed = derive_seed(self._context.seed, "darkroom", _without_split(sample.id, self._context))
+        share = self._settings.session_share.get(self._context.split, 0.0)
+        darkroom = Darkroom(photo)
+        if generator(seed, "session").random() < share:
+            made = self._session(sample, darkroom, seed)
+        else:
+            made = self._singles(sample, darkroom, seed)
+        return Keep(tuple(made)) if made else Drop("no edit would show")
+
+    def _session(self, sample: EditSample, darkroom: Darkroom, seed: int) -> list[EditSample]:
+        turns = draw_session(darkroom, self._names, self._settings.session_turns, seed)
+        session = f"{sample.id}/session"
+        return [
+            replace(
+                self._finish(sample, darkroom, turn, number, derive_seed(seed, number)),
+                id=f"{session}/{number}",
+                session=session,
+            )
+            for number, turn in enumerate(turns, start=1)
+        ]
+
+    def _singles(self, sample: EditSample, darkroom: Darkroom, seed: int) -> list[EditSample]:
+        made = []
+        for index in range(self._settings.edits_per_photo):
+            own = derive_seed(seed, "single", index)
+            for turn in draw_session(darkroom, self._names, 1, own):
+                edit = self._finish(sample, darkroom, turn, 1, own)
+                made.append(replace(edit, id=f"{sample.id}/{index}"))
+        return made
+
+    def _finish(
+        self,
+        sample: EditSample,
+        darkroom: Darkroom,
+        developed: tuple[Turn, Rendered],
+        number: int,
+        seed: int,
+    ) -> EditSample:
+        """The stored form of one edit, with the faults that its split has."""
+        turn, rendered = developed
+        wrong = Wrong(darkroom, turn, seed)
+        occasion = Occasion(
+            turn.edit_type, turn.subject, is_whole(rendered.mask), frozenset(wrong)
+        )
+        rate = self._settings.fault_rate.get(self._context.split, 0.0)
+        faults = draw_faults(rate, generator(seed, "faults"), occasion)
+        target = faulty(rendered, faults, wrong, seed) if faults else rendered.target
+        words = generator(seed, "words")
+        return replace(
+            sample,
+            source=_stored(rendered.source, "source"),
+            target=_stored(target, "target"),
+            mask=_stored(rendered.mask, "mask"),
+            instruction=instruction(turn, words),
+            inverse_instruction=inverse(turn, words),
+            source_caption=caption(sample.source_caption, turn.before),
+            target_caption=caption(sample.source_caption, turn.after),
+            edit_type=turn.edit_type,
+            edit_object=turn.subject,
+            turn=number,
+            parent_id=sample.id,
+            scores=rewards(faults),
+            provenance=_provenance(sample.provenance, seed, write_record(turn, number, faults)),
+        )
+
+
+def _without_split(name: str, context: StepContext) -> str:
+    """An id without its split, which is the second part of `source/split/...`."""
+    parts = name.split("/")
+    if len(parts) > 2 and parts[1] == context.split:
+        del parts[1]
+    return "/".join(parts)
+
+
+def _stored(pixels: Pixels | Mask, name: str) -> Image:
+    return Image(encode_png(pixels), f"{name}.png")
+
+
+def _provenance(photo: Provenance | None, seed: int, record: Mapping[str, Json]) -> Provenance:
+    """Where the photo came from, and how the edit was made."""
+    photo = photo or Provenance(generator="", revision="")
+    return replace(
+        photo,
+        generator=GENERATOR,
+        revision=REVISION,
+        seed=seed,
+        parameters={**photo.parameters, **record},
+    )

@@ -1,0 +1,103 @@
+"""The truth judge: scores any edited picture against the target and mask that are known.
+
+It sees pixels only, never a fault's record, and so judges the outputs of models too. `defects.py`
+holds its formulas. A perspective's score is 5 * (1 - severity of its worst defect), at least 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from editloop.darkroom.defects import (
+    course,
+    following_defects,
+    preserving_defects,
+    quality_defects,
+)
+from editloop.darkroom.evidence import gather
+from editloop.darkroom.rewards import CLEAN_TEXT, PASSING
+from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+
+__all__ = ["VERSION", "TruthJudge"]
+
+VERSION = "truth-1"
+_SLIGHT = 0.05  # a severity that costs a quarter of a point needs no words
+_SMALLEST = 8  # pixels; smaller pictures hold nothing to judge
+
+_TEXTS = {
+    "undone": "the edit was not executed",
+    "partly": "the edit was executed only in part",
+    "wrong": "the edit was executed wrongly",
+    "unrecognisable": "the photo cannot be recognised",
+    "shift": "the whole picture moved",
+    "zoom": "the picture was cropped and enlarged",
+    "colours": "unintended change of colours outside the edit",
+    "lost": "unintended loss of details outside the edit",
+    "blur": "the edit is blurred",
+    "artefacts": "artefacts over the picture",
+    "halo": "a halo around the edit",
+    "banding": "banding, smooth areas show steps",
+    "empty": "the picture is empty",
+}
+
+
+class TruthJudge:
+    """Judges following, preserving and quality by the known target and mask."""
+
+    name = "truth"
+    version = VERSION
+    perspectives = PERSPECTIVES
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        """A verdict a pair; a missing mask means that everything may be edited."""
+        return [_verdict(pair) for pair in batch]
+
+
+def _verdict(pair: EditedPair) -> dict[str, Score | Unscored]:
+    reason = _unfit(pair)
+    if reason is not None or pair.target is None:
+        return dict.fromkeys(PERSPECTIVES, Unscored(reason or "no target", VERSION))
+    mask = pair.mask if pair.mask is not None and pair.mask.any() else _everywhere(pair)
+    seen = gather(pair.source, pair.target, pair.edited, mask)
+    went = course(seen)
+    following: Score | Unscored = Unscored("the edit cannot be seen in the target", VERSION)
+    if went.visible:
+        following = _score(following_defects(seen, went))
+    return {
+        "following": following,
+        "preserving": _score(preserving_defects(seen, went)),
+        "quality": _score(quality_defects(seen, went)),
+    }
+
+
+def _unfit(pair: EditedPair) -> str | None:
+    """Why a pair cannot be judged, if so."""
+    if pair.target is None:
+        return "no target"
+    size = pair.source.shape
+    if pair.target.shape != size:
+        return f"the target's size {_size(pair.target)} is not the source's {_size(pair.source)}"
+    if pair.edited.shape != size:
+        return f"the edited size {_size(pair.edited)} is not the source's {_size(pair.source)}"
+    if pair.mask is not None and pair.mask.shape != size[:2]:
+        return f"the mask's size {_size(pair.mask)} is not the source's {_size(pair.source)}"
+    if min(size[:2]) < _SMALLEST:
+        return f"a picture of {_size(pair.source)} is too small to judge"
+    return None
+
+
+def _size(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"
+
+
+def _everywhere(pair: EditedPair) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    return np.full(pair.source.shape[:2], 255, np.uint8)
+
+
+def _score(defects: Mapping[str, float]) -> Score:
+    worst = max(defects, key=lambda defect: defects[defect])
+    value = 5 * max(0.0, 1 - defects[worst])
+    text = CLEAN_TEXT if defects[worst] < _SLIGHT else _TEXTS[worst]
+    return Score(value, value >= PASSING, text, VERSION)

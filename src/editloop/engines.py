@@ -1,0 +1,243 @@
+"""Where tasks run: in this process, or in worker processes that may die without harm.
+
+An engine maps a picklable function over picklable descriptors and says of each how it ended. It
+knows nothing of shards: what to do about a lost worker is the pipeline's decision.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+__all__ = ["Engine", "Ended", "InProcessEngine", "LocalProcessEngine", "Loss", "Task"]
+
+_T = TypeVar("_T")
+
+DEADLINE = 600.0  # seconds that one task may take before its worker counts as hung
+
+
+class Loss(StrEnum):
+    """How a worker was lost under a task."""
+
+    KILLED = "killed"
+    HUNG = "hung"
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[_T]):
+    """A call to make somewhere: `function(descriptor)`, both picklable."""
+
+    function: Callable[[_T], Any]
+    descriptor: _T
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[_T]):
+    """How a task ended: with a value, with the error it raised, or with the loss of its worker."""
+
+    task: Task[_T]
+    value: Any = None
+    error: BaseException | None = None
+    loss: Loss | None = None
+
+
+class Engine(Protocol):
+    """Runs up to `capacity` tasks at a time; leaving it ends every worker at once."""
+
+    @property
+    def capacity(self) -> int: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def submit(self, task: Task[Any]) -> None:
+        """Start a task; the caller keeps within `capacity`."""
+        ...
+
+    def wait(self) -> list[Ended[Any]]:
+        """The tasks that have ended since, at least one; none only where none was running."""
+        ...
+
+
+class InProcessEngine:
+    """Runs tasks here, one after another. A task that kills its process kills this one."""
+
+    capacity = 1
+
+    def __init__(self) -> None:
+        self._tasks: deque[Task[Any]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tasks.clear()
+
+    def submit(self, task: Task[Any]) -> None:
+        self._tasks.append(task)
+
+    def wait(self) -> list[Ended[Any]]:
+        if not self._tasks:
+            return []
+        task = self._tasks.popleft()
+        try:
+            with _single_threaded():
+                return [Ended(task, value=task.function(task.descriptor))]
+        except Exception as error:
+            return [Ended(task, error=error)]
+
+
+class LocalProcessEngine:
+    """Runs tasks in worker processes of this machine.
+
+    Each worker has a pool of its own, so a worker that dies takes down one task and names it. A
+    task that takes longer than `deadline` seconds has its worker killed.
+    """
+
+    def __init__(self, workers: int, *, deadline: float = DEADLINE) -> None:
+        self.capacity = max(1, workers)
+        self._deadline = deadline
+        self._idle = [_Worker() for _ in range(self.capacity)]
+        self._busy: dict[Future[Any], _Job] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for job in self._busy.values():
+            job.worker.kill()
+        for worker in (*self._idle, *(job.worker for job in self._busy.values())):
+            worker.close()
+        self._busy.clear()
+
+    def submit(self, task: Task[Any]) -> None:
+        worker = self._idle.pop()
+        future = worker.submit(task)
+        self._busy[future] = _Job(task, worker, time.monotonic() + self._deadline)
+
+    def wait(self) -> list[Ended[Any]]:
+        while self._busy:
+            first = min(job.deadline for job in self._busy.values())
+            done, _ = wait(self._busy, max(0.0, first - time.monotonic()), FIRST_COMPLETED)
+            ended = [self._finish(future) for future in done] or self._kill_late()
+            if ended:
+                return ended
+        return []
+
+    def _finish(self, future: Future[Any]) -> Ended[Any]:
+        job = self._busy.pop(future)
+        error = future.exception()
+        self._idle.append(_Worker() if isinstance(error, BrokenProcessPool) else job.worker)
+        if isinstance(error, BrokenProcessPool):
+            job.worker.close()
+            return Ended(job.task, loss=Loss.KILLED)
+        return Ended(job.task, value=None if error else future.result(), error=error)
+
+    def _kill_late(self) -> list[Ended[Any]]:
+        now = time.monotonic()
+        late = [future for future, job in self._busy.items() if job.deadline <= now]
+        ended = []
+        for future in late:
+            job = self._busy.pop(future)
+            job.worker.kill()
+            job.worker.close()
+            self._idle.append(_Worker())
+            ended.append(Ended(job.task, loss=Loss.HUNG))
+        return ended
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    task: Task[Any]
+    worker: _Worker
+    deadline: float
+
+
+class _Worker:
+    """One process in a pool of its own, started by its first task."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._processes: list[BaseProcess] = []
+
+    def submit(self, task: Task[Any]) -> Future[Any]:
+        if self._pool is not None:
+            with suppress(BrokenProcessPool):  # it died while it was idle: start another
+                return self._pool.submit(task.function, task.descriptor)
+            self.close()
+        before = set(multiprocessing.active_children())
+        self._pool = ProcessPoolExecutor(1, mp_context=_context(), initializer=_prepare_worker)
+        future = self._pool.submit(task.function, task.descriptor)
+        self._processes = [
+            process for process in multiprocessing.active_children() if process not in before
+        ]
+        return future
+
+    def kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _context() -> Any:
+    """Workers are forked from a clean server that has imported what every one of them needs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "editloop.segments"])
+    return context
+
+
+def _prepare_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends us
+    threading.Thread(target=_die_with_driver, daemon=True).start()
+    _limit_threads()
+
+
+def _die_with_driver() -> None:
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
+
+
+def _limit_threads() -> None:
+    """One thread a worker, in libraries that are loaded and in those that will be.
+
+    The workers share the cores already, and the order of a parallel sum must not depend on them.
+    """
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(1)
+    for name in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{name}_NUM_THREADS"] = "1"
+    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """As `_limit_threads`, for a while, where the process is not ours alone."""
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1):
+        yield

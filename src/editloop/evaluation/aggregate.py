@@ -1,0 +1,152 @@
+"""From the numbers of every case to means with intervals: a paired bootstrap over cases.
+
+Every mean is a ratio of sums over cases, weighted by how often a resample drew each case. All
+editors share the resamples, so differences between them are paired. Turns of one session are drawn
+together. The intervals speak of new cases from the same photos, not of new photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editloop.schema import Json
+
+__all__ = ["Numbers", "bootstrap_weights", "compare", "slice_rows", "summarise"]
+
+_Floats = NDArray[np.float64]
+_PERCENTILES = (2.5, 97.5)
+_DIGITS = 8
+_GRID = 2.0**30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """What one benchmark measured: `values` is [editors, cases, metrics], NaN where unscored.
+
+    `answered` [editors, cases] says where an editor made a picture; `reasons` gives, by (editor,
+    metric), the most frequent reason for a missing value.
+    """
+
+    editors: tuple[str, ...]
+    metrics: tuple[str, ...]
+    values: _Floats
+    answered: NDArray[np.bool_]
+    reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Estimates:
+    """For each column of numbers: its mean, and its mean in every resample."""
+
+    mean: _Floats  # [columns]
+    replicates: _Floats  # [resamples, columns]
+    count: NDArray[np.int64]  # [columns]
+
+
+def bootstrap_weights(
+    groups: Sequence[str], resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """How often each resample draws each case: [resamples, cases].
+
+    Cases of one group (the turns of a session) are drawn together, as many groups as there are.
+    """
+    names, index = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return draws[:, index].astype(np.float64)
+
+
+def summarise(
+    numbers: Numbers, weights: _Floats, rows: NDArray[np.intp] | None = None
+) -> dict[str, dict[str, Json]]:
+    """Editor -> metric -> mean, low, high (95%), count, coverage; over some `rows` of the cases.
+
+    `count` is how many cases the mean is over and `coverage` its share of the cases asked. A metric
+    that no case has becomes `{"mean": null, "reason", "command"}`.
+    """
+    chosen = np.arange(numbers.values.shape[1]) if rows is None else rows
+    values = numbers.values[:, chosen].transpose(1, 0, 2)  # [cases, editors, metrics]
+    made = _estimate(values.reshape(len(chosen), -1), weights[:, chosen])
+    low, high = _interval(made.replicates)
+    summary: dict[str, dict[str, Json]] = {editor: {} for editor in numbers.editors}
+    columns = [(editor, metric) for editor in numbers.editors for metric in numbers.metrics]
+    for at, (editor, metric) in enumerate(columns):
+        count = int(made.count[at])
+        if count == 0:
+            reason = numbers.reasons.get((editor, metric), "no case has this number")
+            summary[editor][metric] = {"mean": None, "reason": reason, "command": None}
+            continue
+        summary[editor][metric] = {
+            "mean": _rounded(made.mean[at]),
+            "low": _rounded(low[at]),
+            "high": _rounded(high[at]),
+            "count": count,
+            "coverage": _rounded(count / len(chosen)),
+        }
+    return summary
+
+
+def compare(
+    numbers: Numbers, weights: _Floats, first: str, second: str, metric: str
+) -> dict[str, Json] | None:
+    """The first editor's mean less the second's, with its paired interval.
+
+    Both means are over the cases that every editor answered (`cases` says how many); None where one
+    of the two has no number there.
+    """
+    common = np.flatnonzero(numbers.answered.all(axis=0))
+    column = numbers.metrics.index(metric)
+    pair = [numbers.editors.index(first), numbers.editors.index(second)]
+    made = _estimate(numbers.values[pair][:, common, column].T, weights[:, common])
+    if not made.count.all():
+        return None
+    low, high = _interval(made.replicates[:, :1] - made.replicates[:, 1:])
+    return {
+        "first": _rounded(made.mean[0]),
+        "second": _rounded(made.mean[1]),
+        "difference": _rounded(made.mean[0] - made.mean[1]),
+        "low": _rounded(low[0]),
+        "high": _rounded(high[0]),
+        "cases": len(common),
+    }
+
+
+def slice_rows(labels: Sequence[str | None]) -> dict[str, NDArray[np.intp]]:
+    """The rows of each label, by sorted label; a case without one is in no slice."""
+    array = np.asarray(labels, dtype=object)
+    names = sorted({label for label in labels if label is not None})
+    return {name: np.flatnonzero(array == name) for name in names}
+
+
+def _estimate(values: _Floats, weights: _Floats) -> _Estimates:
+    """Means of the columns of [cases, columns], in the sample and in each resample.
+
+    Values are first rounded to a grid of 2**-30, on which sums of doubles are exact: the result
+    does not depend on the order in which a machine adds, nor on its number of threads.
+    """
+    present = ~np.isnan(values)
+    exact = np.where(present, np.round(values * _GRID) / _GRID, 0.0)
+    count = present.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = exact.sum(axis=0) / count
+        replicates = (weights @ exact) / (weights @ present.astype(np.float64))
+    return _Estimates(mean, replicates, count)
+
+
+def _interval(replicates: _Floats) -> tuple[_Floats, _Floats]:
+    """The 2.5th and 97.5th percentile of each column, over the resamples that have a mean."""
+    bounds = np.full((2, replicates.shape[1]), np.nan)
+    present = ~np.isnan(replicates)
+    whole = present.all(axis=0)
+    bounds[:, whole] = np.percentile(replicates[:, whole], _PERCENTILES, axis=0)
+    for column in np.flatnonzero(~whole & present.any(axis=0)):
+        kept = replicates[present[:, column], column]
+        bounds[:, column] = np.percentile(kept, _PERCENTILES)
+    return bounds[0], bounds[1]
+
+
+def _rounded(value: float | np.floating) -> float:
+    return round(float(value), _DIGITS)

@@ -1,0 +1,180 @@
+"""The benchmark `darkroom`: held-out edits whose truth is known, alone and in sessions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from editloop.darkroom.truth import TruthJudge
+from editloop.errors import StoreError, UnavailableError
+from editloop.evaluation.answering import Answering, Answers, Benchmark
+from editloop.evaluation.cases import SESSIONS, SINGLE_TURN, Chunk, Sequences, read_chunks
+from editloop.evaluation.findings import CLAIMS, Claim
+from editloop.evaluation.measuring import Measures
+from editloop.evaluation.outcomes import Analysis, analyse
+from editloop.evaluation.publishing import CaseWriter
+from editloop.evaluation.running import Clock
+from editloop.parts import PartContext, PartResult
+from editloop.recipe import Settings
+from editloop.registry import Spec, parse_spec
+from editloop.schema import Json
+from editloop.store import ShardStore, fingerprint, read_samples
+
+__all__ = ["DarkroomBenchmark"]
+
+
+class DarkroomBenchmark:
+    """Editors on held-out edits with a known truth: single edits and sessions, with intervals."""
+
+    version = "1"
+
+    class Settings(Settings):
+        """Editors and further metrics are SPECs; `mask` also asks everything with the mask given.
+
+        `chunk` cases are one unit of resumable work, `batch` of them are given to an editor at
+        once, and `resamples` is the size of the bootstrap.
+        """
+
+        editors: Annotated[tuple[str | dict[str, Json], ...], Field(min_length=1)]
+        metrics: tuple[str | dict[str, Json], ...] = ()
+        mask: bool = False
+        batch: Annotated[int, Field(ge=1)] = 32
+        chunk: Annotated[int, Field(ge=1)] = 64
+        resamples: Annotated[int, Field(ge=100)] = 1000
+        claims: tuple[Claim, ...] = CLAIMS
+
+        @model_validator(mode="after")
+        def _names_are_unique(self) -> DarkroomBenchmark.Settings:
+            names = [parse_spec(spec, "editor").name for spec in self.editors]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two editors are named {twice[0]!r}: write NAME=SPEC")
+            return self
+
+    def __init__(self, settings: DarkroomBenchmark.Settings) -> None:
+        self._settings = settings
+        self._editors = [parse_spec(spec, "editor") for spec in settings.editors]
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        """The settings, all of which can change a result."""
+        parameters: dict[str, Json] = self._settings.model_dump(mode="json")
+        return parameters
+
+    def run(self, context: PartContext) -> PartResult:
+        """Ask every editor for what is not answered yet, then count, average and publish."""
+        asked = self._ask(context)
+        timings = {name: asdict(clock) for name, clock in asked.clocks.items() if clock.edits}
+        return PartResult(self._publish(context, asked), {"editors": timings})
+
+    def _ask(self, context: PartContext) -> _Asked:
+        left_out: Counter[str] = Counter()
+        chunks = [chunk for chunk, _ in self._read(context, left_out)]
+        if not chunks:
+            raise StoreError(
+                "there is no held-out edit to make",
+                value=context.run / "data",
+                fix="give a source a `heldout` split, then build again",
+            )
+        asked = _Asked(self._answering(context, chunks), left_out)
+        for spec in self._editors:
+            clock = asked.clocks[spec.name] = Clock()
+            try:
+                editor = _resolved(spec, context).create("editor")
+                asked.answers[spec.name] = asked.answering.run(editor, clock)
+            except UnavailableError as error:
+                asked.missing[spec.name] = error
+        return asked
+
+    def _read(
+        self, context: PartContext, left_out: Counter[str] | None = None
+    ) -> Iterator[tuple[Chunk, Sequences]]:
+        samples = read_samples(context.run / "data", "heldout")
+        return read_chunks(samples, self._settings.chunk, left_out)
+
+    def _answering(self, context: PartContext, chunks: Sequence[Chunk]) -> Answering:
+        metrics = [parse_spec(spec, "metric").create("metric") for spec in self._settings.metrics]
+        return Answering(
+            store=ShardStore(context.work / "answers"),
+            measures=Measures(TruthJudge(), metrics),
+            benchmarks=_benchmarks(chunks, self._settings.mask),
+            read=lambda: self._read(context),
+            seed=context.seed,
+            batch=self._settings.batch,
+        )
+
+    def _publish(self, context: PartContext, asked: _Asked) -> dict[str, dict[str, Json]]:
+        """Write pictures and numbers of every case, and analyse what was written."""
+        settings, answering = self._settings, asked.answering
+        analysis = Analysis(
+            answering.measures.names, settings.resamples, context.seed, settings.claims
+        )
+        writer = CaseWriter(context.output, analysis.metrics)
+        results: dict[str, dict[str, Json]] = {
+            name: {} for name in ("evaluation", "slices", "findings", "benchmarks")
+        }
+        for benchmark in answering.benchmarks:
+            tables = {
+                name: writer.write(
+                    benchmark.name, name, benchmark.cases, answering.rows(made, benchmark)
+                )
+                for name, made in asked.answers.items()
+            }
+            for name, found in analyse(benchmark, tables, asked.missing, analysis).items():
+                results[name][benchmark.name] = found
+            results["benchmarks"][benchmark.name] = _facts(benchmark, asked)
+        writer.finish()
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What came of asking: answers, editors that are missing, turns left out, time spent."""
+
+    answering: Answering
+    left_out: Counter[str]
+    answers: dict[str, Answers] = field(default_factory=dict)
+    missing: dict[str, UnavailableError] = field(default_factory=dict)
+    clocks: dict[str, Clock] = field(default_factory=dict)
+
+
+def _benchmarks(chunks: Sequence[Chunk], mask: bool) -> tuple[Benchmark, ...]:
+    """A benchmark for each kind of cases that there is, without and, if asked, with the mask."""
+    return tuple(
+        Benchmark(
+            name=f"darkroom/{kind}" + ("/mask" if with_mask else ""),
+            kind=kind,
+            with_mask=with_mask,
+            chunks=tuple(chunk for chunk in chunks if chunk.kind == kind),
+        )
+        for with_mask in ((False, True) if mask else (False,))
+        for kind in (SINGLE_TURN, SESSIONS)
+        if any(chunk.kind == kind for chunk in chunks)
+    )
+
+
+def _resolved(spec: Spec, context: PartContext) -> Spec:
+    """A diffusion editor's relative folder means the run folder's, where it is there."""
+    target = spec.settings.get("target")
+    if spec.kind != "diffusion" or not isinstance(target, str) or Path(target).is_absolute():
+        return spec
+    folder = context.run / target
+    if not folder.is_dir():
+        return spec
+    return replace(spec, settings={**spec.settings, "target": str(folder)})
+
+
+def _facts(benchmark: Benchmark, asked: _Asked) -> dict[str, Json]:
+    """What a benchmark's numbers rest on."""
+    return {
+        "cases": len(benchmark.cases),
+        "left_out": dict(asked.left_out),
+        "photos": sorted({case.photo for case in benchmark.cases if case.photo is not None}),
+        "editors": {name: made.editor for name, made in asked.answers.items()},
+        "fingerprint": fingerprint(asked.answering.protocol(benchmark)),
+    }

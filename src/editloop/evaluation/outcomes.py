@@ -1,0 +1,90 @@
+"""From a benchmark's table of cases to its entries in `results.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from editloop.errors import UnavailableError
+from editloop.evaluation.aggregate import Numbers, bootstrap_weights, slice_rows, summarise
+from editloop.evaluation.answering import Benchmark
+from editloop.evaluation.cases import Case
+from editloop.evaluation.findings import Claim, find
+from editloop.evaluation.publishing import frequent_reasons, values_of
+from editloop.schema import Json
+from editloop.seeding import generator
+
+__all__ = ["Analysis", "analyse"]
+
+# A table of more photos than this is not read by anyone; their numbers are in the cases' table.
+_MOST_PHOTOS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """How a benchmark's numbers are analysed."""
+
+    metrics: tuple[str, ...]
+    resamples: int
+    seed: int
+    claims: Sequence[Claim]
+
+
+def analyse(
+    benchmark: Benchmark,
+    tables: Mapping[str, pa.Table],
+    missing: Mapping[str, UnavailableError],
+    analysis: Analysis,
+) -> dict[str, Json]:
+    """A benchmark's `evaluation`, `slices` and `findings`; editors that could not run say why."""
+    found: dict[str, Json] = {"evaluation": {}, "slices": {}, "findings": []}
+    if tables:
+        cases = benchmark.cases
+        groups = [case.session or case.id for case in cases]
+        rng = generator(analysis.seed, "bootstrap", benchmark.name)
+        weights = bootstrap_weights(groups, analysis.resamples, rng)
+        numbers = _numbers(tables, analysis.metrics)
+        found["evaluation"] = summarise(numbers, weights)
+        found["slices"] = _slices(cases, numbers, weights)
+        found["findings"] = find(analysis.claims, numbers, weights)
+    for name, error in missing.items():
+        entry = {"mean": None, "reason": error.cause, "command": error.command}
+        found["evaluation"][name] = dict.fromkeys(analysis.metrics, entry)
+    return found
+
+
+def _numbers(tables: Mapping[str, pa.Table], metrics: tuple[str, ...]) -> Numbers:
+    return Numbers(
+        editors=tuple(tables),
+        metrics=metrics,
+        values=np.stack([values_of(table, metrics) for table in tables.values()]),
+        answered=np.stack([table["unedited"].is_null().to_numpy() for table in tables.values()]),
+        reasons={
+            (name, metric): reason
+            for name, table in tables.items()
+            for metric, reason in frequent_reasons(table).items()
+        },
+    )
+
+
+def _slices(
+    cases: Sequence[Case], numbers: Numbers, weights: NDArray[np.float64]
+) -> dict[str, dict[str, dict[str, Json]]]:
+    """Editor -> type, turn or photo -> its value -> metric -> estimate."""
+    axes: dict[str, list[str | None]] = {
+        "type": [case.edit_type.value if case.edit_type else None for case in cases],
+        "turn": [str(case.turn) for case in cases],
+        "photo": [case.photo for case in cases],
+    }
+    if len(set(axes["photo"])) > _MOST_PHOTOS:
+        del axes["photo"]
+    slices: dict[str, dict[str, dict[str, Json]]] = {name: {} for name in numbers.editors}
+    for axis, labels in axes.items():
+        for value, rows in slice_rows(labels).items():
+            for editor, metrics in summarise(numbers, weights, rows).items():
+                slices[editor].setdefault(axis, {})[value] = metrics
+    return slices

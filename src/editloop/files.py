@@ -1,0 +1,186 @@
+"""The one seam through which the store touches the disk.
+
+`Files` holds the raw operations and raises plain OSError, so a test can put a full disk, a
+read-only folder or a crash in its place. Everything above turns OSError into StoreError by
+`explained`, and makes files durable by `NewFile`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from editloop.errors import StoreError
+
+__all__ = ["Files", "NewFile", "explained", "file_hash", "replace_file", "sweep_temporaries", "temporary"]
+
+_CHUNK = 1 << 20
+_TEMPORARY = ".tmp-"
+
+
+class Files:
+    """The file operations a store needs; each may raise OSError."""
+
+    def make_folder(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def create(self, path: Path) -> int:
+        """Open a file that must not exist yet for writing; returns its descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write some of `data`; returns how many bytes."""
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def read(self, path: Path) -> BinaryIO:
+        """Open a file for reading."""
+        return path.open("rb")
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Move a file over whatever is there, or a folder to a free name."""
+        old.replace(new)
+
+    def link(self, old: Path, new: Path) -> None:
+        """Give a file a second name that must not exist yet."""
+        os.link(old, new)
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove a folder with all that is in it."""
+        shutil.rmtree(folder)
+
+    def names(self, folder: Path) -> list[str]:
+        """The names in a folder, in no order; none where there is no folder."""
+        try:
+            return os.listdir(folder)
+        except FileNotFoundError:
+            return []
+
+    def sync_path(self, path: Path) -> None:
+        """Make a file's bytes, or the names in a folder, survive a power cut."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class NewFile:
+    """A new file being written: hashed as it grows, on the disk once `finish` has returned.
+
+    Takes the calls by which PyArrow writes. Small writes are gathered.
+    """
+
+    def __init__(self, files: Files, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.closed = False
+        self._files = files
+        self._hash = hashlib.sha256()
+        self._pending = bytearray()
+        self._descriptor = files.create(path)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        self._pending += data
+        self.size += len(data)
+        if len(self._pending) >= _CHUNK:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        data = memoryview(bytes(self._pending))
+        self._pending.clear()
+        while data:
+            data = data[self._files.write(self._descriptor, data) :]
+
+    def finish(self) -> None:
+        """Flush to the disk, close, and read back what arrived there.
+
+        Raises OSError where the bytes read differ from the bytes written.
+        """
+        self.flush()
+        self._files.sync(self._descriptor)
+        self.close()
+        if file_hash(self._files, self.path) != self.sha256:
+            raise OSError(errno.EIO, "what was written reads back differently", str(self.path))
+
+    def close(self) -> None:
+        """Close without a promise; a file that was not finished is an orphan."""
+        if not self.closed:
+            self.closed = True
+            self._files.close(self._descriptor)
+
+
+def file_hash(files: Files, path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with files.read(path) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def temporary(path: Path) -> Path:
+    """A fresh name beside `path` that no reader looks at and a sweep removes."""
+    return path.with_name(f"{_TEMPORARY}{uuid4().hex[:12]}")
+
+
+def replace_file(files: Files, path: Path, data: bytes) -> None:
+    """Put `data` in a file's place: readers see the old bytes or the new ones, never a mixture."""
+    files.make_folder(path.parent)
+    new = NewFile(files, temporary(path))
+    try:
+        new.write(data)
+        new.finish()
+    finally:
+        new.close()
+    files.rename(new.path, path)
+    files.sync_path(path.parent)
+
+
+def sweep_temporaries(files: Files, folder: Path) -> None:
+    """Remove what an interrupted `replace_file` left in a folder."""
+    for name in files.names(folder):
+        if name.startswith(_TEMPORARY):
+            files.remove(folder / name)
+
+
+_FIXES = {
+    errno.ENOSPC: "free some disk space, then run again: it goes on where it stopped",
+    errno.EDQUOT: "free some of the quota, then run again: it goes on where it stopped",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "choose a folder that can be written to",
+    errno.EPERM: "choose a folder on a file system with hard links that can be written to",
+    errno.EIO: "check the disk, then run again: it goes on where it stopped",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+@contextmanager
+def explained(action: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into a StoreError that says what failed, where, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot {action}: {error.strerror or error}",
+            value=path,
+            fix=_FIXES.get(error.errno or 0, "check the folder, then run again"),
+        ) from error

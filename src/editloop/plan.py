@@ -1,0 +1,245 @@
+"""What a build will do: the items of its sources, cut into shards, in a file.
+
+Listing is cheap (nothing is decoded), so it is done again at every start: that is how changed
+inputs are noticed. The file holds two lines of JSON for each shard, its name and its items; the
+driver keeps only where the lines are, and a worker reads its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from editloop.errors import CorruptError, StepError
+from editloop.files import Files, NewFile, explained, file_hash, temporary
+from editloop.schema import Json
+from editloop.steps import Source, SourceItem
+
+__all__ = ["IdSet", "Plan", "ShardRef", "load_plan", "make_plan", "read_items"]
+
+_NAME = re.compile(r"[\w.+-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRef:
+    """A shard of a plan: items of one source and split, and where the plan's file lists them."""
+
+    name: str
+    source: int
+    split: str
+    fingerprint: str  # of the items
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All shards in their fixed order; `inputs` says by source and split how many items and which.
+
+    A split is published in the order of its shards.
+    """
+
+    path: Path
+    shards: tuple[ShardRef, ...]
+    inputs: Mapping[str, Json]
+
+    @property
+    def splits(self) -> list[str]:
+        return sorted({shard.split for shard in self.shards})
+
+    def of_split(self, split: str) -> Iterator[ShardRef]:
+        """The shards of a split, in the order in which they are published."""
+        return (shard for shard in self.shards if shard.split == split)
+
+
+class IdSet:
+    """Notices an id that comes twice, at eight bytes an id."""
+
+    def __init__(self) -> None:
+        self._hashes = array("Q")
+
+    def add(self, name: str) -> None:
+        self._hashes.append(_short_hash(name))
+
+    def repeats(self, names: Iterable[str]) -> list[str]:
+        """Which of `names`, all that were added, came more than once.
+
+        `names` is gone through only where two hashes agree.
+        """
+        values, counts = np.unique(np.frombuffer(self._hashes, np.uint64), return_counts=True)
+        twice = set(values[counts > 1].tolist())
+        seen: set[str] = set()
+        repeated: list[str] = []
+        for name in names if twice else ():
+            if _short_hash(name) in twice:
+                if name in seen:
+                    repeated.append(name)
+                seen.add(name)
+        return repeated
+
+
+def make_plan(sources: Mapping[str, Source], folder: Path, shard_size: int, files: Files) -> Plan:
+    """List every source and write the plan's file into `folder`, named by its content.
+
+    Raises StepError where two items have one id, an id cannot be stored, or nothing is listed.
+    """
+    with explained("write a plan", folder):
+        files.make_folder(folder)
+        writer = _PlanWriter(files, folder)
+        try:
+            for index, (name, source) in enumerate(sources.items()):
+                for split, items in _shards(source.items(), shard_size):
+                    writer.add(index, name, split, items)
+            plan = writer.finish()
+        finally:
+            writer.close()
+    if not plan.shards:
+        raise StepError("the sources hold no pictures", fix="look at the sources' settings")
+    repeated = writer.ids.repeats(
+        item.id for shard in plan.shards for item in read_items(plan.path, shard, files)
+    )
+    if repeated:
+        raise StepError("two inputs have one id", value=repeated[0], fix="make the ids differ")
+    return plan
+
+
+def load_plan(path: Path, files: Files) -> Plan:
+    """The plan in a file that `make_plan` wrote; CorruptError where it is not as it was written."""
+    contents = _Contents()
+    with explained("read a plan", path):
+        if not path.stem.endswith(file_hash(files, path)[:16]):
+            raise _corrupt(path)
+        with files.read(path) as handle:
+            while head := handle.readline():
+                index, source, split = json.loads(head)
+                offset = handle.tell()
+                line = handle.readline()
+                contents.add(index, source, split, offset, line)
+    return contents.plan(path)
+
+
+class _PlanWriter:
+    def __init__(self, files: Files, folder: Path) -> None:
+        self.ids = IdSet()
+        self._files = files
+        self._folder = folder
+        self._file = NewFile(files, temporary(folder / "plan"))
+        self._contents = _Contents()
+
+    def add(self, index: int, source: str, split: str, items: Sequence[SourceItem]) -> None:
+        for name in (source, split):
+            _check_plain(name)
+        for item in items:
+            _check_storable(item.id)
+            self.ids.add(item.id)
+        line = _line([[item.id, item.split, item.uri, dict(item.parameters)] for item in items])
+        self._file.write(_line([index, source, split]))
+        self._contents.add(index, source, split, self._file.size, line)
+        self._file.write(line)
+
+    def finish(self) -> Plan:
+        self._file.finish()
+        path = self._folder / f"plan-{self._file.sha256[:16]}.jsonl"
+        self._files.rename(self._file.path, path)
+        self._files.sync_path(self._folder)
+        return self._contents.plan(path)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Contents:
+    """The shards of a plan's file as they are written or read, and the digest of each split."""
+
+    def __init__(self) -> None:
+        self._shards: list[ShardRef] = []
+        self._splits: dict[tuple[str, str], _Split] = {}
+
+    def add(self, index: int, source: str, split: str, offset: int, line: bytes) -> None:
+        of_split = self._splits.setdefault((source, split), _Split())
+        name = f"{source}-{split}-{of_split.shards:05d}"
+        fingerprint = hashlib.sha256(line).hexdigest()[:16]
+        self._shards.append(ShardRef(name, index, split, fingerprint, offset, len(line)))
+        of_split.add(line)
+
+    def plan(self, path: Path) -> Plan:
+        inputs: dict[str, dict[str, Json]] = {}
+        for (source, split), of_split in self._splits.items():
+            inputs.setdefault(source, {})[split] = of_split.to_json()
+        return Plan(path, tuple(self._shards), inputs)
+
+
+class _Split:
+    """How many items a source has in a split, and a hash of them all."""
+
+    def __init__(self) -> None:
+        self.shards = 0
+        self._items = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, line: bytes) -> None:
+        self.shards += 1
+        self._items += len(json.loads(line))
+        self._hash.update(line)
+
+    def to_json(self) -> Json:
+        return {"items": self._items, "digest": self._hash.hexdigest()[:16]}
+
+
+def read_items(path: Path, shard: ShardRef, files: Files) -> list[SourceItem]:
+    """The items of a shard; CorruptError where the plan's file is not as it was written."""
+    with explained("read a plan", path), files.read(path) as handle:
+        handle.seek(shard.offset)
+        line = handle.read(shard.length)
+    if hashlib.sha256(line).hexdigest()[:16] != shard.fingerprint:
+        raise _corrupt(path)
+    return [SourceItem(*row) for row in json.loads(line)]
+
+
+def _shards(items: Iterable[SourceItem], size: int) -> Iterator[tuple[str, list[SourceItem]]]:
+    """Cut items into shards of one split each, as they come; the last of a split may be short."""
+    begun: dict[str, list[SourceItem]] = {}
+    for item in items:
+        shard = begun.setdefault(item.split, [])
+        shard.append(item)
+        if len(shard) == size:
+            yield item.split, begun.pop(item.split)
+    yield from begun.items()
+
+
+def _line(value: Json) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"{text}\n".encode("ascii")
+
+
+def _short_hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
+def _check_plain(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise StepError(
+            "a source or split has no plain name", value=name, fix="use letters, digits and . + - _"
+        )
+
+
+def _check_storable(name: str) -> None:
+    if not name or name.encode("utf-8", "ignore").decode() != name:
+        raise StepError(
+            "a source lists an id that cannot be stored as UTF-8",
+            value=repr(name),
+            fix="derive ids from escaped file names",
+        )
+
+
+def _corrupt(path: Path) -> CorruptError:
+    return CorruptError(
+        "a plan differs from what was written", value=path, fix="run the recipe again"
+    )

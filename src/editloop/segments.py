@@ -1,0 +1,303 @@
+"""What a worker does: one segment of one shard, from its input to its commit.
+
+`run_shard` is a pure function of its descriptor: where it runs, and how often, changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from editloop.accounting import (
+    DATA,
+    QUARANTINE,
+    REJECTS,
+    Book,
+    Tables,
+    check_book,
+    data_table,
+    id_digest,
+    tally,
+)
+from editloop.engines import Loss
+from editloop.errors import CorruptError
+from editloop.files import Files
+from editloop.plan import ShardRef, read_items
+from editloop.registry import create
+from editloop.schema import EditSample, Json, canonical_json, from_row
+from editloop.shards import ShardStore
+from editloop.stages import Identified, Stage, answers, load_stage, step_stage
+from editloop.steps import Fail, FailureClass, Keep, Outcome, StepContext
+
+__all__ = ["PartSpec", "Segment", "ShardEnd", "ShardTask", "forget_parts", "run_shard"]
+
+BATCH = 64  # rows that a step is asked about at a time; batches are fixed within a shard
+
+_LOST = {
+    Loss.KILLED: ("worker-killed", FailureClass.BUG),
+    Loss.HUNG: ("worker-hung", FailureClass.TRANSIENT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PartSpec:
+    """A source or step as every worker can make it: what `registry.create` takes, and its name."""
+
+    group: str
+    name: str
+    kind: str
+    settings: Mapping[str, Json] = field(default_factory=dict)
+
+    def create(self) -> Any:
+        """A new source or step."""
+        return create(self.group, self.kind, self.settings, where=f"{self.group} {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive steps of one resource; the first one of a chain loads its source."""
+
+    folder: Path
+    steps: tuple[PartSpec, ...]
+    source: PartSpec | None = None
+    upstream: Path | None = None
+
+    @property
+    def name(self) -> str:
+        first = () if self.source is None else (self.source,)
+        return "+".join(part.name for part in (*first, *self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """The descriptor of one segment of one shard: names and numbers, never pictures.
+
+    `previous` is the generation to go on from: what it settled is kept, what it quarantined under
+    the class `again` and what it never saw is done. `row` asks for one input only, without a
+    commit, to see whether it kills the worker; `lost` names the inputs that do, and `single`
+    makes every batch one row.
+    """
+
+    segment: Segment
+    shard: ShardRef
+    plan: Path
+    context: StepContext
+    files: Files
+    generation: int = 0
+    upstream_generation: int = 0
+    previous: int | None = None
+    again: str | None = None
+    row: int | None = None
+    lost: tuple[tuple[int, Loss], ...] = ()
+    single: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEnd:
+    """What a task tells the driver: samples committed, and seconds by step."""
+
+    samples: int
+    seconds: Mapping[str, float]
+
+
+def run_shard(task: ShardTask) -> ShardEnd:
+    """Run a segment on a shard and commit it. Raises StoreError, StepError, UnavailableError."""
+    store = ShardStore(task.segment.folder, task.files)
+    inputs = read_inputs(task)
+    order = [row.id for row in inputs]
+    old = _previous(store, task)
+    pending = _pending(order, old, task.again)
+    run = _Run(task, _attempts(old), _taken(order, old, pending))
+    data = run.process([row if row.id in pending else None for row in inputs])
+    if task.row is not None:
+        return ShardEnd(0, {})
+    tables = run.book.tables(data, order)
+    if old is not None:
+        tables = old.merged(tables, pending, order)
+    check_book(order, tables, f"shard {task.shard.name}")
+    facts = {"in": len(order), "input_ids": id_digest(order), **tally(tables)}
+    store.commit(
+        task.shard.name,
+        tables.named(),
+        fingerprint=task.shard.fingerprint,
+        facts=facts,
+        generation=task.generation,
+    )
+    return ShardEnd(tables.data.num_rows, run.seconds)
+
+
+def read_inputs(task: ShardTask) -> Sequence[Identified]:
+    """What goes into a segment: a plan's items, or the samples that the segment before it made."""
+    segment, shard = task.segment, task.shard
+    if segment.upstream is None:
+        return read_items(task.plan, shard, task.files)
+    store = ShardStore(segment.upstream, task.files)
+    commit = store.find(shard.name, shard.fingerprint, task.upstream_generation)
+    if commit is None:
+        raise CorruptError(
+            "a shard's input is missing", value=segment.upstream, fix="run the recipe again"
+        )
+    return [
+        from_row(row) for batch in store.read(commit, "data") for row in batch.to_pylist()
+    ]
+
+
+class _Run:
+    """One pass of a shard's rows through the segment's stages."""
+
+    def __init__(self, task: ShardTask, attempts: Mapping[str, int], taken: set[str]) -> None:
+        self.book = Book()
+        self.seconds: dict[str, float] = {}
+        self._task = task
+        self._attempts = attempts
+        self._taken = taken
+
+    def process(self, inputs: Sequence[Identified | None]) -> pa.Table:
+        """The data table that the rows become; None stands for a row that has its end already."""
+        live: list[tuple[str, Any]] = []
+        lost = dict(self._task.lost)
+        for index, row in enumerate(inputs):
+            if row is None or self._task.row not in (None, index):
+                continue
+            if index in lost:
+                self._fail(row.id, row.id, self._task.segment.name, _lost(lost[index]))
+            else:
+                live.append((row.id, row))
+        for stage in _stages(_stage_key(self._task)):
+            live = self._advance(stage, live)
+        return self._stored(live)
+
+    def _advance(self, stage: Stage[Any], live: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        start = time.perf_counter()
+        size = 1 if self._task.single else BATCH
+        after: list[tuple[str, Any]] = []
+        for at in range(0, len(live), size):
+            batch = live[at : at + size]
+            outcomes = answers(stage, [row for _, row in batch])
+            for (origin, row), outcome in zip(batch, outcomes, strict=True):
+                after += self._settle(stage.name, origin, row, outcome)
+        spent = time.perf_counter() - start
+        self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + spent
+        return after
+
+    def _settle(
+        self, step: str, origin: str, row: Identified, outcome: Outcome
+    ) -> Iterable[tuple[str, EditSample]]:
+        """Book an outcome; returns what goes on."""
+        if isinstance(outcome, Keep):
+            new = {sample.id for sample in outcome.samples} - {row.id}
+            if not new & self._taken:
+                self._taken |= new
+                return [(origin, sample) for sample in outcome.samples]
+            taken = sorted(new & self._taken)[0]
+            message = f"{step} gave an id that another sample has: {taken!r}"
+            outcome = Fail("contract", FailureClass.BUG, message)
+        if isinstance(outcome, Fail):
+            self._fail(origin, row.id, step, outcome)
+        else:
+            self.book.drop(origin, row.id, step, outcome.reason)
+        return []
+
+    def _fail(self, origin: str, name: str, step: str, fail: Fail) -> None:
+        self.book.quarantine(origin, name, step, fail, self._attempts.get(origin, 0) + 1)
+
+    def _stored(self, live: list[tuple[str, EditSample]]) -> pa.Table:
+        """The rows as a table; a sample that Arrow cannot hold costs itself alone."""
+        try:
+            return data_table(live)
+        except Exception:
+            step = self._task.segment.name
+            stage: Stage[EditSample] = Stage(step, _storable)
+            return data_table(self._advance(stage, live))
+
+
+def _storable(samples: Sequence[EditSample]) -> list[Outcome]:
+    data_table(("", sample) for sample in samples)
+    return [Keep((sample,)) for sample in samples]
+
+
+def _lost(loss: Loss) -> Fail:
+    code, failure = _LOST[loss]
+    return Fail(code, failure, f"the worker was {loss.value} each time it had this input")
+
+
+def _previous(store: ShardStore, task: ShardTask) -> Tables | None:
+    if task.previous is None:
+        return None
+    commit = store.find(task.shard.name, task.shard.fingerprint, task.previous)
+    if commit is None:
+        return None
+    return Tables(
+        store.table(commit, "data", DATA),
+        store.table(commit, "rejects", REJECTS),
+        store.table(commit, "quarantine", QUARANTINE),
+    )
+
+
+def _pending(order: Sequence[str], old: Tables | None, again: str | None) -> set[str]:
+    """The inputs to do: those that have no end yet, and those that failed in the class `again`."""
+    if old is None:
+        return set(order)
+    tables = (old.data, old.rejects, old.quarantine)
+    settled = {name for table in tables for name in table.column("input").to_pylist()}
+    failed = {row["input"] for row in old.quarantine.to_pylist() if row["class"] == again}
+    return {name for name in order if name not in settled or name in failed}
+
+
+def _attempts(old: Tables | None) -> dict[str, int]:
+    rows = [] if old is None else old.quarantine.select(["input", "attempts"]).to_pylist()
+    attempts: dict[str, int] = {}
+    for row in rows:
+        attempts[row["input"]] = max(attempts.get(row["input"], 0), row["attempts"])
+    return attempts
+
+
+def _taken(order: Sequence[str], old: Tables | None, pending: set[str]) -> set[str]:
+    """The ids that no new sample may have: every input's, and those of samples that stay."""
+    taken = set(order)
+    if old is not None:
+        pairs = old.data.select(["input", "id"]).to_pylist()
+        taken |= {pair["id"] for pair in pairs if pair["input"] not in pending}
+    return taken
+
+
+def _stage_key(task: ShardTask) -> str:
+    segment, context = task.segment, task.context
+    return canonical_json(
+        {
+            "source": None if segment.source is None else asdict(segment.source),
+            "steps": [asdict(step) for step in segment.steps],
+            "seed": context.seed,
+            "split": context.split,
+            "cache": None if context.cache is None else str(context.cache),
+        }
+    )
+
+
+@lru_cache(maxsize=2)
+def _stages(key: str) -> list[Stage[Any]]:
+    """A segment's stages, set up once in a worker and kept while its shards come."""
+    what = json.loads(key)
+    cache = None if what["cache"] is None else Path(what["cache"])
+    context = StepContext(what["seed"], what["split"], cache)
+    stages: list[Stage[Any]] = []
+    if what["source"] is not None:
+        source = PartSpec(**what["source"])
+        stages.append(load_stage(source.name, source.create()))
+    for spec in (PartSpec(**step) for step in what["steps"]):
+        step = spec.create()
+        step.setup(context)
+        stages.append(step_stage(spec.name, step))
+    return stages
+
+
+def forget_parts() -> None:
+    """Let go of the steps that tasks in this process have set up."""
+    _stages.cache_clear()

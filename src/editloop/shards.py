@@ -1,0 +1,306 @@
+"""A folder of committed shards: the first commit of a shard wins, and readers trust only commits.
+
+A shard's tables are written under attempt-unique names and proven to read back; then one record,
+created exclusively, makes them the shard. What no record names is an orphan. Records hold no times,
+so the same work gives the same content.
+
+    FOLDER/files/SHARD@FINGERPRINT@GENERATION@TABLE@ATTEMPT.parquet
+    FOLDER/commits/SHARD@FINGERPRINT@GENERATION.json
+
+A generation replaces the one before it: `retry` commits 1 over 0, and so on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+
+from editloop.errors import CorruptError, StoreError
+from editloop.files import Files, NewFile, explained, file_hash, sweep_temporaries, temporary
+from editloop.locks import shared_lock, try_lock
+from editloop.parquet import TableWriter, read_batches
+from editloop.records import decode_record, encode_record
+from editloop.schema import Json
+
+__all__ = ["Commit", "Problem", "ShardKey", "ShardStore", "StoredTable"]
+
+_NAME = re.compile(r"[\w.+-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something on disk that is not as it was committed."""
+
+    path: Path
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardKey:
+    """What a commit is of: a shard, made from what the fingerprint says, in this generation."""
+
+    shard: str
+    fingerprint: str
+    generation: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.shard}@{self.fingerprint}@{self.generation}"
+
+    @classmethod
+    def parse(cls, name: str) -> ShardKey:
+        """The key at the start of a file's or record's name."""
+        shard, fingerprint, generation = name.removesuffix(".json").split("@")[:3]
+        return cls(shard, fingerprint, int(generation))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """One committed table: its file's name in `files/`, and what must be in it."""
+
+    path: str
+    sha256: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A committed shard: its tables and the facts (counts, digests) that were stated with them."""
+
+    key: ShardKey
+    files: Mapping[str, StoredTable]
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def shard(self) -> str:
+        return self.key.shard
+
+    @property
+    def fingerprint(self) -> str:
+        return self.key.fingerprint
+
+    def to_json(self) -> Json:
+        """The body of the commit's record."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Json) -> Commit:
+        """The commit that a record's body describes."""
+        files = {table: StoredTable(**stored) for table, stored in body["files"].items()}
+        return cls(ShardKey(**body["key"]), files, body["facts"])
+
+
+class ShardStore:
+    """Commits shards to a folder and reads them back, verified."""
+
+    def __init__(self, folder: Path, files: Files | None = None) -> None:
+        self.folder = folder
+        self._files = files or Files()
+        self._data = folder / "files"
+        self._records = folder / "commits"
+
+    def commit(
+        self,
+        shard: str,
+        tables: Mapping[str, pa.Table],
+        *,
+        fingerprint: str,
+        facts: Mapping[str, Json] | None = None,
+        generation: int = 0,
+    ) -> Commit:
+        """Make tables durable as a shard; where it is committed already, that commit is returned.
+
+        Raises StoreError where the disk refuses; then nothing is committed.
+        """
+        key = _checked(ShardKey(shard, fingerprint, generation), tables)
+        with explained("commit a shard", self.folder):
+            self._files.make_folder(self._data)
+            self._files.make_folder(self._records)
+            with shared_lock(self.folder / "attempts.lock"):
+                stored = {name: self._write(key, name, table) for name, table in tables.items()}
+                self._files.sync_path(self._data)
+                commit = Commit(key, stored, dict(facts or {}))
+                if self._record(commit):
+                    return commit
+                for table in stored.values():
+                    self._files.remove(self._data / table.path)
+        return self._must_find(key)
+
+    def _write(self, key: ShardKey, name: str, table: pa.Table) -> StoredTable:
+        path = self._data / f"{key}@{name}@{uuid4().hex[:12]}.parquet"
+        hidden = temporary(path)
+        writer = TableWriter(self._files, hidden, table.schema)
+        try:
+            writer.write(table)
+            written = writer.finish()
+        finally:
+            writer.close()
+        self._files.rename(hidden, path)
+        return StoredTable(path.name, written.sha256, written.rows, written.bytes)
+
+    def _record(self, commit: Commit) -> bool:
+        """Create the commit's record; False where another commit came first."""
+        path = self._records / f"{commit.key}.json"
+        new = NewFile(self._files, temporary(path))
+        try:
+            new.write(encode_record(commit.to_json()))
+            new.finish()
+        finally:
+            new.close()
+        try:
+            self._files.link(new.path, path)
+        except FileExistsError:
+            return False
+        finally:
+            self._files.remove(new.path)
+        self._files.sync_path(self._records)
+        return True
+
+    def find(self, shard: str, fingerprint: str, generation: int = 0) -> Commit | None:
+        """The commit of a shard, if it has been made; CorruptError where its record is damaged."""
+        key = ShardKey(shard, fingerprint, generation)
+        path = self._records / f"{key}.json"
+        with explained("read a commit record", path):
+            try:
+                with self._files.read(path) as handle:
+                    data = handle.read()
+            except FileNotFoundError:
+                return None
+        commit = Commit.from_json(decode_record(data, path))
+        if commit.key != key:
+            raise CorruptError(
+                "a commit record lies under another's name", value=path, fix="remove it"
+            )
+        return commit
+
+    def _must_find(self, key: ShardKey) -> Commit:
+        commit = self.find(key.shard, key.fingerprint, key.generation)
+        if commit is None:
+            raise StoreError(
+                "a commit record went away", value=self._records / f"{key}.json", fix="run again"
+            )
+        return commit
+
+    def generations(self) -> dict[tuple[str, str], int]:
+        """The newest generation of each committed (shard, fingerprint), by one listing."""
+        newest: dict[tuple[str, str], int] = {}
+        for key in self._keys():
+            at = key.shard, key.fingerprint
+            newest[at] = max(newest.get(at, 0), key.generation)
+        return newest
+
+    def commits(self) -> list[Commit]:
+        """The newest commits of all shards, by name."""
+        newest = sorted(self.generations().items())
+        return [self._must_find(ShardKey(*at, generation)) for at, generation in newest]
+
+    def read(
+        self, commit: Commit, table: str = "data", columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a committed table, file hash and page checksums verified; CorruptError."""
+        stored = commit.files[table]
+        path = self._data / stored.path
+        with explained("read a shard", path):
+            self._prove(stored)
+            with self._files.read(path) as handle:
+                yield from read_batches(handle, path, columns)
+
+    def table(self, commit: Commit, table: str, schema: pa.Schema) -> pa.Table:
+        """A committed table whole, its columns as in `schema`; empty where it was not written."""
+        if table not in commit.files:
+            return schema.empty_table()
+        batches = self.read(commit, table, schema.names)
+        return pa.Table.from_batches(batches).cast(schema)
+
+    def _prove(self, stored: StoredTable) -> None:
+        path = self._data / stored.path
+        try:
+            whole = file_hash(self._files, path) == stored.sha256
+        except FileNotFoundError:
+            whole = False
+        if not whole:
+            raise CorruptError(
+                "a committed file is missing or differs from its commit record",
+                value=path,
+                fix="restore it from a copy, or remove its commit record: the shard is made again",
+            )
+
+    def verify(self) -> list[Problem]:
+        """Every record and committed file that is not as it was committed."""
+        problems = []
+        for key in sorted(self._keys(), key=str):
+            try:
+                for stored in self._must_find(key).files.values():
+                    try:
+                        self._prove(stored)
+                    except CorruptError as error:
+                        problems.append(Problem(self._data / stored.path, error.cause))
+            except StoreError as error:
+                problems.append(Problem(self._records / f"{key}.json", error.cause))
+        return problems
+
+    def sweep(self, keep: frozenset[ShardKey] | None = None) -> None:
+        """Remove orphans, and, where `keep` is given, every other commit.
+
+        Does nothing while another process is committing here: its files have no record yet.
+        """
+        with explained("sweep a folder", self.folder), self._alone() as alone:
+            if not alone:
+                return
+            committed = set(self._keys())
+            for key in committed - (committed if keep is None else keep):
+                self._files.remove(self._records / f"{key}.json")
+            kept = {str(key) for key in (committed if keep is None else committed & keep)}
+            sweep_temporaries(self._files, self._records)
+            sweep_temporaries(self._files, self._data)
+            self._sweep_files(kept)
+
+    def _sweep_files(self, kept: set[str]) -> None:
+        attempts: dict[str, list[str]] = {}
+        for name in self._files.names(self._data):
+            key, _, rest = name.rpartition("@")
+            if key.rpartition("@")[0] in kept:
+                attempts.setdefault(key, []).append(rest)
+            else:
+                self._files.remove(self._data / name)
+        for key, ends in attempts.items():
+            if len(ends) > 1:  # a commit that lost, and its process died before it tidied up
+                shard = ShardKey.parse(key)
+                won = {stored.path for stored in self._must_find(shard).files.values()}
+                for name in {f"{key}@{end}" for end in ends} - won:
+                    self._files.remove(self._data / name)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        if not self.folder.is_dir():
+            yield False
+            return
+        with try_lock(self.folder / "attempts.lock") as alone:
+            yield alone
+
+    def _keys(self) -> Iterator[ShardKey]:
+        with explained("list commit records", self._records):
+            names = self._files.names(self._records)
+        for name in names:
+            if name.endswith(".json"):
+                yield ShardKey.parse(name)
+
+
+def _checked(key: ShardKey, tables: Mapping[str, pa.Table]) -> ShardKey:
+    for name in (key.shard, key.fingerprint, *tables):
+        if not _NAME.fullmatch(name):
+            raise StoreError(
+                "a shard or table has no plain name",
+                value=name,
+                fix="use letters, digits and . + - _",
+            )
+    return key

@@ -1,0 +1,126 @@
+"""Captions that lie beside pictures: side-car `.txt` and `.json`, and `metadata.jsonl`.
+
+A caption is text, or None where there is none, or a `Fail` that says why it cannot be read: a
+picture whose caption is broken is not silently left without one. Text is kept as it is, byte for
+byte, but for surrounding white space.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from editloop.schema import Json
+from editloop.sources.files import EXTENSIONS
+from editloop.steps import Fail, FailureClass
+
+__all__ = ["METADATA", "SIDE_CARS", "Caption", "Metadata", "read_metadata", "read_side_car"]
+
+Caption: TypeAlias = str | Fail | None
+
+METADATA = "metadata.jsonl"
+SIDE_CARS = (".txt", ".json")  # the first that exists counts
+
+_MAX_BYTES = 1_000_000  # of one side-car: a caption is a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A `metadata.jsonl`: captions by `file_name`, and what is wrong with which line."""
+
+    captions: dict[str, Caption] = field(default_factory=dict)
+    faults: list[tuple[int, Fail]] = field(default_factory=list)
+
+
+def read_side_car(path: Path) -> Caption:
+    """The caption in a `.txt`, or under `caption` or `text` in a `.json`."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            return _unreadable(f"{path.name!a} is larger than {_MAX_BYTES} bytes")
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        return _unreadable(f"{path.name!a}: {error}")
+    if path.suffix == ".txt":
+        return _clean(text)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return _unreadable(f"{path.name!a} is no JSON: {error}")
+    return _caption_in(content) if isinstance(content, dict) else _unreadable("it is no mapping")
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Every line of a `metadata.jsonl`; lines that name no picture beside it are faults.
+
+    Raises OSError if the file itself cannot be read.
+    """
+    found = Metadata()
+    for number, line in _lines(path):
+        entry = _entry(line)
+        if isinstance(entry, Fail):
+            found.faults.append((number, entry))
+            continue
+        name, caption = entry
+        fault = _misplaced(name, path.parent, found)
+        if fault is None:
+            found.captions[name] = caption
+        else:
+            found.faults.append((number, fault))
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+
+
+def _entry(line: bytes) -> tuple[str, Caption] | Fail:
+    try:
+        content = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        return _permanent("metadata-unreadable", f"no JSON: {error}")
+    if not isinstance(content, dict) or not isinstance(content.get("file_name"), str):
+        return _permanent("metadata-unreadable", "no file_name")
+    return posixpath.normpath(content["file_name"]), _caption_in(content)
+
+
+def _misplaced(name: str, folder: Path, found: Metadata) -> Fail | None:
+    """What is wrong with an entry's picture: named before, outside the folder, or not there."""
+    if name in found.captions:
+        return _permanent("caption-twice", f"an earlier line describes {name!a}")
+    if name.startswith(("/", "../")):
+        return _permanent("picture-missing", f"{name!a} lies outside the folder")
+    try:
+        there = Path(name).suffix.lower() in EXTENSIONS and (folder / name).is_file()
+    except (OSError, ValueError):  # a name that no file can have: NUL, a lone surrogate
+        there = False
+    return None if there else _permanent("picture-missing", f"no picture {name!a}")
+
+
+def _caption_in(content: dict[str, Json]) -> Caption:
+    text = content.get("caption", content.get("text"))
+    if text is None:
+        return None
+    return _clean(text) if isinstance(text, str) else _unreadable("the caption is no text")
+
+
+def _clean(text: str) -> Caption:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _unreadable("the caption holds half of a surrogate pair")
+    return text.strip() or None
+
+
+def _unreadable(message: str) -> Fail:
+    return _permanent("caption-unreadable", message)
+
+
+def _permanent(code: str, message: str) -> Fail:
+    return Fail(code, FailureClass.PERMANENT, message)

@@ -1,0 +1,45 @@
+"""Picture files on this machine: which there are, their names as URIs, reading with a limit."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from editloop.errors import ImageError
+
+__all__ = ["EXTENSIONS", "MAX_BYTES", "path_of", "read_file"]
+
+_READ = (
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".jpx", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+_KNOWN_UNREAD = (".heic", ".heif", ".jxl", ".psd", ".svg")  # quarantined, not ignored
+EXTENSIONS = frozenset({*_READ, *_KNOWN_UNREAD})  # in lower case
+
+MAX_BYTES = 256_000_000  # a file is read whole
+
+
+def path_of(uri: str) -> Path:
+    """The path that a `file:` URI (`Path.as_uri`) names, byte for byte."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file; an ImageError if it is larger than `MAX_BYTES`.
+
+    Raises OSError if it cannot be read. What is no regular file (a pipe) is never opened: that
+    could wait for ever.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(f"not a regular file: {path.name!a}")
+    if status.st_size > MAX_BYTES:
+        raise ImageError(
+            "too-large",
+            f"the file has more than {MAX_BYTES} bytes",
+            value=status.st_size,
+            fix="make it smaller",
+        )
+    return path.read_bytes()

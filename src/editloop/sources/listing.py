@@ -1,0 +1,110 @@
+"""Walks a folder of pictures in a fixed order, without opening any of them.
+
+Listed is what has a picture's file extension, in names sorted by their bytes, folder by folder.
+Names that start with a dot are skipped, as everywhere. Links to folders are followed, but not back
+into a folder they lie in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from editloop.errors import StoreError
+from editloop.schema import Json
+from editloop.sources.captions import METADATA, SIDE_CARS, Metadata, read_metadata
+from editloop.sources.files import EXTENSIONS
+from editloop.steps import Fail
+
+__all__ = ["Listed", "walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A picture (or a line of metadata that describes none): where it is, and what is known of it.
+
+    `relative` is its path below the root; `facts` is JSON-able and changes when the picture or its
+    caption does.
+    """
+
+    relative: str
+    facts: dict[str, Json]
+    is_line: bool = False
+
+
+_Known = tuple[tuple[str, Metadata], ...]  # metadata by the folder it describes, nearest first
+
+
+def walk(root: Path, include: Sequence[str] = ("*",)) -> Iterator[Listed]:
+    """The pictures below `root` whose relative path matches a pattern (`*` also matches `/`).
+
+    Raises StoreError for a folder that cannot be listed.
+    """
+    for listed in _walk(root, "", (), ()):
+        if listed.is_line or any(fnmatchcase(listed.relative, pattern) for pattern in include):
+            yield listed
+
+
+def _walk(
+    folder: Path, prefix: str, known: _Known, above: tuple[tuple[int, int], ...]
+) -> Iterator[Listed]:
+    try:
+        status = folder.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder) as listing:
+            entries = {entry.name: entry for entry in listing if not entry.name.startswith(".")}
+        if METADATA in entries:
+            known = ((prefix, read_metadata(folder / METADATA)), *known)
+    except OSError as error:
+        raise StoreError("cannot list a folder", value=folder, fix=str(error)) from error
+    if METADATA in entries:
+        yield from _faults(prefix, known[0][1])
+    for name in sorted(entries, key=os.fsencode):
+        if _is_folder(entries[name]):
+            yield from _walk(folder / name, f"{prefix}{name}/", known, (*above, here))
+        elif Path(name).suffix.lower() in EXTENSIONS:
+            yield Listed(prefix + name, _facts(entries, name, prefix, known))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _faults(prefix: str, metadata: Metadata) -> Iterator[Listed]:
+    for line, fault in metadata.faults:
+        yield Listed(f"{prefix}{METADATA}#{line}", {"fault": [fault.code, fault.message]}, True)
+
+
+def _facts(
+    entries: dict[str, os.DirEntry[str]], name: str, prefix: str, known: _Known
+) -> dict[str, Json]:
+    """Size and time of the picture's file and side-car, or the caption that metadata gives it."""
+    facts: dict[str, Json] = {"file": _stamp(entries[name])}
+    stem = name.removesuffix(Path(name).suffix)
+    for suffix in SIDE_CARS:
+        if stem + suffix in entries:
+            return {**facts, "side_car": suffix, "side_car_file": _stamp(entries[stem + suffix])}
+    for folder, metadata in known:
+        caption = metadata.captions.get((prefix + name).removeprefix(folder))
+        if isinstance(caption, Fail):
+            return {**facts, "fault": [caption.code, caption.message]}
+        if caption is not None:
+            return {**facts, "caption": caption}
+    return facts
+
+
+def _stamp(entry: os.DirEntry[str]) -> list[int] | None:
+    """[bytes, modification time in ns]; None if the file is a dangling link or gone."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]

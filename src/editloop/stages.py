@@ -1,0 +1,165 @@
+"""Running one step on one batch: its contract checked, a failing batch bisected to its rows.
+
+Whatever a step does, each row of its batch gets one outcome: a step that raises on a row costs that
+row alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from editloop.errors import ImageError, RecipeError, StepError, StoreError, UnavailableError
+from editloop.schema import EditSample
+from editloop.steps import Drop, Fail, FailureClass, Keep, Outcome, Source, SourceItem, Step
+
+__all__ = ["Identified", "Stage", "answers", "check_step", "load_stage", "step_stage"]
+
+# What no row is to blame for: the whole build stops, and goes on once it is put right.
+_STOPPING = (RecipeError, StoreError, UnavailableError)
+
+_FIELDS = frozenset(field.name for field in fields(EditSample))
+
+
+class Identified(Protocol):
+    """A row of a batch: a source's item or a sample."""
+
+    @property
+    def id(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=Identified)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[_Row]):
+    """A step, or the loading of a source: `run` answers a batch, `check` one row's outcome.
+
+    `refuse` says what keeps a row from being asked about at all.
+    """
+
+    name: str
+    run: Callable[[Sequence[_Row]], list[Outcome]]
+    check: Callable[[_Row, Outcome], Outcome] = lambda _, outcome: outcome
+    refuse: Callable[[_Row], Fail | None] = lambda _: None
+
+
+def load_stage(name: str, source: Source) -> Stage[SourceItem]:
+    """The loading of a source: each item becomes one sample of its id, or fails."""
+
+    def check(item: SourceItem, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Keep) and [sample.id for sample in outcome.samples] != [item.id]:
+            return _broken(f"{name} must answer an item with one sample of its id")
+        return outcome
+
+    return Stage(name, source.load, check)
+
+
+def step_stage(name: str, step: Step) -> Stage[EditSample]:
+    """A step: its needs are checked before, its answers and what it adds after."""
+
+    def refuse(sample: EditSample) -> Fail | None:
+        absent = _absent(sample, step.needs)
+        return _broken(f"{name} needs `{absent}`, which this sample has not") if absent else None
+
+    def check(sample: EditSample, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, Keep):
+            return outcome
+        for made in outcome.samples:
+            absent = _absent(made, step.adds)
+            if absent:
+                return _broken(f"{name} promises `{absent}`, which sample {made.id!r} has not")
+        return Keep(tuple(_with_parent(made, sample) for made in outcome.samples))
+
+    return Stage(name, step.process, check, refuse)
+
+
+def check_step(name: str, step: Step) -> None:
+    """Raise StepError where a step needs or adds something that no sample has."""
+    unknown = sorted((step.needs | step.adds) - _FIELDS)
+    if unknown:
+        raise StepError(
+            f"step {name!r} names a field that no sample has",
+            value=unknown[0],
+            fix=f"known: {', '.join(sorted(_FIELDS))}",
+        )
+
+
+def answers(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
+    """One checked outcome for each row, in order."""
+    refused = [stage.refuse(row) for row in rows]
+    asked = [row for row, fail in zip(rows, refused, strict=True) if fail is None]
+    outcomes = iter(_bisected(stage, asked) if asked else [])
+    return [next(outcomes) if fail is None else fail for fail in refused]
+
+
+def _bisected(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
+    try:
+        return _asked(stage, rows)
+    except _STOPPING:
+        raise
+    except (Exception, SystemExit) as error:
+        if len(rows) == 1:
+            return [_failure(error)]
+        half = len(rows) // 2
+        return _bisected(stage, rows[:half]) + _bisected(stage, rows[half:])
+
+
+def _asked(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
+    outcomes = list(stage.run(rows))
+    if len(outcomes) != len(rows):
+        raise StepError(
+            f"{stage.name} gave {len(outcomes)} outcomes for {len(rows)} inputs",
+            fix="answer each input with one Keep, Drop or Fail",
+        )
+    pairs = zip(rows, outcomes, strict=True)
+    return [stage.check(row, _checked(stage.name, outcome)) for row, outcome in pairs]
+
+
+def _checked(name: str, outcome: Outcome) -> Outcome:
+    if not isinstance(outcome, Keep):
+        if isinstance(outcome, Drop | Fail):
+            return outcome
+        return _broken(f"{name} answered with {type(outcome).__name__}, not Keep, Drop or Fail")
+    if not outcome.samples:
+        return _broken(f"{name} kept an input as no samples; Drop needs a reason")
+    ids = [sample.id for sample in outcome.samples]
+    for made in ids:
+        if not made or made.encode("utf-8", "ignore").decode("utf-8") != made:
+            return _broken(f"{name} gave an id that cannot be stored: {made!r}")
+    if len(set(ids)) != len(ids):
+        return _broken(f"{name} gave one id to several samples")
+    return outcome
+
+
+def _with_parent(made: EditSample, sample: EditSample) -> EditSample:
+    if made.id == sample.id or made.parent_id not in (None, sample.parent_id):
+        return made
+    return replace(made, parent_id=sample.id)
+
+
+def _absent(sample: EditSample, names: frozenset[str]) -> str | None:
+    """The first of the named fields that is None, or empty where none is ever None."""
+    return next((name for name in sorted(names) if not _there(getattr(sample, name))), None)
+
+
+def _there(value: object) -> bool:
+    return value is not None and value != "" and value != {}
+
+
+def _broken(message: str) -> Fail:
+    return Fail("contract", FailureClass.BUG, message)
+
+
+def _failure(error: BaseException) -> Fail:
+    if isinstance(error, ImageError):
+        return Fail(error.code, FailureClass.PERMANENT, str(error))
+    if isinstance(error, StepError):
+        return _broken(str(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    kind = type(error).__name__
+    return Fail(kind, FailureClass.BUG, f"{kind}: {error}{place}")

@@ -1,0 +1,110 @@
+"""The store's face: what other modules need of a run folder's durable files.
+
+Committed shards are in `shards`, published files and their manifests in `publication`, the versions
+of a part in `versions`. This module reads a published set back and verifies a whole run folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from editloop.errors import StoreError
+from editloop.files import Files, explained, file_hash
+from editloop.locks import lock
+from editloop.parquet import read_batches
+from editloop.publication import (
+    Manifest,
+    find_manifest,
+    publish_folder,
+    record_manifest,
+    staging_folder,
+    withdraw,
+    write_file,
+)
+from editloop.records import decode_record, fingerprint
+from editloop.schema import EditSample, from_row
+from editloop.shards import Commit, Problem, ShardKey, ShardStore, StoredTable
+from editloop.versions import claim_version, retire_versions, work_folder
+
+__all__ = [
+    "Commit",
+    "Files",
+    "Manifest",
+    "Problem",
+    "ShardKey",
+    "ShardStore",
+    "StoredTable",
+    "claim_version",
+    "find_manifest",
+    "fingerprint",
+    "lock",
+    "publish_folder",
+    "published_files",
+    "read_samples",
+    "record_manifest",
+    "retire_versions",
+    "staging_folder",
+    "verify",
+    "withdraw",
+    "write_file",
+]
+
+
+def published_files(data: Path, split: str) -> list[Path]:
+    """The Parquet files of a published split, in order; StoreError unless all are there."""
+    paths = sorted(data.glob(f"{split}-*-of-*.parquet"))
+    total = len(paths)
+    expected = [f"{split}-{index:05d}-of-{total:05d}.parquet" for index in range(total)]
+    if not paths or [path.name for path in paths] != expected:
+        raise StoreError(
+            f"the data set has no whole split {split!r}",
+            value=data,
+            fix="build it first: `editloop run RECIPE --only build`",
+        )
+    return paths
+
+
+def read_samples(data: Path, split: str) -> Iterator[EditSample]:
+    """Stream a published split in its fixed order; CorruptError where a page's checksum fails."""
+    for path in published_files(Path(data), split):
+        with explained("read a data set", path), path.open("rb") as handle:
+            for batch in read_batches(handle, path):
+                yield from map(from_row, batch.to_pylist())
+
+
+def verify(run: Path, *, files: Files | None = None) -> list[Problem]:
+    """Everything in a run folder that is not as it was committed or published; empty if whole."""
+    files = files or Files()
+    work = work_folder(Path(run))
+    problems: list[Problem] = []
+    for commits in sorted(work.rglob("commits")):
+        if commits.is_dir():
+            problems += ShardStore(commits.parent, files).verify()
+    for path in sorted((*work.glob("*/current.json"), *work.glob("*/parts.json"))):
+        problems += _check_record(path)
+    for path in sorted(work.glob("*/plan-*.jsonl")):
+        if not path.stem.endswith(file_hash(files, path)[:16]):
+            problems.append(Problem(path, "a plan differs from what was written"))
+    for path in sorted((work / "manifests").glob("*.json")):
+        problems += _check_record(path) or _check_manifest(Path(run), path, files)
+    return problems
+
+
+def _check_record(path: Path) -> list[Problem]:
+    try:
+        decode_record(path.read_bytes(), path)
+    except StoreError as error:
+        return [Problem(path, error.cause)]
+    return []
+
+
+def _check_manifest(run: Path, path: Path, files: Files) -> list[Problem]:
+    manifest = Manifest(**decode_record(path.read_bytes(), path))
+    problems = []
+    for name, stored in manifest.files.items():
+        if not (run / name).is_file():
+            problems.append(Problem(run / name, "a published file is missing"))
+        elif file_hash(files, run / name) != stored["sha256"]:
+            problems.append(Problem(run / name, "a published file differs from its manifest"))
+    return problems

@@ -1,0 +1,79 @@
+"""What to do about a shard whose worker was lost, so that one bad record costs one record.
+
+The shard runs again whole: most losses are accidents. Lost again, each of its inputs runs alone, to
+find those that kill or hang a worker; then the shard runs without them. If that is lost too, the
+inputs are harmless alone but not together, and the shard runs one row at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from editloop.engines import Loss
+from editloop.errors import StepError
+from editloop.segments import ShardTask, read_inputs
+
+__all__ = ["MOST_CULPRITS", "Suspects"]
+
+MOST_CULPRITS = 8  # in one shard; with more, the step is at fault and not its input
+
+
+@dataclass(slots=True)
+class _Case:
+    """One shard under suspicion."""
+
+    losses: int = 0  # of the whole shard
+    waiting: set[int] = field(default_factory=set)  # inputs whose run alone has not ended
+    culprits: dict[int, Loss] = field(default_factory=dict)
+
+
+class Suspects:
+    """The shards that lost a worker, and what each must run next."""
+
+    def __init__(self) -> None:
+        self._cases: dict[tuple[str, str], _Case] = {}
+
+    def next_tasks(self, task: ShardTask, loss: Loss | None) -> list[ShardTask]:
+        """What to run after this end; nothing where all is done or others are still running.
+
+        Raises StepError where no way is left.
+        """
+        at = str(task.segment.folder), task.shard.name
+        if loss is None and task.row is None:
+            self._cases.pop(at, None)
+            return []
+        case = self._cases.setdefault(at, _Case())
+        if task.row is None:
+            return self._after_whole(case, task)
+        return self._after_row(case, task, task.row, loss)
+
+    def _after_whole(self, case: _Case, task: ShardTask) -> list[ShardTask]:
+        case.losses += 1
+        if case.losses == 1:
+            return [task]
+        if case.losses == 2:
+            case.waiting = set(range(len(read_inputs(task))))
+            return [replace(task, row=row) for row in sorted(case.waiting)]
+        if not task.single:
+            return [replace(task, single=True)]
+        raise StepError(
+            f"workers die on shard {task.shard.name} although none of its inputs kills one alone",
+            value=task.segment.name,
+            fix="give each worker more memory (fewer --workers), then run again",
+        )
+
+    def _after_row(
+        self, case: _Case, task: ShardTask, row: int, loss: Loss | None
+    ) -> list[ShardTask]:
+        case.waiting.discard(row)
+        if loss is not None:
+            case.culprits[row] = loss
+        if len(case.culprits) > MOST_CULPRITS:
+            raise StepError(
+                f"workers die on more than {MOST_CULPRITS} inputs of shard {task.shard.name}",
+                value=task.segment.name,
+                fix="the step itself or the machine's memory is at fault: see to it, run again",
+            )
+        if case.waiting:
+            return []
+        return [replace(task, row=None, lost=tuple(sorted(case.culprits.items())))]

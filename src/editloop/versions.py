@@ -1,0 +1,99 @@
+"""Which settings a run folder's part was made with, and what happens when they change.
+
+A part (`build`, a training, a benchmark) claims its folder with the settings that can change its
+result. Other settings later are refused, with the differences, until a new version is asked for.
+Work lies in folders named by fingerprint, so what did not change is found again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from editloop.errors import ChangedError
+from editloop.files import Files, explained, sweep_temporaries
+from editloop.records import fingerprint, read_record, write_record
+from editloop.schema import Json, canonical_json
+
+__all__ = ["claim_version", "differences", "part_folder", "retire_versions", "work_folder"]
+
+_SHOWN = 20
+_ABSENT = "(absent)"
+
+
+def work_folder(run: Path) -> Path:
+    """Where a run folder keeps what is not published."""
+    return run / ".editloop"
+
+
+def part_folder(run: Path, part: str) -> Path:
+    """Where a part keeps its versions and the record of the current one."""
+    return work_folder(run) / part
+
+
+def claim_version(
+    run: Path,
+    part: str,
+    settings: Mapping[str, Json],
+    *,
+    new_version: bool = False,
+    files: Files | None = None,
+) -> Path:
+    """Claim a part for these settings; returns the work folder of their fingerprint (not made yet).
+
+    Raises ChangedError, naming every difference, where the part was claimed with other settings
+    and `new_version` is False. The older version's work stays until `retire_versions`.
+    """
+    files = files or Files()
+    folder = part_folder(run, part)
+    path = folder / "current.json"
+    with explained("claim a part", folder):
+        sweep_temporaries(files, folder)
+    settings = json.loads(canonical_json(settings))  # as it reads back: no tuples
+    current = read_record(files, path)
+    if current is not None and current != settings and not new_version:
+        raise _changed(part, differences(current, settings))
+    if current != settings:
+        write_record(files, path, settings)
+    return folder / fingerprint(settings)
+
+
+def retire_versions(
+    run: Path, part: str, keep: Collection[str], *, files: Files | None = None
+) -> None:
+    """Remove the work of a part's other versions: every folder whose name is not in `keep`."""
+    files = files or Files()
+    folder = part_folder(run, part)
+    with explained("remove an old version", folder):
+        for name in files.names(folder):
+            if name not in keep and (folder / name).is_dir():
+                files.remove_folder(folder / name)
+
+
+def differences(old: Json, new: Json, at: str = "") -> list[str]:
+    """What differs between two JSON values, as lines `key.key: old -> new`."""
+    if old == new:
+        return []
+    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        return [f"{at or 'settings'}: {_shown(old)} -> {_shown(new)}"]
+    lines: list[str] = []
+    for key in sorted({*old, *new}):
+        place = f"{at}.{key}" if at else str(key)
+        lines += differences(old.get(key, _ABSENT), new.get(key, _ABSENT), place)
+    return lines
+
+
+def _shown(value: Json) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _changed(part: str, lines: list[str]) -> ChangedError:
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return ChangedError(
+        f"the settings or inputs of {part!r} changed since this folder was made",
+        value="\n  ".join(["", *lines[:_SHOWN], *more]),
+        fix="go back to the old settings, choose another folder, or make a new version with "
+        "--new-version (what did not change is used again)",
+    )

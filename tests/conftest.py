@@ -1,0 +1,1 @@
+"""Beside this file lie helpers that tests in every room's folder may import."""

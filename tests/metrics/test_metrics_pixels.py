@@ -1,0 +1,151 @@
+"""Golden tests: every measure against NumPy or scikit-image, recomputed the plain way."""
+
+import math
+
+import numpy as np
+import pytest
+
+from editloop.errors import RecipeError
+from editloop.metrics.pixels import PIXEL_METRICS, PSNR_CAP, PixelMetric, measure_pixels
+from editloop.registry import parse_spec
+from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
+from editloop.seeding import generator
+
+
+def pictures(height: int = 48, width: int = 40) -> tuple[Pixels, Pixels, Mask]:
+    rng = generator("pixels", height, width)
+    ramp = np.linspace(0, 200, width)[None, :, None] * np.ones((height, 1, 3))
+    target = (ramp + rng.normal(20, 12, ramp.shape)).clip(0, 255).astype(np.uint8)
+    edited = (target + rng.normal(6, 25, ramp.shape)).clip(0, 255).astype(np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    mask[6 : height // 2, 8 : width - 9] = 255
+    return edited, target, mask
+
+
+def pair(edited: Pixels, target: Pixels | None, mask: Mask | None = None) -> EditedPair:
+    return EditedPair("a", edited, "make it so", edited, target, mask)
+
+
+def value(score: Score | Unscored) -> float:
+    assert isinstance(score, Score), score
+    return score.value
+
+
+def expected(edited: Pixels, target: Pixels, region: np.ndarray) -> dict[str, float]:
+    """The definitions, in float64 over the chosen pixels."""
+    a, b = edited[region].astype(float) / 255, target[region].astype(float) / 255
+    mse = np.mean((a - b) ** 2)
+    return {"l1": np.mean(np.abs(a - b)), "l2": mse, "psnr": 10 * math.log10(1 / mse)}
+
+
+@pytest.mark.parametrize("place", ["", "_inside", "_outside"])
+@pytest.mark.parametrize("measure", ["l1", "l2", "psnr"])
+def test_differences_agree_with_numpy_in_every_region(measure: str, place: str) -> None:
+    edited, target, mask = pictures()
+    region = {"": mask >= 0, "_inside": mask == 255, "_outside": mask == 0}[place]
+    made = measure_pixels(pair(edited, target, mask))[measure + place]
+    assert value(made) == pytest.approx(expected(edited, target, region)[measure], abs=1e-6)
+
+
+def reference_ssim(edited: Pixels, target: Pixels) -> tuple[float, np.ndarray]:
+    from skimage.metrics import structural_similarity
+
+    mean, full = structural_similarity(
+        edited / 255.0,
+        target / 255.0,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        full=True,
+    )
+    return float(mean), full.mean(axis=2)
+
+
+@pytest.mark.parametrize("size", [(48, 40), (11, 11), (129, 67)])
+def test_ssim_agrees_with_scikit_image(size: tuple[int, int]) -> None:
+    edited, target, _ = pictures(*size)
+    made = measure_pixels(pair(edited, target))["ssim"]
+    assert value(made) == pytest.approx(reference_ssim(edited, target)[0], abs=1e-5)
+
+
+def test_ssim_of_a_flat_bright_picture_keeps_its_precision() -> None:
+    flat = np.full((64, 64, 3), 250, np.uint8)
+    near = flat.copy()
+    near[::2, ::2] = 251
+    made = measure_pixels(pair(near, flat))["ssim"]
+    assert value(made) == pytest.approx(reference_ssim(near, flat)[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(("place", "colour"), [("_inside", 255), ("_outside", 0)])
+def test_ssim_of_a_region_is_the_mean_of_scikit_images_map(place: str, colour: int) -> None:
+    edited, target, mask = pictures()
+    inner = (slice(5, -5), slice(5, -5))
+    wanted = reference_ssim(edited, target)[1][inner][mask[inner] == colour].mean()
+    made = measure_pixels(pair(edited, target, mask))["ssim" + place]
+    assert value(made) == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("mask", [None, np.zeros((48, 40), np.uint8), np.full((48, 40), 255)])
+def test_a_mask_that_limits_nothing_means_everywhere(mask: Mask | None) -> None:
+    edited, target, _ = pictures()
+    made = measure_pixels(pair(edited, target, mask))
+    for measure in ("l1", "l2", "psnr", "ssim"):
+        assert made[f"{measure}_inside"] == made[measure]
+        assert made[f"{measure}_outside"] == Unscored(
+            "the mask covers everything: nothing lies outside it", "1"
+        )
+
+
+def test_identical_pictures_count_as_the_documented_cap() -> None:
+    edited, _, mask = pictures()
+    made = measure_pixels(pair(edited, edited, mask))
+    assert {value(made["psnr" + place]) for place in ("", "_inside", "_outside")} == {PSNR_CAP}
+    assert value(made["l1"]) == 0
+    assert value(made["ssim"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_opposite_pictures_reach_the_ends_of_the_ranges() -> None:
+    black, white = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
+    made = measure_pixels(pair(black, white))
+    assert (value(made["l1"]), value(made["l2"]), value(made["psnr"])) == (1, 1, 0)
+
+
+def test_a_case_without_target_is_unscored() -> None:
+    edited, _, mask = pictures()
+    made = measure_pixels(pair(edited, None, mask))
+    assert set(made) == set(PIXEL_METRICS)
+    assert set(made.values()) == {Unscored("the case has no target", "1")}
+
+
+def test_a_picture_smaller_than_the_window_has_no_ssim_but_has_l1() -> None:
+    edited, target, _ = pictures(10, 40)
+    made = measure_pixels(pair(edited, target))
+    assert made["ssim"] == Unscored("a side is shorter than the 11 px window of SSIM", "1")
+    assert isinstance(made["l1"], Score)
+
+
+def test_a_region_at_the_border_has_no_ssim_but_has_l1() -> None:
+    edited, target, _ = pictures()
+    mask = np.zeros(edited.shape[:2], np.uint8)
+    mask[:4] = 255
+    made = measure_pixels(pair(edited, target, mask))
+    assert isinstance(made["ssim_inside"], Unscored)
+    assert "border" in made["ssim_inside"].reason
+    assert isinstance(made["l1_inside"], Score)
+
+
+def test_a_spec_names_one_measure() -> None:
+    edited, target, mask = pictures()
+    pairs = [pair(edited, target, mask), pair(target, target, mask)]
+    metric = parse_spec("pixels:l1_inside", "metric").create("metric")
+    assert isinstance(metric, PixelMetric)
+    assert metric.name == "l1_inside"
+    assert metric.needs == {"edited", "target", "mask"}
+    assert metric.measure(pairs) == [measure_pixels(each)["l1_inside"] for each in pairs]
+
+
+def test_an_unknown_measure_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match="l1_inside"):
+        parse_spec("pixels:l3", "metric").create("metric")

@@ -1,0 +1,87 @@
+"""SPECs and kinds: what a user names is found, or the nearest known name is offered."""
+
+import pytest
+
+from editloop.errors import RecipeError
+from editloop.recipe import Settings
+from editloop.registry import BUILT_IN, Spec, create, kinds, load, parse_spec
+
+
+class Sample:
+    """A kind of a user's own."""
+
+    class Settings(Settings):
+        steps: int = 1
+
+    def __init__(self, settings) -> None:
+        self.steps = settings.steps
+
+
+OWN = f"{__name__}:Sample"
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("copy", Spec("copy", "copy")),
+        ("recorded:outputs/", Spec("recorded:outputs/", "recorded", {"target": "outputs/"})),
+        (
+            "reward-5=diffusion:models/reward?reward=5,5,5&steps=4",
+            Spec(
+                "reward-5",
+                "diffusion",
+                {"target": "models/reward", "reward": "5,5,5", "steps": "4"},
+            ),
+        ),
+        (
+            "vlm:M?base_url=http://127.0.0.1:8000/v1",
+            Spec("vlm:M", "vlm", {"target": "M", "base_url": "http://127.0.0.1:8000/v1"}),
+        ),
+        ("timbrooks/instruct-pix2pix", Spec("timbrooks/instruct-pix2pix", "diffusion",
+                                            {"target": "timbrooks/instruct-pix2pix"})),
+        ("mine=python:package.module:Class", Spec("mine", "package.module:Class")),
+        ({"kind": "copy", "name": "c", "x": 1}, Spec("c", "copy", {"x": 1})),
+    ],
+)  # fmt: skip
+def test_a_spec_is_read(text, spec) -> None:
+    assert parse_spec(text, "editor") == spec
+
+
+def test_a_bare_folder_is_a_diffusion_editor(tmp_path) -> None:
+    assert parse_spec(str(tmp_path), "editor").kind == "diffusion"
+
+
+@pytest.mark.parametrize("text", ["", "?a=1", {"name": "x"}])
+def test_a_spec_without_a_kind_is_refused(text) -> None:
+    with pytest.raises(RecipeError, match="names no kind"):
+        parse_spec(text, "editor")
+
+
+def test_a_setting_without_a_value_is_refused() -> None:
+    with pytest.raises(RecipeError, match="steps=VALUE"):
+        parse_spec("copy?steps", "editor")
+
+
+def test_an_unknown_kind_offers_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'photos'"):
+        load("source", "photo")
+
+
+def test_a_users_class_is_made_with_checked_settings() -> None:
+    assert create("editor", OWN, {"steps": "3"}).steps == 3
+
+
+def test_an_unknown_setting_of_a_kind_is_refused() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'steps'"):
+        create("editor", OWN, {"step": 3})
+
+
+def test_a_users_class_that_is_not_there_is_named() -> None:
+    with pytest.raises(RecipeError, match="no_such_module:Class"):
+        load("editor", "no_such_module:Class")
+
+
+@pytest.mark.parametrize("group", BUILT_IN)
+def test_every_built_in_kind_loads(group) -> None:
+    for kind in kinds(group):
+        assert load(group, kind).Settings
