@@ -82,7 +82,9 @@ def main() -> None:
     for size, count in ROWS:
         row = measure(size, count)
         rows.append(row)
-        print("{size:5} {triplets:9} {seconds:8} {triplets_per_second:11} {peak_mib:9}".format(**row))
+        print(
+            "{size:5} {triplets:9} {seconds:8} {triplets_per_second:11} {peak_mib:9}".format(**row)
+        )
     if options.json:
         machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
         text = json.dumps({"machine": machine, "workers": WORKERS, "rows": rows}, indent=1)

@@ -90,13 +90,18 @@ def _strangers() -> Iterator[tuple[str, Odd]]:
     yield "JPEG named PNG", Odd("wrong.png", saved(smooth(), "JPEG"), pixels=smooth(), tolerance=9)
     for kind in ("PNG", "JPEG"):
         data = saved(smooth(), kind) + b"trailing" * 100
-        yield f"{kind} and trailing data", Odd(f"trail.{kind}", data, pixels=smooth(), tolerance=9)
+        yield (
+            f"{kind} and trailing data",
+            Odd(f"trail.{kind.lower()}", data, pixels=smooth(), tolerance=9),
+        )
 
 
 def _bombs() -> Iterator[tuple[str, Odd]]:
     rows = zlib.compress(bytes(9_000 * (1 + 9_000 // 8)))
     real = png(9_000, 9_000, chunk(b"IDAT", rows), depth=1, colour=0)
     yield "pixel bomb", Odd("bomb.png", real, "too-large")
+    longest = saved(np.zeros((1, 70_000), np.uint8), "PNG")
+    yield "1x70000", Odd("line.png", longest, "too-large")
     claim = png(60_000, 60_000, chunk(b"IDAT", b""))
     yield "pixel bomb by its header", Odd("claim.png", claim, "too-large")
     data = chunk(b"IDAT", zlib.compress(b"\0\1\2\3"))
@@ -147,7 +152,7 @@ def _transparent(greys: NDArray[np.uint8]) -> Iterator[tuple[str, Odd]]:
     shown = np.where(alpha[..., None] > 0, (200, 0, 0), (255, 255, 255)).astype(np.uint8)
     for kind in ("PNG", "GIF"):
         data = saved(indices, kind, transparency=0)
-        yield f"palette and alpha {kind}", Odd(f"palette.{kind}", data, pixels=shown)
+        yield f"palette and alpha {kind}", Odd(f"palette.{kind.lower()}", data, pixels=shown)
     data = saved(indices, "PNG", transparency=b"\x80\xff")
     shown = np.where(alpha[..., None] > 0, (200, 0, 0), (132, 132, 132)).astype(np.uint8)
     yield "palette and half alpha", Odd("soft.png", data, pixels=shown, tolerance=1)
@@ -196,6 +201,15 @@ def _exif() -> Iterator[tuple[str, Odd]]:
             data = saved(np.ascontiguousarray(pixels), kind, exif=exif)
             odd = Odd(f"exif{turn}.{suffix}", data, pixels=upright, tolerance=tolerance)
             yield f"EXIF {turn} {kind}", odd
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    turned = np.ascontiguousarray(stored[6])
+    data = saved(turned[..., 0].astype(np.uint16) * 257, "PNG", exif=exif)
+    greys = upright[..., :1].repeat(3, -1)
+    yield "EXIF and 16 bits", Odd("turned.png", data, pixels=greys)
+    data = saved(turned // 128 * 255, "PNG", exif=exif, icc_profile=icc_profiles.red_is_green())
+    swapped = (upright // 128 * 255)[..., [1, 0, 2]]
+    yield "EXIF and a profile", Odd("both.png", data, pixels=swapped, tolerance=3)
     for name, block in {
         "cut": b"Exif\0\0MM\0*\0\0\0\x08\0\xff",
         "noise": b"Exif\0\0" + bytes(range(200)),

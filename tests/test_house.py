@@ -80,7 +80,7 @@ def test_help_answers_at_once(arguments: list[str]) -> None:
         f"sys.argv = ['editloop', *{arguments!r}]\n"
         "from editloop.cli import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "heavy = {'numpy', 'torch', 'cv2', 'pyarrow', 'PIL', 'pydantic', 'diffusers', 'skimage'}\n"
+        "heavy = {'numpy', 'torch', 'cv2', 'pyarrow', 'PIL', 'diffusers', 'skimage'}\n"
         "print('LOADED', sorted(heavy & set(sys.modules)))\n"
     )
     answer = subprocess.run(

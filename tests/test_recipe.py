@@ -69,7 +69,8 @@ def test_two_parts_of_one_name_are_refused(tmp_path) -> None:
 
 def test_overrides_go_in_by_the_parts_name(tmp_path) -> None:
     recipe = read_recipe(
-        write(tmp_path, RECIPE), ["train.reward.steps=5", "seed=9", "train.reward.reward.score=false"]
+        write(tmp_path, RECIPE),
+        ["train.reward.steps=5", "seed=9", "train.reward.reward.score=false"],
     )
     assert recipe.train[0].own["steps"] == 10
     assert recipe.train[1].own == {"steps": 5, "reward": {"score": False}}

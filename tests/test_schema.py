@@ -39,7 +39,9 @@ def full_sample() -> EditSample:
         turn=2,
         parent_id="photos/chelsea",
         scores={"following": Score(4.5, True, "None", "1"), "quality": Unscored("refused", "2")},
-        provenance=Provenance("darkroom", "1", 7, {"edit": {"x": [1, 2.5]}}, "CC0", "photos:chelsea"),
+        provenance=Provenance(
+            "darkroom", "1", 7, {"edit": {"x": [1, 2.5]}}, "CC0", "photos:chelsea"
+        ),
     )
 
 
@@ -49,7 +51,7 @@ def test_a_sample_survives_its_row(sample: EditSample) -> None:
     assert from_row(table.to_pylist()[0]) == sample
 
 
-def test_datasets_sees_images_and_scores(tmp_path, monkeypatch) -> None:
+def test_datasets_sees_images_and_scores(tmp_path) -> None:
     import numpy as np
 
     picture = tmp_path / "a.png"
@@ -70,7 +72,11 @@ def test_scores_add_no_column() -> None:
 
 
 def test_canonical_json_does_not_depend_on_order() -> None:
-    assert canonical_json({"b": 1, "a": "é"}) == canonical_json({"a": "é", "b": 1}) == '{"a":"é","b":1}'
+    assert (
+        canonical_json({"b": 1, "a": "é"})
+        == canonical_json({"a": "é", "b": 1})
+        == '{"a":"é","b":1}'
+    )
 
 
 def test_canonical_json_refuses_nan() -> None:

@@ -17,7 +17,7 @@ from editloop.errors import StepError
 from editloop.schema import EditSample, Json, arrow_schema, canonical_json, to_row
 from editloop.steps import Fail
 
-__all__ = ["DATA", "QUARANTINE", "REJECTS", "Book", "Tables", "check_book", "id_digest", "tally"]
+__all__ = ["DATA", "QUARANTINE", "REJECTS", "Book", "Tables", "check_book", "id_digest"]
 
 _INPUT = pa.field("input", pa.string())
 
@@ -134,33 +134,16 @@ def check_book(inputs: Sequence[str], tables: Tables, where: str) -> None:
             )
 
 
-def tally(tables: Tables) -> dict[str, Json]:
-    """The counts and digests that a commit states of its tables."""
-    return {
-        "out": tables.data.num_rows,
-        "dropped": _count(tables.rejects, "reason"),
-        "quarantined": _count(tables.quarantine, "code"),
-        "classes": dict(sorted(Counter(tables.quarantine.column("class").to_pylist()).items())),
-        "output_ids": id_digest(tables.data.column("id").to_pylist()),
-    }
-
-
 def id_digest(ids: Iterable[str]) -> str:
     """A hash of a set of ids."""
     return hashlib.sha256(canonical_json(sorted(ids)).encode()).hexdigest()
 
 
-def _count(table: pa.Table, what: str) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
-    pairs = Counter(zip(table.column("step").to_pylist(), table.column(what).to_pylist()))
-    for (step, value), count in sorted(pairs.items()):
-        counts.setdefault(step, {})[value] = count
-    return counts
-
-
 def _rows_of(table: pa.Table, inputs: Sequence[str]) -> pa.Table:
     wanted = set(inputs)
-    return table.filter(pa.array([name in wanted for name in table.column("input").to_pylist()], pa.bool_()))
+    return table.filter(
+        pa.array([name in wanted for name in table.column("input").to_pylist()], pa.bool_())
+    )
 
 
 def _ordered(table: pa.Table, place: Mapping[str, int]) -> pa.Table:

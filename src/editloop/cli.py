@@ -6,6 +6,8 @@ Nothing heavy is imported before a command needs it, so `editloop --help` answer
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -27,9 +29,7 @@ RunFolder = Annotated[Path, typer.Argument(help="A run's folder.", show_default=
 @app.command()
 def run(
     recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. (default: runs/NAME)")] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Make just this part: build, train, evaluate or report; can repeat."),
@@ -39,7 +39,7 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can repeat."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that build. [default: one a core]")
+        int | None, typer.Option(min=1, help="Processes that build. (default: one a core)")
     ] = None,
     new_version: Annotated[
         bool, typer.Option("--new-version", help="Go on although the recipe or its inputs changed.")
@@ -51,16 +51,22 @@ def run(
     """Make a whole loop, or go on with one that was interrupted."""
     from editloop import loop
     from editloop.recipe import read_recipe
-    from editloop.terminal import print_plan, print_results
+    from editloop.terminal import build_progress, print_plan, print_results
 
     settings = read_recipe(recipe, overrides or ())
     folder = out or Path("runs") / settings.name
     if dry_run:
         print_plan(loop.plan(settings, folder))
         return
-    results = loop.run(
-        settings, folder, only=only or (), workers=workers, new_version=new_version
-    )
+    with _going_on_later(), build_progress() as progress:
+        results = loop.run(
+            settings,
+            folder,
+            only=only or (),
+            workers=workers,
+            new_version=new_version,
+            progress=progress,
+        )
     print_results(results)
     if (folder / "report.html").exists():
         typer.echo(f"report: {folder / 'report.html'}")
@@ -70,7 +76,8 @@ def run(
 def edit(
     image: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
     instructions: Annotated[
-        list[str], typer.Argument(help="What to change; several make a session.", show_default=False)
+        list[str],
+        typer.Argument(help="What to change; several make a session.", show_default=False),
     ],
     editor: Annotated[str, typer.Option(help="An editor's SPEC.")] = "darkroom",
     mask: Annotated[
@@ -78,7 +85,7 @@ def edit(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Where to write. [default: IMAGE-edited.png]"),
+        typer.Option("-o", "--output", help="Where to write. (default: IMAGE-edited.png)"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of what is random.")] = 0,
 ) -> None:
@@ -131,7 +138,8 @@ def retry(
     """Try quarantined inputs of one failure class again."""
     from editloop import loop
 
-    tried, passed = loop.retry(folder, failure)
+    with _going_on_later():
+        tried, passed = loop.retry(folder, failure)
     typer.echo(f"{tried} tried again, {passed} passed")
     if passed:
         typer.echo("the data changed: `editloop run ... --new-version` brings the rest up to date")
@@ -154,23 +162,22 @@ def operations() -> None:
     print_operations(load("listing", "darkroom")())
 
 
+@contextmanager
+def _going_on_later() -> Iterator[None]:
+    """Ctrl-C ends a command cleanly and says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped; what is finished is kept. Run the same command to go on.", err=True)
+        raise typer.Exit(130) from None
+
+
 def main() -> None:
     """The entry point: a user's mistake prints its cause and fix, never a traceback."""
-    import click
-
     from editloop.errors import EditLoopError
 
     try:
-        sys.exit(app(standalone_mode=False))
+        app()
     except EditLoopError as error:
-        _stop(f"error: {error}", 1)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _stop("stopped; what was committed is kept. Run the same command to go on.", 130)
-
-
-def _stop(message: str, code: int) -> None:
-    typer.echo(message, err=True)
-    sys.exit(code)
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -6,6 +6,7 @@ finishes a shard that it began before it begins another.
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,13 +73,35 @@ class Committed:
         """Whether the newest commit holds a row that was quarantined under this class."""
         store, key = self.at(segment, shard)
         commit = store.find(key.shard, key.fingerprint, key.generation)
-        return commit is not None and again.value in commit.facts["classes"]
+        return commit is not None and again.value in commit.facts["by_class"]
 
     def at(self, segment: Segment, shard: ShardRef) -> tuple[ShardStore, ShardKey]:
         """Where the newest commit is."""
         generation = self.generation(segment, shard) or 0
         key = ShardKey(shard.name, shard.fingerprint, generation)
         return self._stores[segment.folder], key
+
+    def digest(self) -> str:
+        """A fingerprint of which commits make up the whole plan."""
+        keys = hashlib.sha256()
+        for shard in self._work.plan.shards:
+            for store, key in self.chain(shard):
+                keys.update(f"{store.folder.name}/{key}\n".encode())
+        return keys.hexdigest()[:16]
+
+    def sweep_orphans(self) -> None:
+        """Remove what interrupted commits left."""
+        for store in self._stores.values():
+            store.sweep()
+
+    def sweep(self) -> None:
+        """Remove every commit that is no part of the plan, or was replaced."""
+        kept: dict[Path, set[ShardKey]] = {folder: set() for folder in self._stores}
+        for shard in self._work.plan.shards:
+            for store, key in self.chain(shard):
+                kept[store.folder].add(key)
+        for folder, keys in kept.items():
+            self._stores[folder].sweep(frozenset(keys))
 
     def chain(self, shard: ShardRef) -> list[tuple[ShardStore, ShardKey]]:
         """Where a shard's commits are, segment by segment."""
@@ -148,9 +171,9 @@ class Driver:
     def _task(self, shard: ShardRef, segment: Segment, above: int) -> ShardTask | None:
         own = self._committed.generation(segment, shard)
         again = self._again
-        if own is not None and above <= own:
-            if again is None or not self._committed.failed(segment, shard, again):
-                return None
+        current = own is not None and above <= own
+        if current and not (again and self._committed.failed(segment, shard, again)):
+            return None
         return ShardTask(
             segment,
             shard,

@@ -35,12 +35,10 @@ def edit(
             value=f"mask {_size(region)}, picture {_size(pixels)}",
             fix="give a mask of the picture's size",
         )
-    made: Editor = parse_spec(editor, "editor").create("editor") if _is_spec(editor) else editor
+    made: Editor = (
+        parse_spec(editor, "editor").create("editor") if isinstance(editor, str) else editor
+    )
     return list(_session(made, pixels, instructions, region, seed))
-
-
-def _is_spec(editor: Editor | str) -> bool:
-    return isinstance(editor, str)
 
 
 def _session(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -19,10 +20,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.process import BaseProcess
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-__all__ = ["Engine", "Ended", "InProcessEngine", "LocalProcessEngine", "Loss", "Task"]
+__all__ = ["Ended", "Engine", "InProcessEngine", "LocalProcessEngine", "Loss", "Task"]
 
 _T = TypeVar("_T")
 
@@ -186,7 +187,8 @@ class _Worker:
             self.close()
         before = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(1, mp_context=_context(), initializer=_prepare_worker)
-        future = self._pool.submit(task.function, task.descriptor)
+        with _main_hidden():
+            future = self._pool.submit(task.function, task.descriptor)
         self._processes = [
             process for process in multiprocessing.active_children() if process not in before
         ]
@@ -204,8 +206,22 @@ class _Worker:
 def _context() -> Any:
     """Workers are forked from a clean server that has imported what every one of them needs."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "editloop.segments"])
+    context.set_forkserver_preload(["editloop.segments"])
     return context
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep a worker that starts now from running the user's script again.
+
+    Tasks live in modules, so no worker needs `__main__`; a script that builds needs no guard.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _prepare_worker() -> None:

@@ -19,7 +19,15 @@ from uuid import uuid4
 
 from editloop.errors import StoreError
 
-__all__ = ["Files", "NewFile", "explained", "file_hash", "replace_file", "sweep_temporaries", "temporary"]
+__all__ = [
+    "Files",
+    "NewFile",
+    "explained",
+    "file_hash",
+    "replace_file",
+    "sweep_temporaries",
+    "temporary",
+]
 
 _CHUNK = 1 << 20
 _TEMPORARY = ".tmp-"
@@ -67,7 +75,7 @@ class Files:
     def names(self, folder: Path) -> list[str]:
         """The names in a folder, in no order; none where there is no folder."""
         try:
-            return os.listdir(folder)
+            return [entry.name for entry in os.scandir(folder)]
         except FileNotFoundError:
             return []
 

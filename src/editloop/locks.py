@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from editloop.errors import BusyError
@@ -29,7 +29,8 @@ def lock(folder: Path, name: str = "run") -> Iterator[None]:
                 value=f"{folder} ({path.read_text(errors='replace') or 'unknown'})",
                 fix="wait until it ends, or stop it",
             )
-        path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        with suppress(OSError):  # a full disk: who holds the lock is only said for comfort
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
 
 

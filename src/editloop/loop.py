@@ -8,22 +8,25 @@ fingerprint changed is refused until a new version is asked for.
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from editloop import pipeline, store
 from editloop.errors import RecipeError, StoreError
 from editloop.parts import Part, PartContext
+from editloop.pipeline import PartSpec, Progress
 from editloop.recipe import PartSettings, Recipe, read_recipe, validate
-from editloop.registry import create
+from editloop.registry import create, load
 from editloop.schema import Json
 
-__all__ = ["PARTS", "plan", "report", "results", "retry", "run"]
+__all__ = ["PARTS", "RESULTS", "build_specs", "plan", "report", "results", "retry", "run"]
 
 PARTS = ("build", "train", "evaluate", "report")
+RESULTS = "results.json"
+_TIMES = "timings.json"
+_RECIPE = "recipe.json"
 _PUBLISHED = {"train": "models", "evaluate": "evaluation"}
 
 
@@ -34,6 +37,7 @@ def run(
     only: Sequence[str] = (),
     workers: int | None = None,
     new_version: bool = False,
+    progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Json]:
     """Make the loop of a recipe in the folder `out`, or go on with it; returns its results.
 
@@ -41,30 +45,29 @@ def run(
     a result. Raises ChangedError when the folder holds another version and `new_version` is False.
     """
     settings = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
-    wanted = _wanted(settings, only)
+    wanted = _wanted(only)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     with store.lock(folder):
-        _Loop(settings, folder, workers or _cores(), new_version).run(wanted)
+        _Loop(settings, folder, workers or os.cpu_count() or 1, new_version).run(wanted, progress)
     return results(folder)
 
 
 def results(out: Path | str) -> dict[str, Json]:
     """What a run has found so far: its `results.json`."""
-    return _read_json(Path(out) / "results.json")
+    folder = Path(out)
+    _recipe_of(folder)
+    return _read(folder / RESULTS)
 
 
 def report(out: Path | str) -> Path:
     """Write a run's report page again, from its results; returns the page's path."""
     folder = Path(out)
-    settings = _recipe_of(folder)
-    page = create("report", "html", settings.report)
-    written: Path = page.write(folder, results(folder), _read_json(folder / "timings.json"))
-    return written
+    return _write_report(folder, _recipe_of(folder))
 
 
 def retry(out: Path | str, failure: str = "transient") -> tuple[int, int]:
-    """Try the quarantined inputs of one failure class again; returns how many, and how many pass."""
+    """Try quarantined inputs of one failure class again; how many were tried, how many passed."""
     folder = Path(out)
     settings = _recipe_of(folder)
     with store.lock(folder):
@@ -79,7 +82,7 @@ def plan(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:
     return _Loop(recipe, Path(out), 1, new_version=False).plan()
 
 
-def _wanted(recipe: Recipe, only: Sequence[str]) -> tuple[str, ...]:
+def _wanted(only: Sequence[str]) -> tuple[str, ...]:
     unknown = sorted(set(only) - set(PARTS))
     if unknown:
         raise RecipeError("no such part", value=unknown[0], fix=f"known: {', '.join(PARTS)}")
@@ -100,64 +103,164 @@ class _Loop:
             for part in getattr(recipe, group)
         ]
 
-    def run(self, wanted: Sequence[str]) -> None:
-        """Make the wanted parts in the loop's order; results are written after each."""
-        store.sweep_staging(self.out)
-        self._write("recipe.json", self.recipe.model_dump(mode="json"))
+    def run(self, wanted: Sequence[str], progress: Callable[[Progress], None] | None) -> None:
+        """Make the wanted parts in the loop's order; the results are written after each."""
         if "build" in wanted and self.recipe.sources:
-            self._build()
+            self._build(progress)
         for group, name, part in self.parts:
             if group in wanted:
                 self._make(group, name, part)
         if "report" in wanted:
-            report(self.out)
+            _write_report(self.out, self.recipe)
 
-    def _build(self) -> None:
-        started = time.perf_counter()
+    def _build(self, progress: Callable[[Progress], None] | None) -> None:
+        sources, steps = build_specs(self.recipe)
         built = pipeline.build(
-            [_reference("source", part, self.recipe.seed) for part in self.recipe.sources],
-            [
-                _reference(group, part)
-                for group in ("build", "judge")
-                for part in getattr(self.recipe, group)
-            ],
+            sources,
+            steps,
             out=self.out,
             seed=self.recipe.seed,
-            workers=self.workers,
             new_version=self.new_version,
+            options=pipeline.Options(workers=self.workers, progress=progress),
         )
-        self._write_results()
+        if built.timings["shards"]:
+            self._write(_TIMES, {**_read(self.out / _TIMES), "build": dict(built.timings)})
+        self.write_results()
 
     def _make(self, group: str, name: str, part: Part) -> None:
         """Make one training or benchmark, unless it is there already."""
-        inputs = self._inputs(group)
-        settings = {
-            "version": part.version,
-            "parameters": dict(part.parameters),
-            "seed": self.recipe.seed,
-            "inputs": inputs,
-        }
+        settings = self._settings(group, part)
         work = store.claim_version(
             self.out, f"{group}.{name}", settings, new_version=self.new_version
         )
         published = f"{_PUBLISHED[group]}/{name}"
-        manifest = store.find_manifest(self.out, published)
-        if manifest and manifest.fingerprint == work.name and manifest.in_place(self.out):
-            return
+        found = store.find_manifest(self.out, published)
+        if found is None or found.fingerprint != work.name or not found.in_place(self.out):
+            self._publish(part, name, published, work, store.fingerprint(settings["inputs"]))
+            store.retire_versions(self.out, f"{group}.{name}", [work.name])
+        self.write_results()
+
+    def _publish(self, part: Part, name: str, published: str, work: Path, inputs: str) -> None:
+        staged = store.staging_folder(self.out, published)
         work.mkdir(parents=True, exist_ok=True)
-        staged = store.staging_folder(self.out)
-        staged.mkdir()
         context = PartContext(
             name=name,
             seed=self.recipe.seed,
             run=self.out,
             work=work,
             output=staged,
-            inputs=store.fingerprint(inputs),
+            inputs=inputs,
             workers=self.workers,
         )
+        started = time.perf_counter()
         result = part.run(context)
-        facts = {"results": dict(result.results), "timings": dict(result.timings)}
+        times = {"seconds": time.perf_counter() - started, **result.timings}
+        self._write(_TIMES, {**_read(self.out / _TIMES), published: times})
+        facts = {"results": dict(result.results)}
         store.publish_folder(self.out, published, staged, made_from=work.name, facts=facts)
-        store.retire_versions(self.out, f"{group}.{name}", keep=[work.name])
-        self._write_results()
+
+    def _settings(self, group: str, part: Part) -> dict[str, Json]:
+        """Everything that can change what a part makes: itself, the seed, and what it reads."""
+        read = ["data"]
+        if group == "evaluate":
+            read += [f"models/{name}" for kind, name, _ in self.parts if kind == "train"]
+        return {
+            "version": part.version,
+            "parameters": dict(part.parameters),
+            "seed": self.recipe.seed,
+            "inputs": {name: self._content(name) for name in read},
+        }
+
+    def _content(self, published: str) -> str:
+        manifest = store.find_manifest(self.out, published)
+        if manifest is None or not manifest.in_place(self.out):
+            raise StoreError(
+                f"{published!r} is not there yet",
+                value=self.out,
+                fix="run the whole recipe, or make that part first with --only",
+            )
+        return manifest.content
+
+    def write_results(self) -> None:
+        """Gather what every finished part found into `results.json`."""
+        self._write(_RECIPE, self.recipe.model_dump(mode="json"))
+        found: dict[str, Json] = {"recipe": self.recipe.name, "seed": self.recipe.seed}
+        data = store.find_manifest(self.out, "data")
+        if data is not None:
+            found["build"] = dict(data.facts)
+        for group, name, _ in self.parts:
+            manifest = store.find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
+            if manifest is None:
+                continue
+            if group == "train":
+                found.setdefault("train", {})[name] = manifest.facts["results"]
+            else:
+                for key, value in manifest.facts["results"].items():
+                    found.setdefault(key, {}).update(value)
+        self._write(RESULTS, found)
+
+    def plan(self) -> list[tuple[str, str, str]]:
+        """Name, state and settings of every part."""
+        rows = [
+            (f"{spec.group}.{spec.name}", self._state("data"), _told(spec.kind, spec.settings))
+            for specs in build_specs(self.recipe)
+            for spec in specs
+            if spec.create()
+        ]
+        for group, name, part in self.parts:
+            state = self._state(f"{_PUBLISHED[group]}/{name}")
+            rows.append((f"{group}.{name}", state, _told(type(part).__name__, part.parameters)))
+        return rows
+
+    def _state(self, published: str) -> str:
+        there = self.out.is_dir() and store.find_manifest(self.out, published) is not None
+        return "there" if there else "to do"
+
+    def _write(self, name: str, content: Json) -> None:
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        data = f"{text}\n".encode()
+        path = self.out / name
+        if not path.exists() or path.read_bytes() != data:
+            store.write_file(self.out, path, data)
+
+
+def build_specs(recipe: Recipe) -> tuple[list[PartSpec], list[PartSpec]]:
+    """A recipe's sources and steps as the pipeline takes them; sources default to its seed."""
+    sources = [
+        PartSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
+        for part in recipe.sources
+    ]
+    steps = [
+        PartSpec(group, part.name, part.kind, part.own)
+        for group in ("build", "judge")
+        for part in getattr(recipe, group)
+    ]
+    return sources, steps
+
+
+def _seeded(part: PartSettings, seed: int) -> dict[str, Json]:
+    takes_seed = "seed" in load("source", part.kind).Settings.model_fields
+    return {"seed": seed, **part.own} if takes_seed else part.own
+
+
+def _told(kind: str, settings: Mapping[str, Json]) -> str:
+    return f"{kind}: " + ", ".join(f"{key}={value}" for key, value in settings.items())
+
+
+def _write_report(out: Path, recipe: Recipe) -> Path:
+    page = create("report", "html", recipe.report)
+    written: Path = page.write(out, results(out), _read(out / _TIMES))
+    store.record_manifest(out, written.name, [written])
+    return written
+
+
+def _recipe_of(out: Path) -> Recipe:
+    path = out / _RECIPE
+    if not path.exists():
+        raise StoreError("no run in this folder", value=out, fix="name the folder of a run")
+    return validate(Recipe, _read(path), where=str(path))
+
+
+def _read(path: Path) -> dict[str, Json]:
+    content: dict[str, Json] = json.loads(path.read_bytes()) if path.exists() else {}
+    return content

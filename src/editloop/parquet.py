@@ -18,7 +18,15 @@ import pyarrow.parquet as pq
 from editloop.errors import CorruptError
 from editloop.files import Files, NewFile
 
-__all__ = ["GROUP_BYTES", "GROUP_ROWS", "TableWriter", "Written", "content_bytes", "pieces", "read_batches"]
+__all__ = [
+    "GROUP_BYTES",
+    "GROUP_ROWS",
+    "TableWriter",
+    "Written",
+    "content_bytes",
+    "pieces",
+    "read_batches",
+]
 
 GROUP_ROWS = 100
 GROUP_BYTES = 64_000_000

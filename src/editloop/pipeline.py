@@ -6,13 +6,12 @@ change the result is claimed for the folder; workers and deadlines cannot.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from editloop.driver import Committed, Driver, Progress, Work
 from editloop.engines import DEADLINE, Engine, InProcessEngine, LocalProcessEngine
@@ -93,14 +92,12 @@ def build(
     """
     if not 1 <= shard_size <= 512:
         raise RecipeError("a shard has 1 to 512 inputs", value=shard_size, fix="set shard_size")
-    parts = _Parts(tuple(sources), tuple(steps), seed, shard_size)
     options = options or Options()
     with lock(out, _PART):
-        folder = part_folder(out, _PART)
-        plan = make_plan(parts.made_sources(), folder, shard_size, options.files)
-        job = _Job(out, parts, plan, options)
-        job.claim(new_version)
-        return job.run()
+        recipe = _Recipe(_made(sources), _made(steps), seed, shard_size)
+        listed = {spec.name: source for spec, source in recipe.sources}
+        plan = make_plan(listed, part_folder(out, _PART), shard_size, options.files)
+        return _Job(out, recipe, plan, options).run(new_version)
 
 
 def retry(
@@ -109,52 +106,167 @@ def retry(
     """Run again what the last build quarantined under one class, and publish the set anew."""
     again = FailureClass(failure)
     options = options or Options()
+    folder = part_folder(out, _PART)
     with lock(out, _PART):
-        body = read_record(options.files, part_folder(out, _PART) / "parts.json")
+        parts = read_record(options.files, folder / "parts.json")
         before = find_manifest(out, "data", files=options.files)
-        if body is None or before is None:
+        if parts is None or before is None:
             raise StoreError("there is no finished build to retry", value=out, fix="build it first")
-        parts = _Parts.from_json(body)
-        plan = load_plan(part_folder(out, _PART) / body["plan"], options.files)
-        job = _Job(out, parts, plan, options)
-        job.claim(new_version=False)
-        tried = before.facts["classes"].get(again.value, 0)
+        tried = before.facts["by_class"].get(again.value, 0)
         if not tried:
             return Retried(0, 0)
-        after = job.run(again).counts
+        plan = load_plan(folder / parts["plan"], options.files)
+        after = _Job(out, _recipe_of(parts), plan, options).run(again=again).counts
         return Retried(tried, max(0, before.facts["quarantined"] - after["quarantined"]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A recipe's share in a build: what can change its result."""
+_Made = tuple[tuple[PartSpec, Any], ...]
 
-    sources: tuple[PartSpec, ...]
-    steps: tuple[PartSpec, ...]
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What can change a build's result: its parts as they are named and as they are made."""
+
+    sources: _Made
+    steps: _Made
     seed: int
     shard_size: int
 
-    @classmethod
-    def from_json(cls, body: Json) -> _Parts:
-        sources, steps = (
-            tuple(PartSpec(**spec) for spec in body[key]) for key in ("sources", "steps")
-        )
-        return cls(sources, steps, body["seed"], body["shard_size"])
-
-    def to_json(self, plan: Plan) -> Json:
-        """What `retry` needs to make the parts again."""
-        return {**asdict(self), "plan": plan.path.name}
-
-    def made_sources(self) -> dict[str, Source]:
-        return {spec.name: spec.create() for spec in self.sources}
-
     def settings(self, plan: Plan) -> dict[str, Json]:
-        """What the folder is claimed with."""
+        """What the run folder is claimed with."""
         return {
             "seed": self.seed,
             "shard_size": self.shard_size,
-            "sources": {spec.name: _described(spec, spec.create()) for spec in self.sources},
-            "steps": {spec.name: _described(spec, spec.create()) for spec in self.steps},
-            "order": [spec.name for spec in self.steps],
+            "sources": {spec.name: _described(spec, source) for spec, source in self.sources},
+            "steps": {spec.name: _described(spec, step) for spec, step in self.steps},
+            "order": [spec.name for spec, _ in self.steps],
             "inputs": plan.inputs,
         }
+
+    def parts(self, plan: Plan) -> dict[str, Json]:
+        """What `retry` makes the recipe from again."""
+        return {
+            "sources": [asdict(spec) for spec, _ in self.sources],
+            "steps": [asdict(spec) for spec, _ in self.steps],
+            "seed": self.seed,
+            "shard_size": self.shard_size,
+            "plan": plan.path.name,
+        }
+
+    def chains(self, folder: Path) -> list[list[Segment]]:
+        """The segments of each source, each in the folder of its fingerprint."""
+        by_resource = groupby(self.steps, key=lambda made: made[1].resource)
+        groups: list[_Made] = [tuple(group) for _, group in by_resource] or [()]
+        return [self._chain(folder, made, groups) for made in self.sources]
+
+    def _chain(
+        self,
+        folder: Path,
+        source: tuple[PartSpec, Source],
+        groups: list[_Made],
+    ) -> list[Segment]:
+        spec, made = source
+        so_far: Json = {"seed": self.seed, "source": [spec.name, _described(spec, made)]}
+        segments: list[Segment] = []
+        for group in groups:
+            so_far = [so_far, [[spec.name, _described(spec, step)] for spec, step in group]]
+            segments.append(
+                Segment(
+                    folder / fingerprint(so_far),
+                    tuple(spec for spec, _ in group),
+                    source=None if segments else spec,
+                    upstream=segments[-1].folder if segments else None,
+                )
+            )
+        return segments
+
+
+def _recipe_of(parts: Json) -> _Recipe:
+    sources, steps = (
+        _made([PartSpec(**spec) for spec in parts[key]]) for key in ("sources", "steps")
+    )
+    return _Recipe(sources, steps, parts["seed"], parts["shard_size"])
+
+
+def _made(specs: Sequence[PartSpec]) -> _Made:
+    names = [spec.name for spec in specs]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise RecipeError("two parts have one name", value=twice[0], fix="give a `name`")
+    return tuple((spec, spec.create()) for spec in specs)
+
+
+def _described(spec: PartSpec, part: Source | Step) -> dict[str, Json]:
+    return {"kind": spec.kind, "version": part.version, "parameters": dict(part.parameters)}
+
+
+class _Job:
+    """One build of one recipe over one plan, in a folder that is held."""
+
+    def __init__(self, out: Path, recipe: _Recipe, plan: Plan, options: Options) -> None:
+        for spec, step in recipe.steps:
+            check_step(spec.name, step)
+        self._out = out
+        self._folder = part_folder(out, _PART)
+        self._recipe = recipe
+        self._options = options
+        chains = recipe.chains(self._folder)
+        cache = work_folder(out) / "cache"
+        self._work = Work(plan, chains, recipe.seed, cache, options.files)
+
+    def run(self, new_version: bool = False, again: FailureClass | None = None) -> BuildReport:
+        """Claim the folder, run what is missing, publish."""
+        start = time.perf_counter()
+        self._claim(new_version)
+        committed = Committed(self._work)
+        committed.sweep_orphans()
+        driver = Driver(self._work, committed, self._options.progress or _say_nothing, again)
+        try:
+            with self._options.engine() as engine:
+                driver.run(engine)
+        finally:
+            forget_parts()
+        manifest = self._publish(committed)
+        timings = {
+            "seconds": time.perf_counter() - start,
+            "shards": driver.ran,
+            "steps": driver.seconds,
+        }
+        return BuildReport(manifest.facts, manifest.content, timings)
+
+    def _claim(self, new_version: bool) -> None:
+        plan, files = self._work.plan, self._options.files
+        settings = self._recipe.settings(plan)
+        claim_version(self._out, _PART, settings, new_version=new_version, files=files)
+        parts = self._recipe.parts(plan)
+        if read_record(files, self._folder / "parts.json") != parts:
+            write_record(files, self._folder / "parts.json", parts)
+
+    def _publish(self, committed: Committed) -> Manifest:
+        """Publish what is committed, unless exactly that is published already."""
+        files = self._options.files
+        made_from = committed.digest()
+        found = [find_manifest(self._out, name, files=files) for name in ("rejects", "data")]
+        whole = [each for each in found if each is not None and each.in_place(self._out)]
+        if [each.fingerprint for each in whole] == [made_from, made_from]:
+            return whole[-1]
+        manifest = publish_set(
+            self._out, self._work.plan, committed.chain, made_from=made_from, files=files
+        )
+        self._tidy(committed)
+        return manifest
+
+    def _tidy(self, committed: Committed) -> None:
+        """Remove what an older version or generation left."""
+        committed.sweep()
+        plan, files = self._work.plan.path, self._options.files
+        folders = {segment.folder.name for segment in self._work.segments}
+        retire_versions(self._out, _PART, folders, files=files)
+        with explained("remove an old plan", self._folder):
+            for name in files.names(self._folder):
+                if name.startswith("plan-") and name != plan.name:
+                    files.remove(self._folder / name)
+
+
+def _say_nothing(_: Progress) -> None:
+    return None

@@ -10,19 +10,22 @@ input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.accounting import DATA, QUARANTINE, REJECTS, Tables, check_book, id_digest
+from editloop.counting import Counts
 from editloop.errors import CorruptError, StepError
 from editloop.files import Files, explained
 from editloop.parquet import GROUP_BYTES, GROUP_ROWS, TableWriter, content_bytes, pieces
 from editloop.plan import IdSet, Plan, ShardRef, read_items
 from editloop.publication import Manifest, publish_folder, staging_folder
-from editloop.schema import Json, arrow_schema
+from editloop.schema import arrow_schema
 from editloop.shards import ShardKey, ShardStore
 
 __all__ = ["FILE_BYTES", "Chain", "publish_set"]
@@ -36,53 +39,92 @@ _QUARANTINED = pa.schema(list(QUARANTINE)[1:])
 
 
 def publish_set(
-    run: Path, plan: Plan, chains: Mapping[str, Chain], *, made_from: str, files: Files
+    run: Path, plan: Plan, chain: Callable[[ShardRef], Chain], *, made_from: str, files: Files
 ) -> Manifest:
-    """Publish what the commits in `chains` (by shard name) hold; returns the data's manifest.
+    """Publish what the commits of every shard's `chain` hold; returns the data's manifest.
 
     Its facts are the counts. Raises StepError where an input is unaccounted for or two samples
     have one id, CorruptError where a commit is damaged; then nothing is replaced.
     """
     data = staging_folder(run, "data", files=files)
     rejects = staging_folder(run, "rejects", files=files)
-    with explained("publish a data set", run):
-        counts = _stage(plan, chains, data, rejects, files)
-    publish_folder(run, "rejects", rejects, made_from=made_from, files=files)
-    return publish_folder(run, "data", data, made_from=made_from, facts=counts, files=files)
-
-
-def _stage(
-    plan: Plan, chains: Mapping[str, Chain], data: Path, rejects: Path, files: Files
-) -> dict[str, Json]:
-    dropped = _Rows(TableWriter(files, rejects / "dropped.parquet", _DROPPED))
-    failed = _Rows(TableWriter(files, rejects / "quarantined.parquet", _QUARANTINED))
-    ids = IdSet()
-    total = _Counts()
-    splits: dict[str, Json] = {}
-    for split in plan.splits:
-        counts = _Counts()
-        writer = _SplitWriter(files, data, split)
-        for shard in plan.of_split(split):
-            order = [item.id for item in read_items(plan.path, shard, files)]
-            tables = _checked(shard, order, chains[shard.name])
-            writer.add(tables[-1].data)
-            for name in tables[-1].data.column("id").to_pylist():
-                ids.add(name)
-            for book in tables:
-                dropped.add(book.rejects)
-                failed.add(book.quarantine)
-            counts.add(order, tables)
-        writer.finish()
-        splits[split] = counts.to_json()
+    with explained("publish a data set", run), _Stage(data, rejects, files) as stage:
+        splits = {split: stage.write(split, plan, chain) for split in plan.splits}
+        stage.finish()
+    total = Counts()
+    for counts in splits.values():
         total.merge(counts)
-    dropped.finish()
-    failed.finish()
-    repeated = ids.repeats(_published_ids(data))
-    if repeated:
-        raise StepError(
-            "two samples have one id", value=repeated[0], fix="derive ids from the input's id"
-        )
-    return {**total.to_json(), "splits": splits}
+    facts = {
+        **total.to_json(),
+        "splits": {split: counts.to_json() for split, counts in splits.items()},
+    }
+    publish_folder(run, "rejects", rejects, made_from=made_from, files=files)
+    return publish_folder(run, "data", data, made_from=made_from, facts=facts, files=files)
+
+
+class _Stage:
+    """Writes everything that is to be published into folders that are not in place yet."""
+
+    def __init__(self, data: Path, rejects: Path, files: Files) -> None:
+        self._data = data
+        self._files = files
+        self._ids = IdSet()
+        self._open = ExitStack()
+        self._dropped = self._table(rejects / "dropped.parquet", _DROPPED)
+        self._failed = self._table(rejects / "quarantined.parquet", _QUARANTINED)
+
+    def _table(self, path: Path, schema: pa.Schema) -> _Rows:
+        writer = TableWriter(self._files, path, schema)
+        self._open.callback(writer.close)
+        return _Rows(writer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def write(self, split: str, plan: Plan, chain: Callable[[ShardRef], Chain]) -> Counts:
+        """Write a split's samples, drops and failures; returns their counts."""
+        counts = Counts()
+        paths: list[Path] = []
+        rows: _Rows | None = None
+        for shard in plan.of_split(split):
+            order = [item.id for item in read_items(plan.path, shard, self._files)]
+            tables = _checked(shard, order, chain(shard))
+            counts.add(order, tables)
+            if rows is None or rows.size > FILE_BYTES:
+                if rows is not None:
+                    rows.finish()
+                paths.append(self._data / f"{split}-{len(paths):05d}.parquet")
+                rows = self._table(paths[-1], arrow_schema())
+            self._add(rows, tables)
+        if rows is not None:
+            rows.finish()
+        for path in paths:
+            whole = path.with_name(f"{path.stem}-of-{len(paths):05d}.parquet")
+            self._files.rename(path, whole)
+        return counts
+
+    def _add(self, rows: _Rows, tables: Sequence[Tables]) -> None:
+        rows.add(tables[-1].data)
+        for name in tables[-1].data.column("id").to_pylist():
+            self._ids.add(name)
+        for each in tables:
+            self._dropped.add(each.rejects)
+            self._failed.add(each.quarantine)
+
+    def finish(self) -> None:
+        """Close what is open; StepError where two samples have one id."""
+        self._dropped.finish()
+        self._failed.finish()
+        repeated = self._ids.repeats(_published_ids(self._data))
+        if repeated:
+            raise StepError(
+                "two samples have one id",
+                value=repeated[0],
+                fix="derive every new id from its input's id",
+            )
 
 
 def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables]:
@@ -115,67 +157,6 @@ def _published_ids(data: Path) -> Iterator[str]:
             yield from batch.column("id").to_pylist()
 
 
-class _Counts:
-    """What went in and what became of it, added up over shards."""
-
-    def __init__(self) -> None:
-        self._ends = {"output": 0, "dropped": 0, "quarantined": 0}
-        self._out = 0
-        self._by_step: dict[str, dict[tuple[str, str], int]] = {"dropped": {}, "quarantined": {}}
-
-    def add(self, order: Sequence[str], tables: Sequence[Tables]) -> None:
-        self._out += tables[-1].data.num_rows
-        for book in tables:
-            self._count("dropped", book.rejects, "reason")
-            self._count("quarantined", book.quarantine, "code")
-        for end in _ends(order, tables).values():
-            self._ends[end] += 1
-
-    def _count(self, what: str, table: pa.Table, column: str) -> None:
-        for row in table.select(["step", column]).to_pylist():
-            self._plus(what, (row["step"], row[column]), 1)
-
-    def _plus(self, what: str, key: tuple[str, str], count: int) -> None:
-        self._by_step[what][key] = self._by_step[what].get(key, 0) + count
-
-    def merge(self, other: _Counts) -> None:
-        self._out += other._out
-        for end, count in other._ends.items():
-            self._ends[end] += count
-        for what, counts in other._by_step.items():
-            for key, count in counts.items():
-                self._plus(what, key, count)
-
-    def to_json(self) -> dict[str, Json]:
-        """`in` counts inputs, `inputs` says how each ended; the other numbers count samples."""
-        by_step: dict[str, Json] = {}
-        for what, counts in self._by_step.items():
-            steps: dict[str, dict[str, int]] = {}
-            for (step, reason), count in sorted(counts.items()):
-                steps.setdefault(step, {})[reason] = count
-            by_step[what] = steps
-        return {
-            "in": sum(self._ends.values()),
-            "out": self._out,
-            **{what: sum(counts.values()) for what, counts in self._by_step.items()},
-            "inputs": dict(self._ends),
-            "by_step": by_step,
-        }
-
-
-def _ends(order: Sequence[str], tables: Sequence[Tables]) -> dict[str, str]:
-    """How each input ended: an output, or else the worst that became of what it turned into."""
-    root = {name: name for name in order}
-    ends: dict[str, str] = {}
-    for book in tables:
-        for row in book.rejects.select(["input"]).to_pylist():
-            ends.setdefault(root[row["input"]], "dropped")
-        for row in book.quarantine.select(["input"]).to_pylist():
-            ends[root[row["input"]]] = "quarantined"
-        root = {row["id"]: root[row["input"]] for row in book.data.select(["id", "input"]).to_pylist()}
-    return ends | dict.fromkeys(root.values(), "output")
-
-
 class _Rows:
     """A published table that gathers small parts into whole row groups."""
 
@@ -206,30 +187,3 @@ class _Rows:
     def finish(self) -> None:
         self._flush()
         self._writer.finish()
-
-
-class _SplitWriter:
-    """A split's files, each closed once it is large; they are named when their number is known."""
-
-    def __init__(self, files: Files, folder: Path, split: str) -> None:
-        self._files = files
-        self._folder = folder
-        self._split = split
-        self._paths: list[Path] = []
-        self._rows = self._open()
-
-    def _open(self) -> _Rows:
-        path = self._folder / f"{self._split}-{len(self._paths):05d}.parquet"
-        self._paths.append(path)
-        return _Rows(TableWriter(self._files, path, arrow_schema()))
-
-    def add(self, table: pa.Table) -> None:
-        if self._rows.size > FILE_BYTES:
-            self._rows.finish()
-            self._rows = self._open()
-        self._rows.add(table)
-
-    def finish(self) -> None:
-        self._rows.finish()
-        for path in self._paths:
-            self._files.rename(path, path.with_name(f"{path.stem}-of-{len(self._paths):05d}.parquet"))

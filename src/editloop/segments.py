@@ -24,19 +24,27 @@ from editloop.accounting import (
     check_book,
     data_table,
     id_digest,
-    tally,
 )
+from editloop.counting import tally
 from editloop.engines import Loss
 from editloop.errors import CorruptError
 from editloop.files import Files
 from editloop.plan import ShardRef, read_items
 from editloop.registry import create
 from editloop.schema import EditSample, Json, canonical_json, from_row
-from editloop.shards import ShardStore
+from editloop.shards import Commit, ShardStore
 from editloop.stages import Identified, Stage, answers, load_stage, step_stage
 from editloop.steps import Fail, FailureClass, Keep, Outcome, StepContext
 
-__all__ = ["PartSpec", "Segment", "ShardEnd", "ShardTask", "forget_parts", "run_shard"]
+__all__ = [
+    "PartSpec",
+    "Segment",
+    "ShardEnd",
+    "ShardTask",
+    "count_inputs",
+    "forget_parts",
+    "run_shard",
+]
 
 BATCH = 64  # rows that a step is asked about at a time; batches are fixed within a shard
 
@@ -110,7 +118,7 @@ class ShardEnd:
 def run_shard(task: ShardTask) -> ShardEnd:
     """Run a segment on a shard and commit it. Raises StoreError, StepError, UnavailableError."""
     store = ShardStore(task.segment.folder, task.files)
-    inputs = read_inputs(task)
+    inputs = _inputs(task)
     order = [row.id for row in inputs]
     old = _previous(store, task)
     pending = _pending(order, old, task.again)
@@ -133,20 +141,28 @@ def run_shard(task: ShardTask) -> ShardEnd:
     return ShardEnd(tables.data.num_rows, run.seconds)
 
 
-def read_inputs(task: ShardTask) -> Sequence[Identified]:
+def count_inputs(task: ShardTask) -> int:
+    """How many inputs a task has."""
+    if task.segment.upstream is None:
+        return len(read_items(task.plan, task.shard, task.files))
+    _, commit = _upstream(task, task.segment.upstream)
+    return commit.files["data"].rows
+
+
+def _inputs(task: ShardTask) -> Sequence[Identified]:
     """What goes into a segment: a plan's items, or the samples that the segment before it made."""
-    segment, shard = task.segment, task.shard
-    if segment.upstream is None:
-        return read_items(task.plan, shard, task.files)
-    store = ShardStore(segment.upstream, task.files)
-    commit = store.find(shard.name, shard.fingerprint, task.upstream_generation)
+    if task.segment.upstream is None:
+        return read_items(task.plan, task.shard, task.files)
+    store, commit = _upstream(task, task.segment.upstream)
+    return [from_row(row) for batch in store.read(commit) for row in batch.to_pylist()]
+
+
+def _upstream(task: ShardTask, folder: Path) -> tuple[ShardStore, Commit]:
+    store = ShardStore(folder, task.files)
+    commit = store.find(task.shard.name, task.shard.fingerprint, task.upstream_generation)
     if commit is None:
-        raise CorruptError(
-            "a shard's input is missing", value=segment.upstream, fix="run the recipe again"
-        )
-    return [
-        from_row(row) for batch in store.read(commit, "data") for row in batch.to_pylist()
-    ]
+        raise CorruptError("a shard's input is missing", value=folder, fix="run the recipe again")
+    return store, commit
 
 
 class _Run:

@@ -218,8 +218,8 @@ class ShardStore:
         """A committed table whole, its columns as in `schema`; empty where it was not written."""
         if table not in commit.files:
             return schema.empty_table()
-        batches = self.read(commit, table, schema.names)
-        return pa.Table.from_batches(batches).cast(schema)
+        batches = list(self.read(commit, table, schema.names))
+        return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
 
     def _prove(self, stored: StoredTable) -> None:
         path = self._data / stored.path

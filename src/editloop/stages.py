@@ -147,7 +147,7 @@ def _absent(sample: EditSample, names: frozenset[str]) -> str | None:
 
 
 def _there(value: object) -> bool:
-    return value is not None and value != "" and value != {}
+    return value is not None and value not in ("", {})
 
 
 def _broken(message: str) -> Fail:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from editloop.engines import Loss
 from editloop.errors import StepError
-from editloop.segments import ShardTask, read_inputs
+from editloop.segments import ShardTask, count_inputs
 
 __all__ = ["MOST_CULPRITS", "Suspects"]
 
@@ -52,7 +52,7 @@ class Suspects:
         if case.losses == 1:
             return [task]
         if case.losses == 2:
-            case.waiting = set(range(len(read_inputs(task))))
+            case.waiting = set(range(count_inputs(task)))
             return [replace(task, row=row) for row in sorted(case.waiting)]
         if not task.single:
             return [replace(task, single=True)]

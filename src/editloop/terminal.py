@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
+from editloop.pipeline import Progress
 from editloop.registry import kinds, load
 from editloop.schema import Json
 
-__all__ = ["print_kinds", "print_operations", "print_plan", "print_results"]
+__all__ = ["build_progress", "print_kinds", "print_operations", "print_plan", "print_results"]
 
 # What a summary shows of a benchmark; the rest is in results.json and in the report.
 _SHOWN = (
@@ -23,6 +27,31 @@ _SHOWN = (
     "l1",
     "ssim",
 )
+
+
+@contextmanager
+def build_progress() -> Iterator[Callable[[Progress], None]]:
+    """A bar for a build on a terminal (it shows nothing before the first commit)."""
+    columns = (
+        TextColumn("build"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("shards, {task.fields[samples]} samples"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("build", total=None, samples=0, visible=False)
+
+        def update(progress: Progress) -> None:
+            bar.update(
+                task,
+                completed=progress.done,
+                total=progress.total,
+                samples=progress.samples,
+                visible=progress.done < progress.total,
+            )
+
+        yield update
 
 
 def print_plan(parts: Sequence[tuple[str, str, str]]) -> None:

@@ -237,4 +237,4 @@ def test_a_relative_model_folder_means_the_run_folders(
 
 
 def editor_of(results: Json) -> str:
-    return results["benchmarks"]["darkroom/single-turn"]["editors"]["plain"]
+    return results["benchmarks"]["darkroom/single-turn"]["editors"][0]["fingerprint"]

@@ -11,8 +11,8 @@ from odd_images import saved, smooth
 PICTURE = saved(smooth(), "PNG")
 
 
-def answers(root: Path, **settings: Any) -> dict[str, str | None | tuple[str, str]]:
-    """By id: the caption, or the code and class of the failure."""
+def answers(root: Path, **settings: Any) -> dict[str, str | tuple[str] | None]:
+    """By id: the caption, or the code of the failure in a tuple."""
     source = create("source", "folder", {"path": str(root), **settings})
     items = list(source.items())
     made = {}

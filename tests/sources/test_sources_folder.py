@@ -137,7 +137,7 @@ def test_folders_may_name_the_split(tmp_path: Path) -> None:
 
 def test_a_picture_outside_the_splits_folders_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "train/a.png", "other/b.png")
-    with pytest.raises(RecipeError, match="other/b.png"):
+    with pytest.raises(RecipeError, match=r"other/b\.png"):
         ids(tmp_path, split="folder")
 
 
@@ -188,9 +188,6 @@ def test_odd_pictures_fail_under_their_code_and_leave_their_neighbours_alone(
     tmp_path: Path,
 ) -> None:
     odds = {f"{number:03d} {odd.file}": odd for number, odd in enumerate(odd_images().values())}
-    odds = {
-        name: odd for name, odd in odds.items() if Path(name).suffix.lower() in files.EXTENSIONS
-    }
     for name, odd in odds.items():
         put(tmp_path, name, data=odd.data)
     made = outcomes(tmp_path)
@@ -210,12 +207,11 @@ def test_a_file_that_is_gone_or_a_pipe_is_unreadable(tmp_path: Path) -> None:
     made = source(tmp_path)
     items = list(made.items())
     (tmp_path / "gone.png").unlink()
-    *odd, good = sorted(
-        zip(items, made.load(items), strict=True), key=lambda pair: "good" in pair[0].id
-    )
-    assert {failed(outcome).code for _, outcome in odd} == {"unreadable"}
-    assert {failed(outcome).failure for _, outcome in odd} == {FailureClass.PERMANENT}
-    assert isinstance(good[1], Keep)
+    loaded = {item.id: outcome for item, outcome in zip(items, made.load(items), strict=True)}
+    assert isinstance(loaded.pop("folder/good.png"), Keep)
+    assert len(loaded) == 3
+    assert {failed(outcome).code for outcome in loaded.values()} == {"unreadable"}
+    assert {failed(outcome).failure for outcome in loaded.values()} == {FailureClass.PERMANENT}
 
 
 def test_an_error_of_the_disk_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.darkroom.measures import Floats
+
 __all__ = ["STILL", "Motion", "align", "warp"]
 
-Floats = NDArray[np.float32]
 _Array = TypeVar("_Array", bound=np.generic)
 
 _SIDES = (16, 32, 64, 128)  # shorter sides of the pyramid, from coarse to fine
-_ROUNDS = (6, 4, 3, 3)  # Gauss-Newton steps at each
+_ROUNDS = 4  # Gauss-Newton steps at each
 _ALIKE = 5e-4  # a share of unexplained variance below which nothing moved
 _SNAP = 0.25  # pixels at the finest level
 _GAIN = 0.7  # a motion counts if it leaves less than this share of the unexplained variance
@@ -58,27 +59,38 @@ def warp(pixels: NDArray[_Array], motion: Motion) -> NDArray[_Array]:
     return moved
 
 
-def align(reference: Floats, moved: Floats, weight: Floats) -> Motion:
+def align(reference: Floats, moved: Floats, weight: Floats, start: Motion = STILL) -> Motion:
     """The motion that takes `reference` [h, w] to `moved`, judged where `weight` is high.
 
-    Gauss-Newton on brightness constancy (Lucas and Kanade, 1981) from coarse to fine, with a free
-    gain and offset of brightness. `STILL` unless the motion explains a good part of what differs.
+    `weight` belongs to the reference. Gauss-Newton on brightness constancy (Lucas and Kanade, 1981)
+    from coarse to fine, with a free gain and offset of brightness; `start` skips the coarse steps.
+    `STILL` unless the motion explains a good part of what differs.
     """
+    images = (reference, moved, weight)
     full = min(*reference.shape, _SIDES[-1])
     sides = [*(side for side in _SIDES if side < full), full]
-    images = (reference, moved, weight)
-    finest = tuple(_shrink(image, sides[-1]) for image in images)
-    still = _unexplained(STILL, *finest)
-    if still < _ALIKE:
+    levels = [tuple(_shrink(image, side) for image in images) for side in sides]
+    if _unexplained(STILL, *levels[-1]) < _ALIKE:
         return STILL
-    coarse = tuple(_shrink(image, sides[0]) for image in images)
-    starts = (_settle(start, _ROUNDS[0], coarse) for start in _STARTS)
-    motion = min(starts, key=lambda start: _unexplained(start, *coarse))
-    for side, rounds in zip(sides[1:], _ROUNDS[1:], strict=False):
-        motion = _settle(motion, rounds, tuple(_shrink(image, side) for image in images))
-    if _unexplained(motion, *finest) >= _GAIN * still:
+    motion = start if start != STILL else _coarse(levels[0])
+    for level in levels[1:]:
+        finer = _settle(motion, level)
+        motion = min(motion, finer, key=lambda way: _unexplained(way, *level))
+    judged = levels[min(1, len(levels) - 1)]
+    if _unexplained(motion, *judged) >= _GAIN * _unexplained(STILL, *judged):
         return STILL
     return _snapped(motion, min(reference.shape))
+
+
+def _coarse(level: tuple[Floats, ...]) -> Motion:
+    ways = [_settle(start, level) for start in _STARTS]
+    return min(ways, key=lambda way: _unexplained(way, *level))
+
+
+def _settle(motion: Motion, level: tuple[Floats, ...]) -> Motion:
+    for _ in range(_ROUNDS):
+        motion = _step(motion, *level)
+    return motion
 
 
 def _snapped(motion: Motion, side: int) -> Motion:
@@ -88,12 +100,6 @@ def _snapped(motion: Motion, side: int) -> Motion:
     if off > _SNAP * max(1.0, side / _SIDES[-1]) or abs(motion.zoom - 1) * side / 2 > _SNAP:
         return motion
     return Motion(right / side, down / side)
-
-
-def _settle(motion: Motion, rounds: int, level: tuple[Floats, ...]) -> Motion:
-    for _ in range(rounds):
-        motion = _step(motion, *level)
-    return motion
 
 
 def _shrink(array: Floats, side: int) -> Floats:
@@ -109,7 +115,7 @@ def _step(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> M
     """One Gauss-Newton step; a motion beyond what a fault makes is held at the limit."""
     height, width = reference.shape
     side = min(height, width)
-    now = warp(reference, motion)
+    now, weight = warp(reference, motion), warp(weight, motion)
     along = cv2.Sobel(now, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     across = cv2.Sobel(now, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     x = np.arange(width, dtype=np.float32) - (width - 1) / 2
@@ -130,8 +136,8 @@ def _step(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> M
 
 def _unexplained(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> float:
     """The share of `moved`'s weighted variance that a line through the warped reference leaves."""
+    now, weight = warp(reference, motion), warp(weight, motion)
     total = float(weight.sum()) + 1e-6
-    now = warp(reference, motion)
     first = now - float((weight * now).sum()) / total
     second = moved - float((weight * moved).sum()) / total
     shared = float((weight * first * second).sum())

@@ -34,7 +34,7 @@ _NOISE = 16.0  # sigma in levels of 255
 _BAND = 28.0  # step between the levels that are left
 _JPEG_QUALITY = 4
 _HALO_WIDTH = 0.03
-_HALO_LIGHT = 80.0
+_HALO_LIGHT = 60.0
 _RINGING = 5.0  # strength of the echoes
 _RINGING_WAVE = 0.047  # from crest to crest
 

@@ -13,13 +13,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editloop.darkroom.evidence import Evidence, Floats, cells, progress
+from editloop.darkroom.evidence import Evidence
+from editloop.darkroom.measures import (
+    Floats,
+    cells,
+    contrast,
+    correlation,
+    grid_steps,
+    progress,
+)
 from editloop.darkroom.octaves import energy, mix, octaves, strange
 
 __all__ = ["Course", "course", "following_defects", "preserving_defects", "quality_defects"]
 
-_CELLS = 16  # along the shorter side: "from afar", for following
-_COARSE = 8  # for colours that should not change
+_CELLS = 12  # along the shorter side: "from afar"
 _UNSEEN = 3.0  # a difference of colour below this is not seen
 _VISIBLE = 4.0  # an edit that changes less than this cannot be judged
 _ASTRAY = 0.25  # colours this far off the way to the target show something else than the edit
@@ -33,7 +40,7 @@ _RAMPS: dict[str, tuple[float, float]] = {
     "blur": (0.15, 0.75),  # share of the details lost
     "artefacts": (1.5, 9.5),  # levels, root mean square of details that nothing explains
     "halo": (6.0, 55.0),  # levels, the rim's mean against the rest
-    "blocks": (1.3, 3.0),  # the factor by which steps at the blocks' borders stand out more
+    "blocks": (0.7, 6.0),  # levels, steps at the borders of blocks above those within
     "banding": (4.0, 28.0),  # the factor by which the levels in use became fewer
     "empty": (0.3, 0.05),  # contrast against the known pictures
 }
@@ -129,17 +136,11 @@ def following_defects(seen: Evidence, went: Course) -> dict[str, float]:
 def _likeness(seen: Evidence, went: Course) -> float:
     """The edited picture's highest correlation with source, target and their mix, from afar."""
     source, target, edited = (
-        cells(light, 2 * _CELLS)
+        cells(light, 4 * _CELLS)
         for light in (seen.source_light, seen.target_light, seen.edited_light)
     )
     mixed = source + np.float32(went.overall) * (target - source)
-    return max(_correlation(edited, known) for known in (source, target, mixed))
-
-
-def _correlation(first: Floats, second: Floats) -> float:
-    """Pearson's, with a level of slack: what is nearly flat correlates with nothing."""
-    one, two = first - first.mean(), second - second.mean()
-    return float((one * two).mean() / ((one * one).mean() * (two * two).mean() + 1) ** 0.5)
+    return max(abs(correlation(edited, known)) for known in (source, target, mixed))
 
 
 def preserving_defects(seen: Evidence, went: Course) -> dict[str, float]:
@@ -155,9 +156,9 @@ def preserving_defects(seen: Evidence, went: Course) -> dict[str, float]:
     }
     if seen.whole:
         return {**defects, "unrecognisable": _severity("unrecognisable", _likeness(seen, went))}
-    share = cells(seen.small_outside, _COARSE)
+    share = cells(seen.small_outside, _CELLS)
     changed = (seen.edited - seen.source) * seen.small_outside[..., None]
-    means = np.abs(cells(changed, _COARSE)).mean(-1) / np.maximum(share, 1e-3)
+    means = np.abs(cells(changed, _CELLS)).mean(-1) / np.maximum(share, 1e-3)
     colours = float((share * means**2).sum() / share.sum()) ** 0.5
     before, after = (
         energy(octaves(light), seen.outside) for light in (seen.source_light, seen.edited_light)
@@ -186,14 +187,16 @@ def quality_defects(seen: Evidence, went: Course) -> dict[str, float]:
     between = mix(source, target, went.overall)
     known = [energy(image, seen.inside) for image in (source, target, between)]
     has = energy(edited, seen.inside)
-    odd = strange(edited, (source, target), between, seen.inside)
-    if went.astray > _ASTRAY:
-        odd = min(odd, max(0.0, has - max(known)))
+    most = known[2] if went.astray <= _ASTRAY else max(known)
+    odd = min(
+        strange(edited, (source, target), between, seen.inside), max(0.0, has - most)
+    )
+    plain = seen.source_light + np.float32(went.overall) * (seen.target_light - seen.source_light)
     defects = {
         "blur": _severity("blur", _lost(min(known), has)),
-        "blocks": _severity("blocks", seen.grids[2] / max(seen.grids[:2])),
+        "blocks": _severity("blocks", grid_steps(seen.edited_light - plain)),
         "banding": _severity("banding", min(seen.levels[:2]) / seen.levels[2]),
-        "empty": _severity("empty", _contrast(*lights)),
+        "empty": _severity("empty", contrast(seen.edited_light, *lights[:2], plain)),
     }
     if not seen.whole:
         odd = max(odd, strange(edited, (source,), source, seen.outside))
@@ -209,8 +212,3 @@ def _rim_light(seen: Evidence) -> float:
         for region in (seen.rim, seen.outside)
     )
     return abs(rim - rest)
-
-
-def _contrast(source: Floats, target: Floats, edited: Floats) -> float:
-    """The picture's contrast as a share of the lower of source's and target's."""
-    return float(edited.std() / (min(source.std(), target.std()) + 1e-6))

@@ -11,20 +11,18 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from editloop.darkroom.alignment import Motion, align, warp
+from editloop.darkroom.alignment import STILL, Motion, align, warp
+from editloop.darkroom.measures import Floats, cells, levels, luminance, progress
 from editloop.schema import Mask, Pixels
 
-__all__ = ["Evidence", "Floats", "cells", "gather", "luminance", "progress"]
+__all__ = ["Evidence", "gather"]
 
-Floats = NDArray[np.float32]
-
+_AFAR = 16  # cells along the shorter side
 _LOOK = 128  # shorter side at which colours are compared
 _APART = 0.06  # distance from the mask, as a share of the side, from which a pixel is outside
 _RIM = 0.03  # width of the rim around the mask
 _ENOUGH = 0.25  # share of the picture that must be outside for it to be registered by that alone
-_EDGE = 40.0  # levels
 _SOME = 0.02  # a smaller outside counts as none
 
 
@@ -35,8 +33,7 @@ class Evidence:
     `source`, `target` and the regions are where `motion` takes them. A region is 0 or 1 a pixel:
     `inside` the mask, the `rim` just outside, and the `outside` clear of it, all at full size;
     `small_inside` and `small_outside` go with the colours. `levels`: how many levels a channel
-    source, target and edited picture use; `grids`: how much more they change at the borders of
-    JPEG's blocks than within. `whole`: there is no outside.
+    source, target and edited picture use. `whole`: there is no outside.
     """
 
     source: Floats  # [h, w, 3], 0-255
@@ -51,7 +48,6 @@ class Evidence:
     rim: Floats
     outside: Floats
     levels: tuple[float, ...]
-    grids: tuple[float, ...]
     motion: Motion
     whole: bool
 
@@ -75,31 +71,10 @@ def gather(source: Pixels, target: Pixels, edited: Pixels, mask: Mask) -> Eviden
         inside=inside,
         rim=rim,
         outside=outside,
-        levels=tuple(_levels(pixels) for pixels in (source, target, edited)),
-        grids=tuple(_grid(light) for light in lights),
+        levels=tuple(levels(pixels) for pixels in (source, target, edited)),
         motion=motion,
         whole=float(outside.mean()) < _SOME,
     )
-
-
-def luminance(pixels: Pixels) -> Floats:
-    """Rec. 601 luma, [h, w], 0-255."""
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
-
-
-def cells(image: Floats, count: int) -> Floats:
-    """Means over square cells, `count` of them along the shorter side."""
-    height, width = image.shape[:2]
-    edge = min(height, width) / count
-    size = (max(1, round(width / edge)), max(1, round(height / edge)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def progress(source: Floats, target: Floats, edited: Floats, weight: Floats | float = 1.0) -> float:
-    """How far `edited` is on the way from source to target: the projection's coefficient."""
-    way = target - source
-    length = float((weight * way * way).sum())
-    return float((weight * way * (edited - source)).sum()) / length if length > 1e-3 else 0.0
 
 
 def _regions(mask: Mask) -> tuple[Floats, Floats, Floats]:
@@ -116,33 +91,20 @@ def _motion(source: Floats, target: Floats, edited: Floats, outside: Floats) -> 
     """By what must stay, if there is enough of it; else by the nearest mix of source and target."""
     if float(outside.mean()) >= _ENOUGH:
         return align(source, edited, outside)
-    share = progress(*(cells(light, 16) for light in (source, target, edited)))
-    mix = source + np.float32(np.clip(share, 0, 1)) * (target - source)
-    return align(mix, edited, np.ones_like(mix))
+    everywhere = np.ones_like(source)
+    motion = align(_nearest(source, target, edited, STILL), edited, everywhere)
+    if motion == STILL:
+        return motion
+    return align(_nearest(source, target, edited, motion), edited, everywhere, motion)
+
+
+def _nearest(source: Floats, target: Floats, edited: Floats, motion: Motion) -> Floats:
+    """The mix of source and target that, so moved, is from afar most like the edited picture."""
+    lights = (warp(source, motion), warp(target, motion), edited)
+    share = progress(*(cells(light, _AFAR) for light in lights))
+    return source + np.float32(np.clip(share, 0, 1)) * (target - source)
 
 
 def _small(image: Pixels | Floats) -> Floats:
     full = image.astype(np.float32)
     return cells(full, _LOOK) if min(full.shape[:2]) > _LOOK else full
-
-
-def _levels(pixels: Pixels) -> float:
-    """The effective number of levels in use: the exponential of their histogram's entropy."""
-    counts = np.stack([np.bincount(pixels[..., i].ravel(), minlength=256) for i in range(3)])
-    shares = counts / counts.sum(1, keepdims=True)
-    entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(1)
-    return float(np.exp(entropy.mean()))
-
-
-def _grid(light: Floats) -> float:
-    """Mean steps between pixels at the borders of 8x8 blocks, over those within blocks.
-
-    A step counts as `_EDGE` at most, so that the photo's own edges do not decide.
-    """
-    on = within = 0.0
-    for image in (light, light.T):
-        steps = np.minimum(np.abs(np.diff(image, axis=1)), _EDGE).mean(0)
-        borders = np.arange(len(steps)) % 8 == 7
-        on += float(steps[borders].mean()) + 0.5
-        within += float(steps[~borders].mean()) + 0.5
-    return on / within

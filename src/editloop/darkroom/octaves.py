@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from editloop.darkroom.measures import Floats, cells
 
 __all__ = ["Octaves", "energy", "mix", "octaves", "strange"]
 
-Floats = NDArray[np.float32]
-Octaves = tuple[Floats, ...]  # from fine to coarse, each half the size of the one before
+Octaves: TypeAlias = tuple[Floats, ...]  # from fine to coarse, each half the size of the one before
 
 _COARSEST = 16  # shorter side at which no more details are split off
+_CELLS = 8  # along the shorter side
+_WIDESPREAD = 0.75
 _SLACK = 1e-3  # levels squared: keeps least squares solvable where there are no details
 
 
@@ -37,25 +40,29 @@ def energy(image: Octaves, region: Floats) -> float:
     return sum(_mean_square(band, weight) for band, weight in _pairs(image, region))
 
 
-def strange(
-    image: Octaves, known: Sequence[Octaves], expected: Octaves, region: Floats
-) -> float:
+def strange(image: Octaves, known: Sequence[Octaves], expected: Octaves, region: Floats) -> float:
     """The energy in a region of details that the known pictures do not explain.
 
     In each octave, least squares fits the known details and their blurred selves, so that a blend
     and a blur are explained. What is left over counts, and the amplitude that the fit has in excess
-    of the expected picture's.
+    of the expected picture's. The answer is that of a cell which `_WIDESPREAD` of the region's
+    cells stay below: an artefact is all over, and a change in one place is none.
     """
-    total = 0.0
+    share = cells(region, _CELLS)
+    total = np.zeros_like(share)
     for (band, weight), hoped, *others in zip(
         _pairs(image, region), expected, *known, strict=True
     ):
         columns = np.stack([*others, *(cv2.GaussianBlur(other, (0, 0), 1.0) for other in others)])
         fit = _fit(columns.reshape(len(columns), -1), band.reshape(-1), weight.reshape(-1))
         fitted = fit.reshape(band.shape)
-        excess = max(0.0, _mean_square(fitted, weight) ** 0.5 - _mean_square(hoped, weight) ** 0.5)
-        total += _mean_square(band - fitted, weight) + excess**2
-    return total
+        squares = np.dstack([(band - fitted) ** 2, fitted**2, hoped**2]) * weight[..., None]
+        left, has, should = np.moveaxis(cells(squares, _CELLS), 2, 0)
+        total = total + left + np.maximum(0, np.sqrt(has) - np.sqrt(should)) ** 2
+    there = share > 0.25
+    if not there.any():
+        return 0.0
+    return float(np.quantile((total / np.maximum(share, 0.25))[there], _WIDESPREAD))
 
 
 def _fit(columns: Floats, values: Floats, weight: Floats) -> Floats:

@@ -38,6 +38,7 @@ _TEXTS = {
     "blur": "the edit is blurred",
     "artefacts": "artefacts over the picture",
     "halo": "a halo around the edit",
+    "blocks": "compression blocks",
     "banding": "banding, smooth areas show steps",
     "empty": "the picture is empty",
 }

@@ -170,11 +170,12 @@ def _resolved(spec: Spec, context: PartContext) -> Spec:
 
 
 def _facts(benchmark: Benchmark, asked: _Asked) -> dict[str, Json]:
-    """What a benchmark's numbers rest on."""
+    """What a benchmark's numbers rest on; an editor that is not available has no fingerprint."""
+    made = {name: answers.editor for name, answers in asked.answers.items()}
     return {
         "cases": len(benchmark.cases),
         "left_out": dict(asked.left_out),
         "photos": sorted({case.photo for case in benchmark.cases if case.photo is not None}),
-        "editors": {name: made.editor for name, made in asked.answers.items()},
+        "editors": [{"name": name, "fingerprint": made.get(name)} for name in asked.clocks],
         "fingerprint": fingerprint(asked.answering.protocol(benchmark)),
     }

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ["HIGHER_IS_WORSE", "amount", "change", "label", "unit"]
+from collections.abc import Iterable
 
 from editloop.metrics.pixels import PIXEL_METRICS
+from editloop.schema import PERSPECTIVES
+
+__all__ = ["HIGHER_IS_WORSE", "amount", "change", "label", "ordered", "unit"]
 
 # Metrics of which less is better; of all others, more.
 HIGHER_IS_WORSE = frozenset(name for name in PIXEL_METRICS if name.startswith(("l1", "l2")))
 
 _GIVEN = "_given_following"
 _SHORT = {"l1": "L1", "l2": "L2", "psnr": "PSNR", "ssim": "SSIM"}
+
+_FAMILIES = (*PERSPECTIVES, "all", "l1", "l2", "psnr", "ssim")
+
+
+def ordered(metrics: Iterable[str]) -> list[str]:
+    """Metrics as tables list them: the judge's, those given following, then the pixels'."""
+
+    def place(metric: str) -> tuple[int, int, str]:
+        family = metric.partition("_")[0]
+        known = _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
+        given = _GIVEN in metric
+        return (len(PERSPECTIVES) if given else known, known, metric)
+
+    return sorted(metrics, key=place)
 
 
 def label(metric: str) -> str:

@@ -35,7 +35,7 @@ _PERMANENT = FailureClass.PERMANENT
 
 
 class FolderSettings(recipe.Settings):
-    """Which folder, which of its pictures, how they are split and sized.
+    """Which folder (from the working directory), which of its pictures, how split and sized.
 
     `split: hash` holds out a share of the pictures by a hash of their paths; `split: folder` takes
     the split from the first folder's name, `train` or `heldout`.

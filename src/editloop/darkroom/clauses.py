@@ -1,0 +1,151 @@
+"""A clause: the things it names, with their adjectives, and the cues around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from editloop.darkroom.lexicon import Unit
+
+__all__ = ["Clause", "Thing", "read_clause"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A noun with its adjectives: `definite` as in "the ball", not "a ball"; None if unsaid.
+
+    `known` things are the darkroom's props; any other can only be edited where a mask shows it.
+    """
+
+    name: str
+    at: int
+    start: int
+    known: bool
+    definite: bool | None
+    colour: str | None = None
+    texture: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Units in order, the things among them, and which units describe a thing."""
+
+    units: tuple[Unit, ...]
+    things: tuple[Thing, ...]
+
+    @property
+    def free(self) -> Iterator[Unit]:
+        """The units that are neither a thing nor its adjectives."""
+        taken = {at for thing in self.things for at in range(thing.start, thing.at + 1)}
+        return (unit for at, unit in enumerate(self.units) if at not in taken)
+
+    def has(self, *tags: str) -> bool:
+        """Whether a free unit has one of these tags."""
+        return any(unit.tags & set(tags) for unit in self.free)
+
+    def values(self, group: str) -> list[str]:
+        """The values of a group among the free units, in order, each once."""
+        found = [unit.value(group) for unit in self.free]
+        return list(dict.fromkeys(value for value in found if value is not None))
+
+    def first(self, group: str) -> str | None:
+        """The first value of a group among the free units."""
+        return next(iter(self.values(group)), None)
+
+    @property
+    def unknown(self) -> list[str]:
+        """The free words that the vocabulary does not know."""
+        return [unit.text for unit in self.free if not unit.tags]
+
+
+def read_clause(units: Sequence[Unit]) -> Clause:
+    """Find the things: props, and whatever unknown noun an article points at."""
+    things: list[Thing] = []
+    end = 0
+    for at, unit in enumerate(units):
+        if at < end:
+            continue
+        if unit.value("kind") is not None:
+            things.append(_thing(units, at, end, unit.value("kind") or ""))
+            end = at + 1
+        elif not unit.tags:
+            last = at
+            while last + 1 < len(units) and not units[last + 1].tags:
+                last += 1
+            if _is_head(units, at, last, end):
+                name = " ".join(item.text for item in units[at : last + 1])
+                things.append(_thing(units, last, end, name, first=at))
+            end = last + 1
+    return Clause(tuple(units), tuple(things))
+
+
+def _is_head(units: Sequence[Unit], first: int, last: int, end: int) -> bool:
+    """Whether unknown words are a noun: after an article, and not before what they describe."""
+    follows = units[last + 1] if last + 1 < len(units) else None
+    describes = follows is not None and any(
+        tag.startswith(("kind:", "look:", "texture:", "hint:", "background")) for tag in follows.tags
+    )
+    start = _start(units, first, end)
+    return not describes and start < first and _article(units[start]) is not None
+
+
+def _thing(
+    units: Sequence[Unit], at: int, end: int, name: str, first: int | None = None
+) -> Thing:
+    start = _start(units, at if first is None else first, end)
+    adjectives = units[start:at]
+    article = _article(units[start]) if start < at else None
+    return Thing(
+        name,
+        at,
+        start,
+        known=first is None,
+        definite=None if article is None else article == "the",
+        colour=_last(adjectives, "colour"),
+        texture=_last(adjectives, "texture"),
+    )
+
+
+def _start(units: Sequence[Unit], at: int, end: int) -> int:
+    """Where a noun's phrase begins: back over adjectives to its article."""
+    start = at
+    while start > end and _is_adjective(units[start - 1]):
+        start -= 1
+    if start > end and _article(units[start - 1]) is not None:
+        return start - 1
+    return start if _only_named(units[start:at]) else at
+
+
+def _is_adjective(unit: Unit) -> bool:
+    if _article(unit) is not None or unit.text in _JOINTS:
+        return False
+    return (
+        unit.value("colour") is not None
+        or unit.value("texture") is not None
+        or bool(unit.tags & {"filler", "enlarge", "shrink"})
+        or unit.value("hint") is not None
+    )
+
+
+def _only_named(adjectives: Sequence[Unit]) -> bool:
+    """Without an article, only a colour or a texture is read as belonging to the noun."""
+    return all(unit.value("colour") or unit.value("texture") for unit in adjectives)
+
+
+def _article(unit: Unit) -> str | None:
+    return unit.value("article")
+
+
+def _last(units: Sequence[Unit], group: str) -> str | None:
+    return next((value for unit in reversed(units) if (value := unit.value(group))), None)
+
+
+# filler that joins rather than describes: no adjective, so a noun's phrase ends there
+_JOINTS = frozenset(
+    "please can could you i d m we would should be is are was were so to of in on at for with as if "
+    "by from onto into over around there here and or then like look looks appear seem what how do "
+    "does did done has have had get got let me us give make made turn change use apply convert "
+    "create render want need prefer see must may might try now again than through towards toward "
+    "along across off out away after place put come coming fall falling leave keep cover covered "
+    "instead between under below above near up down go going".split()
+)

@@ -1,0 +1,159 @@
+"""The report's pictures: sample triplets with their rewards, and what every editor made."""
+
+from __future__ import annotations
+
+import base64
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from editloop.evaluation.rundata import CaseRow, choose, find_samples
+from editloop.files import explained
+from editloop.images import decode, decode_mask, encode_jpeg, encode_png, resize
+from editloop.schema import PERSPECTIVES, EditSample, Mask, Pixels, Score
+
+__all__ = ["Card", "Picture", "Reward", "Triplet", "cards", "triplets"]
+
+_SMALL = 160  # px: shown as they are, enlarged by whole pixels
+_THUMBNAIL = 320  # px: what larger pictures are reduced to
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture inside the page, or why there is none."""
+
+    label: str
+    alt: str
+    uri: str = ""
+    small: bool = False
+    reason: str | None = None
+    passed: Mapping[str, bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """One perspective's reward of a sample."""
+
+    name: str
+    value: float | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """A sample of the data: source, target, mask, what was asked, and how it was rewarded."""
+
+    id: str
+    instruction: str
+    edit_type: str
+    pictures: Sequence[Picture]
+    rewards: Sequence[Reward]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A case, or a session: for each turn what was asked, and every editor's picture."""
+
+    id: str
+    edit_type: str
+    instructions: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Picture]]]  # source and target first, then the editors
+
+
+def triplets(data: Path, split: str, ids: Sequence[str]) -> list[Triplet]:
+    """The samples of these ids, in their order."""
+    found = find_samples(data, split, ids)
+    return [_triplet(found[name]) for name in ids if name in found]
+
+
+def _triplet(sample: EditSample) -> Triplet:
+    pictures = [_stored("source", sample.source.bytes, f"source of “{sample.instruction}”")]
+    if sample.target is not None:
+        pictures.append(_stored("target", sample.target.bytes, f"after “{sample.instruction}”"))
+    if sample.mask is not None:
+        mask = decode_mask(sample.mask.bytes)
+        pictures.append(_picture("mask", mask, "white where editing is allowed"))
+    return Triplet(
+        id=sample.id,
+        instruction=sample.instruction,
+        edit_type=sample.edit_type.value if sample.edit_type else "edit",
+        pictures=pictures,
+        rewards=[_reward(name, sample) for name in PERSPECTIVES if name in sample.scores],
+    )
+
+
+def _reward(name: str, sample: EditSample) -> Reward:
+    score = sample.scores[name]
+    if isinstance(score, Score):
+        return Reward(name, score.value, score.text or "")
+    return Reward(name, None, f"unscored: {score.reason}")
+
+
+def cards(run: Path, rows: Sequence[CaseRow], editors: Sequence[str], count: int) -> list[Card]:
+    """`count` cases of one benchmark with every editor's answer, chosen by lot over the types."""
+    groups: dict[str, dict[int, dict[str, CaseRow]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        groups[row.session or row.id][row.turn][row.editor] = row
+    types = {
+        name: next(iter(turns[min(turns)].values())).edit_type for name, turns in groups.items()
+    }
+    chosen = choose(types, count)
+    ids = {row.id for name in chosen for turn in groups[name].values() for row in turn.values()}
+    samples = find_samples(run / "data", "heldout", ids)
+    made = (_card(name, groups[name], samples, editors) for name in chosen)
+    return [card for card in made if card is not None]
+
+
+def _card(
+    name: str,
+    turns: Mapping[int, Mapping[str, CaseRow]],
+    samples: Mapping[str, EditSample],
+    editors: Sequence[str],
+) -> Card | None:
+    answers = [turns[turn] for turn in sorted(turns)]
+    asked = [next(iter(each.values())) for each in answers]
+    cases = [samples[row.id] for row in asked if row.id in samples]
+    if len(cases) < len(asked):
+        return None
+    rows = [("source", [_stored("source", case.source.bytes, "the source") for case in cases])]
+    if all(case.target is not None for case in cases):
+        truth = [case.target.bytes for case in cases if case.target is not None]
+        rows.append(("target", [_stored("target", each, "the known target") for each in truth]))
+    for editor in editors:
+        made = [_answer(editor, each[editor]) for each in answers if editor in each]
+        rows += [(editor, made)] if made else []
+    return Card(name, asked[0].edit_type or "edit", [row.instruction for row in asked], rows)
+
+
+def _answer(editor: str, row: CaseRow) -> Picture:
+    if row.picture is None:
+        return Picture(editor, f"{editor} made no picture", reason=row.unedited, passed=row.passed)
+    with explained("read an edited picture", row.picture):
+        data = row.picture.read_bytes()
+    return _stored(editor, data, f"“{row.instruction}” by {editor}", row.passed)
+
+
+def _stored(
+    name: str, data: bytes, alt: str, passed: Mapping[str, bool | None] | None = None
+) -> Picture:
+    return _picture(name, decode(data), alt, passed)
+
+
+def _picture(
+    name: str, pixels: Pixels | Mask, alt: str, passed: Mapping[str, bool | None] | None = None
+) -> Picture:
+    height, width = pixels.shape[:2]
+    small = max(height, width) <= _SMALL
+    if small:
+        data, kind = encode_png(pixels), "png"
+    else:
+        scale = min(1.0, _THUMBNAIL / max(height, width))
+        reduced = resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+        data, kind = (encode_png(reduced), "png") if pixels.ndim == 2 else _jpeg(reduced)
+    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return Picture(name, alt, uri, small, passed=passed or {})
+
+
+def _jpeg(pixels: Pixels) -> tuple[bytes, str]:
+    return encode_jpeg(pixels, 88), "jpeg"

@@ -1,0 +1,224 @@
+"""Pictures of any format and mode, read through Pillow and brought to one form.
+
+`images.py` is the face of this: it documents the error codes and takes the short way with pictures
+that need none of it. Which file a picture came from is not known here.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, ImageCms, UnidentifiedImageError
+from PIL import Image as Pillow
+
+from editloop.errors import ImageError
+from editloop.schema import Pixels
+
+__all__ = ["JPEG", "MAX_SIDE", "PNG", "check_size", "read_with_pillow", "to_allowed", "to_rgb"]
+
+MAX_SIDE = 65_500  # what every encoder takes
+
+# How files of the two commonest formats begin.
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+
+# What Pillow may open: no interpreters (EPS), no formats without a signature (TGA).
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
+_READ = (PNG, JPEG, b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x0cjP  ")
+_KNOWN_UNREAD = {
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"8BPS": "Photoshop",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+}
+
+_TURNS = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
+
+_WARNINGS = threading.Lock()  # warning filters belong to the whole process
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Raise an ImageError if a picture of this size is too large to unpack."""
+    if height * width > max_pixels or max(height, width) > MAX_SIDE:
+        raise ImageError(
+            "too-large",
+            f"the picture has more than {max_pixels} pixels, or a side of more than {MAX_SIDE}",
+            value=f"{width} x {height}",
+            fix="make it smaller",
+        )
+
+
+def read_with_pillow(
+    data: bytes, max_pixels: int, convert: Callable[[Pillow.Image], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Read any picture, 8 bit and upright, and convert it; whatever goes wrong is an ImageError."""
+    _refuse_unread(data)
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow warns of is decided here
+        try:
+            with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
+                check_size(image.height, image.width, max_pixels)
+                image.load()
+                return convert(_upright(_eight_bit(image)))
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:
+            raise _explain(error, data) from error
+
+
+def _refuse_unread(data: bytes) -> None:
+    if not data:
+        raise ImageError("empty", "the file has no bytes", fix="fetch it again")
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kind = next((name for magic, name in _KNOWN_UNREAD.items() if data.startswith(magic)), None)
+    if head.startswith((b"<?xml", b"<!--", b"<svg", b"<!doctype svg")) and b"<svg" in head:
+        kind = "SVG"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis"):
+        kind = "HEIC"
+    if kind is not None:
+        raise ImageError(
+            "unsupported", "this kind of picture is not read", value=kind, fix="convert it to PNG"
+        )
+
+
+def _explain(error: Exception, data: bytes) -> ImageError:
+    """The ImageError for what Pillow raised."""
+    text = str(error)
+    if isinstance(error, Pillow.DecompressionBombError):
+        return ImageError("too-large", "the picture has too many pixels", fix="make it smaller")
+    if "MAX_TEXT" in text:
+        return ImageError("metadata-bomb", "its metadata unpacks to megabytes", fix="strip it")
+    if isinstance(error, UnidentifiedImageError) and not _is_known(data):
+        fix = "remove it, or fetch the picture again"
+        return ImageError("not-an-image", "the bytes are no picture", value=data[:16], fix=fix)
+    if "truncated" in text.lower() or isinstance(error, EOFError) or _ends_early(data):
+        return ImageError("truncated", "the picture ends before it is whole", fix="fetch it again")
+    detail = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else text
+    return ImageError("broken", "the picture is damaged", value=detail[:200], fix="fetch it again")
+
+
+def _is_known(data: bytes) -> bool:
+    return data.startswith(_READ) or data[4:12] in (b"ftypavif", b"ftypavis")
+
+
+def _ends_early(data: bytes) -> bool:
+    """Whether a picture lacks the end that its format prescribes."""
+    if data.startswith(PNG):
+        return b"IEND" not in data
+    if data.startswith(JPEG):
+        return b"\xff\xd9" not in data
+    return data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little")
+
+
+def _eight_bit(image: Pillow.Image) -> Pillow.Image:
+    """16 bit grey as 8 bit: the high byte, which is how Pillow reads 16 bit colour."""
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image)
+    made = Pillow.fromarray((values >> 8).astype(np.uint8))
+    made.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        made.putalpha(Pillow.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return made
+
+
+def _upright(image: Pillow.Image) -> Pillow.Image:
+    """The picture turned as its EXIF orientation says; an unreadable one says nothing."""
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # EXIF parsing fails in as many ways as there are broken blocks
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def to_rgb(image: Pillow.Image) -> Pixels:
+    """An 8 bit picture of any mode as sRGB on white."""
+    alpha, image = _alpha(image)
+    colour = _srgb(image)
+    if alpha is not None:
+        canvas = Pillow.new("RGB", colour.size, "white")
+        canvas.paste(colour, mask=alpha)
+        colour = canvas
+    return np.array(colour)
+
+
+def to_allowed(image: Pillow.Image) -> NDArray[np.uint8]:
+    """A mask picture as grey levels, high where editing is allowed."""
+    alpha, image = _alpha(image)
+    if alpha is not None and alpha.getextrema() != (255, 255):
+        return 255 - np.asarray(alpha)
+    return np.array(image.convert("RGB" if image.mode == "CMYK" else "L").convert("L"))
+
+
+def _alpha(image: Pillow.Image) -> tuple[Pillow.Image | None, Pillow.Image]:
+    """The alpha channel if there is one, and the colour as L, CMYK or RGB."""
+    if image.mode in ("I", "F", "LAB"):
+        raise ImageError(
+            "unsupported",
+            "pixels of this kind have no fixed meaning",
+            value=f"mode {image.mode}",
+            fix="convert it to 8 or 16 bits a channel",
+        )
+    profile = image.info.get("icc_profile")
+    alpha = None
+    if image.has_transparency_data:
+        grey = image.mode in ("1", "L", "LA", "La")
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert("L" if grey else "RGB")
+    elif image.mode != "CMYK":
+        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    if profile is not None:
+        image.info["icc_profile"] = profile
+    return alpha, image
+
+
+def _srgb(image: Pillow.Image) -> Pillow.Image:
+    """An L, CMYK or RGB picture in sRGB, by its embedded colour profile if that fits."""
+    profile = image.info.get("icc_profile")
+    transform = _to_srgb(profile, image.mode) if profile else None
+    return image.convert("RGB") if transform is None else transform.apply(image)
+
+
+@lru_cache(maxsize=16)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The transform from a profile to sRGB; None if it is unusable or changes nothing.
+
+    A profile that is sRGB itself would only add rounding: colours over the whole cube that move by
+    at most one level count as unchanged.
+    """
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except Exception:  # a damaged profile, or one for other channels
+        return None
+    if mode == "CMYK":
+        return transform
+    levels = np.linspace(0, 255, 17).astype(np.uint8)
+    cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 17, 3)
+    probe = Pillow.fromarray(cube).convert(mode)
+    before, after = np.asarray(probe.convert("RGB"), int), np.asarray(transform.apply(probe), int)
+    return None if np.abs(after - before).max() <= 1 else transform

@@ -1,0 +1,93 @@
+"""File operations that fail or crash where a test says, and what a run folder holds for the world."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from editloop.files import Files
+
+__all__ = ["CountingFiles", "FaultyFiles", "die", "published"]
+
+OPERATIONS = [name for name in vars(Files) if not name.startswith("_")]
+
+
+class CountingFiles(Files):
+    """Counts every operation by name before it is done."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(OPERATIONS, 0)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def before(self, operation: str, *args: Any) -> None:
+        self.counts[operation] += 1
+
+
+def _counted(name: str) -> Callable[..., Any]:
+    done = getattr(Files, name)
+
+    def operation(self: CountingFiles, *args: Any) -> Any:
+        self.before(name, *args)
+        return done(self, *args)
+
+    return operation
+
+
+for _name in OPERATIONS:
+    setattr(CountingFiles, _name, _counted(_name))
+
+
+class FaultyFiles(CountingFiles):
+    """Calls `fault` at the operation number `at` (and at all later ones if it is `lasting`).
+
+    A write that fails has put half of its bytes on the disk.
+    """
+
+    def __init__(self, at: int, fault: Callable[[], None], lasting: bool = False) -> None:
+        super().__init__()
+        self.at = at
+        self.fault = fault
+        self.lasting = lasting
+
+    def before(self, operation: str, *args: Any) -> None:
+        number = self.total
+        super().before(operation)
+        if number == self.at or (self.lasting and number > self.at):
+            if operation == "write":
+                descriptor, data = args
+                Files.write(self, descriptor, data[: len(data) // 2])
+            if operation == "close":
+                Files.close(self, *args)  # the system frees the descriptor even where it complains
+            self.fault()
+
+
+def disk_error(number: int) -> Callable[[], None]:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+DISK_FULL, READ_ONLY, BROKEN = map(disk_error, (errno.ENOSPC, errno.EROFS, errno.EIO))
+
+
+def die() -> None:
+    """Kill this process as `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def published(out: Path) -> dict[str, str]:
+    """What the world sees of a run: hashes by path, without the kernel's own folder."""
+    return {
+        path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and ".editloop" not in path.parts
+    }

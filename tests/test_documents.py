@@ -1,0 +1,86 @@
+"""Every command and recipe in the README and the docs works as it stands.
+
+Runs are made small by overrides, which come last and so win; everything else is typed as written.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from editloop import loop
+from editloop.recipe import Recipe, read_recipe, validate
+from editloop.recipe import read_yaml as read_yaml_file
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+MAKE = {
+    "make demo": "editloop run recipes/quickstart.yaml --out runs/quickstart",
+    "make test": None,
+}
+SMALL = {"quickstart.yaml": 3, "reward-ablation.yaml": 1}  # training steps that a test can afford
+
+
+def small(recipe: Path) -> list[str]:
+    settings = read_recipe(recipe)
+    photos = {"train": 24, "heldout": 9, **({"clean": 24} if "clean" in str(settings) else {})}
+    sets = [f"sources.photos.{split}={count}" for split, count in photos.items()]
+    sets += [f"train.{part.name}.steps={SMALL[recipe.name]}" for part in settings.train]
+    return [word for text in sets for word in ("--set", text)]
+
+
+def blocks(language: str) -> list[str]:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    joined = "\n".join(blocks("sh")).replace("\\\n", " ")
+    return [line.partition("  #")[0].strip() for line in joined.splitlines() if line.strip()]
+
+
+def arguments_of(command: str) -> list[str] | None:
+    words = shlex.split(MAKE.get(command, command) or "")
+    if not words:
+        return None
+    assert words[0] == "editloop", f"a command that no test runs: {command}"
+    if words[1] == "run":
+        words += small(ROOT / words[2])
+    return words[1:]
+
+
+def test_the_documents_commands_run(tmp_path) -> None:
+    for name in ("recipes", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for command in commands():
+        arguments = arguments_of(command)
+        if arguments is None:
+            continue
+        ended = subprocess.run(
+            [sys.executable, "-c", "from editloop.cli import main; main()", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+
+
+def test_make_demo_is_what_the_documents_test_runs() -> None:
+    assert f"$(BIN)/{MAKE['make demo']}\n" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_shipped_recipe_is_valid(path: Path, tmp_path) -> None:
+    assert loop.plan(read_recipe(path), tmp_path)
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_a_recipe_in_the_documents_is_valid(text: str, tmp_path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert validate(Recipe, read_yaml_file(path), where="a document").name
