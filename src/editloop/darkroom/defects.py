@@ -26,7 +26,8 @@ from editloop.darkroom.octaves import energy, mix, octaves, strange
 
 __all__ = ["Course", "course", "following_defects", "preserving_defects", "quality_defects"]
 
-_CELLS = 12  # along the shorter side: "from afar"
+_CELLS = 12  # along the shorter side: "from afar", for following
+_COARSE = 8  # the same, for colours that should not change
 _UNSEEN = 3.0  # a difference of colour below this is not seen
 _VISIBLE = 4.0  # an edit that changes less than this cannot be judged
 _ASTRAY = 0.25  # colours this far off the way to the target show something else than the edit
@@ -156,9 +157,9 @@ def preserving_defects(seen: Evidence, went: Course) -> dict[str, float]:
     }
     if seen.whole:
         return {**defects, "unrecognisable": _severity("unrecognisable", _likeness(seen, went))}
-    share = cells(seen.small_outside, _CELLS)
+    share = cells(seen.small_outside, _COARSE)
     changed = (seen.edited - seen.source) * seen.small_outside[..., None]
-    means = np.abs(cells(changed, _CELLS)).mean(-1) / np.maximum(share, 1e-3)
+    means = np.abs(cells(changed, _COARSE)).mean(-1) / np.maximum(share, 1e-3)
     colours = float((share * means**2).sum() / share.sum()) ** 0.5
     before, after = (
         energy(octaves(light), seen.outside) for light in (seen.source_light, seen.edited_light)

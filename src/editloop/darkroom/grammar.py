@@ -21,11 +21,13 @@ class Asked:
     """An operation with the parameters that were said.
 
     `object` is what it is done to: a noun, "" for "it", None where an operation has no object.
+    `near` is an unknown thing beside which something new is wanted.
     """
 
     operation: str
     parameters: Mapping[str, Json] = field(default_factory=dict)
     object: str | None = None
+    near: str | None = None
 
 
 class Unclear(Exception):  # noqa: N818 - it is an answer, not an error
@@ -56,6 +58,8 @@ def _background(clause: Clause) -> Asked | None:
     only_colour = clause.has("only") and clause.has("quantity:colour") and bool(clause.things)
     if not clause.has("background") and not only_colour:
         return None
+    if clause.has("taking") and clause.has("away"):
+        raise Unclear("the darkroom cannot take a look out of a picture: go back a turn instead")
     colour, surface, sky = clause.first("colour"), clause.first("surface"), _sky(clause)
     if surface is not None:
         return Asked("surface-background", {"surface": surface})
@@ -83,11 +87,11 @@ def _sky(clause: Clause) -> str | None:
 
 def _replacement(clause: Clause) -> Asked | None:
     """Two different things and a verb that puts one in the other's place."""
-    if not clause.has("replace", "substitute", "rather"):
+    if not clause.has("replace", "substitute", "rather", "changing") or not clause.things:
         return None
-    first, *others = clause.things or (None,)
-    other = next((thing for thing in others if thing.name != first.name), None) if first else None
-    if first is None or other is None:
+    first, *others = clause.things
+    other = next((thing for thing in others if thing.name != first.name), None)
+    if other is None or (clause.has("changing") and other.definite is not False):
         return None
     old, new = (other, first) if _reversed(clause, first, other) else (first, other)
     if not new.known:
@@ -118,11 +122,12 @@ def _addition(clause: Clause) -> Asked | None:
         return None
     if clause.has("remove", "move", "enlarge", "shrink", "scale") and not clause.has("add"):
         return None
+    unknown = [thing.name for thing in clause.things if not thing.known]
     colour = new.colour or clause.first("colour")
     said = {"place": clause.first("place") or ""}
     said |= {"colour": colour} if colour else {}
     said |= {"texture": new.texture} if new.texture else {}
-    return Asked("add", said, object=new.name)
+    return Asked("add", said, object=new.name, near=unknown[0] if unknown else None)
 
 
 def _removal(clause: Clause) -> Asked | None:
@@ -195,7 +200,10 @@ def _colour(clause: Clause) -> Asked | None:
 
 def _look(clause: Clause) -> Asked | None:
     """A look by its name, then by a cue, then by a measure that goes up or down, then by a hint."""
-    name = _named_look(clause) or _measured(clause) or clause.first("hint")
+    name = _named_look(clause)
+    if name in _OPPOSITES and any(unit.text == "less" for unit in clause.free):
+        name = _OPPOSITES[name]
+    name = name or _measured(clause) or clause.first("hint")
     thing = _the_thing(clause)
     if name is None:
         return None
@@ -226,11 +234,20 @@ def _named_look(clause: Clause) -> str | None:
         return None
     most = max(best.values())
     winners = [name for name, count in best.items() if count == most]
-    if len(winners) > 1:
+    if len(winners) > 1 or {*found} >= {"brighter", "dark-corners"}:
+        winners = sorted(found)
         raise Unclear(f"the instruction asks for two looks at once, {' and '.join(winners)}")
     return winners[0]
 
 
+_OPPOSITES = {
+    "brighter": "darker",
+    "darker": "brighter",
+    "warmer": "cooler",
+    "cooler": "warmer",
+    "vivid": "faded",
+    "faded": "vivid",
+}
 _MEASURES = {  # quantity -> the look when it goes up, and when it goes down
     "brightness": ("brighter", "darker"),
     "contrast": ("more-contrast", "faded"),

@@ -89,6 +89,7 @@ class Axis:
     y: str = ""
     percent: bool = False
     ticks: Sequence[float] = field(default_factory=tuple)
+    top: float | None = None
 
 
 def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
@@ -138,6 +139,8 @@ def _figure(axis: Axis) -> tuple[Figure, Axes]:
     axes.set_ylabel(axis.y)
     if len(axis.ticks):
         axes.set_xticks(list(axis.ticks))
+    if axis.top is not None:
+        axes.set_ylim(top=axis.top)
     if axis.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=100, decimals=0))
     return figure, axes

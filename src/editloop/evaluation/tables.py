@@ -110,7 +110,7 @@ def _scale(metric: str, entries: Sequence[Json]) -> float:
     if "_score" in metric:
         return 5.0
     highs = [entry["high"] for entry in entries if entry and entry["mean"] is not None]
-    return max([*highs, 1e-9])
+    return float(max([*highs, 1e-9]))
 
 
 def _cell(metric: str, entry: Json, scale: float) -> Cell:

@@ -1,0 +1,229 @@
+"""What the report's template shows of results and timings: plain values, in reading order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from editloop.evaluation.figures import PALETTE, Axis, Line, bars, lines
+from editloop.evaluation.gallery import Card
+from editloop.evaluation.labels import amount, label, ordered
+from editloop.evaluation.rundata import Curve, Survey
+from editloop.evaluation.tables import Table, by_metric, by_slice, main_metrics
+from editloop.schema import PERSPECTIVES, Json
+
+__all__ = ["BenchmarkView", "Spent", "benchmarks", "duration", "losses", "rewards", "spent"]
+
+_SLICED = ("following_accuracy", "l1")
+_DRIFT = ("following_accuracy", "all_accuracy", "l1", "ssim")
+_POINTS = 400  # of a loss curve
+
+
+@dataclass(slots=True)
+class BenchmarkView:
+    """One benchmark's part of the page; `cards` are filled in by the report."""
+
+    name: str
+    facts: Mapping[str, Json]
+    findings: Sequence[Json]
+    colours: Mapping[str, str]
+    table: Table
+    everything: Table
+    sliced: Sequence[tuple[str, str, Table]]  # axis, metric's label, table
+    drift: Sequence[tuple[str, Markup]]
+    cards: Sequence[Card] = field(default_factory=tuple)
+
+    @property
+    def editors(self) -> list[str]:
+        """The editors in the benchmark's order."""
+        return list(self.colours)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A step's time; `share` is per cent of the longest, `level` its depth."""
+
+    name: str
+    seconds: float | None
+    note: str
+    level: int
+    share: float = 0.0
+
+
+def benchmarks(results: Mapping[str, Json]) -> list[BenchmarkView]:
+    """Every benchmark: single edits before sessions, without a mask before with one."""
+    found = results.get("evaluation", {})
+    colours: dict[str, str] = {}
+    views = [_benchmark(name, found[name], results, colours) for name in found]
+    return sorted(views, key=lambda view: ("/mask" in view.name, bool(view.drift), view.name))
+
+
+def _benchmark(
+    name: str, scores: Mapping[str, Json], results: Mapping[str, Json], colours: dict[str, str]
+) -> BenchmarkView:
+    facts = results.get("benchmarks", {}).get(name, {})
+    editors = [each["name"] for each in facts.get("editors", ()) if each["name"] in scores]
+    editors += [editor for editor in scores if editor not in editors]
+    for editor in editors:
+        colours.setdefault(editor, PALETTE[len(colours) % len(PALETTE)])
+    metrics = ordered({metric for editor in editors for metric in scores[editor]})
+    slices = results.get("slices", {}).get(name, {})
+    own = {editor: colours[editor] for editor in editors}
+    return BenchmarkView(
+        name=name,
+        facts=facts,
+        findings=results.get("findings", {}).get(name, []),
+        colours=own,
+        table=by_metric(scores, editors, main_metrics(metrics)),
+        everything=by_metric(scores, editors, metrics),
+        sliced=[
+            (axis, label(metric), by_slice(slices, editors, axis, metric))
+            for axis in ("type", "photo")
+            for metric in _SLICED
+            if metric in metrics
+        ],
+        drift=[
+            (label(metric), chart)
+            for metric in _DRIFT
+            if metric in metrics and (chart := _drift(slices, own, metric)) is not None
+        ],
+    )
+
+
+def _drift(slices: Mapping[str, Json], colours: Mapping[str, str], metric: str) -> Markup | None:
+    """A metric over the turns of a session; None where there is one turn only."""
+    scale = 100 if "_accuracy" in metric else 1
+    curves, said = [], []
+    for editor, colour in colours.items():
+        by_turn = slices.get(editor, {}).get("turn", {})
+        turns = [
+            turn for turn in sorted(by_turn, key=int) if _mean(by_turn[turn], metric) is not None
+        ]
+        entries = [by_turn[turn][metric] for turn in turns]
+        low, mean, high = (
+            [scale * each[key] for each in entries] for key in ("low", "mean", "high")
+        )
+        curves.append(
+            Line(editor, [int(turn) for turn in turns], mean, colour, low, high, marked=True)
+        )
+        said.append(f"{editor} {', '.join(amount(metric, each['mean']) for each in entries)}")
+    turns_seen = sorted({turn for curve in curves for turn in curve.x})
+    if len(turns_seen) < 2:
+        return None
+    axis = Axis(x="turn", percent=scale == 100, ticks=turns_seen)
+    return lines(curves, axis, f"{label(metric)} by turn: {'; '.join(said)}")
+
+
+def _mean(scores: Mapping[str, Json], metric: str) -> float | None:
+    entry = scores.get(metric)
+    return None if entry is None else entry["mean"]
+
+
+def rewards(survey: Survey) -> list[tuple[str, str, Markup]]:
+    """For each perspective its name, what share is below 5, and the distribution of its scores."""
+    charts = []
+    for name, colour in zip(PERSPECTIVES, PALETTE[1:], strict=False):
+        counts = survey.scores.get(name)
+        if not counts:
+            continue
+        total = counts.total()
+        below = sum(count for value, count in counts.items() if value < 5) / total
+        note = f"{100 * below:.0f}% of {total:,} below 5"
+        axis = Axis(x="score", percent=True, ticks=range(6))
+        told = ", ".join(f"{value:g}: {counts[value]}" for value in sorted(counts))
+        chart = bars(dict(sorted(counts.items())), axis, colour, f"{name} rewards ({told})")
+        charts.append((name, note, chart))
+    return charts
+
+
+def losses(curves: Mapping[str, Curve]) -> list[tuple[str, str, Markup]]:
+    """For each model its name, its last losses in words, and the curves."""
+    return [
+        (name, _last(curve), _loss_chart(name, curve))
+        for name, curve in curves.items()
+        if curve.losses
+    ]
+
+
+def _last(curve: Curve) -> str:
+    text = f"{int(curve.steps[-1]):,} steps, loss {_smooth(curve.losses)[-1]:.4f}"
+    if curve.validation_losses:
+        text += f", validation {curve.validation_losses[-1]:.4f}"
+    return text
+
+
+def _loss_chart(name: str, curve: Curve) -> Markup:
+    stride = max(1, len(curve.steps) // _POINTS)
+    steps, raw = curve.steps[::stride], curve.losses[::stride]
+    drawn = [
+        Line("each step", steps, raw, PALETTE[3], faint=True),
+        Line("running mean", steps, _smooth(curve.losses)[::stride], PALETTE[3]),
+    ]
+    if curve.validation_losses:
+        points = curve.validation_steps, curve.validation_losses
+        drawn.append(Line("validation", *points, PALETTE[2], marked=True))
+    # The first steps' losses would flatten all that follows.
+    settled = [*raw[len(raw) // 20 :], *curve.validation_losses]
+    axis = Axis(x="step", y="loss", top=1.05 * max(settled))
+    return lines(drawn, axis, f"loss of {name}: {_last(curve)}")
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """An exponential running mean over about a thirtieth of the curve."""
+    keep = 1 - 1 / max(1.0, len(values) / 30)
+    mean, smoothed = values[0], []
+    for value in values:
+        mean = keep * mean + (1 - keep) * value
+        smoothed.append(mean)
+    return smoothed
+
+
+def spent(timings: Mapping[str, Json]) -> list[Spent]:
+    """Where the time went: the parts, and within each its steps or editors."""
+    rows = [row for part, entry in timings.items() for row in _spent(part, entry, 0)]
+    longest = max((row.seconds or 0 for row in rows), default=0) or 1
+    return [
+        Spent(
+            row.name, row.seconds, row.note, row.level, round(100 * (row.seconds or 0) / longest, 1)
+        )
+        for row in rows
+    ]
+
+
+def _spent(name: str, entry: Json, level: int) -> Iterator[Spent]:
+    if not isinstance(entry, Mapping):
+        if isinstance(entry, int | float):
+            yield Spent(name, float(entry), "", level)
+        return
+    seconds = {key: value for key, value in entry.items() if key.endswith("seconds")}
+    total = entry.get("seconds", sum(seconds.values()) if seconds else None)
+    parts = [
+        f"{key.removesuffix('_seconds')} {duration(value)}"
+        for key, value in seconds.items()
+        if key != "seconds"
+    ]
+    plain = [
+        f"{value:,} {key}"
+        for key, value in entry.items()
+        if isinstance(value, int | float) and key not in seconds
+    ]
+    yield Spent(name, total, ", ".join(plain + parts), level)
+    for value in entry.values():
+        if isinstance(value, Mapping):
+            for child, inner in value.items():
+                yield from _spent(child, inner, level + 1)
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: `0.4 s`, `48 s`, `3 min 12 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

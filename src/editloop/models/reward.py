@@ -1,0 +1,171 @@
+"""Multi-reward as a condition (Multi-Reward paper, sections 4.2 and 4.3).
+
+Scores and words become tokens, the reward condition c_R. It can enter a UNet in three ways:
+
+    time       through the time embedding, as the authors' released code does
+    attention  the first convolution's output attends to c_R ("reward encoder", section 4.2)
+    addition   a linear map of c_R is added after each block (section 4.2)
+
+Every way ends in a layer that starts at zero, so that a pretrained UNet starts as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Literal, TypeVar
+
+import torch
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from editloop.models.wrapper import Injection, UNetShape
+from editloop.recipe import Settings
+from editloop.schema import PERSPECTIVES
+
+__all__ = ["MultiRewardCondition", "RewardSettings", "ScoreEmbedding", "score_waves"]
+
+_OCTAVES = 4
+_BEST = 5.0
+_HIDDEN = 128
+_Layer = TypeVar("_Layer", bound=nn.Linear)
+
+
+class RewardSettings(Settings):
+    """What of the rewards is used, and where it enters; `blocks` is the reward encoder's depth."""
+
+    injection: tuple[Literal["time", "attention", "addition"], ...] = ("time",)
+    score: bool = True
+    text: bool = True
+    blocks: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _has_way_and_content(self) -> RewardSettings:
+        if not self.injection or len(set(self.injection)) < len(self.injection):
+            raise ValueError("injection names one or more of time, attention, addition, each once")
+        if not (self.score or self.text):
+            raise ValueError("a reward without score and text is none: leave out the condition")
+        return self
+
+
+def score_waves(scores: Tensor) -> Tensor:
+    """Sines and cosines of scores, PE in section 4.3, in four smooth octaves.
+
+    scores [batch, n] in 0..5 -> [batch, n, 8]. The slowest wave makes a quarter turn from 0 to 5
+    and tells all scores apart; the fastest makes two turns.
+    """
+    octaves = 2.0 ** torch.arange(_OCTAVES, device=scores.device, dtype=scores.dtype)
+    angles = scores[..., None] / _BEST * (math.pi / 2) * octaves
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class ScoreEmbedding(nn.Module):
+    """E_s = MLP(PE of each score) (section 4.3); a score that is not kept leaves no trace."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inputs = len(PERSPECTIVES) * (2 * _OCTAVES + 1)  # the waves, and whether it is kept
+        self.layers = nn.Sequential(nn.Linear(inputs, _HIDDEN), nn.SiLU(), nn.Linear(_HIDDEN, width))
+
+    def forward(self, scores: Tensor, keep: Tensor) -> Tensor:
+        """Scores [batch, 3] in 0..5 and keep [batch, 3] of 0 or 1 -> [batch, width]."""
+        waves = score_waves(scores) * keep[..., None]
+        embedded: Tensor = self.layers(torch.cat([waves.flatten(1), keep], dim=1))
+        return embedded
+
+
+class _CrossAttentionBlock(nn.Module):
+    """One block of the reward encoder: attention to c_R, then a feed-forward layer, both residual."""
+
+    def __init__(self, width: int, condition: int) -> None:
+        super().__init__()
+        heads = math.gcd(4, width)
+        self.before_attention = nn.LayerNorm(width)
+        self.attention = Attention(
+            width, cross_attention_dim=condition, heads=heads, dim_head=width // heads
+        )
+        self.before_forward = nn.LayerNorm(width)
+        self.forward_layers = FeedForward(width, mult=2)
+        _zeroed(self.attention.to_out[0])
+        _zeroed(self.forward_layers.net[-1])
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Features [batch, h * w, width] as queries, condition [batch, tokens, d] as key/value."""
+        attended: Tensor = self.attention(
+            self.before_attention(features), encoder_hidden_states=condition
+        )
+        features = features + attended
+        forwarded: Tensor = self.forward_layers(self.before_forward(features))
+        return features + forwarded
+
+
+class MultiRewardCondition(nn.Module):
+    """The reward condition c_R, and the ways it enters a UNet of the given shape.
+
+    `scores` [batch, 3] in 0..5 in the order of PERSPECTIVES, `keep` [batch, 3] of 0 or 1 (0: not
+    known, or dropped), `text` [batch, tokens, shape.text] the encoded reward text. What the
+    settings switch off may be left out, and is not looked at.
+    """
+
+    def __init__(self, settings: RewardSettings, shape: UNetShape) -> None:
+        super().__init__()
+        self.settings = settings
+        ways = settings.injection
+        width = shape.text
+        self.score = ScoreEmbedding(width) if settings.score else None
+        self.types = nn.Parameter(torch.randn(2, width) * 0.02)  # one for text, one for score
+        pooled = width * (settings.score + settings.text)
+        self.time = _zeroed(nn.Linear(pooled, shape.time)) if "time" in ways else None
+        self.additions = nn.ModuleList(
+            _zeroed(nn.Linear(pooled, block)) for block in shape.blocks if "addition" in ways
+        )
+        self.encoder = nn.ModuleList()
+        if "attention" in ways:
+            self.key_value = nn.Linear(width, width)
+            self.encoder.extend(
+                _CrossAttentionBlock(shape.features, width) for _ in range(settings.blocks)
+            )
+
+    def forward(
+        self, scores: Tensor | None = None, keep: Tensor | None = None, text: Tensor | None = None
+    ) -> Injection:
+        parts = self._tokens(scores, keep, text)
+        condition = torch.cat(parts, dim=1)
+        pooled = torch.cat([part.mean(1) for part in parts], dim=1)
+        return Injection(
+            time=None if self.time is None else self.time(pooled),
+            features=partial(self._encode, condition=condition) if self.encoder else None,
+            blocks=tuple(layer(pooled) for layer in self.additions),
+        )
+
+    def _tokens(
+        self, scores: Tensor | None, keep: Tensor | None, text: Tensor | None
+    ) -> list[Tensor]:
+        """c_R in its parts, each with its type embedding: words [b, n, d], scores [b, 1, d]."""
+        parts = []
+        if self.settings.text:
+            if text is None:
+                raise ValueError("this reward condition reads the reward text: pass `text`")
+            parts.append(text + self.types[0])
+        if self.score is not None:
+            if scores is None or keep is None:
+                raise ValueError("this reward condition reads scores: pass `scores` and `keep`")
+            parts.append(self.score(scores, keep)[:, None] + self.types[1])
+        return parts
+
+    def _encode(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Z'' = CA(Z', Linear(c_R)) (section 4.2) for features [batch, c, h, w]."""
+        height, width = features.shape[2:]
+        condition = self.key_value(condition)
+        places = features.flatten(2).transpose(1, 2)
+        for block in self.encoder:
+            places = block(places, condition)
+        return places.transpose(1, 2).unflatten(2, (height, width))
+
+
+def _zeroed(layer: _Layer) -> _Layer:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

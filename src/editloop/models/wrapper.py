@@ -1,0 +1,123 @@
+"""Conditions for a UNet that knows nothing of them: one wrapper, no fork.
+
+A condition is a module that turns its own inputs into an `Injection`. The wrapper carries it into a
+diffusers `UNet2DConditionModel` by forward hooks, so that a pretrained UNet of the family (Stable
+Diffusion 1.5 and XL, the pocket model's) keeps its class, its weights and its way of being saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ConditionedUNet", "Injection", "UNetShape"]
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """What one condition adds to a UNet's forward pass; None or () adds nothing there.
+
+    channels: [batch, c, h, w], concatenated to the noisy sample;
+    time: [batch, d], added to the time embedding;
+    features: a map of the first convolution's output [batch, c, h, w] to its like;
+    blocks: [batch, c_i] for each block, added to its output at every place.
+    """
+
+    channels: Tensor | None = None
+    time: Tensor | None = None
+    features: Callable[[Tensor], Tensor] | None = None
+    blocks: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UNetShape:
+    """The widths at which a condition meets a UNet; `text` is that of its text embeddings."""
+
+    time: int
+    features: int
+    blocks: tuple[int, ...]
+    text: int
+
+    @classmethod
+    def of(cls, unet: Any) -> UNetShape:
+        """The shape of a `UNet2DConditionModel`; its blocks are down, middle and up, in order."""
+        widths = tuple(unet.config.block_out_channels)
+        text = unet.config.cross_attention_dim
+        return cls(
+            time=unet.time_embedding.linear_2.out_features,
+            features=unet.conv_in.out_channels,
+            blocks=(*widths, widths[-1], *reversed(widths)),
+            text=text if isinstance(text, int) else text[0],
+        )
+
+
+class ConditionedUNet(nn.Module):
+    """A diffusers UNet and the conditions injected into it, by name.
+
+    `inputs[name]` are the keyword arguments of the condition `name`; a condition without inputs is
+    left out. The UNet stays usable alone, and its `save_pretrained` saves it alone.
+    """
+
+    def __init__(self, unet: Any, conditions: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.unet = unet
+        self.conditions = nn.ModuleDict(conditions)
+        self._current: tuple[Injection, ...] = ()
+        unet.time_embedding.register_forward_hook(self._after_time)
+        unet.conv_in.register_forward_hook(self._after_first)
+        for index, block in enumerate([*unet.down_blocks, unet.mid_block, *unet.up_blocks]):
+            block.register_forward_hook(partial(self._after_block, index))
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        inputs: Mapping[str, Mapping[str, Tensor]],
+        **unet_inputs: Any,
+    ) -> Tensor:
+        """The UNet's output [batch, out_channels, h, w].
+
+        sample [batch, c, h, w] noisy; timestep [batch]; text [batch, tokens, d]. `unet_inputs` are
+        what the UNet itself asks for beyond these, such as Stable Diffusion XL's added_cond_kwargs.
+        """
+        self._current = tuple(
+            condition(**inputs[name])
+            for name, condition in self.conditions.items()
+            if name in inputs
+        )
+        extra = [each.channels for each in self._current if each.channels is not None]
+        sample = torch.cat([sample, *extra], dim=1)
+        try:
+            output: Tensor = self.unet(sample, timestep, text, return_dict=False, **unet_inputs)[0]
+        finally:
+            self._current = ()
+        return output
+
+    def _after_time(self, _module: nn.Module, _inputs: Any, embedding: Tensor) -> Tensor:
+        for each in self._current:
+            if each.time is not None:
+                embedding = embedding + each.time
+        return embedding
+
+    def _after_first(self, _module: nn.Module, _inputs: Any, features: Tensor) -> Tensor:
+        for each in self._current:
+            if each.features is not None:
+                features = each.features(features)
+        return features
+
+    def _after_block(self, index: int, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+        """Add to what the next block gets; skip connections stay as the block made them."""
+        for each in self._current:
+            if each.blocks:
+                added = each.blocks[index][:, :, None, None]
+                if isinstance(output, tuple):
+                    output = (output[0] + added, *output[1:])
+                else:
+                    output = output + added
+        return output

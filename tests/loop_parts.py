@@ -1,0 +1,49 @@
+"""A training and a benchmark that cost nothing, for tests of the loop."""
+
+import json
+from collections.abc import Mapping
+
+from editloop import recipe
+from editloop.parts import PartContext, PartResult
+from editloop.store import read_samples
+
+MADE: list[str] = []  # what was really made, in order
+
+
+class CountingSettings(recipe.Settings):
+    steps: int = 1
+    interrupt: bool = False
+
+
+class Counting:
+    """Writes how many samples it saw."""
+
+    Settings = CountingSettings
+    version = "1"
+
+    def __init__(self, settings: CountingSettings) -> None:
+        self._settings = settings
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        return {"steps": self._settings.steps}
+
+    def run(self, context: PartContext) -> PartResult:
+        MADE.append(context.name)
+        if self._settings.interrupt and not (context.work / "seen").exists():
+            (context.work / "seen").touch()
+            raise KeyboardInterrupt
+        count = sum(1 for _ in read_samples(context.run / "data", "train"))
+        (context.output / "model.json").write_text(json.dumps(count * self._settings.steps))
+        return PartResult({"samples": count}, {"fast": 1.0})
+
+
+class Benchmark(Counting):
+    """Reads the model that the training wrote."""
+
+    def run(self, context: PartContext) -> PartResult:
+        MADE.append(context.name)
+        model = json.loads((context.run / "models" / "small" / "model.json").read_text())
+        (context.output / "cases.json").write_text(json.dumps(model))
+        score = {"mean": model, "low": model, "high": model, "count": 1, "coverage": 1.0}
+        return PartResult({"evaluation": {"counting": {"small": {"l1": score}}}})
