@@ -1,4 +1,4 @@
-"""File operations that fail or crash where a test says, and what a run folder holds for the world."""
+"""File operations that fail or crash where a test says, and what the world sees of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from editloop.files import Files
 __all__ = ["CountingFiles", "FaultyFiles", "die", "published"]
 
 OPERATIONS = [name for name in vars(Files) if not name.startswith("_")]
+# Where a kill makes a difference: before a change of what other processes see.
+CHANGES = ["make_folder", "create", "write", "rename", "link", "remove", "remove_folder"]
 
 
 class CountingFiles(Files):
@@ -27,7 +29,7 @@ class CountingFiles(Files):
     def total(self) -> int:
         return sum(self.counts.values())
 
-    def before(self, operation: str, *args: Any) -> None:
+    def before(self, operation: str, *_: Any) -> None:
         self.counts[operation] += 1
 
 
@@ -46,21 +48,33 @@ for _name in OPERATIONS:
 
 
 class FaultyFiles(CountingFiles):
-    """Calls `fault` at the operation number `at` (and at all later ones if it is `lasting`).
+    """Calls `fault` at the operation number `at`, and at all later ones if it is `lasting`.
 
-    A write that fails has put half of its bytes on the disk.
+    Only operations named in `kinds` count. A write that fails has put half its bytes on the disk.
     """
 
-    def __init__(self, at: int, fault: Callable[[], None], lasting: bool = False) -> None:
+    def __init__(
+        self,
+        at: int,
+        fault: Callable[[], None],
+        *,
+        lasting: bool = False,
+        kinds: Sequence[str] = OPERATIONS,
+    ) -> None:
         super().__init__()
         self.at = at
         self.fault = fault
         self.lasting = lasting
+        self.kinds = kinds
+        self.reached = False
 
     def before(self, operation: str, *args: Any) -> None:
+        if operation not in self.kinds:
+            return
         number = self.total
         super().before(operation)
         if number == self.at or (self.lasting and number > self.at):
+            self.reached = True
             if operation == "write":
                 descriptor, data = args
                 Files.write(self, descriptor, data[: len(data) // 2])

@@ -59,19 +59,26 @@ class _Part:
 
 
 class ListSource(_Part):
-    """Lists `count` items a split, or the ids it is given; the ids in `broken` fail to load."""
+    """Lists `count` items a split, or the ids it is given; the ids in `broken` fail to load.
+
+    The lines of the file `listing`, if it is named, are the ids, as a folder's files would be.
+    """
 
     class Settings(Settings):
         count: Mapping[str, int] = {"train": 8}
         ids: tuple[str, ...] = ()
+        listing: str = ""
         broken: tuple[str, ...] = ()
         bytes: int = 300
 
     settings: Settings
 
     def items(self) -> Iterator[SourceItem]:
+        ids: Sequence[str] = self.settings.ids
+        if self.settings.listing:
+            ids = Path(self.settings.listing).read_text("utf-8").splitlines()
         for split, count in self.settings.count.items():
-            for name in self.settings.ids or (f"{split}/{index:04d}" for index in range(count)):
+            for name in ids or (f"{split}/{index:04d}" for index in range(count)):
                 yield SourceItem(name, split, f"list:{name}", {"size": self.settings.bytes})
 
     def load(self, items: Sequence[SourceItem]) -> list[Outcome]:
@@ -220,6 +227,20 @@ class TroubleStep(_Part):
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return Keep((sample,))
+
+
+class CrowdStep(_Part):
+    """Kills its worker on more than `most` samples at a time, as one that needs memory for each."""
+
+    class Settings(Settings):
+        most: int = 1
+
+    settings: Settings
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        if len(batch) > self.settings.most:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [Keep((sample,)) for sample in batch]
 
 
 class NeedyStep(_Part):

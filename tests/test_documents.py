@@ -14,6 +14,8 @@ import pytest
 from editloop import loop
 from editloop.recipe import Recipe, read_recipe, validate
 from editloop.recipe import read_yaml as read_yaml_file
+from editloop.sources.photos import PhotosSource, Settings
+from editloop.steps import Keep
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,15 +24,31 @@ MAKE = {
     "make demo": "editloop run recipes/quickstart.yaml --out runs/quickstart",
     "make test": None,
 }
-SMALL = {"quickstart.yaml": 3, "reward-ablation.yaml": 1}  # training steps that a test can afford
+STEPS = 2  # of each training
 
 
 def small(recipe: Path) -> list[str]:
+    """Overrides that make a recipe's run affordable."""
     settings = read_recipe(recipe)
-    photos = {"train": 24, "heldout": 9, **({"clean": 24} if "clean" in str(settings) else {})}
-    sets = [f"sources.photos.{split}={count}" for split, count in photos.items()]
-    sets += [f"train.{part.name}.steps={SMALL[recipe.name]}" for part in settings.train]
+    sets = [f"train.{part.name}.steps={STEPS}" for part in settings.train]
+    for part in settings.sources:
+        if part.kind == "photos":
+            counts = {"train": 24, "heldout": 9, "clean": 24}
+            sets += [
+                f"sources.{part.name}.{split}={count}"
+                for split, count in counts.items()
+                if part.own.get(split)
+            ]
     return [word for text in sets for word in ("--set", text)]
+
+
+def own_photos(folder: Path) -> None:
+    """A folder of photos, such as a user has."""
+    folder.mkdir()
+    source = PhotosSource(Settings(size=64, train=20, heldout=0))
+    for index, outcome in enumerate(source.load(list(source.items()))):
+        assert isinstance(outcome, Keep)
+        (folder / f"{index}.png").write_bytes(outcome.samples[0].source.bytes)
 
 
 def blocks(language: str) -> list[str]:
@@ -54,6 +72,7 @@ def arguments_of(command: str) -> list[str] | None:
 
 
 def test_the_documents_commands_run(tmp_path) -> None:
+    own_photos(tmp_path / "photos")
     for name in ("recipes", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     for command in commands():

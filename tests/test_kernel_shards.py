@@ -1,4 +1,4 @@
-"""Committed shards: first wins, verified on reading, orphans swept, laid out as `datasets` reads."""
+"""Committed shards: first wins, verified on reading, orphans swept, laid out for `datasets`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from kernel_faults import CountingFiles
-from kernel_parts import picture
 
 from editloop.errors import CorruptError, StoreError
+from editloop.files import Files
 from editloop.locks import shared_lock
-from editloop.parquet import GROUP_ROWS, content_bytes, pieces
+from editloop.parquet import GROUP_ROWS, SplitWriter, content_bytes, pieces
 from editloop.schema import EditSample, Score, arrow_schema, to_row
 from editloop.shards import ShardKey, ShardStore
+from editloop.store import published_files, read_samples
+from kernel_faults import CountingFiles
+from kernel_parts import picture
 
 
 def table(count: int = 3, size: int = 300) -> pa.Table:
@@ -157,10 +159,13 @@ def test_pictures_lie_plain_and_uncompressed(store: ShardStore) -> None:
     store.commit("a", {"data": table(5)}, fingerprint="f")
     group = pq.ParquetFile(data_file(store)).metadata.row_group(0)
     columns = [group.column(index) for index in range(group.num_columns)]
-    for column in columns:
-        picture_bytes = column.path_in_schema.endswith(".bytes")
-        assert (column.compression == "UNCOMPRESSED") == picture_bytes
-        assert (column.dictionary_page_offset is None) == picture_bytes
+    pictures = [column for column in columns if column.path_in_schema.endswith(".bytes")]
+    assert len(pictures) == 3
+    for column in pictures:
+        assert column.compression == "UNCOMPRESSED"
+        assert set(column.encodings) <= {"PLAIN", "RLE"}  # RLE: which values are null
+    texts = {column.compression for column in columns if column not in pictures}
+    assert texts == {"ZSTD"}
 
 
 def test_pages_carry_checksums(store: ShardStore) -> None:
@@ -186,3 +191,24 @@ def test_row_groups_hold_at_most_64_megabytes() -> None:
     parts = list(pieces(large))
     assert max(content_bytes(part) for part in parts) <= 64_000_000
     assert pa.concat_tables(parts) == large
+
+
+def test_a_large_split_becomes_several_files(tmp_path: Path) -> None:
+    writer = SplitWriter(Files(), tmp_path, "train", arrow_schema(), file_bytes=50_000)
+    for _ in range(15):
+        writer.add(table(4, size=5000))
+    writer.finish()
+    paths = published_files(tmp_path, "train")
+    assert [path.name for path in paths] == [f"train-0000{i}-of-00008.parquet" for i in range(8)]
+    assert max(path.stat().st_size for path in paths) < 60_000
+    assert len(list(read_samples(tmp_path, "train"))) == 60
+
+
+def test_a_split_that_lacks_a_file_is_refused(tmp_path: Path) -> None:
+    writer = SplitWriter(Files(), tmp_path, "train", arrow_schema(), file_bytes=50_000)
+    for _ in range(3):
+        writer.add(table(8, size=5000))
+    writer.finish()
+    published_files(tmp_path, "train")[1].unlink()
+    with pytest.raises(StoreError, match="no whole split"):
+        next(read_samples(tmp_path, "train"))

@@ -1,16 +1,16 @@
-"""One outcome for each row, whatever a step does; a row that breaks something costs itself alone."""
+"""One outcome for each row, whatever a step does; a row that breaks it costs itself alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from kernel_parts import part, picture, step
 
 from editloop.errors import StepError, UnavailableError
 from editloop.schema import EditSample
 from editloop.stages import answers, check_step, load_stage, step_stage
 from editloop.steps import Fail, FailureClass, Keep, Outcome
+from kernel_parts import part, picture, step
 
 
 def samples(count: int = 8) -> list[EditSample]:

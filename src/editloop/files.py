@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from editloop.errors import StoreError
 __all__ = [
     "Files",
     "NewFile",
+    "check_plain",
     "explained",
     "file_hash",
     "replace_file",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
+_PLAIN = re.compile(r"[\w+-][\w.+-]*")
 _TEMPORARY = ".tmp-"
 
 
@@ -137,6 +140,16 @@ class NewFile:
         if not self.closed:
             self.closed = True
             self._files.close(self._descriptor)
+
+
+def check_plain(name: str, what: str) -> None:
+    """Raise StoreError unless a name can be (part of) a file's name and stay in its folder."""
+    if not _PLAIN.fullmatch(name):
+        raise StoreError(
+            f"{what} has no plain name",
+            value=repr(name),
+            fix="use letters, digits and . + - _, and no dot first",
+        )
 
 
 def file_hash(files: Files, path: Path) -> str:

@@ -19,8 +19,11 @@ from editloop.errors import CorruptError
 from editloop.files import Files, NewFile
 
 __all__ = [
+    "FILE_BYTES",
     "GROUP_BYTES",
     "GROUP_ROWS",
+    "Gatherer",
+    "SplitWriter",
     "TableWriter",
     "Written",
     "content_bytes",
@@ -30,6 +33,7 @@ __all__ = [
 
 GROUP_ROWS = 100
 GROUP_BYTES = 64_000_000
+FILE_BYTES = 480_000_000  # of pictures and texts; the rest of a file is far below 20 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,8 @@ class TableWriter:
 
     def __init__(self, files: Files, path: Path, schema: pa.Schema) -> None:
         self._file = NewFile(files, path)
-        self.schema = schema
         self._writer = pq.ParquetWriter(self._file, schema, **_layout(schema))
         self._rows = 0
-
-    @property
-    def size(self) -> int:
-        """The bytes written so far."""
-        return self._file.size
 
     def write(self, table: pa.Table) -> None:
         """Append rows, as one row group where they fit into one."""
@@ -70,6 +68,91 @@ class TableWriter:
     def close(self) -> None:
         """Give up what was not finished."""
         self._file.close()
+
+
+class Gatherer:
+    """One new Parquet file to which tables of any size are added: small ones share a row group."""
+
+    def __init__(self, files: Files, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = TableWriter(files, path, schema)
+        self._parts: list[pa.Table] = []
+        self._rows = 0
+        self._bytes = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Append the rows of a table that has the file's columns, and perhaps others."""
+        for piece in pieces(table.select(self._schema.names)):
+            size = content_bytes(piece)
+            if self._rows + piece.num_rows > GROUP_ROWS or self._bytes + size > GROUP_BYTES:
+                self._flush()
+            self._parts.append(piece)
+            self._rows += piece.num_rows
+            self._bytes += size
+
+    def _flush(self) -> None:
+        if self._parts:
+            self._writer.write(pa.concat_tables(self._parts).cast(self._schema))
+        self._parts, self._rows, self._bytes = [], 0, 0
+
+    def finish(self) -> Written:
+        """Close the file and prove that it reads back."""
+        self._flush()
+        return self._writer.finish()
+
+    def close(self) -> None:
+        """Give up what was not finished."""
+        self._writer.close()
+
+
+class SplitWriter:
+    """A split's files `SPLIT-00000-of-0000N.parquet`, at least one, each below `file_bytes`.
+
+    They get these names when their number is known.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        split: str,
+        schema: pa.Schema,
+        file_bytes: int = FILE_BYTES,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._split = split
+        self._schema = schema
+        self._file_bytes = file_bytes
+        self._paths: list[Path] = []
+        self._rows = self._next()
+
+    def _next(self) -> Gatherer:
+        path = self._folder / f"{self._split}-{len(self._paths):05d}.parquet"
+        self._paths.append(path)
+        self._bytes = 0
+        return Gatherer(self._files, path, self._schema)
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows."""
+        for piece in pieces(table):
+            size = content_bytes(piece)
+            if self._bytes and self._bytes + size > self._file_bytes:
+                self._rows.finish()
+                self._rows = self._next()
+            self._rows.add(piece)
+            self._bytes += size
+
+    def finish(self) -> None:
+        """Close the last file and name them all."""
+        self._rows.finish()
+        for path in self._paths:
+            name = f"{path.stem}-of-{len(self._paths):05d}.parquet"
+            self._files.rename(path, path.with_name(name))
+
+    def close(self) -> None:
+        """Give up what was not finished."""
+        self._rows.close()
 
 
 def pieces(table: pa.Table) -> Iterator[pa.Table]:

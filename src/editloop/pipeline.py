@@ -109,15 +109,16 @@ def retry(
     folder = part_folder(out, _PART)
     with lock(out, _PART):
         parts = read_record(options.files, folder / "parts.json")
-        before = find_manifest(out, "data", files=options.files)
-        if parts is None or before is None:
-            raise StoreError("there is no finished build to retry", value=out, fix="build it first")
-        tried = before.facts["by_class"].get(again.value, 0)
+        if parts is None:
+            raise StoreError("there is no build to retry", value=out, fix="build it first")
+        plan = load_plan(folder / parts["plan"], options.files)
+        job = _Job(out, _recipe_of(parts), plan, options)
+        before = job.run().counts  # what an interruption left is finished first
+        tried = before["by_class"].get(again.value, 0)
         if not tried:
             return Retried(0, 0)
-        plan = load_plan(folder / parts["plan"], options.files)
-        after = _Job(out, _recipe_of(parts), plan, options).run(again=again).counts
-        return Retried(tried, max(0, before.facts["quarantined"] - after["quarantined"]))
+        after = job.run(again=again).counts
+        return Retried(tried, max(0, before["quarantined"] - after["quarantined"]))
 
 
 _Made = tuple[tuple[PartSpec, Any], ...]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from editloop.errors import CorruptError, StepError
-from editloop.files import Files, NewFile, explained, file_hash, temporary
+from editloop.files import Files, NewFile, check_plain, explained, file_hash, temporary
 from editloop.schema import Json
 from editloop.steps import Source, SourceItem
 
 __all__ = ["IdSet", "Plan", "ShardRef", "load_plan", "make_plan", "read_items"]
-
-_NAME = re.compile(r"[\w.+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +132,7 @@ class _PlanWriter:
 
     def add(self, index: int, source: str, split: str, items: Sequence[SourceItem]) -> None:
         for name in (source, split):
-            _check_plain(name)
+            check_plain(name, "a source or split")
         for item in items:
             _check_storable(item.id)
             self.ids.add(item.id)
@@ -221,13 +218,6 @@ def _line(value: Json) -> bytes:
 
 def _short_hash(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
-
-
-def _check_plain(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise StepError(
-            "a source or split has no plain name", value=name, fix="use letters, digits and . + - _"
-        )
 
 
 def _check_storable(name: str) -> None:

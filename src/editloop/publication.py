@@ -6,13 +6,11 @@ before anything it names is touched.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from editloop.errors import StoreError
-from editloop.files import Files, explained, file_hash, replace_file
+from editloop.files import Files, check_plain, explained, file_hash, replace_file
 from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json
 from editloop.versions import work_folder
@@ -26,8 +24,6 @@ __all__ = [
     "withdraw",
     "write_file",
 ]
-
-_NAME = re.compile(r"[\w.+-]+(/[\w.+-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +140,8 @@ def _place(run: Path, name: str) -> Path:
 
 
 def _flat(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise StoreError(
-            "a publication has no plain name", value=name, fix="use letters, digits and . + - _ /"
-        )
+    for part in name.split("/"):
+        check_plain(part, "a publication")
     return name.replace("/", "@")
 
 

@@ -22,15 +22,13 @@ from editloop.accounting import DATA, QUARANTINE, REJECTS, Tables, check_book, i
 from editloop.counting import Counts
 from editloop.errors import CorruptError, StepError
 from editloop.files import Files, explained
-from editloop.parquet import GROUP_BYTES, GROUP_ROWS, TableWriter, content_bytes, pieces
+from editloop.parquet import Gatherer, SplitWriter
 from editloop.plan import IdSet, Plan, ShardRef, read_items
 from editloop.publication import Manifest, publish_folder, staging_folder
 from editloop.schema import arrow_schema
 from editloop.shards import ShardKey, ShardStore
 
-__all__ = ["FILE_BYTES", "Chain", "publish_set"]
-
-FILE_BYTES = 430_000_000  # a file is closed beyond this: with one more row group it has < 500 MB
+__all__ = ["Chain", "publish_set"]
 
 Chain = Sequence[tuple[ShardStore, ShardKey]]  # a shard's commits, one a segment
 
@@ -70,13 +68,10 @@ class _Stage:
         self._files = files
         self._ids = IdSet()
         self._open = ExitStack()
-        self._dropped = self._table(rejects / "dropped.parquet", _DROPPED)
-        self._failed = self._table(rejects / "quarantined.parquet", _QUARANTINED)
-
-    def _table(self, path: Path, schema: pa.Schema) -> _Rows:
-        writer = TableWriter(self._files, path, schema)
-        self._open.callback(writer.close)
-        return _Rows(writer)
+        self._dropped = Gatherer(files, rejects / "dropped.parquet", _DROPPED)
+        self._open.callback(self._dropped.close)
+        self._failed = Gatherer(files, rejects / "quarantined.parquet", _QUARANTINED)
+        self._open.callback(self._failed.close)
 
     def __enter__(self) -> Self:
         return self
@@ -87,27 +82,18 @@ class _Stage:
     def write(self, split: str, plan: Plan, chain: Callable[[ShardRef], Chain]) -> Counts:
         """Write a split's samples, drops and failures; returns their counts."""
         counts = Counts()
-        paths: list[Path] = []
-        rows: _Rows | None = None
+        writer = SplitWriter(self._files, self._data, split, arrow_schema())
+        self._open.callback(writer.close)
         for shard in plan.of_split(split):
             order = [item.id for item in read_items(plan.path, shard, self._files)]
             tables = _checked(shard, order, chain(shard))
             counts.add(order, tables)
-            if rows is None or rows.size > FILE_BYTES:
-                if rows is not None:
-                    rows.finish()
-                paths.append(self._data / f"{split}-{len(paths):05d}.parquet")
-                rows = self._table(paths[-1], arrow_schema())
-            self._add(rows, tables)
-        if rows is not None:
-            rows.finish()
-        for path in paths:
-            whole = path.with_name(f"{path.stem}-of-{len(paths):05d}.parquet")
-            self._files.rename(path, whole)
+            self._add(writer, tables)
+        writer.finish()
         return counts
 
-    def _add(self, rows: _Rows, tables: Sequence[Tables]) -> None:
-        rows.add(tables[-1].data)
+    def _add(self, writer: SplitWriter, tables: Sequence[Tables]) -> None:
+        writer.add(tables[-1].data)
         for name in tables[-1].data.column("id").to_pylist():
             self._ids.add(name)
         for each in tables:
@@ -155,35 +141,3 @@ def _published_ids(data: Path) -> Iterator[str]:
     for path in sorted(data.glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(columns=["id"], use_threads=False):
             yield from batch.column("id").to_pylist()
-
-
-class _Rows:
-    """A published table that gathers small parts into whole row groups."""
-
-    def __init__(self, writer: TableWriter) -> None:
-        self._writer = writer
-        self._parts: list[pa.Table] = []
-        self._rows = 0
-        self._bytes = 0
-
-    @property
-    def size(self) -> int:
-        return self._writer.size
-
-    def add(self, table: pa.Table) -> None:
-        for piece in pieces(table.select(self._writer.schema.names)):
-            rows, size = piece.num_rows, content_bytes(piece)
-            if self._rows + rows > GROUP_ROWS or self._bytes + size > GROUP_BYTES:
-                self._flush()
-            self._parts.append(piece)
-            self._rows += rows
-            self._bytes += size
-
-    def _flush(self) -> None:
-        if self._parts:
-            self._writer.write(pa.concat_tables(self._parts).cast(self._writer.schema))
-        self._parts, self._rows, self._bytes = [], 0, 0
-
-    def finish(self) -> None:
-        self._flush()
-        self._writer.finish()

@@ -12,7 +12,6 @@ A generation replaces the one before it: `retry` commits 1 over 0, and so on.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,15 +21,21 @@ from uuid import uuid4
 import pyarrow as pa
 
 from editloop.errors import CorruptError, StoreError
-from editloop.files import Files, NewFile, explained, file_hash, sweep_temporaries, temporary
+from editloop.files import (
+    Files,
+    NewFile,
+    check_plain,
+    explained,
+    file_hash,
+    sweep_temporaries,
+    temporary,
+)
 from editloop.locks import shared_lock, try_lock
 from editloop.parquet import TableWriter, read_batches
 from editloop.records import decode_record, encode_record
 from editloop.schema import Json
 
 __all__ = ["Commit", "Problem", "ShardKey", "ShardStore", "StoredTable"]
-
-_NAME = re.compile(r"[\w.+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,9 @@ class ShardStore:
 
         Raises StoreError where the disk refuses; then nothing is committed.
         """
-        key = _checked(ShardKey(shard, fingerprint, generation), tables)
+        for name in (shard, fingerprint, *tables):
+            check_plain(name, "a shard, fingerprint or table")
+        key = ShardKey(shard, fingerprint, generation)
         with explained("commit a shard", self.folder):
             self._files.make_folder(self._data)
             self._files.make_folder(self._records)
@@ -293,14 +300,3 @@ class ShardStore:
         for name in names:
             if name.endswith(".json"):
                 yield ShardKey.parse(name)
-
-
-def _checked(key: ShardKey, tables: Mapping[str, pa.Table]) -> ShardKey:
-    for name in (key.shard, key.fingerprint, *tables):
-        if not _NAME.fullmatch(name):
-            raise StoreError(
-                "a shard or table has no plain name",
-                value=name,
-                fix="use letters, digits and . + - _",
-            )
-    return key

@@ -1,8 +1,9 @@
 """What to do about a shard whose worker was lost, so that one bad record costs one record.
 
-The shard runs again whole: most losses are accidents. Lost again, each of its inputs runs alone, to
-find those that kill or hang a worker; then the shard runs without them. If that is lost too, the
-inputs are harmless alone but not together, and the shard runs one row at a time.
+A shard whose worker was killed runs again whole: most losses are accidents. Lost again, or hung
+(which costs a deadline each time), each of its inputs runs alone, to find those that do it; then
+the shard runs without them. If that is lost too, the inputs are harmless alone but not together,
+and the shard runs one row at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ MOST_CULPRITS = 8  # in one shard; with more, the step is at fault and not its i
 class _Case:
     """One shard under suspicion."""
 
-    losses: int = 0  # of the whole shard
+    lost_once: bool = False
+    probed: bool = False
     waiting: set[int] = field(default_factory=set)  # inputs whose run alone has not ended
     culprits: dict[int, Loss] = field(default_factory=dict)
 
@@ -44,14 +46,15 @@ class Suspects:
             return []
         case = self._cases.setdefault(at, _Case())
         if task.row is None:
-            return self._after_whole(case, task)
+            return self._after_whole(case, task, loss)
         return self._after_row(case, task, task.row, loss)
 
-    def _after_whole(self, case: _Case, task: ShardTask) -> list[ShardTask]:
-        case.losses += 1
-        if case.losses == 1:
+    def _after_whole(self, case: _Case, task: ShardTask, loss: Loss | None) -> list[ShardTask]:
+        if loss is Loss.KILLED and not case.lost_once:
+            case.lost_once = True
             return [task]
-        if case.losses == 2:
+        if not case.probed:
+            case.probed = True
             case.waiting = set(range(count_inputs(task)))
             return [replace(task, row=row) for row in sorted(case.waiting)]
         if not task.single:

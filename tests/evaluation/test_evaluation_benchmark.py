@@ -179,7 +179,7 @@ def test_findings_answer_the_claims_in_sentences(made: tuple[Path, PartResult]) 
         ("following_accuracy", "shown"),
         ("l1", "shown"),
     ]
-    assert findings[0]["sentence"].startswith("light is better than still in following accuracy:")
+    assert findings[0]["sentence"].startswith("light is better than still in following accuracy,")
 
 
 def test_a_second_run_asks_nothing_and_gives_the_same_bytes(made: tuple[Path, PartResult]) -> None:
@@ -238,3 +238,13 @@ def test_a_relative_model_folder_means_the_run_folders(
 
 def editor_of(results: Json) -> str:
     return results["benchmarks"]["darkroom/single-turn"]["editors"][0]["fingerprint"]
+
+
+def test_what_is_measured_is_part_of_the_benchmarks_parameters() -> None:
+    plain = create("evaluate", "darkroom", SETTINGS).parameters
+    more = create(
+        "evaluate", "darkroom", {**SETTINGS, "metrics": ["their_l1=pixels:l1"]}
+    ).parameters
+    assert plain["measures"]["judge"][0] == "truth"
+    assert plain["measures"] != more["measures"]
+    assert json.dumps(plain)

@@ -35,9 +35,10 @@ def test_a_difference_on_the_claimed_side_is_shown_with_its_interval() -> None:
     step = found["steps"][0]["found"]
     assert step["low"] < step["difference"] < step["high"]
     assert step["difference"] == pytest.approx(0.4, abs=0.02)
-    assert found["sentence"].startswith("a is better than b in following accuracy: a 7")
+    assert found["sentence"].startswith(
+        "a is better than b in following accuracy, over 60 paired cases: a 7"
+    )
     assert "points (95% interval +" in found["sentence"]
-    assert found["sentence"].endswith("; 60 paired cases.")
 
 
 def test_of_an_error_less_is_better() -> None:
@@ -48,7 +49,7 @@ def test_of_an_error_less_is_better() -> None:
 def test_an_interval_over_zero_shows_nothing() -> None:
     found = answer("quality_score", "a", "b", a=3.0, b=3.0)
     assert found["outcome"] == "not shown"
-    assert found["sentence"].startswith("It is not shown that a is better than b in quality score:")
+    assert found["sentence"].startswith("It is not shown that a is better than b in quality score,")
 
 
 def test_the_opposite_is_said_as_plainly() -> None:
@@ -72,6 +73,16 @@ def test_without_numbers_nothing_is_said_to_be_shown() -> None:
     found = answer("psnr", "a", "b", a=20.0, b=None)
     assert found["outcome"] == "unavailable"
     assert found["sentence"].endswith("cannot be said: one of them has no number there.")
+
+
+def test_a_number_on_some_of_the_cases_says_on_how_many() -> None:
+    few = numbers("quality_score_given_following", a=4.0, b=3.0)
+    few.values[0, 10:] = np.nan
+    weights = bootstrap_weights([str(n) for n in range(CASES)], 300, generator("w"))
+    claim = Claim(order=("a", "b"), metrics=("quality_score_given_following",))
+    (found,) = find([claim], few, weights)
+    assert found["steps"][0]["found"]["counts"] == [10, 60]
+    assert " on 10 of them against b " in found["sentence"]
 
 
 def test_claims_about_editors_that_did_not_run_are_not_answered() -> None:

@@ -22,7 +22,7 @@ _SIDES = (16, 32, 64, 128)  # shorter sides of the pyramid, from coarse to fine
 _ROUNDS = 4  # Gauss-Newton steps at each
 _ALIKE = 5e-4  # a share of unexplained variance below which nothing moved
 _SNAP = 0.25  # pixels at the finest level
-_GAIN = 0.7  # a motion counts if it leaves less than this share of the unexplained variance
+_GAIN = 0.6  # a motion counts if it leaves less than this share of the unexplained variance
 
 
 @dataclass(frozen=True, slots=True)

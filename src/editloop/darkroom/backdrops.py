@@ -5,12 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 from editloop.darkroom.colours import rgb
-from editloop.darkroom.fields import blur, clouds, grey, grid, merge, saturate, split, vignette
+from editloop.darkroom.fields import (
+    blur,
+    clouds,
+    floats,
+    grey,
+    grid,
+    merge,
+    saturate,
+    split,
+    vignette,
+)
 from editloop.darkroom.textures import cover
 from editloop.schema import Pixels
 from editloop.seeding import generator
 
-__all__ = ["SKIES", "SURFACES", "blurred", "colourless", "dimmed", "plain", "sky", "surface", "tinted"]
+__all__ = [
+    "SKIES",
+    "SURFACES",
+    "blurred",
+    "colourless",
+    "dimmed",
+    "plain",
+    "sky",
+    "surface",
+    "tinted",
+]
 
 SURFACES = ("brick", "grass", "gravel")
 SKIES = ("blue", "sunset", "starry")
@@ -28,23 +48,23 @@ def colourless(picture: Pixels) -> Pixels:
 
 def dimmed(picture: Pixels) -> Pixels:
     """Nearly dark, as outside a spotlight."""
-    return merge(saturate(split(picture), 0.7) * np.float32(0.2))
+    return merge(saturate(split(picture), 0.7) * 0.2)
 
 
 def tinted(picture: Pixels, colour: str) -> Pixels:
     """Luminance in shades of one colour, from its dark to its pale."""
     light = grey(picture)[..., None]
-    tint = np.float32(rgb(colour)) / 255
+    tint = floats(rgb(colour)) / 255
     level = float(tint.mean())
     # the colour itself appears at middle grey; towards black and white it fades
     low = tint * np.clip(light / 0.5, 0.12, 1)
-    high = tint + (1 - tint) * np.clip((light - 0.5) / 0.5, 0, 1) * np.float32(0.7 * (1 - 0.3 * level))
+    high = tint + (1 - tint) * np.clip((light - 0.5) / 0.5, 0, 1) * (0.7 * (1 - 0.3 * level))
     return merge(np.where(light < 0.5, low, high))
 
 
 def plain(picture: Pixels, colour: str) -> Pixels:
     """A studio backdrop: one colour, lighter in the middle."""
-    tint = np.float32(rgb(colour)) / 255
+    tint = floats(rgb(colour)) / 255
     light = vignette(picture, 0.42)
     return merge((tint + (1 - tint) * 0.12) * light)
 
@@ -61,10 +81,10 @@ def sky(picture: Pixels, sky: str) -> Pixels:
         return _starry(picture)
     _, y = grid(picture)
     high, low = _HORIZONS[sky]
-    values = np.float32(high) + (np.float32(low) - np.float32(high)) * (y**0.8)[..., None]
+    values = floats(high) + (floats(low) - floats(high)) * (y**0.8)[..., None]
     drift = clouds(picture, "sky", sky, cells=3, octaves=5)
     cover_ = np.clip((drift - 0.5) / 0.16, 0, 1)[..., None]
-    lit = np.float32(_CLOUDS[sky][0]) + (np.float32(_CLOUDS[sky][1]) - _CLOUDS[sky][0]) * drift[..., None]
+    lit = floats(_CLOUDS[sky][0]) + (floats(_CLOUDS[sky][1]) - _CLOUDS[sky][0]) * drift[..., None]
     return merge(values + (lit - values) * (0.85 * cover_))
 
 
@@ -81,8 +101,8 @@ _CLOUDS = {
 def _starry(picture: Pixels) -> Pixels:
     _, y = grid(picture)
     haze = clouds(picture, "milky way", cells=3, octaves=4)[..., None]
-    low = np.float32((0.1, 0.12, 0.3)) * y[..., None]
-    values = np.float32((0.01, 0.015, 0.06)) + low + np.float32((0.16, 0.12, 0.26)) * haze**3
+    low = floats((0.1, 0.12, 0.3)) * y[..., None]
+    values = floats((0.01, 0.015, 0.06)) + low + floats((0.16, 0.12, 0.26)) * haze**3
     height, width = picture.shape[:2]
     stars = np.zeros((height, width), np.float32)
     numbers = generator("stars").random((220, 3))
@@ -91,4 +111,4 @@ def _starry(picture: Pixels) -> Pixels:
     np.maximum.at(stars, (rows, columns), (0.25 + 0.75 * numbers[:, 2] ** 3).astype(np.float32))
     sharp = np.asarray(blur(stars, 0.0022), np.float32)
     sharp *= stars.max() / max(float(sharp.max()), 1e-6)
-    return merge(values + sharp[..., None] * np.float32((1.0, 0.98, 0.92)))
+    return merge(values + sharp[..., None] * floats((1.0, 0.98, 0.92)))

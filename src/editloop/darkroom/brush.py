@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MARGIN", "PAINT_RANGE", "Brush", "Floats", "Point", "Sprite", "ellipse", "polar"]
+from editloop.darkroom.fields import Floats, floats
 
-Floats: TypeAlias = NDArray[np.float32]
+__all__ = ["MARGIN", "PAINT_RANGE", "Brush", "Point", "Sprite", "ellipse", "polar"]
+
 Point: TypeAlias = tuple[float, float]
 
 Sprite: TypeAlias = NDArray[np.uint8]  # [side, side, 6]: alpha, paint, red, green, blue, shadow
@@ -23,7 +24,7 @@ Sprite: TypeAlias = NDArray[np.uint8]  # [side, side, 6]: alpha, paint, red, gre
 MARGIN = 0.35  # room for the shadow on every side, in units of the prop's size
 PAINT_RANGE = 1.28  # paint may be lit beyond its own colour, and is stored divided by this
 
-_LIGHT = np.float32((-0.52, -0.62, 0.59))  # towards the light: from the upper left, in front
+_LIGHT = floats((-0.52, -0.62, 0.59))  # towards the light: from the upper left, in front
 _SHIFT = 6  # fractional bits of OpenCV's polygon coordinates
 
 
@@ -52,8 +53,8 @@ class Brush:
         axis = (np.arange(side, dtype=np.float32) + 0.5) / resolution - MARGIN
         self.resolution = resolution
         self.x, self.y = np.meshgrid(axis, axis)
-        self.alpha = np.zeros((side, side), np.float32)
-        self.paint = np.zeros((side, side), np.float32)
+        self.alpha: Floats = np.zeros((side, side), np.float32)
+        self.paint: Floats = np.zeros((side, side), np.float32)
         self.fixed = np.zeros((side, side, 3), np.float32)
 
     def polygon(self, points: Sequence[Point]) -> Floats:
@@ -90,7 +91,7 @@ class Brush:
             self.paint += coverage * shade
         else:
             light = (coverage * shade)[..., None]
-            self.fixed += light * (np.float32(colour) / 255)
+            self.fixed += light * (floats(colour) / 255)
         self.fixed += (coverage * gloss)[..., None]
 
     def sphere(self, centre: Point, radius: Point) -> tuple[Floats, Floats]:
@@ -99,7 +100,7 @@ class Brush:
         down = (self.y - centre[1]) / radius[1]
         height = np.sqrt(np.clip(1 - across**2 - down**2, 0, 1))
         facing = across * _LIGHT[0] + down * _LIGHT[1] + height * _LIGHT[2]
-        half = _LIGHT + np.float32((0, 0, 1))
+        half = _LIGHT + floats((0, 0, 1))
         half /= np.linalg.norm(half)
         mirror = np.clip(across * half[0] + down * half[1] + height * half[2], 0, 1)
         bounce = 0.12 * np.clip(down, 0, 1)
@@ -112,13 +113,13 @@ class Brush:
         return 0.45 + 0.62 * np.clip(facing, 0, 1), 0.35 * np.exp(-(((across + 0.5) / 0.13) ** 2))
 
     def cast(self, foot: tuple[float, float, float]) -> Floats:
-        """The shadow of a prop that stands at (x, half width, y): cast to the right, and contact."""
+        """The shadow of a prop that stands at `foot` (x, half width, y): cast, and contact."""
         x, half, y = foot
         small = self._quarter(self.alpha)
         shear, squash = 0.3, 0.3  # (x, y) -> (x + shear (foot - y), foot - squash (foot - y))
         step = len(small) / (1 + 2 * MARGIN)
         base = (y + MARGIN) * step
-        move = np.float32([[1, -shear, shear * base], [0, squash, base - squash * base]])
+        move = floats([[1, -shear, shear * base], [0, squash, base - squash * base]])
         fallen = cv2.warpAffine(small, move, small.shape[::-1])
         fallen = cv2.GaussianBlur(fallen, (0, 0), 0.028 * step)
         distance = ((self.x - x) / (half * 1.25)) ** 2 + ((self.y - y) / 0.075) ** 2
@@ -129,7 +130,7 @@ class Brush:
         """The shadow of a prop that hangs in front of the scene: soft, down and to the right."""
         small = self._quarter(self.alpha)
         step = len(small) / (1 + 2 * MARGIN)
-        move = np.float32([[1, 0, 0.075 * step], [0, 1, 0.1 * step]])
+        move = floats([[1, 0, 0.075 * step], [0, 1, 0.1 * step]])
         fallen = cv2.GaussianBlur(
             cv2.warpAffine(small, move, small.shape[::-1]), (0, 0), 0.045 * step
         )
@@ -141,14 +142,12 @@ class Brush:
         return np.round(np.clip(planes, 0, 1) * 255).astype(np.uint8)
 
     def _pixels(self, points: Sequence[Point]) -> NDArray[np.int32]:
-        scaled = (np.float64(points) + MARGIN) * self.resolution - 0.5
-        return np.round(scaled * 2**_SHIFT).astype(np.int32)
+        scaled = (np.asarray(points, np.float64) + MARGIN) * self.resolution - 0.5
+        return np.asarray(np.round(scaled * 2**_SHIFT), np.int32)
 
     def _quarter(self, plane: Floats) -> Floats:
         side = max(16, len(plane) // 4)
-        return np.asarray(
-            cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32
-        )
+        return np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
     def _full(self, plane: Floats) -> Floats:
         side = len(self.alpha)

@@ -83,15 +83,14 @@ def _is_head(units: Sequence[Unit], first: int, last: int, end: int) -> bool:
     """Whether unknown words are a noun: after an article, and not before what they describe."""
     follows = units[last + 1] if last + 1 < len(units) else None
     describes = follows is not None and any(
-        tag.startswith(("kind:", "look:", "texture:", "hint:", "background")) for tag in follows.tags
+        tag.startswith(("kind:", "look:", "texture:", "hint:", "background"))
+        for tag in follows.tags
     )
     start = _start(units, first, end)
     return not describes and start < first and _article(units[start]) is not None
 
 
-def _thing(
-    units: Sequence[Unit], at: int, end: int, name: str, first: int | None = None
-) -> Thing:
+def _thing(units: Sequence[Unit], at: int, end: int, name: str, first: int | None = None) -> Thing:
     start = _start(units, at if first is None else first, end)
     adjectives = units[start:at]
     article = _article(units[start]) if start < at else None
@@ -117,12 +116,12 @@ def _start(units: Sequence[Unit], at: int, end: int) -> int:
 
 
 def _is_adjective(unit: Unit) -> bool:
-    if _article(unit) is not None or unit.text in _JOINTS:
+    if _article(unit) is not None:
         return False
     return (
         unit.value("colour") is not None
         or unit.value("texture") is not None
-        or bool(unit.tags & {"filler", "enlarge", "shrink"})
+        or bool(unit.tags & {"describing", "enlarge", "shrink", "plain"})
         or unit.value("hint") is not None
     )
 
@@ -138,14 +137,3 @@ def _article(unit: Unit) -> str | None:
 
 def _last(units: Sequence[Unit], group: str) -> str | None:
     return next((value for unit in reversed(units) if (value := unit.value(group))), None)
-
-
-# filler that joins rather than describes: no adjective, so a noun's phrase ends there
-_JOINTS = frozenset(
-    "please can could you i d m we would should be is are was were so to of in on at for with as if "
-    "by from onto into over around there here and or then like look looks appear seem what how do "
-    "does did done has have had get got let me us give make made turn change use apply convert "
-    "create render want need prefer see must may might try now again than through towards toward "
-    "along across off out away after place put come coming fall falling leave keep cover covered "
-    "instead between under below above near up down go going".split()
-)

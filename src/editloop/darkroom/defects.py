@@ -22,26 +22,27 @@ from editloop.darkroom.measures import (
     grid_steps,
     progress,
 )
-from editloop.darkroom.octaves import energy, mix, octaves, strange
+from editloop.darkroom.octaves import Octaves, energy, mix, octaves, strange
 
 __all__ = ["Course", "course", "following_defects", "preserving_defects", "quality_defects"]
 
 _CELLS = 12  # along the shorter side: "from afar", for following
 _COARSE = 8  # the same, for colours that should not change
-_UNSEEN = 3.0  # a difference of colour below this is not seen
-_VISIBLE = 4.0  # an edit that changes less than this cannot be judged
-_ASTRAY = 0.25  # colours this far off the way to the target show something else than the edit
+_UNSEEN = 4.0  # a difference of colour below this is not seen
+_VISIBLE = 5.0  # an edit that changes less than this cannot be judged
+_ASTRAY = 0.1  # colours this far off the way to the target show something else than the edit
+_MASKING = 40.0  # levels; details of this amplitude halve how much artefacts show
 _SMOOTH = 4.0  # energy below which there are no details to lose, levels squared
 
 _RAMPS: dict[str, tuple[float, float]] = {
-    "unrecognisable": (0.7, 0.4),  # correlation with the known pictures
+    "unrecognisable": (0.85, 0.6),  # correlation with the known pictures
     "shift": (0.0, 0.05 * 2**0.5),  # share of the side
     "zoom": (0.0, 0.25),  # change of the factor
     "colours": (2.0, 21.0),  # levels, root mean square over cells
     "blur": (0.15, 0.75),  # share of the details lost
-    "artefacts": (1.5, 9.5),  # levels, root mean square of details that nothing explains
+    "artefacts": (1.0, 8.0),  # levels, root mean square of details that nothing explains
     "halo": (6.0, 55.0),  # levels, the rim's mean against the rest
-    "blocks": (0.7, 6.0),  # levels, steps at the borders of blocks above those within
+    "blocks": (1.0, 3.8),  # levels, steps at the borders of blocks above those within
     "banding": (4.0, 28.0),  # the factor by which the levels in use became fewer
     "empty": (0.3, 0.05),  # contrast against the known pictures
 }
@@ -137,7 +138,7 @@ def following_defects(seen: Evidence, went: Course) -> dict[str, float]:
 def _likeness(seen: Evidence, went: Course) -> float:
     """The edited picture's highest correlation with source, target and their mix, from afar."""
     source, target, edited = (
-        cells(light, 4 * _CELLS)
+        cells(light, 2 * _CELLS)
         for light in (seen.source_light, seen.target_light, seen.edited_light)
     )
     mixed = source + np.float32(went.overall) * (target - source)
@@ -161,13 +162,11 @@ def preserving_defects(seen: Evidence, went: Course) -> dict[str, float]:
     changed = (seen.edited - seen.source) * seen.small_outside[..., None]
     means = np.abs(cells(changed, _COARSE)).mean(-1) / np.maximum(share, 1e-3)
     colours = float((share * means**2).sum() / share.sum()) ** 0.5
-    before, after = (
-        energy(octaves(light), seen.outside) for light in (seen.source_light, seen.edited_light)
-    )
+    *known, after = (energy(image, seen.outside) for image in _details(seen, went))
     return {
         **defects,
         "colours": _severity("colours", colours),
-        "lost": _severity("blur", _lost(before, after)),
+        "lost": _severity("blur", _lost(min(known), after)),
     }
 
 
@@ -183,26 +182,37 @@ def quality_defects(seen: Evidence, went: Course) -> dict[str, float]:
     as when the edit was done with a wrong colour, only the energy in excess of the known pictures'
     counts there.
     """
-    lights = (seen.source_light, seen.target_light, seen.edited_light)
-    source, target, edited = (octaves(light) for light in lights)
-    between = mix(source, target, went.overall)
-    known = [energy(image, seen.inside) for image in (source, target, between)]
-    has = energy(edited, seen.inside)
-    most = known[2] if went.astray <= _ASTRAY else max(known)
-    odd = min(
-        strange(edited, (source, target), between, seen.inside), max(0.0, has - most)
-    )
+    source, target, between, edited = _details(seen, went)
+    *known, has = (energy(image, seen.inside) for image in (source, target, between, edited))
+    odd = strange(edited, (source, target), between, seen.inside)
+    if went.astray > _ASTRAY:
+        odd = min(odd, max(0.0, has - max(known)))
+    shown = odd**0.5 / (1 + known[2] ** 0.5 / _MASKING)
+    if not seen.whole:
+        around = energy(between, seen.outside) ** 0.5
+        odd = strange(edited, (source, target), between, seen.outside)
+        shown = max(shown, odd**0.5 / (1 + around / _MASKING))
     plain = seen.source_light + np.float32(went.overall) * (seen.target_light - seen.source_light)
     defects = {
+        "artefacts": _severity("artefacts", shown),
         "blur": _severity("blur", _lost(min(known), has)),
         "blocks": _severity("blocks", grid_steps(seen.edited_light - plain)),
         "banding": _severity("banding", min(seen.levels[:2]) / seen.levels[2]),
-        "empty": _severity("empty", contrast(seen.edited_light, *lights[:2], plain)),
+        "empty": _severity(
+            "empty", contrast(seen.edited_light, seen.source_light, seen.target_light, plain)
+        ),
     }
-    if not seen.whole:
-        odd = max(odd, strange(edited, (source,), source, seen.outside))
+    if seen.rim.any():
         defects["halo"] = _severity("halo", _rim_light(seen))
-    return {**defects, "artefacts": _severity("artefacts", odd**0.5)}
+    return defects
+
+
+def _details(seen: Evidence, went: Course) -> tuple[Octaves, Octaves, Octaves, Octaves]:
+    """The details of source, target, their mix that is as far as the edit went, and edited."""
+    source, target, edited = (
+        octaves(light) for light in (seen.source_light, seen.target_light, seen.edited_light)
+    )
+    return source, target, mix(source, target, went.overall), edited
 
 
 def _rim_light(seen: Evidence) -> float:

@@ -14,16 +14,15 @@ import numpy as np
 
 from editloop.darkroom.alignment import STILL, Motion, align, warp
 from editloop.darkroom.measures import Floats, cells, levels, luminance, progress
+from editloop.darkroom.regions import inside_of, is_whole, outside_of, rim_of
 from editloop.schema import Mask, Pixels
 
 __all__ = ["Evidence", "gather"]
 
 _AFAR = 16  # cells along the shorter side
 _LOOK = 128  # shorter side at which colours are compared
-_APART = 0.06  # distance from the mask, as a share of the side, from which a pixel is outside
-_RIM = 0.03  # width of the rim around the mask
+_CUTS = (inside_of, rim_of, outside_of)
 _ENOUGH = 0.25  # share of the picture that must be outside for it to be registered by that alone
-_SOME = 0.02  # a smaller outside counts as none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +53,7 @@ class Evidence:
 
 def gather(source: Pixels, target: Pixels, edited: Pixels, mask: Mask) -> Evidence:
     """Register the known pictures with the edited one, and cut the regions."""
-    inside, rim, outside = _regions(mask)
+    inside, rim, outside = (cut(mask).astype(np.float32) for cut in _CUTS)
     lights = [luminance(pixels) for pixels in (source, target, edited)]
     motion = _motion(*lights, outside)
     inside, rim, outside = (warp(region, motion) for region in (inside, rim, outside))
@@ -73,18 +72,8 @@ def gather(source: Pixels, target: Pixels, edited: Pixels, mask: Mask) -> Eviden
         outside=outside,
         levels=tuple(levels(pixels) for pixels in (source, target, edited)),
         motion=motion,
-        whole=float(outside.mean()) < _SOME,
+        whole=is_whole(mask),
     )
-
-
-def _regions(mask: Mask) -> tuple[Floats, Floats, Floats]:
-    side = min(mask.shape)
-    inside = (mask > 127).astype(np.uint8)
-    near = cv2.dilate(inside, np.ones((2 * max(2, round(_APART * side)) + 1,) * 2, np.uint8))
-    reach = 2 * max(2, round(_RIM * side)) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    rim = cv2.dilate(inside, disc) - inside
-    return inside.astype(np.float32), rim.astype(np.float32), (1 - near).astype(np.float32)
 
 
 def _motion(source: Floats, target: Floats, edited: Floats, outside: Floats) -> Motion:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from editloop.darkroom import damage
+from editloop.darkroom.regions import is_whole
 from editloop.darkroom.reward_words import describe
 from editloop.schema import PERSPECTIVES, EditType, Json, Mask, Pixels
 
@@ -36,7 +37,6 @@ __all__ = [
 
 DOMINANT_SHARE = 0.85  # of a family's faults are its first kind that can happen
 TYPICAL_SHARE = 0.85  # of a kind's faults have its typical severity, the rest spread
-WHOLE_SHARE = 0.98  # a mask with at least this share of white leaves no outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,6 @@ KINDS: dict[str, FaultKind] = {
         FaultKind("quality", "halo", 0.6, (0.2, 1.0), needs_outside=True),
     )
 }
-
-
-def is_whole(mask: Mask) -> bool:
-    """Whether (nearly) everything may be edited, so that nothing is outside the mask."""
-    return float(np.mean(mask > 127)) >= WHOLE_SHARE
 
 
 def draw_faults(

@@ -7,11 +7,11 @@ so that a small and a large copy of a photo get the same fog.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from editloop.schema import Pixels
 from editloop.seeding import generator
@@ -22,6 +22,7 @@ __all__ = [
     "clouds",
     "curve",
     "flatten",
+    "floats",
     "grey",
     "grid",
     "merge",
@@ -32,26 +33,31 @@ __all__ = [
     "vignette",
 ]
 
-Floats: TypeAlias = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 wherever speed or memory counts
 
-_LUMA = np.float32((0.299, 0.587, 0.114))
+_LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
+
+
+def floats(values: ArrayLike) -> NDArray[np.float32]:
+    """Values as a float32 array: a colour, a tone, a table."""
+    return np.asarray(values, np.float32)
 
 
 def short_side(picture: NDArray[np.generic]) -> int:
     """The shorter side of a picture in pixels."""
-    return min(picture.shape[:2])
+    return int(min(picture.shape[:2]))
 
 
 def split(picture: Pixels) -> Floats:
     """Pixels as floats in 0..1."""
-    return picture.astype(np.float32) / np.float32(255)
+    return picture.astype(np.float32) / 255
 
 
-def merge(values: NDArray[np.floating]) -> Pixels:
+def merge(values: Floats) -> Pixels:
     """Floats in 0..1 (clipped) as pixels; one channel becomes three."""
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
-    return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.round(np.clip(values, 0, 1) * 255), np.uint8)
 
 
 def grey(picture: Pixels) -> Floats:
@@ -68,7 +74,7 @@ def curve(picture: Pixels, inputs: Sequence[float], outputs: Sequence[float]) ->
 def saturate(values: Floats, factor: float) -> Floats:
     """Colours pulled away from (factor > 1) or towards (< 1) their own luminance."""
     light = (values @ _LUMA)[..., None]
-    return np.asarray(light + (values - light) * np.float32(factor), np.float32)
+    return np.asarray(light + (values - light) * factor, np.float32)
 
 
 def blur(values: NDArray[np.generic], fraction: float) -> NDArray[np.generic]:
@@ -88,22 +94,25 @@ def blur(values: NDArray[np.generic], fraction: float) -> NDArray[np.generic]:
 
 
 def grid(picture: NDArray[np.generic]) -> tuple[Floats, Floats]:
-    """x and y of every pixel as fractions of width and height, [h, w]."""
+    """The x and y of every pixel as fractions of width and height, [h, w]."""
     height, width = picture.shape[:2]
     x = (np.arange(width, dtype=np.float32) + 0.5) / width
     y = (np.arange(height, dtype=np.float32) + 0.5) / height
-    return tuple(np.meshgrid(x, y))  # type: ignore[return-value]
+    across, down = np.meshgrid(x, y)
+    return across, down
 
 
 def vignette(picture: NDArray[np.generic], strength: float) -> Floats:
     """1 in the middle, falling to 1 - strength in the corners, [h, w, 1]."""
     x, y = grid(picture)
-    distance = np.sqrt((x - 0.5) ** 2 + (y - 0.5) ** 2) / np.float32(np.sqrt(0.5))
+    distance = np.sqrt((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.5**0.5
     fall = np.clip((distance - 0.3) / 0.7, 0, 1)
-    return np.asarray(1 - np.float32(strength) * (fall * fall * (3 - 2 * fall))[..., None])
+    return np.asarray(1 - strength * (fall * fall * (3 - 2 * fall))[..., None])
 
 
-def clouds(picture: NDArray[np.generic], *seed: str | int, cells: int = 4, octaves: int = 4) -> Floats:
+def clouds(
+    picture: NDArray[np.generic], *seed: str | int, cells: int = 4, octaves: int = 4
+) -> Floats:
     """Fractal value noise in 0..1, [h, w]: each octave has twice the cells at half the weight."""
     height, width = picture.shape[:2]
     total = np.zeros((height, width), np.float32)
@@ -111,7 +120,7 @@ def clouds(picture: NDArray[np.generic], *seed: str | int, cells: int = 4, octav
         count = cells * 2**octave + 3
         values = generator("clouds", octave, *seed).random((count, count), dtype=np.float32)
         total += cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC) / 2**octave
-    return np.clip(total / (2 - 2.0 ** (1 - octaves)), 0, 1)
+    return np.asarray(np.clip(total / (2 - 2.0 ** (1 - octaves)), 0, 1), np.float32)
 
 
 def flatten(picture: Pixels, radius: int) -> Pixels:
@@ -137,7 +146,7 @@ def flatten(picture: Pixels, radius: int) -> Pixels:
 def nearest_seeds(
     picture: Pixels, cell: float, *seed: str | int
 ) -> tuple[NDArray[np.int32], Floats, NDArray[np.int64]]:
-    """A jittered grid of seeds: each pixel's nearest seed [h, w], its distance, the seeds' (y, x)."""
+    """A jittered grid of seeds: each pixel's nearest one and its distance, the seeds' (y, x)."""
     height, width = picture.shape[:2]
     rows, columns = max(2, round(height / cell)), max(2, round(width / cell))
     jitter = generator("seeds", *seed).random((rows, columns, 2))

@@ -1,4 +1,4 @@
-"""From text to tagged units: words and phrases of the vocabulary, whatever their spelling or ending.
+"""From text to tagged units: the vocabulary's words and phrases in any spelling or ending.
 
 A unit that the vocabulary does not know has no tags. Slips of the pen in longer words are forgiven.
 """
@@ -35,12 +35,15 @@ class Unit:
 
     def value(self, group: str) -> str | None:
         """The value of this unit's tag in a group: "red" for the group "colour"."""
-        return next((tag[len(group) + 1 :] for tag in self.tags if tag.startswith(group + ":")), None)
+        return next(
+            (tag[len(group) + 1 :] for tag in self.tags if tag.startswith(group + ":")), None
+        )
 
 
 def words(text: str) -> list[str]:
     """Lower-case words in our spelling, without punctuation."""
-    plain = re.sub(r"[^a-z0-9]+", " ", text.lower().replace("&", " and "))
+    whole = re.sub(r"['\u2019]s\b", "", text.lower().replace("&", " and "))
+    plain = re.sub(r"[^a-z0-9]+", " ", whole)
     return [_spelt(word) for word in plain.split()]
 
 

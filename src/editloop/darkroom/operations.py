@@ -75,7 +75,9 @@ class Operation:
     seeded: bool = False
 
 
-def place(scene: Scene, kind: str, where: str, rng: np.random.Generator) -> tuple[float, float, float] | None:
+def place(
+    scene: Scene, kind: str, where: str, rng: np.random.Generator
+) -> tuple[float, float, float] | None:
     """x, y and size for a new prop at a plausible, free place; None if there is no room.
 
     `where` is one of PLACES, or empty for anywhere. Floating props hang higher than standing ones.
@@ -146,7 +148,9 @@ def _move(scene: Scene, parameters: Parameters) -> Scene | None:
     moved = _inside(replace(prop, x=prop.x + across * _STEP, y=prop.y + down * _STEP))
     if abs(moved.x - prop.x) + abs(moved.y - prop.y) < 0.7 * _STEP:
         return None
-    if not all(_apart(moved.x, moved.y, moved.size, other) for other in scene.props if other != prop):
+    if not all(
+        _apart(moved.x, moved.y, moved.size, other) for other in scene.props if other != prop
+    ):
         return None
     return scene.changed(prop.kind, moved)
 
@@ -180,9 +184,7 @@ def _remove(scene: Scene, parameters: Parameters) -> Scene | None:
 
 
 def _from_look(name: str, look: LookKind) -> Operation:
-    return Operation(
-        name, look.edit_type, partial(_look, name), look.space, seeded=look.seeded
-    )
+    return Operation(name, look.edit_type, partial(_look, name), look.space, seeded=look.seeded)
 
 
 def _on_object(
@@ -209,10 +211,7 @@ _OBJECTS = (
         {"object": KINDS, "colour": _COLOURS, "place": ("", *PLACES)},
         seeded=True,
     ),
-    *(
-        _on_object(texture, EditType.TEXTURE, partial(_retexture, texture))
-        for texture in TEXTURES
-    ),
+    *(_on_object(texture, EditType.TEXTURE, partial(_retexture, texture)) for texture in TEXTURES),
 )
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(

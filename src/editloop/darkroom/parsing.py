@@ -7,13 +7,16 @@ once, is refused with what would have been possible.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from editloop.darkroom.asked import Asked, Unclear
 from editloop.darkroom.clauses import Clause, read_clause
-from editloop.darkroom.grammar import Asked, Unclear, decide
+from editloop.darkroom.grammar import decide
 from editloop.darkroom.lexicon import Unit, units, words
+from editloop.darkroom.phrases import listing
 from editloop.errors import InstructionError
 
 __all__ = ["Asked", "parse"]
@@ -21,10 +24,6 @@ __all__ = ["Asked", "parse"]
 _STARTS = frozenset(
     {"add", "remove", "taking", "replace", "substitute", "move", "hoist", "scale", "colouring"}
     | {"beginning"}
-)
-_HELP = (
-    "ask for a look (sepia, night, snow, oil painting, ...), for a prop (add a red ball on the "
-    "left), or for a change of an object; `editloop operations` lists all"
 )
 
 
@@ -40,7 +39,16 @@ def parse(instruction: str) -> tuple[Asked, ...]:
     try:
         return (decide(whole),)
     except Unclear as reason:
-        raise InstructionError(str(reason), value=instruction, fix=_HELP) from None
+        raise InstructionError(
+            str(reason), value=instruction, fix=_suggestion(instruction)
+        ) from None
+
+
+def _suggestion(instruction: str) -> str:
+    """The examples most like an instruction, and where the others stand."""
+    examples = [item.example for item in listing()]
+    close = difflib.get_close_matches(instruction.lower(), examples, n=3, cutoff=0.0)
+    return f"it can, for example: {'; '.join(close)} (`editloop operations` lists all)"
 
 
 def _split(instruction: str) -> list[Clause]:
@@ -61,14 +69,14 @@ def _opens(part: Sequence[Unit]) -> bool:
 
 
 def _joined(asked: Sequence[Asked]) -> tuple[Asked, ...]:
-    """Clauses in a row: "it" is the last one's object, and saying a thing twice is saying it once."""
+    """Clauses in a row: "it" is the last one's object, and a thing said twice is said once."""
     joined: list[Asked] = []
     for item in asked:
         last = joined[-1] if joined else None
-        if item.object == "" and last is not None and last.object:
-            item = replace(item, object=last.object)
-        if last is not None and (item.operation, item.object) == (last.operation, last.object):
-            joined[-1] = replace(item, parameters={**last.parameters, **item.parameters})
+        means_last = item.object == "" and last is not None and last.object
+        new = replace(item, object=means_last) if means_last else item
+        if last is not None and (new.operation, new.object) == (last.operation, last.object):
+            joined[-1] = replace(new, parameters={**last.parameters, **new.parameters})
         else:
-            joined.append(item)
+            joined.append(new)
     return tuple(joined)

@@ -16,7 +16,16 @@ from editloop.darkroom.scene import Scene
 from editloop.recipe import read_yaml
 from editloop.schema import EditType
 
-__all__ = ["Listed", "Phrases", "caption", "instruction", "inverse", "listing", "phrases", "with_article"]
+__all__ = [
+    "Listed",
+    "Phrases",
+    "caption",
+    "instruction",
+    "inverse",
+    "listing",
+    "phrases",
+    "with_article",
+]
 
 _SURFACES = {"brick": "a brick wall", "grass": "a green lawn", "gravel": "a bed of gravel"}
 _SKIES = {"blue": "a blue sky", "sunset": "a sunset sky", "starry": "a starry night sky"}
@@ -91,7 +100,7 @@ def listing() -> list[Listed]:
 
 
 def with_article(words: str) -> str:
-    """"a red ball", "an orange ball"."""
+    """Words after "a" or "an"."""
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 

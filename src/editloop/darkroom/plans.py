@@ -152,9 +152,7 @@ def _wrong_object(turn: Turn, rng: np.random.Generator) -> Turn | None:
     return _varied(turn, "object", [prop.kind for prop in turn.before.props], rng)
 
 
-def _varied(
-    turn: Turn, name: str, values: Sequence[str], rng: np.random.Generator
-) -> Turn | None:
+def _varied(turn: Turn, name: str, values: Sequence[str], rng: np.random.Generator) -> Turn | None:
     """The turn with another value of one parameter, the first in random order that is possible."""
     for at in rng.permutation(len(values)):
         value = values[int(at)]

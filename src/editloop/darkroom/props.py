@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.darkroom.brush import MARGIN, PAINT_RANGE, Brush, Floats, Sprite
+from editloop.darkroom.brush import MARGIN, PAINT_RANGE, Brush, Sprite
 from editloop.darkroom.colours import rgb
+from editloop.darkroom.fields import Floats, floats
 from editloop.darkroom.shapes import SHAPES
 from editloop.darkroom.textures import PATTERNS, sample
 from editloop.schema import Json, Pixels
@@ -31,7 +32,7 @@ _SMALLEST = 128
 
 @dataclass(frozen=True, slots=True)
 class Prop:
-    """An object on a photo: its centre as fractions of width and height, its size of the short side."""
+    """An object on a photo: centre in fractions of width and height, size of the short side."""
 
     kind: str
     colour: str
@@ -131,7 +132,7 @@ def _overlap(start: int, length: int, limit: int) -> tuple[slice, slice]:
 def _surface(prop: Prop, place: _Place) -> Floats:
     """The prop's own colour, [1, 1, 3], or its texture, [h, w, 3]; 0..1."""
     if not prop.texture:
-        return np.float32(rgb(prop.colour)).reshape(1, 1, 3) / 255
+        return floats(rgb(prop.colour)).reshape(1, 1, 3) / 255
     whole = round(place.side * (1 + 2 * MARGIN))
     axis = (np.arange(whole, dtype=np.float32) + 0.5) / place.side - MARGIN
     x, y = np.meshgrid(axis[place.part[1]], axis[place.part[0]])
@@ -144,13 +145,13 @@ def _flat(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _tube(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    return 0.5 + np.arcsin(np.clip(2 * x - 1, -1, 1)) / np.float32(np.pi), y
+    return 0.5 + np.arcsin(np.clip(2 * x - 1, -1, 1)) / np.pi, y
 
 
 def _round(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     across, down = np.clip(2 * x - 1, -1, 1), np.clip(2 * y - 1, -1, 1)
     depth = np.sqrt(np.clip(1 - across**2 - down**2, 0, 1))
-    pi = np.float32(np.pi)
+    pi = np.pi
     return 0.5 + np.arctan2(across, depth) / pi, 0.5 + np.arcsin(down) / pi
 
 

@@ -2,8 +2,8 @@
 
 A scene is a stack of layers, props and looks, over a photo it does not contain. Rendering is a pure
 function of both, at every resolution. What an edit changes is known exactly: the pixels that the
-touched props cover, and any other pixel that came out different (a look that works on neighbourhoods
-can carry a change a few pixels further).
+touched props cover, and any other pixel that came out different (a look that works on
+neighbourhoods can carry a change a few pixels further).
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from editloop.darkroom.looks import LOOKS
 from editloop.darkroom.props import Prop, body, draw, reach
 from editloop.schema import EditType, Json, Mask, Pixels, canonical_json
 
-__all__ = ["Darkroom", "Layer", "Look", "Scene", "edit_mask", "render"]
+__all__ = ["SMALLEST", "Darkroom", "Layer", "Look", "Scene", "edit_mask", "render"]
+
+SMALLEST = 32  # pixels of a photo's short side: below, looks and props are no longer legible
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,6 @@ def _touched(before: Scene, after: Scene) -> list[tuple[Prop | None, Prop]]:
 
 
 def _same_place(first: Prop | None, second: Prop) -> bool:
-    return first is not None and replace(
-        first, colour=second.colour, texture=second.texture
-    ) == second
+    return (
+        first is not None and replace(first, colour=second.colour, texture=second.texture) == second
+    )

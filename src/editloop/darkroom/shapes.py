@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from editloop.darkroom.brush import Brush, Floats, Point, ellipse, polar
+from editloop.darkroom.brush import Brush, Point, ellipse, polar
+from editloop.darkroom.fields import Floats
 
 __all__ = ["SHAPES", "Shape"]
 
@@ -82,7 +83,9 @@ def _umbrella(brush: Brush) -> None:
     for x in rims[1:-1]:
         brush.lay(0.5 * brush.stroke(_rib(float(x)), 0.008), 0.5)
     _, gloss = brush.sphere((0.5, 0.5), (0.5, 0.47))
-    brush.lay(0.35 * brush.polygon(_panel(0.01, 0.99)) * gloss, 0.0, colour=(255, 255, 255), gloss=1)
+    brush.lay(
+        0.35 * brush.polygon(_panel(0.01, 0.99)) * gloss, 0.0, colour=(255, 255, 255), gloss=1
+    )
 
 
 def _rib(x: float) -> list[Point]:
@@ -100,7 +103,9 @@ def _panel(left: float, right: float) -> list[Point]:
 
 
 def _mug(brush: Brush) -> None:
-    ring = brush.ellipse((0.76, 0.56), (0.22, 0.25)) * (1 - brush.ellipse((0.76, 0.56), (0.13, 0.16)))
+    ring = brush.ellipse((0.76, 0.56), (0.22, 0.25)) * (
+        1 - brush.ellipse((0.76, 0.56), (0.13, 0.16))
+    )
     brush.lay(ring, 0.62 + 0.5 * np.clip(0.75 - brush.y, 0, 1))
     wall = [(0.06, 0.17), *ellipse((0.42, 0.89), (0.34, 0.09), 180, 0, 40), (0.78, 0.17)]
     shade, gloss = brush.tube(0.06, 0.78)
@@ -113,9 +118,13 @@ def _mug(brush: Brush) -> None:
 def _book(brush: Brush) -> None:
     brush.lay(brush.polygon([(0.22, 0.06), (0.92, 0.06), (0.92, 0.9), (0.22, 0.9)]), 0.6)
     pages = [(0.14, 0.9), (0.88, 0.87), (0.94, 0.9), (0.94, 0.95), (0.2, 0.985)]
-    brush.lay(brush.polygon([(0.86, 0.04), (0.92, 0.08), (0.92, 0.95), (0.86, 0.93)]), 0.94, colour=_CREAM)
+    brush.lay(
+        brush.polygon([(0.86, 0.04), (0.92, 0.08), (0.92, 0.95), (0.86, 0.93)]), 0.94, colour=_CREAM
+    )
     brush.lay(brush.polygon(pages), 0.86, colour=_CREAM)
-    brush.lay(brush.polygon([(0.1, 0.03), (0.86, 0.03), (0.86, 0.93), (0.1, 0.93)]), 1.1 - 0.25 * brush.y)
+    brush.lay(
+        brush.polygon([(0.1, 0.03), (0.86, 0.03), (0.86, 0.93), (0.1, 0.93)]), 1.1 - 0.25 * brush.y
+    )
     brush.lay(brush.polygon([(0.08, 0.03), (0.2, 0.03), (0.2, 0.93), (0.08, 0.95)]), 0.62)
     for y, left, right in ((0.24, 0.32, 0.74), (0.34, 0.38, 0.68)):
         brush.lay(brush.stroke([(left, y), (right, y)], 0.04), 1.0, colour=(232, 196, 96))
@@ -171,8 +180,10 @@ def _cone_light(brush: Brush) -> tuple[Floats, Floats]:
 
 def _vase(brush: Brush) -> None:
     heights = np.linspace(0.06, 0.98, 60)
-    profile = 0.13 + 0.2 * np.exp(-(((heights - 0.62) / 0.24) ** 2)) + 0.1 * np.exp(
-        -(((heights - 0.02) / 0.07) ** 2)
+    profile = (
+        0.13
+        + 0.2 * np.exp(-(((heights - 0.62) / 0.24) ** 2))
+        + 0.1 * np.exp(-(((heights - 0.02) / 0.07) ** 2))
     )
     left = [(0.5 - float(w), float(y)) for w, y in zip(profile, heights, strict=True)]
     right = [(1 - x, y) for x, y in reversed(left)]
@@ -181,7 +192,9 @@ def _vase(brush: Brush) -> None:
     across = np.clip((brush.x - 0.5) / half, -1, 1)
     facing = across * -0.62 + np.sqrt(1 - across**2) * 0.78
     gloss = 0.5 * np.exp(-(((across + 0.45) / 0.14) ** 2)) * (brush.y > 0.3)
-    brush.lay(brush.polygon([*left, *foot, *right]), 0.42 + 0.65 * np.clip(facing, 0, 1), gloss=gloss)
+    brush.lay(
+        brush.polygon([*left, *foot, *right]), 0.42 + 0.65 * np.clip(facing, 0, 1), gloss=gloss
+    )
     rim = float(profile[0])
     brush.lay(brush.ellipse((0.5, 0.06), (rim, 0.05)), 1.1)
     brush.lay(brush.ellipse((0.5, 0.063), (rim * 0.82, 0.036)), 0.35)

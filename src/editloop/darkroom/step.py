@@ -22,7 +22,7 @@ from editloop.darkroom.operations import OPERATIONS
 from editloop.darkroom.phrases import caption, instruction, inverse
 from editloop.darkroom.plans import Turn
 from editloop.darkroom.rewards import rewards
-from editloop.darkroom.scene import Darkroom
+from editloop.darkroom.scene import SMALLEST, Darkroom
 from editloop.darkroom.sessions import draw_session
 from editloop.images import decode, encode_png
 from editloop.schema import EditSample, Image, Json, Mask, Pixels, Provenance
@@ -30,8 +30,6 @@ from editloop.seeding import derive_seed, generator
 from editloop.steps import Drop, Keep, Outcome, Resource, StepContext
 
 __all__ = ["DarkroomSettings", "DarkroomStep"]
-
-_SMALLEST = 32  # pixels of a photo's short side
 
 
 class DarkroomSettings(recipe.Settings):
@@ -50,9 +48,7 @@ class DarkroomSettings(recipe.Settings):
             if name not in OPERATIONS:
                 close = difflib.get_close_matches(name, OPERATIONS, n=1)
                 guess = f"did you mean {close[0]!r}? " if close else ""
-                raise ValueError(
-                    f"no operation {name!r}: {guess}`editloop operations` lists them"
-                )
+                raise ValueError(f"no operation {name!r}: {guess}`editloop operations` lists them")
         return names
 
     @field_validator("fault_rate", "session_share")
@@ -106,8 +102,8 @@ class DarkroomStep:
 
     def _make(self, sample: EditSample) -> Outcome:
         photo = decode(sample.source.bytes)
-        if min(photo.shape[:2]) < _SMALLEST:
-            return Drop(f"smaller than {_SMALLEST} pixels")
+        if min(photo.shape[:2]) < SMALLEST:
+            return Drop(f"smaller than {SMALLEST} pixels")
         seed = derive_seed(self._context.seed, "darkroom", _without_split(sample.id, self._context))
         share = self._settings.session_share.get(self._context.split, 0.0)
         darkroom = Darkroom(photo)
@@ -149,9 +145,7 @@ class DarkroomStep:
         """The stored form of one edit, with the faults that its split has."""
         turn, rendered = developed
         wrong = Wrong(darkroom, turn, seed)
-        occasion = Occasion(
-            turn.edit_type, turn.subject, is_whole(rendered.mask), frozenset(wrong)
-        )
+        occasion = Occasion(turn.edit_type, turn.subject, is_whole(rendered.mask), frozenset(wrong))
         rate = self._settings.fault_rate.get(self._context.split, 0.0)
         faults = draw_faults(rate, generator(seed, "faults"), occasion)
         target = faulty(rendered, faults, wrong, seed) if faults else rendered.target

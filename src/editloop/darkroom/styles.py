@@ -11,6 +11,7 @@ from editloop.darkroom.fields import (
     clouds,
     curve,
     flatten,
+    floats,
     grey,
     grid,
     merge,
@@ -35,7 +36,7 @@ __all__ = [
     "watercolour",
 ]
 
-_PAPER = np.float32((0.965, 0.945, 0.9))
+_PAPER = floats((0.965, 0.945, 0.9))
 
 
 def pencil_sketch(picture: Pixels) -> Pixels:
@@ -45,7 +46,7 @@ def pencil_sketch(picture: Pixels) -> Pixels:
     lines = np.clip(light / np.maximum(1 - inverse, 0.02), 0, 1) ** 3.2
     x, y = _pixels(picture)
     period = max(3.0, 0.011 * short_side(picture))
-    hatch = 0.5 + 0.5 * np.sin((x + y) * np.float32(2 * np.pi / period))
+    hatch = 0.5 + 0.5 * np.sin((x + y) * (2 * np.pi / period))
     shadow = np.clip((0.52 - np.asarray(blur(light, 0.006), np.float32)) / 0.52, 0, 1)
     tone = 1 - shadow * (0.3 + 0.42 * hatch)
     return merge((lines * tone)[..., None] * _PAPER * 0.94 + 0.05)
@@ -57,10 +58,10 @@ def oil_painting(picture: Pixels) -> Pixels:
     dabs = flatten(flatten(picture, radius), radius)
     values = saturate(split(dabs), 1.45)
     # bristles run along a slow flow field and catch the light
-    flow = clouds(picture, "bristles", cells=3, octaves=2) * np.float32(7)
+    flow = clouds(picture, "bristles", cells=3, octaves=2) * 7
     x, y = _pixels(picture)
-    scale = np.float32(2 * np.pi / max(4.0, 0.014 * short_side(picture)))
-    bristle = np.sin((x * np.sin(flow) + y * np.cos(flow)) * scale) * np.float32(0.035)
+    scale = 2 * np.pi / max(4.0, 0.014 * short_side(picture))
+    bristle = np.sin((x * np.sin(flow) + y * np.cos(flow)) * scale) * 0.035
     height = np.asarray(blur(grey(dabs), 0.002), np.float32)
     step = max(1, round(0.003 * short_side(picture)))
     relief = height - np.roll(height, (step, step), axis=(0, 1))
@@ -105,17 +106,17 @@ def watercolour(picture: Pixels) -> Pixels:
     """Pale washes that darken at their edges, on grained paper left white around."""
     short = short_side(picture)
     flat = flatten(picture, max(2, round(0.011 * short)))
-    values = np.clip(saturate(split(flat), 1.3), 0, 1) ** np.float32(0.62)
+    values = np.clip(saturate(split(flat), 1.3), 0, 1) ** 0.62
     edges = np.abs(cv2.Laplacian(np.asarray(blur(grey(flat), 0.004), np.float32), cv2.CV_32F))
     pool = clouds(picture, "wash", cells=5, octaves=4)
     values *= 1 - np.clip(edges * 2.2, 0, 0.4)[..., None]
     values += (1 - values) * (0.5 * np.clip(pool - 0.35, 0, 1))[..., None]
     grain = clouds(picture, "grain", cells=48, octaves=2)
-    values += (grain[..., None] - 0.5) * np.float32(0.09)
+    values += (grain[..., None] - 0.5) * 0.09
     x, y = grid(picture)
     rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y)) + 0.09 * (pool - 0.5)
     bare = np.clip((0.055 - rim) / 0.03, 0, 1)[..., None]
-    return merge(values + (np.float32((0.985, 0.98, 0.965)) - values) * bare)
+    return merge(values + (floats((0.985, 0.98, 0.965)) - values) * bare)
 
 
 def halftone(picture: Pixels) -> Pixels:
@@ -123,15 +124,15 @@ def halftone(picture: Pixels) -> Pixels:
     short = short_side(picture)
     cell = max(4.0, short / 64)
     x, y = _pixels(picture)
-    turn = np.float32(np.sqrt(0.5) / cell)
+    turn = 0.5**0.5 / cell
     across, down = (x + y) * turn % 1 - 0.5, (x - y) * turn % 1 - 0.5
     distance = np.sqrt(across**2 + down**2)
     light = np.asarray(blur(grey(picture), 0.5 / 64), np.float32)
-    radius = 0.74 * np.sqrt(np.clip(1 - 1.12 * light, 0, 1))
-    dots = np.clip((radius - distance) * np.float32(cell) + 0.5, 0, 1)[..., None]
+    radius = 0.66 * np.sqrt(np.clip(0.86 - light, 0, 1))
+    dots = np.clip((radius - distance) * cell + 0.5, 0, 1)[..., None]
     inks = saturate(split(flatten(picture, max(1, round(0.008 * short)))), 1.9)
     inks = np.round(np.clip(0.42 + 0.68 * inks, 0, 1) * 4) / 4 * _PAPER
-    return merge(inks * (1 - dots) + np.float32(0.06) * dots)
+    return merge(inks * (1 - dots) + 0.06 * dots)
 
 
 def stained_glass(picture: Pixels) -> Pixels:
@@ -141,7 +142,10 @@ def stained_glass(picture: Pixels) -> Pixels:
     counts = np.maximum(np.bincount(labels.ravel(), minlength=len(places)), 1)
     values = split(picture)
     panes = np.stack(
-        [np.bincount(labels.ravel(), values[..., i].ravel(), len(places)) / counts for i in range(3)],
+        [
+            np.bincount(labels.ravel(), values[..., i].ravel(), len(places)) / counts
+            for i in range(3)
+        ],
         axis=-1,
     ).astype(np.float32)
     panes = np.clip(saturate(panes, 2.1) * 1.12 + 0.02, 0, 1)
@@ -152,7 +156,7 @@ def stained_glass(picture: Pixels) -> Pixels:
     lead = cv2.dilate(lead, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
     soft = np.asarray(blur(split(lead), 0.0015), np.float32)[..., None]
     glow = 0.82 + 0.36 * clouds(picture, "pane", cells=24, octaves=2)[..., None]
-    return merge(panes[labels] * glow * (1 - soft) + np.float32(0.05) * soft)
+    return merge(panes[labels] * glow * (1 - soft) + 0.05 * soft)
 
 
 def neon(picture: Pixels) -> Pixels:
@@ -161,13 +165,13 @@ def neon(picture: Pixels) -> Pixels:
     across = cv2.Sobel(light, cv2.CV_32F, 1, 0)
     down = cv2.Sobel(light, cv2.CV_32F, 0, 1)
     # a gradient per short side, so that edges are as strong at every resolution
-    power = np.hypot(across, down) * np.float32(short_side(picture) / 64)
+    power = np.hypot(across, down) * (short_side(picture) / 64)
     edge = np.clip(power * 0.62, 0, 1) ** 0.8
     hue = np.arctan2(down, across)
     colour = np.stack([0.5 + 0.5 * np.cos(hue + turn) for turn in (0.4, 3.0, 5.2)], axis=-1)
     colour = np.clip(colour.astype(np.float32) * 1.25 + 0.12, 0, 1) * edge[..., None]
     glow = np.asarray(blur(colour, 0.018), np.float32)
-    dark = split(picture) * np.float32((0.1, 0.07, 0.16)) + np.float32((0.02, 0.01, 0.05))
+    dark = split(picture) * floats((0.1, 0.07, 0.16)) + floats((0.02, 0.01, 0.05))
     return merge(dark + colour + 1.1 * glow)
 
 
@@ -177,28 +181,28 @@ def pointillism(picture: Pixels) -> Pixels:
     labels, distance, places = nearest_seeds(picture, cell, "dabs")
     colours = split(np.asarray(blur(picture, 0.006), np.uint8))[places[:, 0], places[:, 1]]
     turn = clouds(np.zeros((len(places), 1), np.uint8), "hue", cells=64, octaves=1)
-    colours = np.clip(saturate(colours, 1.75) + (turn - 0.5) * np.float32((0.3, 0.0, -0.3)), 0, 1)
-    dab = np.clip(np.float32(0.56 * cell) - distance + 0.5, 0, 1)[..., None]
+    colours = np.clip(saturate(colours, 1.75) + (turn - 0.5) * floats((0.3, 0.0, -0.3)), 0, 1)
+    dab = np.clip((0.56 * cell) - distance + 0.5, 0, 1)[..., None]
     return merge(colours[labels] * dab + _PAPER * (1 - dab))
 
 
 def engraving(picture: Pixels) -> Pixels:
     """Black lines on cream that swell where the photo is dark."""
     short = short_side(picture)
-    period = max(4.0, short / 72)
+    period = max(3.2, short / 72)
     x, y = _pixels(picture)
-    wave = np.float32(0.012 * short) * np.sin(x * np.float32(2 * np.pi / (0.42 * short)))
-    phase = (y + wave + 0.35 * x) / np.float32(period) % 1
+    wave = (0.012 * short) * np.sin(x * (2 * np.pi / (0.42 * short)))
+    phase = (y + wave + 0.35 * x) / period % 1
     light = np.asarray(blur(grey(picture), 0.004), np.float32)
     light = np.clip((light - 0.08) / 0.8, 0, 1)
     thick = 0.5 * (1 - light) ** 0.85
-    line = np.clip((thick - np.abs(phase - 0.5)) * np.float32(period) + 0.5, 0, 1)[..., None]
+    line = np.clip((thick - np.abs(phase - 0.5)) * period + 0.5, 0, 1)[..., None]
     line *= (thick > 0.02)[..., None]
-    return merge(_PAPER * (1 - line) + np.float32((0.09, 0.07, 0.07)) * line)
+    return merge(_PAPER * (1 - line) + floats((0.09, 0.07, 0.07)) * line)
 
 
 def _pixels(picture: Pixels) -> tuple[Floats, Floats]:
-    """x and y in pixels, [h, w]."""
+    """The x and y of every pixel in pixels, [h, w]."""
     height, width = picture.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return x, y

@@ -14,13 +14,13 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from editloop.darkroom.colours import Rgb, rgb
+from editloop.darkroom.fields import Floats, floats
+from editloop.errors import UnavailableError
 
 __all__ = ["PATTERNS", "PHOTOGRAPHED", "TEXTURES", "cover", "sample"]
 
-Floats: TypeAlias = NDArray[np.float32]
 Ramp: TypeAlias = tuple[tuple[float, Rgb], ...]
 
 _TILE = 256  # pixels along a drawn tile's side
@@ -69,9 +69,7 @@ def sample(name: str, colour: str, u: Floats, v: Floats, size: int) -> Floats:
     if side < tile.shape[0]:
         tile = cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(
-        cv2.remap(
-            tile, u * side, v * side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        ),
+        cv2.remap(tile, u * side, v * side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101),
         np.float32,
     )
 
@@ -85,7 +83,7 @@ def cover(name: str, height: int, width: int) -> Floats:
         (side, side),
         interpolation=cv2.INTER_AREA if side < tile.shape[0] else cv2.INTER_CUBIC,
     )
-    return np.clip(scaled[:height, :width], 0, 1)
+    return floats(np.clip(scaled[:height, :width], 0, 1))
 
 
 @lru_cache(maxsize=128)
@@ -95,10 +93,10 @@ def _tile(name: str, colour: str) -> Floats:
     side = _TILE * _SUPER
     x, y = np.meshgrid(*[(np.arange(side, dtype=np.float32) + 0.5) / side] * 2)
     if name == "wood":
-        return cv2.resize(_wood(x, y), (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+        return floats(cv2.resize(_wood(x, y), (_TILE, _TILE), interpolation=cv2.INTER_AREA))
     share = cv2.resize(_DRAWN[name](x, y), (_TILE, _TILE), interpolation=cv2.INTER_AREA)
-    first = np.float32(rgb(colour)) / 255
-    second = np.float32(rgb(_partner(colour))) / 255
+    first = floats(rgb(colour)) / 255
+    second = floats(rgb(_partner(colour))) / 255
     return np.asarray(first + (second - first) * share[..., None], np.float32)
 
 
@@ -112,7 +110,7 @@ def _wood(x: Floats, y: Floats) -> Floats:
     plank = np.floor(y * 4)
     wave = 0.012 * np.sin(x * 9 + plank * 2.1) + 0.006 * np.sin(x * 23 + plank)
     rings = 0.5 + 0.5 * np.sin((y + wave + plank * 0.37) * 190 + 3 * np.sin(x * 3 + plank))
-    light, dark = np.float32((0.82, 0.58, 0.33)), np.float32((0.52, 0.31, 0.14))
+    light, dark = floats((0.82, 0.58, 0.33)), floats((0.52, 0.31, 0.14))
     seam = np.where(y * 4 % 1 < 0.05, 0.45, 1.0)
     tone = (0.9 + 0.1 * np.sin(plank * 2.6))[..., None]
     planks = light + (dark - light) * (0.15 + 0.55 * rings[..., None])
@@ -126,6 +124,10 @@ def _photograph(name: str, whole: bool) -> Floats:
 
     path = Path(skimage.__file__).parent / "data" / f"{name}.png"
     grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise UnavailableError(
+            "a texture is not installed", value=name, command="pip install scikit-image"
+        )
     if name == "brick":  # photographed with its courses upright
         grey = cv2.rotate(grey, cv2.ROTATE_90_COUNTERCLOCKWISE)
     if not whole:
@@ -134,7 +136,7 @@ def _photograph(name: str, whole: bool) -> Floats:
         grey = cv2.resize(grey[-side:, -side:], (_TILE, _TILE), interpolation=cv2.INTER_CUBIC)
     low, high = np.percentile(grey, (2, 98))
     value = np.clip((grey.astype(np.float32) - low) / (high - low), 0, 1)
-    stops = np.float32([stop for stop, _ in _RAMPS[name]])
+    stops = floats([stop for stop, _ in _RAMPS[name]])
     channels = [
         np.interp(value, stops, [colour[i] / 255 for _, colour in _RAMPS[name]]) for i in range(3)
     ]

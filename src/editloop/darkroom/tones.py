@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editloop.darkroom.fields import curve, grey, grid, merge, saturate, split, vignette
+from editloop.darkroom.fields import curve, floats, grey, grid, merge, saturate, split, vignette
 from editloop.schema import Pixels
 
 __all__ = [
@@ -70,7 +70,7 @@ def darker(picture: Pixels, amount: str) -> Pixels:
 
 def more_contrast(picture: Pixels, amount: str) -> Pixels:
     """An S-curve around middle grey."""
-    slope = 3.6 * AMOUNTS[amount] + 2
+    slope = 5 * AMOUNTS[amount] + 2.4
     values = np.linspace(0, 1, 64)
     bend = 1 / (1 + np.exp(-slope * (values - 0.5)))
     low, high = bend[0], bend[-1]
@@ -81,7 +81,7 @@ def faded(picture: Pixels, amount: str) -> Pixels:
     """Contrast and colour washed out towards light grey."""
     strength = 0.52 * AMOUNTS[amount] ** 0.6
     values = saturate(split(picture), 1 - 0.7 * strength)
-    return merge(values + (0.66 - values) * np.float32(strength))
+    return merge(values + (0.66 - values) * strength)
 
 
 def warmer(picture: Pixels, amount: str) -> Pixels:
@@ -95,8 +95,8 @@ def cooler(picture: Pixels, amount: str) -> Pixels:
 
 
 def _balanced(picture: Pixels, shift: float) -> Pixels:
-    gains = np.float32((1 + shift, 1 + 0.1 * shift, 1 - 1.15 * shift))
-    offset = np.float32((0.09, 0.012, -0.07)) * np.float32(shift)
+    gains = floats((1 + shift, 1 + 0.1 * shift, 1 - 1.15 * shift))
+    offset = floats((0.09, 0.012, -0.07)) * shift
     return merge(split(picture) * gains + offset)
 
 
@@ -112,9 +112,9 @@ def negative(picture: Pixels) -> Pixels:
 
 def night(picture: Pixels) -> Pixels:
     """Day for night: dark, blue, little colour, darker towards the edges."""
-    values = np.clip(saturate(split(picture), 0.4), 0, 1) ** np.float32(1.35)
-    values *= np.float32((0.3, 0.4, 0.68)) * vignette(picture, 0.45)
-    return merge(values + np.float32((0.0, 0.008, 0.045)))
+    values = np.clip(saturate(split(picture), 0.4), 0, 1) ** 1.35
+    values *= floats((0.3, 0.4, 0.68)) * vignette(picture, 0.45)
+    return merge(values + floats((0.0, 0.008, 0.045)))
 
 
 def golden_hour(picture: Pixels) -> Pixels:
@@ -122,8 +122,8 @@ def golden_hour(picture: Pixels) -> Pixels:
     x, y = grid(picture)
     glow = np.exp(-(((x - 1) / 0.75) ** 2 + ((y - 0.12) / 0.65) ** 2))[..., None]
     values = split(picture)
-    values = values * np.float32((1.02, 0.78, 0.5)) + np.float32((0.075, 0.02, 0.06))
-    sun = glow * np.float32((0.78, 0.46, 0.13))
+    values = values * floats((1.02, 0.78, 0.5)) + floats((0.075, 0.02, 0.06))
+    sun = glow * floats((0.78, 0.46, 0.13))
     return merge(1 - (1 - np.clip(values, 0, 1)) * (1 - sun))
 
 
@@ -131,7 +131,7 @@ def vintage(picture: Pixels) -> Pixels:
     """An old print: lifted blacks, yellowed lights, teal shadows, dark corners."""
     values = saturate(split(picture), 0.62)
     light = values.mean(axis=-1, keepdims=True)
-    tone = np.float32((0.08, 0.14, 0.17)) * (1 - light) + np.float32((0.06, 0.0, -0.2)) * light
+    tone = floats((0.08, 0.14, 0.17)) * (1 - light) + floats((0.06, 0.0, -0.2)) * light
     return merge((values * 0.82 + 0.07 + tone) * vignette(picture, 0.6))
 
 

@@ -9,6 +9,7 @@ from editloop.darkroom.fields import (
     Floats,
     blur,
     clouds,
+    floats,
     grid,
     merge,
     saturate,
@@ -29,12 +30,12 @@ def fog(picture: Pixels, seed: int) -> Pixels:
     drift = clouds(picture, "fog", seed, cells=2, octaves=3)
     veil = np.clip(0.5 + 0.3 * (1 - y) + 0.5 * (drift - 0.5), 0.25, 0.93)[..., None]
     values = saturate(split(np.asarray(blur(picture, 0.006), np.uint8)), 0.7)
-    return merge(values + (np.float32((0.84, 0.865, 0.885)) - values) * veil)
+    return merge(values + (floats((0.84, 0.865, 0.885)) - values) * veil)
 
 
 def snow(picture: Pixels, seed: int) -> Pixels:
     """Flakes in three depths over a cold, pale scene."""
-    values = saturate(split(picture), 0.62) * np.float32((0.74, 0.79, 0.86)) + 0.14
+    values = saturate(split(picture), 0.62) * floats((0.74, 0.79, 0.86)) + 0.14
     rng = generator("snow", seed)
     for count, radius, soft in ((260, 0.0045, 0.0), (130, 0.009, 0.002), (34, 0.017, 0.006)):
         flakes = _flakes(picture, rng, count, radius)
@@ -53,7 +54,7 @@ def _flakes(picture: Pixels, rng: np.random.Generator, count: int, radius: float
     for across, down, size in numbers:
         wanted = radius * short * (0.6 + 0.8 * size)
         drawn = max(wanted, 0.7)
-        value = round(255 * max(0.45, min(1.0, wanted / drawn)))
+        value = round(255 * max(0.28, min(1.0, wanted / drawn)))
         centre = (round(across * width * 2**_SHIFT), round(down * height * 2**_SHIFT))
         cv2.circle(plane, centre, round(drawn * 2**_SHIFT), value, -1, cv2.LINE_AA, _SHIFT)
     return plane.astype(np.float32) / 255
@@ -61,7 +62,7 @@ def _flakes(picture: Pixels, rng: np.random.Generator, count: int, radius: float
 
 def rain(picture: Pixels, seed: int) -> Pixels:
     """Slanted streaks over a dark, grey-blue scene."""
-    values = saturate(split(picture), 0.45) * np.float32((0.56, 0.62, 0.7)) + np.float32(0.03)
+    values = saturate(split(picture), 0.45) * floats((0.56, 0.62, 0.7)) + 0.03
     rng = generator("rain", seed)
     height, width = picture.shape[:2]
     short = short_side(picture)
@@ -76,8 +77,10 @@ def rain(picture: Pixels, seed: int) -> Pixels:
             start = (round(x * 2**_SHIFT), round(y * 2**_SHIFT))
             stop = (round((x - slant * reach) * 2**_SHIFT), round((y + reach) * 2**_SHIFT))
             cv2.line(plane, start, stop, 255, thickness, cv2.LINE_AA, _SHIFT)
-        streaks = (plane.astype(np.float32) / 255 * np.float32(light))[..., None]
-        values += (np.float32((0.86, 0.91, 0.97)) - values) * streaks
+        # a streak thinner than a pixel is drawn fainter instead
+        seen = light * max(0.5, min(1.0, weight * short))
+        streaks = (plane.astype(np.float32) * (seen / 255))[..., None]
+        values += (floats((0.86, 0.91, 0.97)) - values) * streaks
     return merge(values)
 
 
@@ -85,10 +88,10 @@ def underwater(picture: Pixels) -> Pixels:
     """Blue-green depth with shafts of light from above."""
     x, y = grid(picture)
     soft = split(np.asarray(blur(picture, 0.004), np.uint8))
-    values = saturate(soft, 0.6) * np.float32((0.28, 0.78, 0.86))
+    values = saturate(soft, 0.6) * floats((0.28, 0.78, 0.86))
     veil = (0.25 + 0.4 * y)[..., None]
-    values += (np.float32((0.01, 0.3, 0.42)) - values) * veil
+    values += (floats((0.01, 0.3, 0.42)) - values) * veil
     along = x + 0.35 * y
     shafts = np.sin(along * 21) * np.sin(along * 8.3 + 1) + 0.5 * np.sin(along * 47 + 2)
     shafts = np.clip(shafts, 0, 1) ** 1.5 * np.clip(1.05 - y, 0, 1)
-    return merge(values + shafts[..., None] * np.float32((0.2, 0.42, 0.4)))
+    return merge(values + shafts[..., None] * floats((0.2, 0.42, 0.4)))

@@ -94,8 +94,9 @@ def compare(
 ) -> dict[str, Json] | None:
     """The first editor's mean less the second's, with its paired interval.
 
-    Both means are over the cases that every editor answered (`cases` says how many); None where one
-    of the two has no number there.
+    Both means are over the cases that every editor answered (`cases` says how many), as far as they
+    have the number (`counts`); `apart` says that their own intervals don't meet. None where one of
+    the two has no number there.
     """
     common = np.flatnonzero(numbers.answered.all(axis=0))
     column = numbers.metrics.index(metric)
@@ -104,13 +105,16 @@ def compare(
     if not made.count.all():
         return None
     low, high = _interval(made.replicates[:, :1] - made.replicates[:, 1:])
+    lows, highs = _interval(made.replicates)
     return {
         "first": _rounded(made.mean[0]),
         "second": _rounded(made.mean[1]),
         "difference": _rounded(made.mean[0] - made.mean[1]),
         "low": _rounded(low[0]),
         "high": _rounded(high[0]),
+        "apart": bool(lows[0] > highs[1] or lows[1] > highs[0]),
         "cases": len(common),
+        "counts": made.count.tolist(),
     }
 
 

@@ -59,12 +59,13 @@ class DarkroomBenchmark:
     def __init__(self, settings: DarkroomBenchmark.Settings) -> None:
         self._settings = settings
         self._editors = [parse_spec(spec, "editor") for spec in settings.editors]
+        metrics = [parse_spec(spec, "metric").create("metric") for spec in settings.metrics]
+        self._measures = Measures(TruthJudge(), metrics)
 
     @property
     def parameters(self) -> Mapping[str, Json]:
-        """The settings, all of which can change a result."""
-        parameters: dict[str, Json] = self._settings.model_dump(mode="json")
-        return parameters
+        """The settings and what is measured, all of which can change a result."""
+        return {**self._settings.model_dump(mode="json"), "measures": self._measures.parameters}
 
     def run(self, context: PartContext) -> PartResult:
         """Ask every editor for what is not answered yet, then count, average and publish."""
@@ -98,10 +99,9 @@ class DarkroomBenchmark:
         return read_chunks(samples, self._settings.chunk, left_out)
 
     def _answering(self, context: PartContext, chunks: Sequence[Chunk]) -> Answering:
-        metrics = [parse_spec(spec, "metric").create("metric") for spec in self._settings.metrics]
         return Answering(
             store=ShardStore(context.work / "answers"),
-            measures=Measures(TruthJudge(), metrics),
+            measures=self._measures,
             benchmarks=_benchmarks(chunks, self._settings.mask),
             read=lambda: self._read(context),
             seed=context.seed,

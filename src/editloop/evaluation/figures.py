@@ -31,6 +31,7 @@ PALETTE = (
 _INK = "#010203"  # stands for the page's own text colour
 _WIDTH, _HEIGHT = 3.6, 2.3  # inches at 100 px: a phone's width
 _STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
     "axes.edgecolor": _INK,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -69,7 +70,7 @@ _REWRITES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart; `low` and `high` bound a band around it."""
+    """One line of a chart; `low` and `high` are the ends of a whisker at each point."""
 
     name: str
     x: Sequence[float]
@@ -98,9 +99,11 @@ def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
 
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(axis)
-        for curve in curves:
+        for at, curve in enumerate(curves):
+            shift = 0.03 * (at - (len(curves) - 1) / 2) if curve.low else 0.0
+            x = [value + shift for value in curve.x]  # side by side, so that whiskers can be seen
             axes.plot(
-                curve.x,
+                x,
                 curve.y,
                 color=curve.colour,
                 label=curve.name,
@@ -110,9 +113,7 @@ def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
                 markersize=3.5,
             )
             if curve.low:
-                axes.fill_between(
-                    curve.x, curve.low, curve.high, color=curve.colour, alpha=0.12, linewidth=0
-                )
+                axes.vlines(x, curve.low, curve.high, color=curve.colour, linewidth=1, alpha=0.45)
         return _svg(figure, alt)
 
 
@@ -125,6 +126,7 @@ def bars(counts: Mapping[float, int], axis: Axis, colour: str, alt: str) -> Mark
         figure, axes = _figure(axis)
         shares = [100 * count / total for count in counts.values()]
         axes.bar(list(counts), shares, width=0.42, color=colour)
+        axes.set_xlim(min(axis.ticks) - 0.4, max(axis.ticks) + 0.4)
         axes.grid(axis="x", visible=False)
         return _svg(figure, alt)
 

@@ -114,15 +114,19 @@ def _sentence(metric: str, outcome: str, steps: Sequence[Json]) -> str:
     if outcome == "unavailable":
         return f"{head}."
     details = "; ".join(_detail(metric, step) for step in steps)
-    return f"{head}: {details}; {first['found']['cases']} paired cases."
+    return f"{head}, over {first['found']['cases']} paired cases: {details}."
 
 
 def _detail(metric: str, step: Json) -> str:
     found = step["found"]
     points = " points" if unit(metric) == "%" else ""
     low, high = change(metric, found["low"]), change(metric, found["high"])
+    apart = "; their own intervals are apart" if found["apart"] else ""
+    first, second = (
+        amount(metric, found[key]) + (f" on {count} of them" if count < found["cases"] else "")
+        for key, count in zip(("first", "second"), found["counts"], strict=True)
+    )
     return (
-        f"{step['better']} {amount(metric, found['first'])} against {step['worse']} "
-        f"{amount(metric, found['second'])}, a difference of "
-        f"{change(metric, found['difference'])}{points} (95% interval {low} to {high})"
+        f"{step['better']} {first} against {step['worse']} {second}, a difference of "
+        f"{change(metric, found['difference'])}{points} (95% interval {low} to {high}{apart})"
     )

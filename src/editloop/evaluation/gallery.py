@@ -13,7 +13,7 @@ from editloop.files import explained
 from editloop.images import decode, decode_mask, encode_jpeg, encode_png, resize
 from editloop.schema import PERSPECTIVES, EditSample, Mask, Pixels, Score
 
-__all__ = ["Card", "Picture", "Reward", "Triplet", "cards", "triplets"]
+__all__ = ["Card", "Picture", "Reward", "Triplet", "Turn", "cards", "triplets"]
 
 _SMALL = 160  # px: shown as they are, enlarged by whole pixels
 _THUMBNAIL = 320  # px: what larger pictures are reduced to
@@ -52,13 +52,20 @@ class Triplet:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One edit: the true source and target, then what the editors made."""
+
+    instruction: str
+    edit_type: str
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
-    """A case, or a session: for each turn what was asked, and every editor's picture."""
+    """A case, or a session: turn by turn what was asked, its pictures, then every editor's."""
 
     id: str
-    edit_type: str
-    instructions: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Picture]]]  # source and target first, then the editors
+    turns: Sequence[Turn]
 
 
 def triplets(data: Path, split: str, ids: Sequence[str]) -> list[Triplet]:
@@ -77,7 +84,7 @@ def _triplet(sample: EditSample) -> Triplet:
     return Triplet(
         id=sample.id,
         instruction=sample.instruction,
-        edit_type=sample.edit_type.value if sample.edit_type else "edit",
+        edit_type=_type(sample),
         pictures=pictures,
         rewards=[_reward(name, sample) for name in PERSPECTIVES if name in sample.scores],
     )
@@ -92,38 +99,36 @@ def _reward(name: str, sample: EditSample) -> Reward:
 
 def cards(run: Path, rows: Sequence[CaseRow], editors: Sequence[str], count: int) -> list[Card]:
     """`count` cases of one benchmark with every editor's answer, chosen by lot over the types."""
-    groups: dict[str, dict[int, dict[str, CaseRow]]] = defaultdict(lambda: defaultdict(dict))
+    groups: dict[str, dict[str, dict[str, CaseRow]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        groups[row.session or row.id][row.turn][row.editor] = row
-    types = {
-        name: next(iter(turns[min(turns)].values())).edit_type for name, turns in groups.items()
-    }
+        groups[row.session or row.id][row.id][row.editor] = row
+    types = {row.session or row.id: row.edit_type for row in rows if row.turn == 1}
     chosen = choose(types, count)
-    ids = {row.id for name in chosen for turn in groups[name].values() for row in turn.values()}
+    ids = [name for group in chosen for name in groups[group]]
     samples = find_samples(run / "data", "heldout", ids)
-    made = (_card(name, groups[name], samples, editors) for name in chosen)
-    return [card for card in made if card is not None]
+    return [
+        Card(
+            group,
+            [
+                _turn(samples[name], answers, editors)
+                for name, answers in groups[group].items()
+                if name in samples
+            ],
+        )
+        for group in chosen
+    ]
 
 
-def _card(
-    name: str,
-    turns: Mapping[int, Mapping[str, CaseRow]],
-    samples: Mapping[str, EditSample],
-    editors: Sequence[str],
-) -> Card | None:
-    answers = [turns[turn] for turn in sorted(turns)]
-    asked = [next(iter(each.values())) for each in answers]
-    cases = [samples[row.id] for row in asked if row.id in samples]
-    if len(cases) < len(asked):
-        return None
-    rows = [("source", [_stored("source", case.source.bytes, "the source") for case in cases])]
-    if all(case.target is not None for case in cases):
-        truth = [case.target.bytes for case in cases if case.target is not None]
-        rows.append(("target", [_stored("target", each, "the known target") for each in truth]))
-    for editor in editors:
-        made = [_answer(editor, each[editor]) for each in answers if editor in each]
-        rows += [(editor, made)] if made else []
-    return Card(name, asked[0].edit_type or "edit", [row.instruction for row in asked], rows)
+def _turn(sample: EditSample, answers: Mapping[str, CaseRow], editors: Sequence[str]) -> Turn:
+    pictures = [_stored("source", sample.source.bytes, "the source")]
+    if sample.target is not None:
+        pictures.append(_stored("target", sample.target.bytes, "the known target"))
+    pictures += [_answer(editor, answers[editor]) for editor in editors if editor in answers]
+    return Turn(sample.instruction, _type(sample), pictures)
+
+
+def _type(sample: EditSample) -> str:
+    return sample.edit_type.value if sample.edit_type else "edit"
 
 
 def _answer(editor: str, row: CaseRow) -> Picture:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,7 @@ from editloop.evaluation.views import (
     spent,
 )
 from editloop.files import Files, explained, replace_file
-from editloop.recipe import Settings
+from editloop.recipe import Recipe, Settings
 from editloop.schema import Json
 
 __all__ = ["HtmlReport"]
@@ -57,8 +56,7 @@ class HtmlReport:
         surveyed = survey(run / "data", names[0], self._settings.samples) if names else Survey()
         times = spent(timings)
         return {
-            "title": self._settings.title
-            or f"{results.get('recipe') or run.name}: what came of it",
+            "title": self._settings.title or results.get("recipe") or run.name,
             "results": results,
             "build": results.get("build", {}),
             "recipe": yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True) if recipe else "",
@@ -95,8 +93,9 @@ def _template() -> jinja2.Template:
     return environment.get_template(_PAGE)
 
 
-def _recipe(run: Path) -> Mapping[str, Json]:
+def _recipe(run: Path) -> dict[str, Json]:
+    """The recipe of the run in its usual order, without what it leaves empty."""
     path = run / "recipe.json"
     with explained("read the run's recipe", path):
-        found: Mapping[str, Json] = json.loads(path.read_bytes()) if path.exists() else {}
-    return found
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+    return {key: found[key] for key in Recipe.model_fields if found.get(key) not in (None, [], {})}

@@ -18,6 +18,8 @@ __all__ = ["BenchmarkView", "Spent", "benchmarks", "duration", "losses", "reward
 
 _SLICED = ("following_accuracy", "l1")
 _DRIFT = ("following_accuracy", "all_accuracy", "l1", "ssim")
+_NO_FACTS: Json = {"cases": 0, "editors": [], "fingerprint": "", "left_out": {}, "photos": []}
+_ORDER = {"build": 1, "models": 2, "evaluation": 3}
 _POINTS = 400  # of a loss curve
 
 
@@ -63,8 +65,8 @@ def benchmarks(results: Mapping[str, Json]) -> list[BenchmarkView]:
 def _benchmark(
     name: str, scores: Mapping[str, Json], results: Mapping[str, Json], colours: dict[str, str]
 ) -> BenchmarkView:
-    facts = results.get("benchmarks", {}).get(name, {})
-    editors = [each["name"] for each in facts.get("editors", ()) if each["name"] in scores]
+    facts = {**_NO_FACTS, **results.get("benchmarks", {}).get(name, {})}
+    editors = [each["name"] for each in facts["editors"] if each["name"] in scores]
     editors += [editor for editor in scores if editor not in editors]
     for editor in editors:
         colours.setdefault(editor, PALETTE[len(colours) % len(PALETTE)])
@@ -124,7 +126,7 @@ def _mean(scores: Mapping[str, Json], metric: str) -> float | None:
 def rewards(survey: Survey) -> list[tuple[str, str, Markup]]:
     """For each perspective its name, what share is below 5, and the distribution of its scores."""
     charts = []
-    for name, colour in zip(PERSPECTIVES, PALETTE[1:], strict=False):
+    for name in PERSPECTIVES:
         counts = survey.scores.get(name)
         if not counts:
             continue
@@ -133,7 +135,7 @@ def rewards(survey: Survey) -> list[tuple[str, str, Markup]]:
         note = f"{100 * below:.0f}% of {total:,} below 5"
         axis = Axis(x="score", percent=True, ticks=range(6))
         told = ", ".join(f"{value:g}: {counts[value]}" for value in sorted(counts))
-        chart = bars(dict(sorted(counts.items())), axis, colour, f"{name} rewards ({told})")
+        chart = bars(dict(sorted(counts.items())), axis, PALETTE[3], f"{name} rewards ({told})")
         charts.append((name, note, chart))
     return charts
 
@@ -181,8 +183,9 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 
 def spent(timings: Mapping[str, Json]) -> list[Spent]:
-    """Where the time went: the parts, and within each its steps or editors."""
-    rows = [row for part, entry in timings.items() for row in _spent(part, entry, 0)]
+    """Where the time went: the parts in the loop's order, and within each its steps or editors."""
+    parts = sorted(timings, key=lambda part: (_ORDER.get(part.partition("/")[0], 0), part))
+    rows = [row for part in parts for row in _spent(part, timings[part], 0)]
     longest = max((row.seconds or 0 for row in rows), default=0) or 1
     return [
         Spent(

@@ -1,0 +1,54 @@
+"""What a clause points at: the thing that is edited, and the look that is named."""
+
+from __future__ import annotations
+
+from editloop.darkroom.asked import Unclear
+from editloop.darkroom.clauses import Clause, Thing
+from editloop.darkroom.looks import LOOKS
+
+__all__ = ["looks_in", "name_of", "named_look", "the_thing"]
+
+
+def the_thing(clause: Clause) -> Thing | None:
+    """The thing that is edited; Unclear where an unknown one is named beside it."""
+    named = list(dict.fromkeys(thing.name for thing in clause.things))
+    if len(named) > 1:
+        known = [thing for thing in clause.things if thing.known]
+        if len({thing.name for thing in known}) != 1 or len(named) > 2:
+            raise Unclear(f"the instruction names several things: {', '.join(named)}")
+        return known[0]
+    if not named:
+        return None
+    thing = next((item for item in clause.things if item.definite), clause.things[0])
+    if not thing.known and thing.definite is not True:
+        raise Unclear(f"the darkroom does not know what {thing.name!r} should become")
+    return thing
+
+
+def name_of(thing: Thing | None) -> str:
+    return "" if thing is None else thing.name
+
+
+def looks_in(clause: Clause) -> dict[str, int]:
+    """Every look that is named, with the number of words that name it."""
+    found: dict[str, int] = {}
+    for unit in clause.free:
+        for tag in unit.tags:
+            if tag.startswith("look:"):
+                found[tag[5:]] = found.get(tag[5:], 0) + len(unit.text.split())
+    return found
+
+
+def named_look(clause: Clause) -> str | None:
+    """The look that most words name; an adjustment only where no other look is named."""
+    found = looks_in(clause)
+    named = {name: count for name, count in found.items() if "amount" not in LOOKS[name].space}
+    best = named or found
+    if not best:
+        return None
+    most = max(best.values())
+    winners = [name for name, count in best.items() if count == most]
+    if len(winners) > 1 or {*found} >= {"brighter", "dark-corners"}:
+        winners = sorted(found)
+        raise Unclear(f"the instruction asks for two looks at once, {' and '.join(winners)}")
+    return winners[0]

@@ -1,0 +1,114 @@
+"""Rules for looks of the whole picture and of the background. Each answers, or passes with None."""
+
+from __future__ import annotations
+
+from editloop.darkroom.asked import NO_WAY_BACK, TWO_THINGS, Asked, Unclear
+from editloop.darkroom.clauses import Clause
+from editloop.darkroom.cues import looks_in, name_of, named_look, the_thing
+from editloop.darkroom.looks import LOOKS
+from editloop.schema import Json
+
+__all__ = ["background", "blur", "look"]
+
+
+def background(clause: Clause) -> Asked | None:
+    """Anything about what is behind a subject; the subject itself is left alone."""
+    in_colour = clause.has("only") and clause.has("quantity:colour") and bool(clause.things)
+    if not clause.has("background") and not in_colour:
+        return None
+    if clause.has("taking") and clause.has("away"):
+        raise Unclear(NO_WAY_BACK)
+    if clause.has("blurring") and clause.has("greying"):
+        raise Unclear(TWO_THINGS)
+    drained = clause.has("remove") and clause.has("quantity:colour")
+    asked = _other_place(clause) or _other_colour(clause, grey=in_colour or drained)
+    if asked is None and clause.has("dimming"):
+        asked = Asked("dim-background")
+    if asked is None:
+        raise Unclear("the darkroom cannot change the background in this way")
+    return asked
+
+
+def _other_place(clause: Clause) -> Asked | None:
+    """A wall, a lawn, a sky, or what is there out of focus."""
+    surface, sky = clause.first("surface"), _sky(clause)
+    if surface is not None:
+        return Asked("surface-background", {"surface": surface})
+    if sky is not None:
+        return Asked("sky-background", {"sky": sky})
+    return Asked("blur-background") if clause.has("blurring") else None
+
+
+def _other_colour(clause: Clause, *, grey: bool) -> Asked | None:
+    """A plain backdrop, what is there without colour (`grey` if already known), or tinted."""
+    colour = clause.first("colour")
+    if colour is not None and clause.has("plain", "replace"):
+        return Asked("plain-background", {"colour": colour})
+    if grey or clause.has("greying"):
+        return Asked("grey-background")
+    if colour is None:
+        return None
+    tint = colour in LOOKS["recolour-background"].space["colour"]
+    return Asked("recolour-background" if tint else "plain-background", {"colour": colour})
+
+
+def _sky(clause: Clause) -> str | None:
+    """The most telling sky: "a blue sky with stars" is starry."""
+    found = clause.values("sky")
+    return next((sky for sky in ("starry", "sunset", "blue") if sky in found), None)
+
+
+def blur(clause: Clause) -> Asked | None:
+    """What blurs a background blurs any other region, given its mask: "blur the face"."""
+    thing = the_thing(clause)
+    if not clause.has("blurring") or looks_in(clause):
+        return None
+    return Asked("blur-background", object=name_of(thing))
+
+
+def look(clause: Clause) -> Asked | None:
+    """A look by its name, then by a cue, then by a measure that goes up or down, then by a hint."""
+    name = named_look(clause)
+    if name in _OPPOSITES and any(unit.text == "less" for unit in clause.free):
+        name = _OPPOSITES[name]
+    name = name or _measured(clause) or clause.first("hint")
+    thing = the_thing(clause)
+    if name is None:
+        return None
+    if clause.has("restoring") and name in LOOKS:
+        raise Unclear(NO_WAY_BACK)
+    said: dict[str, Json] = {}
+    if "amount" in LOOKS[name].space:
+        said["amount"] = clause.first("amount") or "normal"
+    return Asked(name, said, object=None if thing is None else thing.name)
+
+
+_OPPOSITES = {
+    "brighter": "darker",
+    "darker": "brighter",
+    "warmer": "cooler",
+    "cooler": "warmer",
+    "vivid": "faded",
+    "faded": "vivid",
+}
+_MEASURES = {  # quantity -> the look when it goes up, and when it goes down
+    "brightness": ("brighter", "darker"),
+    "contrast": ("more-contrast", "faded"),
+    "saturation": ("vivid", "faded"),
+    "colour": ("vivid", "faded"),
+}
+
+
+def _measured(clause: Clause) -> str | None:
+    """A look that is said as more or less of something."""
+    if clause.has("quantity:temperature"):
+        return {"orange": "warmer", "yellow": "warmer", "blue": "cooler"}.get(
+            clause.first("colour") or ""
+        )
+    for quantity, (up, down) in _MEASURES.items():
+        if clause.has(f"quantity:{quantity}"):
+            if clause.has("less"):
+                return down
+            if clause.has("more"):
+                return up
+    return None

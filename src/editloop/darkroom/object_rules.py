@@ -1,0 +1,143 @@
+"""Rules for what is done to an object, or with a new one. Each answers, or passes with None."""
+
+from __future__ import annotations
+
+from editloop.darkroom.asked import NO_WAY_BACK, TWO_THINGS, Asked, Unclear
+from editloop.darkroom.clauses import Clause, Thing
+from editloop.darkroom.cues import looks_in, name_of, named_look, the_thing
+
+__all__ = [
+    "addition",
+    "colour",
+    "motion",
+    "negated",
+    "removal",
+    "replacement",
+    "size",
+    "texture",
+]
+
+
+def negated(clause: Clause) -> Asked | None:
+    """Read "I don't want the cone" as remove; any other "don't" is nothing to do."""
+    if not clause.has("negation"):
+        return None
+    thing = the_thing(clause)
+    if thing is not None and clause.has("wanting"):
+        return Asked("remove", object=thing.name)
+    raise Unclear("the instruction says what not to do")
+
+
+def replacement(clause: Clause) -> Asked | None:
+    """Two different things and a verb that puts one in the other's place."""
+    if not clause.has("replace", "substitute", "rather", "changing") or not clause.things:
+        return None
+    first, *others = clause.things
+    other = next((thing for thing in others if thing.name != first.name), None)
+    if other is None or (clause.has("changing") and other.definite is not False):
+        return None
+    old, new = (other, first) if _reversed(clause, first, other) else (first, other)
+    if not new.known:
+        raise Unclear(f"the darkroom has no {new.name} to put there")
+    colour = new.colour or clause.first("colour")
+    said = {"new": new.name} | ({"colour": colour} if colour else {})
+    return Asked("replace", said, object=old.name)
+
+
+def _reversed(clause: Clause, first: Thing, other: Thing) -> bool:
+    """Whether the new thing is named first: "a duck instead of the ball"."""
+    between = clause.units[first.at : other.start + 1]
+    if any("rather" in unit.tags for unit in between):
+        return True
+    return clause.has("substitute") and any(unit.text == "for" for unit in between)
+
+
+def addition(clause: Clause) -> Asked | None:
+    """A new prop: "a ball", with a verb that adds or with no other thing to do."""
+    new = next((thing for thing in clause.things if thing.known and not thing.definite), None)
+    if new is None:
+        if clause.has("add") and any(not t.known and t.definite is False for t in clause.things):
+            raise Unclear(f"the darkroom has no {clause.things[0].name} to add")
+        return None
+    if any(thing.name == new.name and thing.definite for thing in clause.things):
+        return None
+    if new.definite is None and not clause.has("add"):
+        return None
+    if clause.has("remove", "move", "enlarge", "shrink", "scale") and not clause.has("add"):
+        return None
+    unknown = [thing.name for thing in clause.things if not thing.known]
+    colour = new.colour or clause.first("colour")
+    said = {"place": clause.first("place") or ""}
+    said |= {"colour": colour} if colour else {}
+    said |= {"texture": new.texture} if new.texture else {}
+    return Asked("add", said, object=new.name, near=unknown[0] if unknown else None)
+
+
+def removal(clause: Clause) -> Asked | None:
+    taken = clause.has("taking") and clause.has("away")
+    if not clause.has("remove") and not taken:
+        return None
+    thing = the_thing(clause)
+    if thing is not None:
+        return Asked("remove", object=thing.name)
+    if clause.has("quantity:colour"):
+        return Asked("black-and-white")
+    if looks_in(clause):
+        raise Unclear(NO_WAY_BACK)
+    return Asked("remove", object="") if clause.has("picture") else None
+
+
+def motion(clause: Clause) -> Asked | None:
+    thing, direction = the_thing(clause), clause.first("direction")
+    if thing is None:
+        return None
+    if clause.has("hoist", "sink") and direction not in ("left", "right"):
+        return Asked("move", {"direction": "up" if clause.has("hoist") else "down"}, thing.name)
+    if direction is not None and (clause.has("move") or clause.has("add") or _is_nudge(clause)):
+        return Asked("move", {"direction": direction}, thing.name)
+    return None
+
+
+def _is_nudge(clause: Clause) -> bool:
+    """Whether something is brought, not taken away: "bring the cone over to the right"."""
+    return clause.has("taking") and not clause.has("away")
+
+
+def size(clause: Clause) -> Asked | None:
+    thing = the_thing(clause)
+    if clause.has("enlarge", "shrink", "scale") and clause.first("colour") is not None:
+        raise Unclear(TWO_THINGS)
+    if clause.has("scale"):
+        grows = clause.has("direction:up")
+        return Asked("enlarge" if grows else "shrink", object=name_of(thing))
+    for operation in ("enlarge", "shrink"):
+        cues = [unit for unit in clause.free if operation in unit.tags]
+        if cues and not all(unit.text.startswith("too ") for unit in cues):
+            return Asked(operation, object=name_of(thing))
+    for operation in ("enlarge", "shrink"):  # only "too large" was said
+        if clause.has(operation):
+            return Asked(operation, object=name_of(thing))
+    return None
+
+
+def texture(clause: Clause) -> Asked | None:
+    thing = the_thing(clause)
+    texture = clause.first("texture")
+    if texture is None:
+        # "make a wooden hat out of the hat": said as an adjective
+        texture = next((item.texture for item in clause.things if item.texture), None)
+        if texture is None or clause.values("colour") or len(clause.things) < 2:
+            return None
+    if thing is None and (named_look(clause) or not clause.has("surfacing")):
+        return None
+    return Asked(texture, object=name_of(thing))
+
+
+def colour(clause: Clause) -> Asked | None:
+    """A colour that belongs to no noun, or one said to be a thing's: "the mug in green"."""
+    thing, colour = the_thing(clause), clause.first("colour")
+    if colour is None or named_look(clause) or clause.has("quantity:temperature"):
+        return None
+    if thing is None and not clause.has("picture"):
+        return None
+    return Asked("recolour", {"colour": colour}, object=name_of(thing))

@@ -1,0 +1,139 @@
+"""Carrying out what was asked on any photo: whole pictures at once, regions by a mask.
+
+Nothing is known about the photo but its pixels, so what is done to an object needs a mask, unless
+the same instruction put the object there. With a mask, nothing outside it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from editloop.darkroom import masked
+from editloop.darkroom.asked import Asked, Unclear
+from editloop.darkroom.colours import COLOURS
+from editloop.darkroom.filling import fill
+from editloop.darkroom.looks import LOOKS
+from editloop.darkroom.operations import OPERATIONS, Edit, place
+from editloop.darkroom.props import Prop, draw
+from editloop.darkroom.scene import Darkroom, Look, Scene
+from editloop.darkroom.textures import TEXTURES
+from editloop.schema import EditType, Json, Mask, Pixels
+from editloop.seeding import generator
+
+__all__ = ["carry_out"]
+
+_SHRUNK = 0.62  # of its size
+
+
+def carry_out(picture: Pixels, asked: Sequence[Asked], mask: Mask | None, seed: int) -> Pixels:
+    """The picture after all that was asked; Unclear, with the reason, if any of it is impossible.
+
+    A blank mask means everywhere, as a missing one does.
+    """
+    if mask is not None and (not mask.any() or mask.all()):
+        mask = None
+    work = _Work(picture, mask, seed)
+    for number, item in enumerate(asked):
+        work.do(item, number)
+    return work.picture
+
+
+class _Work:
+    """A picture under work: its pixels so far, and the scene laid over them by this instruction."""
+
+    def __init__(self, picture: Pixels, mask: Mask | None, seed: int) -> None:
+        self._photo = picture
+        self._scene = Scene()
+        self._mask = mask
+        self._seed = seed
+
+    @property
+    def picture(self) -> Pixels:
+        return Darkroom(self._photo).render(self._scene)
+
+    def do(self, asked: Asked, number: int) -> None:
+        """Carry out one thing."""
+        said = dict(asked.parameters)
+        rng = generator("retouch", self._seed, number)
+        if OPERATIONS[asked.operation].seeded and asked.operation in LOOKS:
+            said["seed"] = int(rng.integers(2**31))
+        if asked.object and self._scene.prop(asked.object) is not None:
+            self._change(asked, said)
+        elif asked.operation in LOOKS:
+            self._look(asked, said)
+        elif asked.operation == "add":
+            self._add(asked, said, rng)
+        else:
+            self._retouch(asked, said, rng)
+
+    def _change(self, asked: Asked, said: Mapping[str, Json]) -> None:
+        """Something done to a prop that the same instruction added."""
+        edit = Edit(asked.operation, {**said, "object": asked.object})
+        after = None if asked.operation in (*LOOKS, "add") else edit.apply(self._scene)
+        if after is None:
+            raise Unclear(f"{asked.operation} would not change the {asked.object} visibly")
+        self._scene = after
+
+    def _look(self, asked: Asked, said: Mapping[str, Json]) -> None:
+        background = LOOKS[asked.operation].edit_type is EditType.BACKGROUND
+        if self._mask is None:
+            look = Look(asked.operation, said)
+            scene = self._scene.backed(look) if background else self._scene.looked(look)
+            if scene is None or asked.object is not None:
+                raise _needs_mask(asked.object or "background")
+            self._scene = scene
+        elif asked.operation == "blur-background":
+            self._bake(masked.defocus(self.picture, self._mask))
+        else:
+            self._bake(LOOKS[asked.operation](self.picture, said))
+
+    def _add(self, asked: Asked, said: Mapping[str, Json], rng: np.random.Generator) -> None:
+        kind, texture = asked.object or "", said.get("texture", "")
+        colour = said.get("colour") or _any_colour(rng)
+        if self._mask is not None:
+            self._bake(draw(self.picture, masked.fit(self._mask, kind, colour, texture)))
+            return
+        if asked.near is not None:
+            raise _needs_mask(asked.near)
+        found = place(self._scene, kind, said.get("place", ""), rng)
+        if found is None:
+            raise Unclear(f"there is no room left for a {kind}")
+        self._scene = self._scene.added(Prop(kind, colour, *found, texture))
+
+    def _retouch(self, asked: Asked, said: Mapping[str, Json], rng: np.random.Generator) -> None:
+        """A local edit of whatever the mask shows."""
+        if self._mask is None:
+            raise _needs_mask(asked.object or "object")
+        picture, mask = self.picture, self._mask
+        if asked.operation in TEXTURES:
+            self._bake(masked.cover(picture, mask, asked.operation))
+        elif asked.operation == "recolour":
+            self._bake(masked.recolour(picture, mask, said["colour"]))
+        elif asked.operation == "remove":
+            self._bake(fill(picture, mask), soft=False)
+        elif asked.operation == "shrink":
+            self._bake(masked.shrink(picture, mask, _SHRUNK), soft=False)
+        elif asked.operation == "replace":
+            prop = masked.fit(mask, said["new"], said.get("colour") or _any_colour(rng))
+            self._bake(draw(fill(picture, mask), prop), soft=False)
+        else:
+            raise Unclear(f"to {asked.operation} something would change the photo outside its mask")
+
+    def _bake(self, edited: Pixels, *, soft: bool = True) -> None:
+        """Take an edited picture inside the mask as the photo to go on from."""
+        if self._mask is None:
+            raise AssertionError("only masked edits are baked")
+        self._photo = masked.within(self.picture, edited, self._mask, soft=soft)
+        self._scene = Scene()
+
+
+def _needs_mask(name: str) -> Unclear:
+    return Unclear(
+        f"the darkroom cannot see where the {name} is: give a mask, white where it may edit"
+    )
+
+
+def _any_colour(rng: np.random.Generator) -> str:
+    return tuple(COLOURS)[int(rng.integers(len(COLOURS)))]

@@ -1,0 +1,29 @@
+"""The editor that does nothing: the floor of every comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from editloop import recipe
+from editloop.schema import EditRequest, Pixels, Unedited
+
+__all__ = ["CopyEditor", "CopySettings"]
+
+
+class CopySettings(recipe.Settings):
+    """There is nothing to set."""
+
+
+class CopyEditor:
+    """Answers with the picture as it came."""
+
+    Settings = CopySettings
+    name = "copy"
+    fingerprint = "copy-1"
+
+    def __init__(self, settings: CopySettings) -> None:
+        self._settings = settings
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        """The pictures of the requests."""
+        return [request.image for request in requests]

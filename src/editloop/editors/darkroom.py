@@ -1,0 +1,59 @@
+"""The darkroom as an editor: known truth where there is a record, its own skill elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from editloop import recipe
+from editloop.darkroom.asked import Unclear
+from editloop.darkroom.develop import GENERATOR, REVISION, replay
+from editloop.darkroom.parsing import parse
+from editloop.darkroom.retouch import carry_out
+from editloop.darkroom.scene import SMALLEST
+from editloop.errors import InstructionError
+from editloop.schema import EditRequest, Pixels, Provenance, Unedited
+
+__all__ = ["DarkroomEditor", "DarkroomEditorSettings"]
+
+
+class DarkroomEditorSettings(recipe.Settings):
+    """There is nothing to set."""
+
+
+class DarkroomEditor:
+    """Edits at full resolution, without weights, and says so when it does not understand.
+
+    A request that carries a darkroom's own record is answered with the truth of that record,
+    whatever its image and words: in a benchmark this editor is the upper bound.
+    """
+
+    Settings = DarkroomEditorSettings
+    name = "darkroom"
+    fingerprint = f"darkroom-{REVISION}"
+
+    def __init__(self, settings: DarkroomEditorSettings) -> None:
+        self._settings = settings
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        """A picture for each request, or the reason why there is none."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: EditRequest) -> Pixels | Unedited:
+        if request.provenance is not None and request.provenance.generator == GENERATOR:
+            return _truth(request, request.provenance)
+        if min(request.image.shape[:2]) < SMALLEST:
+            return Unedited(f"the picture's short side is below {SMALLEST} pixels")
+        try:
+            asked = parse(request.instruction)
+            return carry_out(request.image, asked, request.mask, request.seed)
+        except InstructionError as error:
+            return Unedited(f"{error.cause}; {error.fix}")
+        except Unclear as reason:
+            return Unedited(str(reason))
+
+
+def _truth(request: EditRequest, record: Provenance) -> Pixels | Unedited:
+    target = replay(record).target
+    if target.shape != request.image.shape:
+        return Unedited(f"the record's picture has another shape, {target.shape[1::-1]}")
+    return target

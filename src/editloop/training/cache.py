@@ -1,0 +1,173 @@
+"""Training data, decoded once: rows of pixels on the disk, read through the page cache.
+
+A published split is streamed once into one memory-mapped file of uint8 rows (source, target and
+mask beside each other), with scores and texts next to it. Memory doesn't grow with the number of
+pictures. The facts are written last: without them the cache is made again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editloop.errors import TrainingError
+from editloop.files import Files, explained, replace_file
+from editloop.images import decode, decode_mask, resize
+from editloop.schema import PERSPECTIVES, EditSample, Json, Score
+
+__all__ = ["EditCache", "open_cache", "reward_text_of"]
+
+_PICTURES, _NUMBERS, _FACTS = "pictures.bin", "numbers.npz", "cache.json"
+_CHANNELS = 7  # source 3, target 3, mask 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditCache:
+    """The samples of one split as arrays, in the split's order.
+
+    pictures: uint8 [samples, size, size, 7]: source, target and mask;
+    scores and keep: float32 [samples, 3]: a score that is not known is 0 and not kept;
+    instruction and reward: int64 [samples], places in `texts` and `reward_texts`.
+    """
+
+    pictures: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    keep: NDArray[np.float32]
+    instruction: NDArray[np.int64]
+    reward: NDArray[np.int64]
+    texts: tuple[str, ...]
+    reward_texts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def open_cache(
+    folder: Path, key: str, size: int, samples: Callable[[], Iterable[EditSample]]
+) -> EditCache:
+    """The cache in a folder, made from `samples()` unless it is there for the same key and size.
+
+    Pictures are squeezed to size x size. Raises TrainingError for a sample that can't be trained
+    on, and where there are none.
+    """
+    facts = _read_facts(folder)
+    if facts is None or (facts["key"], facts["size"]) != (key, size):
+        facts = _Builder(folder, size).build(samples(), key)
+    shape = (facts["samples"], size, size, _CHANNELS)
+    with explained("read the training data's cache", folder):
+        pictures = np.memmap(folder / _PICTURES, np.uint8, mode="r", shape=shape)
+        with np.load(folder / _NUMBERS) as numbers:
+            arrays = {name: numbers[name] for name in numbers.files}
+    return EditCache(
+        pictures,
+        **arrays,
+        texts=tuple(facts["texts"]),
+        reward_texts=tuple(facts["reward_texts"]),
+    )
+
+
+def reward_text_of(sample: EditSample) -> str:
+    """The words of all perspectives: Concat[T_f, T_p, T_q] (Multi-Reward paper, section 4.3).
+
+    "None" stands where nothing is wrong, nothing where a perspective was not scored.
+    """
+    scores = [sample.scores.get(name) for name in PERSPECTIVES]
+    return ";".join(
+        (score.text or "None") if isinstance(score, Score) else "" for score in scores
+    )
+
+
+@dataclass(slots=True)
+class _Builder:
+    folder: Path
+    size: int
+    scores: list[list[float]] = field(default_factory=list)
+    keep: list[list[float]] = field(default_factory=list)
+    instruction: list[int] = field(default_factory=list)
+    reward: list[int] = field(default_factory=list)
+    texts: dict[str, int] = field(default_factory=dict)
+    reward_texts: dict[str, int] = field(default_factory=dict)
+
+    def build(self, samples: Iterable[EditSample], key: str) -> dict[str, Json]:
+        with explained("write the training data's cache", self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _FACTS).unlink(missing_ok=True)
+            with (self.folder / _PICTURES).open("wb") as pictures:
+                for sample in samples:
+                    pictures.write(self._row(sample).tobytes())
+                    self._note(sample)
+            facts = self._facts(key)
+            replace_file(Files(), self.folder / _NUMBERS, self._numbers())
+            replace_file(Files(), self.folder / _FACTS, json.dumps(facts).encode())
+        return facts
+
+    def _row(self, sample: EditSample) -> NDArray[np.uint8]:
+        """One sample's pixels, uint8 [size, size, 7]."""
+        if sample.target is None:
+            raise TrainingError(
+                "a sample without a target cannot be trained on",
+                value=sample.id,
+                fix="train on a split whose samples all have targets",
+            )
+        source, target = decode(sample.source.bytes), decode(sample.target.bytes)
+        mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
+        if mask is None or not mask.any():
+            mask = np.full(source.shape[:2], 255, np.uint8)  # missing or blank means everywhere
+        if not source.shape[:2] == target.shape[:2] == mask.shape:
+            raise TrainingError(
+                "a sample's source, target and mask differ in size",
+                value=f"{sample.id}: {source.shape}, {target.shape}, {mask.shape}",
+                fix="build the data set again",
+            )
+        return np.dstack([resize(each, self.size, self.size) for each in (source, target, mask)])
+
+    def _note(self, sample: EditSample) -> None:
+        scores = [sample.scores.get(name) for name in PERSPECTIVES]
+        known = [score if isinstance(score, Score) else None for score in scores]
+        self.scores.append([0.0 if score is None else score.value for score in known])
+        self.keep.append([float(score is not None) for score in known])
+        for places, texts, text in (
+            (self.instruction, self.texts, sample.instruction),
+            (self.reward, self.reward_texts, reward_text_of(sample)),
+        ):
+            places.append(texts.setdefault(text, len(texts)))
+
+    def _numbers(self) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            scores=np.array(self.scores, np.float32),
+            keep=np.array(self.keep, np.float32),
+            instruction=np.array(self.instruction, np.int64),
+            reward=np.array(self.reward, np.int64),
+        )
+        return buffer.getvalue()
+
+    def _facts(self, key: str) -> dict[str, Json]:
+        if not self.scores:
+            raise TrainingError(
+                "there is nothing to train on: the split is empty",
+                value=self.folder,
+                fix="name another split, or build more data",
+            )
+        return {
+            "key": key,
+            "size": self.size,
+            "samples": len(self.scores),
+            "texts": list(self.texts),
+            "reward_texts": list(self.reward_texts),
+        }
+
+
+def _read_facts(folder: Path) -> dict[str, Json] | None:
+    try:
+        facts: dict[str, Json] = json.loads((folder / _FACTS).read_bytes())
+    except FileNotFoundError:
+        return None
+    return facts

@@ -1,0 +1,51 @@
+"""Checkpoints of a training loop: whole or absent, the newest few kept."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editloop.errors import TrainingError
+from editloop.files import Files, explained, replace_file, sweep_temporaries
+
+__all__ = ["load_newest", "save"]
+
+_NAME = re.compile(r"step-(\d{8})\.pt")
+
+
+def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> None:
+    """Write the state at a step, durably and at once; older ones beyond `keep` go afterwards."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    files = Files()
+    with explained("write a checkpoint", folder):
+        replace_file(files, folder / f"step-{step:08d}.pt", buffer.getvalue())
+        sweep_temporaries(files, folder)
+        for old in _steps(folder)[:-keep]:
+            files.remove(folder / f"step-{old:08d}.pt")
+
+
+def load_newest(folder: Path) -> dict[str, Any] | None:
+    """The state of the last step that was saved, on the CPU; None where none was."""
+    steps = _steps(folder)
+    if not steps:
+        return None
+    path = folder / f"step-{steps[-1]:08d}.pt"
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            "cannot read a checkpoint",
+            value=path,
+            fix=f"remove it to go on from the one before ({error})",
+        ) from error
+    return state
+
+
+def _steps(folder: Path) -> list[int]:
+    found = (_NAME.fullmatch(name) for name in Files().names(folder))
+    return sorted(int(match[1]) for match in found if match)

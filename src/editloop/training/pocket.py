@@ -1,0 +1,133 @@
+"""A recipe's train part `pocket`: a pocket model learned from the run's published data."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from editloop import store
+from editloop.errors import TrainingError
+from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
+from editloop.models.saving import save_model
+from editloop.models.tokens import longest, train_tokenizer
+from editloop.parts import PartContext, PartResult
+from editloop.schema import Json
+from editloop.seeding import derive_seed
+from editloop.training.cache import EditCache, open_cache
+from editloop.training.card import model_card
+from editloop.training.edits import EditTask, Samples
+from editloop.training.loop import METRICS, Plan, train
+from editloop.training.objective import Loss
+
+__all__ = ["PocketTraining", "PocketTrainingSettings"]
+
+_HELD_OUT = "heldout"
+_TEXT_TOKENS = 32  # at least, as a user's instruction may be longer than those of the training
+
+
+class PocketTrainingSettings(PocketSettings):
+    """The architecture, and how it learns.
+
+    `precision` auto is bfloat16 where the device computes in it, else float32.
+    """
+
+    split: str = "train"
+    steps: int = Field(default=1250, ge=1)
+    batch: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    loss: Loss = "l1"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+
+
+class PocketTraining:
+    """Trains a pocket model and leaves a folder that loads as an editor.
+
+    Trainings of one recipe start from the same seed and see the samples in the same order, so that
+    they differ by their settings only.
+    """
+
+    Settings = PocketTrainingSettings
+    version = "1"
+
+    def __init__(self, settings: PocketTrainingSettings) -> None:
+        self._settings = settings
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        return self._settings.model_dump(mode="json")
+
+    def run(self, context: PartContext) -> PartResult:
+        """Train, going on where an interrupted run stopped, and save the model as `output`."""
+        settings = self._settings
+        cache, heldout = self._caches(context)
+        seed = derive_seed(context.seed, "train")
+        model = PocketModel(self._architecture(), _vocabulary(cache, heldout), seed=seed)
+        facts = {
+            "samples": len(cache),
+            "steps": settings.steps,
+            "parameters": model.parameter_count,
+            "precision": "bf16" if _in_bf16(settings.precision) else "fp32",
+        }
+        task = EditTask(
+            model=model,
+            samples=Samples(cache, model),
+            heldout=None if heldout is None else Samples(heldout, model),
+            loss_kind=settings.loss,
+            bf16=_in_bf16(settings.precision),
+            seed=seed,
+        )
+        plan = Plan(context.name, settings.steps, settings.batch, settings.learning_rate, seed)
+        trained = train(model, task, plan, context.work)
+        results = facts | {"loss": trained.loss, "validation_loss": trained.validation_loss}
+        made = results | {"training": dict(self.parameters), "data": context.inputs, "seed": seed}
+        save_model(model, context.output, made)
+        shutil.copyfile(context.work / METRICS, context.output / METRICS)
+        card = model_card(context.name, made)
+        (context.output / "README.md").write_text(card, encoding="utf-8")
+        pace = round(trained.steps / trained.seconds, 3) if trained.steps else None
+        return PartResult(results, {"training_seconds": trained.seconds, "steps_per_second": pace})
+
+    def _architecture(self) -> PocketSettings:
+        names = PocketSettings.model_fields
+        return PocketSettings(**{name: getattr(self._settings, name) for name in names})
+
+    def _caches(self, context: PartContext) -> tuple[EditCache, EditCache | None]:
+        """The training samples, and the held-out ones where the data set has them."""
+        data, size = context.run / "data", self._settings.size
+
+        def cached(split: str) -> EditCache:
+            samples = partial(store.read_samples, data, split)
+            return open_cache(context.work / "cache" / split, context.inputs, size, samples)
+
+        cache = cached(self._settings.split)
+        if "reward" in self._settings.conditions and not cache.keep.any():
+            raise TrainingError(
+                "the training data has no reward scores",
+                value=self._settings.split,
+                fix="judge it first, or leave `reward` out of `conditions`",
+            )
+        has_heldout = next(data.glob(f"{_HELD_OUT}-*.parquet"), None) is not None
+        return cache, cached(_HELD_OUT) if has_heldout else None
+
+
+def _vocabulary(*caches: EditCache | None) -> Vocabulary:
+    """Tokens from the training texts (the first cache's), with room for all caches' texts."""
+    there = [cache for cache in caches if cache is not None]
+    tokenizer = train_tokenizer([*there[0].texts, *there[0].reward_texts])
+    text = max(longest(tokenizer, cache.texts) for cache in there)
+    reward = max(longest(tokenizer, cache.reward_texts) for cache in there)
+    return Vocabulary(tokenizer, text=max(_TEXT_TOKENS, text), reward=max(_TEXT_TOKENS, reward))
+
+
+def _in_bf16(precision: str) -> bool:
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

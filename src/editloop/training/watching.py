@@ -1,0 +1,90 @@
+"""What a person sees of a training while it runs, and what is written down of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from editloop.errors import TrainingError
+from editloop.files import Files, explained, replace_file
+from editloop.schema import Json
+
+__all__ = ["Metrics", "watched"]
+
+
+class Metrics:
+    """A file of JSON lines `{"step", "loss", "validation_loss"?}`; a loss is the mean since the
+    line before. It holds no times, so equal trainings write equal lines.
+    """
+
+    def __init__(self, path: Path, *, written: bool = True) -> None:
+        self.path = path
+        self._written = written  # by one of several processes only
+        self._losses: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Keep a step's loss for the next line, without waiting for the device."""
+        self._losses.append(loss)
+
+    def write(self, step: int, validation_loss: float | None = None) -> float:
+        """Write a line; returns its loss. TrainingError where that is no number."""
+        loss = torch.stack(self._losses).double().mean().item()
+        self._losses.clear()
+        if not math.isfinite(loss):
+            raise TrainingError(
+                "the loss is no longer a number", value=f"step {step}", fix="lower learning_rate"
+            )
+        line: dict[str, Json] = {"step": step, "loss": loss}
+        if validation_loss is not None:
+            line["validation_loss"] = validation_loss
+        if self._written:
+            with explained("write metrics", self.path), self.path.open("a") as file:
+                file.write(f"{json.dumps(line)}\n")
+        return loss
+
+    def rewind(self, step: int) -> None:
+        """Forget the lines after a step, and one that a crash left half."""
+        if not self._written:
+            return
+        kept = "".join(f"{json.dumps(line)}\n" for line in self.lines() if line["step"] <= step)
+        with explained("write metrics", self.path):
+            replace_file(Files(), self.path, kept.encode())
+
+    def lines(self) -> Iterator[dict[str, Json]]:
+        """The whole lines written so far."""
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        whole = text.splitlines(keepends=True)
+        return (json.loads(line) for line in whole if line.endswith("\n"))
+
+
+@contextmanager
+def watched(name: str, steps: int, done: int, *, shown: bool) -> Iterator[Callable[[float | None], None]]:
+    """A bar with the loss and the time left, where a person looks; call it once a step."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn(f"{name} learns"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (shown and console.is_terminal),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(name, total=steps, completed=done, loss="...")
+
+        def show(loss: float | None) -> None:
+            bar.advance(task)
+            if loss is not None:
+                bar.update(task, loss=f"{loss:.4f}")
+
+        yield show

@@ -1,0 +1,141 @@
+"""Run as a script, kills builds: `sweep FOLDER KIND PART` or `build FOLDER`; prints what it saw.
+
+A sweep forks a build for each change of the file system and kills it (as `kill -9` does) right
+before that change; then it looks for anything falsely complete, resumes, and compares with a run
+that nobody interrupted. It is a process of its own because forking wants one without threads.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from editloop.files import Files
+from editloop.pipeline import Options, Progress, build, retry
+from editloop.store import find_manifest, verify
+from kernel_faults import CHANGES, FaultyFiles, die, published
+from kernel_parts import source, step
+
+
+def small(out: Path, files: Files, label: str = "", new_version: bool = False) -> None:
+    """A build that has everything: two splits, two segments, drops, failures, 1-to-2 samples."""
+    build(
+        [source(count={"train": 5, "heldout": 2}, broken=["train/0003"])],
+        [
+            step(label=label, fails=0),
+            step("TroubleStep", on={"0": "flaky"}, folder=str(out.parent)),
+            step("NetworkStep", label="n"),
+        ],
+        out=out,
+        shard_size=5,
+        new_version=new_version,
+        options=Options(workers=0, files=files),
+    )
+
+
+def first(out: Path, files: Files) -> None:
+    small(out, files)
+
+
+def changed(out: Path, files: Files) -> None:
+    small(out, files, label="b", new_version=True)
+
+
+def retried(out: Path, files: Files) -> None:
+    (out.parent / "up").touch()
+    retry(out, "transient", Options(workers=0, files=files))
+
+
+KINDS = {"first": first, "changed": changed, "retried": retried}
+
+
+def sweep(folder: Path, kind: str, part: int, parts: int) -> list[str]:
+    """Kill at every change number `part`, `part` + `parts`, ...; returns what went wrong."""
+    base, whole = folder / "base", folder / "whole"
+    base.mkdir()
+    if kind != "first":
+        small(base, Files())
+    shutil.copytree(base, whole)
+    KINDS[kind](whole, Files())
+    expected, orphans = published(whole), working_files(whole)
+    wrong: list[str] = []
+    at = part
+    while True:
+        out = folder / str(at)
+        shutil.copytree(base, out)
+        if not killed(out, kind, at):
+            return wrong if at > 20 else [*wrong, f"only {at} changes"]
+        wrong += [f"{at}: after the kill: {problem}" for problem in falsely_complete(out)]
+        KINDS[kind](out, Files())
+        if published(out) != expected or verify(out):
+            wrong.append(f"{at}: the result differs")
+        if working_files(out) != orphans:
+            wrong.append(f"{at}: other files: {working_files(out).items() ^ orphans.items()}")
+        shutil.rmtree(out)
+        at += parts
+
+
+def killed(out: Path, kind: str, at: int) -> bool:
+    """Run in a fork that dies at a change; False if it came to its end."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            KINDS[kind](out, FaultyFiles(at, die, kinds=CHANGES))
+            code = 0
+        finally:
+            os._exit(code)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        raise RuntimeError(f"the build failed at {at}")
+    return os.WIFSIGNALED(status)
+
+
+def falsely_complete(out: Path) -> list[str]:
+    """What claims to be whole and is not."""
+    problems = [str(problem) for problem in verify(out)]
+    manifest = find_manifest(out, "data")
+    if manifest is not None and not manifest.in_place(out):
+        problems.append("the data's manifest stands without its files")
+    return problems
+
+
+def working_files(out: Path) -> dict[str, int]:
+    """How many files each folder of the kernel holds."""
+    folders = [path for path in (out / ".editloop").rglob("*") if path.is_dir()]
+    return {
+        path.relative_to(out).as_posix(): sum(child.is_file() for child in path.iterdir())
+        for path in folders
+    }
+
+
+def slow_build(out: Path) -> None:
+    """A build by two workers that tells after each commit who is at work."""
+
+    def tell(progress: Progress) -> None:
+        workers = [child.pid for child in multiprocessing.active_children()]
+        print(json.dumps({"done": progress.done, "workers": workers}), flush=True)
+
+    many(out, Options(workers=2, progress=tell))
+
+
+def many(out: Path, options: Options) -> None:
+    """A build of twelve shards."""
+    build(
+        [source(count={"train": 40, "heldout": 6})],
+        [step(), step("NetworkStep", label="n")],
+        out=out,
+        shard_size=4,
+        options=options,
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "build":
+        slow_build(Path(sys.argv[2]))
+    else:
+        print(json.dumps(sweep(Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))))
