@@ -22,7 +22,7 @@ from kernel_parts import source, step
 
 
 def small(out: Path, files: Files, label: str = "", new_version: bool = False) -> None:
-    """A build that has everything: two splits, two segments, drops, failures, 1-to-2 samples."""
+    """A build of four commits: two splits, two segments, drops, failures, 1-to-2 samples."""
     build(
         [source(count={"train": 5, "heldout": 2}, broken=["train/0003"])],
         [
@@ -38,7 +38,9 @@ def small(out: Path, files: Files, label: str = "", new_version: bool = False) -
 
 
 def first(out: Path, files: Files) -> None:
-    small(out, files)
+    """A build of one commit, with drops and failures."""
+    sources = [source(count={"train": 5}, broken=["train/0003"])]
+    build(sources, [step()], out=out, options=Options(workers=0, files=files))
 
 
 def changed(out: Path, files: Files) -> None:
@@ -74,7 +76,7 @@ def sweep(folder: Path, kind: str, part: int, parts: int) -> list[str]:
         if published(out) != expected or verify(out):
             wrong.append(f"{at}: the result differs")
         if working_files(out) != orphans:
-            wrong.append(f"{at}: other files: {working_files(out).items() ^ orphans.items()}")
+            wrong.append(f"{at}: orphans: {working_files(out).items() ^ orphans.items()}")
         shutil.rmtree(out)
         at += parts
 

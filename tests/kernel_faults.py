@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,13 @@ class FaultyFiles(CountingFiles):
             self.fault()
 
 
-def disk_error(number: int) -> Callable[[], None]:
-    def fail() -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
+def fail(number: int) -> None:
+    raise OSError(number, os.strerror(number))
 
 
-DISK_FULL, READ_ONLY, BROKEN = map(disk_error, (errno.ENOSPC, errno.EROFS, errno.EIO))
+DISK_FULL = partial(fail, errno.ENOSPC)
+READ_ONLY = partial(fail, errno.EROFS)
+BROKEN = partial(fail, errno.EIO)
 
 
 def die() -> None:

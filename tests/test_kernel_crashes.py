@@ -20,7 +20,7 @@ from kernel_faults import published
 SCRIPT = Path(kernel_crash.__file__)
 
 
-@pytest.mark.parametrize(("kind", "every"), [("first", 1), ("changed", 3), ("retried", 2)])
+@pytest.mark.parametrize(("kind", "every"), [("first", 1), ("changed", 4), ("retried", 4)])
 def test_a_kill_before_any_change_of_the_disk(tmp_path: Path, kind: str, every: int) -> None:
     part = random.Random(kind).randrange(every)
     command = [sys.executable, SCRIPT, "sweep", tmp_path, kind, str(part), str(every)]

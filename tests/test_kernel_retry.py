@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from editloop.errors import StoreError
+from editloop.errors import RecipeError, StoreError
 from editloop.pipeline import Options, PartSpec, build, retry
 from editloop.steps import FailureClass
 from editloop.store import verify
@@ -59,9 +59,9 @@ def test_only_shards_with_such_failures_run(tmp_path: Path, outside: Path) -> No
     out = tmp_path / "out"
     build(ITEMS, steps(outside, {"train/0003": "flaky"}), out=out, shard_size=4, options=HERE)
     (outside / "up").touch()
-    done = []
-    retry(out, options=Options(workers=0, progress=done.append))
-    assert len(done) == 2 + 1  # two segments of one shard, and the end
+    retry(out, options=HERE)
+    newer = sorted(path.name[:17] for path in out.rglob("*@1.json"))
+    assert newer == ["list-train-00000@", "list-train-00000@"]  # one shard in both segments
 
 
 def test_what_fails_again_counts_its_attempts(tmp_path: Path, outside: Path) -> None:
@@ -117,6 +117,11 @@ def test_a_retry_that_was_interrupted_is_finished_by_the_next_build(
     retry(out, options=HERE)
     build(ITEMS, steps(outside), out=tmp_path / "fresh", shard_size=4, options=HERE)
     assert published(out) == published(tmp_path / "fresh")
+
+
+def test_an_unknown_class_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="known: transient, permanent, policy, bug"):
+        retry(tmp_path, "transitory")
 
 
 def test_a_folder_without_a_build_has_nothing_to_retry(tmp_path: Path) -> None:

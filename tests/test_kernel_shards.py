@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from editloop.commits import ShardKey
 from editloop.errors import CorruptError, StoreError
 from editloop.files import Files
 from editloop.locks import shared_lock
 from editloop.parquet import GROUP_ROWS, SplitWriter, content_bytes, pieces
 from editloop.schema import EditSample, Score, arrow_schema, to_row
-from editloop.shards import ShardKey, ShardStore
+from editloop.shards import ShardStore
 from editloop.store import published_files, read_samples
 from kernel_faults import CountingFiles
 from kernel_parts import picture
@@ -65,6 +67,16 @@ def test_the_first_commit_wins(store: ShardStore) -> None:
     assert [path.name for path in (store.folder / "files").iterdir()] == [first.files["data"].path]
 
 
+def test_of_many_commits_at_once_one_wins(store: ShardStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(
+            pool.map(lambda n: store.commit("a", {"data": table(n)}, fingerprint="f"), range(1, 9))
+        )
+    assert len({commit.files["data"].path for commit in made}) == 1
+    assert len(list((store.folder / "files").iterdir())) == 1
+    assert store.verify() == []
+
+
 def test_records_hold_no_times_and_equal_work_gives_equal_hashes(tmp_path: Path) -> None:
     one, two = (
         ShardStore(tmp_path / name).commit("a", {"data": table()}, fingerprint="f")
@@ -77,7 +89,7 @@ def test_records_hold_no_times_and_equal_work_gives_equal_hashes(tmp_path: Path)
 def test_a_newer_generation_replaces_the_older(store: ShardStore) -> None:
     store.commit("a", {"data": table(2)}, fingerprint="f")
     store.commit("a", {"data": table(3)}, fingerprint="f", generation=1)
-    assert store.generations() == {("a", "f"): 1}
+    assert store.keys() == {ShardKey("a", "f", 0), ShardKey("a", "f", 1)}
     assert [commit.files["data"].rows for commit in store.commits()] == [3]
 
 
@@ -139,7 +151,7 @@ def test_a_sweep_keeps_only_the_commits_it_is_told_to(store: ShardStore) -> None
     for generation in (0, 1):
         store.commit("a", {"data": table()}, fingerprint="f", generation=generation)
     store.sweep(frozenset({ShardKey("a", "f", 1)}))
-    assert store.generations() == {("a", "f"): 1}
+    assert store.keys() == {ShardKey("a", "f", 1)}
     assert len(list((store.folder / "files").iterdir())) == 1
     assert store.verify() == []
 
@@ -150,7 +162,7 @@ def test_finding_ten_thousand_shards_takes_one_listing(store: ShardStore) -> Non
     for index in range(10_000):
         os.close(os.open(commits / f"train-{index:05d}@f@0.json", os.O_CREAT))
     files = CountingFiles()
-    found = ShardStore(store.folder, files).generations()
+    found = ShardStore(store.folder, files).keys()
     assert len(found) == 10_000
     assert files.counts == dict.fromkeys(files.counts, 0) | {"names": 1}
 
@@ -202,6 +214,15 @@ def test_a_large_split_becomes_several_files(tmp_path: Path) -> None:
     assert [path.name for path in paths] == [f"train-0000{i}-of-00008.parquet" for i in range(8)]
     assert max(path.stat().st_size for path in paths) < 60_000
     assert len(list(read_samples(tmp_path, "train"))) == 60
+
+
+def test_a_split_is_not_mistaken_for_another(tmp_path: Path) -> None:
+    for split, rows in (("train", 3), ("train-clean", 2)):
+        writer = SplitWriter(Files(), tmp_path, split, arrow_schema())
+        writer.add(table(rows))
+        writer.finish()
+    assert len(list(read_samples(tmp_path, "train"))) == 3
+    assert len(list(read_samples(tmp_path, "train-clean"))) == 2
 
 
 def test_a_split_that_lacks_a_file_is_refused(tmp_path: Path) -> None:

@@ -104,6 +104,11 @@ def test_a_publication_replaces_the_folder_as_a_whole(tmp_path: Path) -> None:
     assert list((tmp_path / ".editloop" / "staging").iterdir()) == []
 
 
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no run in this folder"):
+        verify(tmp_path)
+
+
 def test_staging_begins_empty(tmp_path: Path) -> None:
     (staging_folder(tmp_path, "models/plain") / "half").touch()
     assert list(staging_folder(tmp_path, "models/plain").iterdir()) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -158,6 +160,25 @@ def _threads(_: None) -> tuple[int, set[int]]:
     import threadpoolctl
 
     return cv2.getNumThreads(), {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+
+
+_UNGUARDED = """
+import sys
+from pathlib import Path
+from kernel_parts import source, step
+from editloop.pipeline import Options, build
+report = build([source()], [step()], out=Path(sys.argv[1]), options=Options(workers=1))
+print(report.counts["in"])
+"""
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(_UNGUARDED)
+    command = [sys.executable, script, tmp_path / "out"]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, env=path, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("8\n", "")
 
 
 def test_ctrl_c_keeps_what_is_committed(tmp_path: Path) -> None:

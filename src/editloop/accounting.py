@@ -17,7 +17,17 @@ from editloop.errors import StepError
 from editloop.schema import EditSample, Json, arrow_schema, canonical_json, to_row
 from editloop.steps import Fail
 
-__all__ = ["DATA", "QUARANTINE", "REJECTS", "Book", "Tables", "check_book", "id_digest"]
+__all__ = [
+    "DATA",
+    "QUARANTINE",
+    "REJECTS",
+    "Book",
+    "Tables",
+    "check_book",
+    "data_table",
+    "id_digest",
+    "storable",
+]
 
 _INPUT = pa.field("input", pa.string())
 

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from editloop.commits import ShardKey
 from editloop.engines import Ended, Engine, Task
 from editloop.files import Files
 from editloop.plan import Plan, ShardRef
-from editloop.segments import Segment, ShardTask, run_shard
-from editloop.shards import ShardKey, ShardStore
+from editloop.segments import run_shard
+from editloop.shards import ShardStore
 from editloop.steps import FailureClass, StepContext
 from editloop.suspects import Suspects
+from editloop.tasks import Segment, ShardTask
 
 __all__ = ["Committed", "Driver", "Progress", "Work"]
 
@@ -48,26 +50,36 @@ class Work:
 
 
 class Committed:
-    """The newest generation of every committed segment of a shard, by one listing a segment."""
+    """What is committed of a work's segments, known by one listing a segment."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._stores = {item.folder: ShardStore(item.folder, work.files) for item in work.segments}
-        self._newest = {folder: store.generations() for folder, store in self._stores.items()}
+        self._keys = {folder: store.keys() for folder, store in self._stores.items()}
+        self._newest: dict[tuple[Path, str, str], int] = {}
+        for folder, keys in self._keys.items():
+            for key in keys:
+                self._note(folder, key)
+
+    def _note(self, folder: Path, key: ShardKey) -> None:
+        at = folder, key.shard, key.fingerprint
+        self._newest[at] = max(self._newest.get(at, 0), key.generation)
 
     @property
     def last_round(self) -> int:
         """The highest generation of all."""
-        return max((max(found.values(), default=0) for found in self._newest.values()), default=0)
+        return max(self._newest.values(), default=0)
 
     def generation(self, segment: Segment, shard: ShardRef) -> int | None:
         """The newest generation, or None where nothing is committed."""
-        return self._newest[segment.folder].get((shard.name, shard.fingerprint))
+        return self._newest.get((segment.folder, shard.name, shard.fingerprint))
 
     def add(self, task: ShardTask) -> None:
         """Note a commit that was just made."""
-        at = task.shard.name, task.shard.fingerprint
-        self._newest[task.segment.folder][at] = task.generation
+        folder = task.segment.folder
+        key = ShardKey(task.shard.name, task.shard.fingerprint, task.generation)
+        self._keys[folder].add(key)
+        self._note(folder, key)
 
     def failed(self, segment: Segment, shard: ShardRef, again: FailureClass) -> bool:
         """Whether the newest commit holds a row that was quarantined under this class."""
@@ -101,7 +113,8 @@ class Committed:
             for store, key in self.chain(shard):
                 kept[store.folder].add(key)
         for folder, keys in kept.items():
-            self._stores[folder].sweep(frozenset(keys))
+            if keys != self._keys[folder]:
+                self._stores[folder].sweep(frozenset(keys))
 
     def chain(self, shard: ShardRef) -> list[tuple[ShardStore, ShardKey]]:
         """Where a shard's commits are, segment by segment."""

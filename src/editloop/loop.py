@@ -27,6 +27,7 @@ PARTS = ("build", "train", "evaluate", "report")
 RESULTS = "results.json"
 _TIMES = "timings.json"
 _RECIPE = "recipe.json"
+_CACHE = "cache"
 _PUBLISHED = {"train": "models", "evaluate": "evaluation"}
 
 
@@ -137,7 +138,7 @@ class _Loop:
         found = store.find_manifest(self.out, published)
         if found is None or found.fingerprint != work.name or not found.in_place(self.out):
             self._publish(part, name, published, work, store.fingerprint(settings["inputs"]))
-            store.retire_versions(self.out, f"{group}.{name}", [work.name])
+            store.retire_versions(self.out, f"{group}.{name}", [work.name, _CACHE])
         self.write_results()
 
     def _publish(self, part: Part, name: str, published: str, work: Path, inputs: str) -> None:
@@ -148,6 +149,7 @@ class _Loop:
             seed=self.recipe.seed,
             run=self.out,
             work=work,
+            cache=work.with_name(_CACHE),
             output=staged,
             inputs=inputs,
             workers=self.workers,

@@ -21,14 +21,16 @@ class PartContext:
     """The folders and facts a part works with.
 
     `run` is the run folder (published data under `run/data`, models under `run/models`); `work`
-    survives interruptions; `output` is published as a whole when the part returns.
-    `inputs` fingerprints everything upstream.
+    survives interruptions, `cache` also survives changes of settings (what lies there must carry its
+    own fingerprint); `output` is published as a whole when the part returns. `inputs` fingerprints
+    everything upstream.
     """
 
     name: str
     seed: int
     run: Path
     work: Path
+    cache: Path
     output: Path
     inputs: str
     workers: int = 1

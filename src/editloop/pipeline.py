@@ -23,9 +23,10 @@ from editloop.publication import Manifest, find_manifest
 from editloop.publish import publish_set
 from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json
-from editloop.segments import PartSpec, Segment, forget_parts
+from editloop.segments import forget_parts
 from editloop.stages import check_step
 from editloop.steps import FailureClass, Source, Step
+from editloop.tasks import PartSpec, Segment
 from editloop.versions import claim_version, part_folder, retire_versions, work_folder
 
 __all__ = ["BuildReport", "Options", "PartSpec", "Progress", "Retried", "build", "retry"]
@@ -104,6 +105,9 @@ def retry(
     out: Path, failure: FailureClass | str = FailureClass.TRANSIENT, options: Options | None = None
 ) -> Retried:
     """Run again what the last build quarantined under one class, and publish the set anew."""
+    known = [each.value for each in FailureClass]
+    if failure not in known:
+        raise RecipeError("no such failure class", value=failure, fix=f"known: {', '.join(known)}")
     again = FailureClass(failure)
     options = options or Options()
     folder = part_folder(out, _PART)
@@ -228,6 +232,7 @@ class _Job:
         finally:
             forget_parts()
         manifest = self._publish(committed)
+        self._tidy(committed)
         timings = {
             "seconds": time.perf_counter() - start,
             "shards": driver.ran,
@@ -251,11 +256,9 @@ class _Job:
         whole = [each for each in found if each is not None and each.in_place(self._out)]
         if [each.fingerprint for each in whole] == [made_from, made_from]:
             return whole[-1]
-        manifest = publish_set(
+        return publish_set(
             self._out, self._work.plan, committed.chain, made_from=made_from, files=files
         )
-        self._tidy(committed)
-        return manifest
 
     def _tidy(self, committed: Committed) -> None:
         """Remove what an older version or generation left."""

@@ -114,11 +114,11 @@ def load_plan(path: Path, files: Files) -> Plan:
         if not path.stem.endswith(file_hash(files, path)[:16]):
             raise _corrupt(path)
         with files.read(path) as handle:
-            while head := handle.readline():
-                index, source, split = json.loads(head)
+            while line := handle.readline():
+                head = json.loads(line)
                 offset = handle.tell()
                 line = handle.readline()
-                contents.add(index, source, split, offset, line)
+                contents.add(head, offset, line, len(json.loads(line)))
     return contents.plan(path)
 
 
@@ -138,7 +138,7 @@ class _PlanWriter:
             self.ids.add(item.id)
         line = _line([[item.id, item.split, item.uri, dict(item.parameters)] for item in items])
         self._file.write(_line([index, source, split]))
-        self._contents.add(index, source, split, self._file.size, line)
+        self._contents.add((index, source, split), self._file.size, line, len(items))
         self._file.write(line)
 
     def finish(self) -> Plan:
@@ -159,12 +159,13 @@ class _Contents:
         self._shards: list[ShardRef] = []
         self._splits: dict[tuple[str, str], _Split] = {}
 
-    def add(self, index: int, source: str, split: str, offset: int, line: bytes) -> None:
+    def add(self, head: tuple[int, str, str], offset: int, line: bytes, items: int) -> None:
+        index, source, split = head
         of_split = self._splits.setdefault((source, split), _Split())
         name = f"{source}-{split}-{of_split.shards:05d}"
         fingerprint = hashlib.sha256(line).hexdigest()[:16]
         self._shards.append(ShardRef(name, index, split, fingerprint, offset, len(line)))
-        of_split.add(line)
+        of_split.add(line, items)
 
     def plan(self, path: Path) -> Plan:
         inputs: dict[str, dict[str, Json]] = {}
@@ -181,9 +182,9 @@ class _Split:
         self._items = 0
         self._hash = hashlib.sha256()
 
-    def add(self, line: bytes) -> None:
+    def add(self, line: bytes, items: int) -> None:
         self.shards += 1
-        self._items += len(json.loads(line))
+        self._items += items
         self._hash.update(line)
 
     def to_json(self) -> Json:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from editloop.files import Files, check_plain, explained, file_hash, replace_file
+from editloop.files import Files, check_plain, explained, file_hash, replace_file, sweep_temporaries
 from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json
 from editloop.versions import work_folder
@@ -93,6 +93,7 @@ def record_manifest(
     files = files or Files()
     with explained("record a manifest", run):
         stored = {path.relative_to(run).as_posix(): _stored(files, path) for path in paths}
+        sweep_temporaries(files, _place(run, name).parent)
     manifest = Manifest(name, stored, made_from, dict(facts or {}))
     write_record(files, _place(run, name), asdict(manifest))
     return manifest

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.accounting import DATA, QUARANTINE, REJECTS, Tables, check_book, id_digest
+from editloop.commits import ShardKey
 from editloop.counting import Counts
 from editloop.errors import CorruptError, StepError
 from editloop.files import Files, explained
@@ -26,7 +27,7 @@ from editloop.parquet import Gatherer, SplitWriter
 from editloop.plan import IdSet, Plan, ShardRef, read_items
 from editloop.publication import Manifest, publish_folder, staging_folder
 from editloop.schema import arrow_schema
-from editloop.shards import ShardKey, ShardStore
+from editloop.shards import ShardStore
 
 __all__ = ["Chain", "publish_set"]
 

@@ -32,6 +32,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "judge": {},
     "train": {"pocket": "editloop.training.pocket:PocketTraining"},
     "evaluate": {"darkroom": "editloop.evaluation.benchmark:DarkroomBenchmark"},
+    "listing": {"darkroom": "editloop.darkroom.phrases:listing"},
     "editor": {
         "copy": "editloop.editors.copying:CopyEditor",
         "darkroom": "editloop.editors.darkroom:DarkroomEditor",
@@ -120,7 +121,9 @@ def _from_mapping(spec: Mapping[str, Json]) -> Spec:
 
 
 def _is_model(text: str) -> bool:
-    return bool(text) and (Path(text).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None)
+    return bool(text) and (
+        Path(text).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
+    )
 
 
 def _plugged(group: str) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,26 +25,18 @@ from editloop.accounting import (
     data_table,
     id_digest,
 )
+from editloop.commits import Commit
 from editloop.counting import tally
 from editloop.engines import Loss
 from editloop.errors import CorruptError
-from editloop.files import Files
-from editloop.plan import ShardRef, read_items
-from editloop.registry import create
-from editloop.schema import EditSample, Json, canonical_json, from_row
-from editloop.shards import Commit, ShardStore
+from editloop.plan import read_items
+from editloop.schema import EditSample, canonical_json, from_row
+from editloop.shards import ShardStore
 from editloop.stages import Identified, Stage, answers, load_stage, step_stage
 from editloop.steps import Fail, FailureClass, Keep, Outcome, StepContext
+from editloop.tasks import PartSpec, ShardEnd, ShardTask
 
-__all__ = [
-    "PartSpec",
-    "Segment",
-    "ShardEnd",
-    "ShardTask",
-    "count_inputs",
-    "forget_parts",
-    "run_shard",
-]
+__all__ = ["count_inputs", "forget_parts", "run_shard"]
 
 BATCH = 64  # rows that a step is asked about at a time; batches are fixed within a shard
 
@@ -52,67 +44,6 @@ _LOST = {
     Loss.KILLED: ("worker-killed", FailureClass.BUG),
     Loss.HUNG: ("worker-hung", FailureClass.TRANSIENT),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PartSpec:
-    """A source or step as every worker can make it: what `registry.create` takes, and its name."""
-
-    group: str
-    name: str
-    kind: str
-    settings: Mapping[str, Json] = field(default_factory=dict)
-
-    def create(self) -> Any:
-        """A new source or step."""
-        return create(self.group, self.kind, self.settings, where=f"{self.group} {self.name}")
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Consecutive steps of one resource; the first one of a chain loads its source."""
-
-    folder: Path
-    steps: tuple[PartSpec, ...]
-    source: PartSpec | None = None
-    upstream: Path | None = None
-
-    @property
-    def name(self) -> str:
-        first = () if self.source is None else (self.source,)
-        return "+".join(part.name for part in (*first, *self.steps))
-
-
-@dataclass(frozen=True, slots=True)
-class ShardTask:
-    """The descriptor of one segment of one shard: names and numbers, never pictures.
-
-    `previous` is the generation to go on from: what it settled is kept, what it quarantined under
-    the class `again` and what it never saw is done. `row` asks for one input only, without a
-    commit, to see whether it kills the worker; `lost` names the inputs that do, and `single`
-    makes every batch one row.
-    """
-
-    segment: Segment
-    shard: ShardRef
-    plan: Path
-    context: StepContext
-    files: Files
-    generation: int = 0
-    upstream_generation: int = 0
-    previous: int | None = None
-    again: str | None = None
-    row: int | None = None
-    lost: tuple[tuple[int, Loss], ...] = ()
-    single: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ShardEnd:
-    """What a task tells the driver: samples committed, and seconds by step."""
-
-    samples: int
-    seconds: Mapping[str, float]
 
 
 def run_shard(task: ShardTask) -> ShardEnd:

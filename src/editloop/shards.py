@@ -12,14 +12,16 @@ A generation replaces the one before it: `retry` commits 1 over 0, and so on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
 
+from editloop.commits import Commit, ShardKey, StoredTable
 from editloop.errors import CorruptError, StoreError
 from editloop.files import (
     Files,
@@ -35,7 +37,10 @@ from editloop.parquet import TableWriter, read_batches
 from editloop.records import decode_record, encode_record
 from editloop.schema import Json
 
-__all__ = ["Commit", "Problem", "ShardKey", "ShardStore", "StoredTable"]
+__all__ = ["Problem", "ShardStore"]
+
+
+_RECORD = re.compile(r"[^@]+@[^@]+@\d+\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,61 +52,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.cause}"
-
-
-@dataclass(frozen=True, slots=True)
-class ShardKey:
-    """What a commit is of: a shard, made from what the fingerprint says, in this generation."""
-
-    shard: str
-    fingerprint: str
-    generation: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.shard}@{self.fingerprint}@{self.generation}"
-
-    @classmethod
-    def parse(cls, name: str) -> ShardKey:
-        """The key at the start of a file's or record's name."""
-        shard, fingerprint, generation = name.removesuffix(".json").split("@")[:3]
-        return cls(shard, fingerprint, int(generation))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTable:
-    """One committed table: its file's name in `files/`, and what must be in it."""
-
-    path: str
-    sha256: str
-    rows: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A committed shard: its tables and the facts (counts, digests) that were stated with them."""
-
-    key: ShardKey
-    files: Mapping[str, StoredTable]
-    facts: Mapping[str, Json] = field(default_factory=dict)
-
-    @property
-    def shard(self) -> str:
-        return self.key.shard
-
-    @property
-    def fingerprint(self) -> str:
-        return self.key.fingerprint
-
-    def to_json(self) -> Json:
-        """The body of the commit's record."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, body: Json) -> Commit:
-        """The commit that a record's body describes."""
-        files = {table: StoredTable(**stored) for table, stored in body["files"].items()}
-        return cls(ShardKey(**body["key"]), files, body["facts"])
 
 
 class ShardStore:
@@ -197,18 +147,17 @@ class ShardStore:
             )
         return commit
 
-    def generations(self) -> dict[tuple[str, str], int]:
-        """The newest generation of each committed (shard, fingerprint), by one listing."""
-        newest: dict[tuple[str, str], int] = {}
-        for key in self._keys():
-            at = key.shard, key.fingerprint
-            newest[at] = max(newest.get(at, 0), key.generation)
-        return newest
+    def keys(self) -> set[ShardKey]:
+        """The keys of all commits, by one listing; no record is opened."""
+        with explained("list commit records", self._records):
+            names = self._files.names(self._records)
+        return {ShardKey.parse(name) for name in names if _RECORD.fullmatch(name)}
 
     def commits(self) -> list[Commit]:
         """The newest commits of all shards, by name."""
-        newest = sorted(self.generations().items())
-        return [self._must_find(ShardKey(*at, generation)) for at, generation in newest]
+        keys = sorted(self.keys(), key=lambda key: (key.shard, key.fingerprint, key.generation))
+        newest = {(key.shard, key.fingerprint): key for key in keys}
+        return [self._must_find(key) for key in newest.values()]
 
     def read(
         self, commit: Commit, table: str = "data", columns: list[str] | None = None
@@ -244,7 +193,7 @@ class ShardStore:
     def verify(self) -> list[Problem]:
         """Every record and committed file that is not as it was committed."""
         problems = []
-        for key in sorted(self._keys(), key=str):
+        for key in sorted(self.keys(), key=str):
             try:
                 for stored in self._must_find(key).files.values():
                     try:
@@ -263,7 +212,7 @@ class ShardStore:
         with explained("sweep a folder", self.folder), self._alone() as alone:
             if not alone:
                 return
-            committed = set(self._keys())
+            committed = self.keys()
             for key in committed - (committed if keep is None else keep):
                 self._files.remove(self._records / f"{key}.json")
             kept = {str(key) for key in (committed if keep is None else committed & keep)}
@@ -293,10 +242,3 @@ class ShardStore:
             return
         with try_lock(self.folder / "attempts.lock") as alone:
             yield alone
-
-    def _keys(self) -> Iterator[ShardKey]:
-        with explained("list commit records", self._records):
-            names = self._files.names(self._records)
-        for name in names:
-            if name.endswith(".json"):
-                yield ShardKey.parse(name)

@@ -6,9 +6,11 @@ of a part in `versions`. This module reads a published set back and verifies a w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from editloop.commits import Commit, ShardKey, StoredTable
 from editloop.errors import StoreError
 from editloop.files import Files, explained, file_hash
 from editloop.locks import lock
@@ -24,7 +26,7 @@ from editloop.publication import (
 )
 from editloop.records import decode_record, fingerprint
 from editloop.schema import EditSample, from_row
-from editloop.shards import Commit, Problem, ShardKey, ShardStore, StoredTable
+from editloop.shards import Problem, ShardStore
 from editloop.versions import claim_version, retire_versions, work_folder
 
 __all__ = [
@@ -53,7 +55,8 @@ __all__ = [
 
 def published_files(data: Path, split: str) -> list[Path]:
     """The Parquet files of a published split, in order; StoreError unless all are there."""
-    paths = sorted(data.glob(f"{split}-*-of-*.parquet"))
+    ours = re.compile(rf"{re.escape(split)}-\d{{5}}-of-\d{{5}}\.parquet")
+    paths = sorted(path for path in data.glob("*.parquet") if ours.fullmatch(path.name))
     total = len(paths)
     expected = [f"{split}-{index:05d}-of-{total:05d}.parquet" for index in range(total)]
     if not paths or [path.name for path in paths] != expected:
@@ -74,12 +77,17 @@ def read_samples(data: Path, split: str) -> Iterator[EditSample]:
 
 
 def verify(run: Path, *, files: Files | None = None) -> list[Problem]:
-    """Everything in a run folder that is not as it was committed or published; empty if whole."""
+    """Everything in a run folder that is not as it was committed or published; empty if whole.
+
+    Raises StoreError where there is no run.
+    """
     files = files or Files()
     work = work_folder(Path(run))
+    if not work.is_dir():
+        raise StoreError("no run in this folder", value=run, fix="name the folder of a run")
     problems: list[Problem] = []
     for commits in sorted(work.rglob("commits")):
-        if commits.is_dir():
+        if (commits.parent / "files").is_dir():
             problems += ShardStore(commits.parent, files).verify()
     for path in sorted((*work.glob("*/current.json"), *work.glob("*/parts.json"))):
         problems += _check_record(path)

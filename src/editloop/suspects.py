@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from editloop.engines import Loss
 from editloop.errors import StepError
-from editloop.segments import ShardTask, count_inputs
+from editloop.segments import count_inputs
+from editloop.tasks import ShardTask
 
 __all__ = ["MOST_CULPRITS", "Suspects"]
 

@@ -36,7 +36,7 @@ def evaluate(run: Path, output: str = "out", **settings: Json) -> PartResult:
     Fake.asked.clear()
     part = create("evaluate", "darkroom", {**SETTINGS, **settings})
     assert isinstance(part, DarkroomBenchmark)
-    folders = {"run": run, "work": run / "work", "output": run / output}
+    folders = {"run": run, "work": run / "work", "cache": run / "cache", "output": run / output}
     return part.run(PartContext(name="darkroom", seed=3, inputs="x", **folders))
 
 

@@ -62,7 +62,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evil = replace(last, instruction=EVIL)
     publish(folder, "heldout", [*mild, evil, *sessions(3)])
     settings = {"editors": EDITORS, "claims": [CLAIM], "resamples": 100}
-    folders = {"work": folder / "work", "output": folder / "evaluation" / "darkroom"}
+    names = {"work": "work", "cache": "cache", "output": "evaluation/darkroom"}
+    folders = {key: folder / name for key, name in names.items()}
     part = create("evaluate", "darkroom", settings)
     found = part.run(PartContext(name="darkroom", seed=0, run=folder, inputs="", **folders))
     results = {"recipe": EVIL, "seed": 7, "build": BUILD, **found.results}

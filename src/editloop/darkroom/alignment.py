@@ -19,7 +19,8 @@ __all__ = ["STILL", "Motion", "align", "warp"]
 _Array = TypeVar("_Array", bound=np.generic)
 
 _SIDES = (16, 32, 64, 128)  # shorter sides of the pyramid, from coarse to fine
-_ROUNDS = 4  # Gauss-Newton steps at each
+_ROUNDS = 4  # Gauss-Newton steps at each, at most
+_SETTLED = 1e-4  # a smaller step, as a share of the side, is the last
 _ALIKE = 5e-4  # a share of unexplained variance below which nothing moved
 _SNAP = 0.25  # pixels at the finest level
 _GAIN = 0.6  # a motion counts if it leaves less than this share of the unexplained variance
@@ -89,7 +90,11 @@ def _coarse(level: tuple[Floats, ...]) -> Motion:
 
 def _settle(motion: Motion, level: tuple[Floats, ...]) -> Motion:
     for _ in range(_ROUNDS):
-        motion = _step(motion, *level)
+        last, motion = motion, _step(motion, *level)
+        if max(abs(motion.right - last.right), abs(motion.down - last.down)) < _SETTLED and (
+            abs(motion.zoom - last.zoom) < _SETTLED
+        ):
+            break
     return motion
 
 
@@ -103,12 +108,14 @@ def _snapped(motion: Motion, side: int) -> Motion:
 
 
 def _shrink(array: Floats, side: int) -> Floats:
+    """The picture at a size, smoothed a little: gradients then reach further."""
     height, width = array.shape
     scale = side / min(height, width)
     if scale >= 1:
-        return cv2.GaussianBlur(array, (0, 0), 0.8)
+        return np.asarray(cv2.GaussianBlur(array, (0, 0), 0.8))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.GaussianBlur(cv2.resize(array, size, interpolation=cv2.INTER_AREA), (0, 0), 0.8)
+    smaller = cv2.resize(array, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(smaller, (0, 0), 0.8))
 
 
 def _step(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> Motion:
@@ -120,7 +127,8 @@ def _step(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> M
     across = cv2.Sobel(now, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     x = np.arange(width, dtype=np.float32) - (width - 1) / 2
     y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
-    columns = np.stack([-along, -across, -(along * x + across * y), now - now.mean(), np.ones_like(now)])
+    level = np.ones_like(now)
+    columns = np.stack([-along, -across, -(along * x + across * y), now - now.mean(), level])
     columns = columns.reshape(5, -1)
     weighted = columns * weight.reshape(1, -1)
     normal = weighted @ columns.T

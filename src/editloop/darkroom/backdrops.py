@@ -80,21 +80,16 @@ def sky(picture: Pixels, sky: str) -> Pixels:
     if sky == "starry":
         return _starry(picture)
     _, y = grid(picture)
-    high, low = _HORIZONS[sky]
-    values = floats(high) + (floats(low) - floats(high)) * (y**0.8)[..., None]
-    drift = clouds(picture, "sky", sky, cells=3, octaves=5)
-    cover_ = np.clip((drift - 0.5) / 0.16, 0, 1)[..., None]
-    lit = floats(_CLOUDS[sky][0]) + (floats(_CLOUDS[sky][1]) - _CLOUDS[sky][0]) * drift[..., None]
-    return merge(values + (lit - values) * (0.85 * cover_))
+    high, low, dark, bright = (floats(tone) for tone in _SKIES[sky])
+    values = high + (low - high) * (y**0.8)[..., None]
+    drift = clouds(picture, "sky", sky, cells=3, octaves=5)[..., None]
+    share = 0.85 * np.clip((drift - 0.5) / 0.16, 0, 1)
+    return merge(values + (dark + (bright - dark) * drift - values) * share)
 
 
-_HORIZONS = {
-    "blue": ((0.16, 0.42, 0.8), (0.68, 0.84, 0.96)),
-    "sunset": ((0.22, 0.14, 0.4), (1.0, 0.6, 0.2)),
-}
-_CLOUDS = {
-    "blue": ((0.86, 0.88, 0.92), (1.0, 1.0, 1.0)),
-    "sunset": ((0.62, 0.2, 0.36), (1.0, 0.55, 0.36)),
+_SKIES = {  # high up, at the horizon, a cloud's shade, a cloud's light
+    "blue": ((0.16, 0.42, 0.8), (0.68, 0.84, 0.96), (0.86, 0.88, 0.92), (1.0, 1.0, 1.0)),
+    "sunset": ((0.22, 0.14, 0.4), (1.0, 0.6, 0.2), (0.62, 0.2, 0.36), (1.0, 0.55, 0.36)),
 }
 
 

@@ -53,6 +53,11 @@ class Clause:
         return next(iter(self.values(group)), None)
 
     @property
+    def keeps(self) -> bool:
+        """Whether the clause says what to leave as it is."""
+        return bool(self.units) and "keeping" in self.units[0].tags
+
+    @property
     def unknown(self) -> list[str]:
         """The free words that the vocabulary does not know."""
         return [unit.text for unit in self.free if not unit.tags]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.darkroom.alignment import Motion, warp
+from editloop.darkroom.measures import Floats
 from editloop.schema import Mask, Pixels
 
 __all__ = [
@@ -32,22 +33,22 @@ _SHIFT = 0.05  # both right and down
 _ZOOM = 0.25
 _NOISE = 16.0  # sigma in levels of 255
 _BAND = 28.0  # step between the levels that are left
-_JPEG_QUALITY = 9
+_JPEG_QUALITY = 7
 _HALO_WIDTH = 0.03
 _HALO_LIGHT = 60.0
-_RINGING = 5.0  # strength of the echoes
+_RINGING = 8.0  # strength of the echoes
 _RINGING_WAVE = 0.047  # from crest to crest
 
 
-def _round(values: NDArray[np.float32]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _round(values: NDArray[np.floating]) -> Pixels:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def _side(pixels: Pixels) -> int:
-    return min(pixels.shape[:2])
+    return int(min(pixels.shape[:2]))
 
 
-def _composite(inside: Pixels, outside: NDArray[np.float32], mask: Mask) -> Pixels:
+def _composite(inside: Pixels, outside: Floats, mask: Mask) -> Pixels:
     """`inside` where the mask is white, `outside` where it is black."""
     weight = mask[..., None].astype(np.float32) / 255
     return _round(inside * weight + outside * (1 - weight))
@@ -91,17 +92,17 @@ def blocks(pixels: Pixels, mask: Mask, severity: float) -> Pixels:  # noqa: ARG0
     """
     light, *colour = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))
     _, data = cv2.imencode(".jpg", light, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
-    error = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE).astype(np.float32) - light
+    error = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.float32) - light
     coded = _round(light + np.float32(severity) * (error - _block_means(error)))
     return np.asarray(cv2.cvtColor(cv2.merge([coded, *colour]), cv2.COLOR_YCrCb2RGB), np.uint8)
 
 
-def _block_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _block_means(values: Floats) -> Floats:
     """Each pixel's mean over its block of 8x8; the last blocks may be cut off."""
     height, width = values.shape
     rows, columns = -(-height // 8), -(-width // 8)
     padded = np.pad(values, ((0, rows * 8 - height), (0, columns * 8 - width)), mode="edge")
-    means = padded.reshape(rows, 8, columns, 8).mean((1, 3))
+    means: Floats = padded.reshape(rows, 8, columns, 8).mean((1, 3))
     return means.repeat(8, 0).repeat(8, 1)[:height, :width]
 
 

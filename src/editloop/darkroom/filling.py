@@ -74,7 +74,7 @@ def _missing(inside: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.boo
     """The hole on a small copy, a pixel wider: an object's own edge must not be copied."""
     share = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     wider = cv2.dilate((share > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return wider if not wider.all() else share > 0.5
+    return np.asarray(wider if not wider.all() else share > 0.5, np.bool_)
 
 
 def _coarse(part: Floats, size: tuple[int, int]) -> Floats:
@@ -160,6 +160,4 @@ def _mean(
 
 
 def _padded(small: Floats) -> Floats:
-    return floats(
-        cv2.copyMakeBorder(small, _HALF, _HALF, _HALF, _HALF, cv2.BORDER_REFLECT_101)
-    )
+    return floats(cv2.copyMakeBorder(small, _HALF, _HALF, _HALF, _HALF, cv2.BORDER_REFLECT_101))

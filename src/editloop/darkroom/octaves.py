@@ -15,6 +15,7 @@ __all__ = ["Octaves", "energy", "mix", "octaves", "strange"]
 Octaves: TypeAlias = tuple[Floats, ...]  # from fine to coarse, each half the size of the one before
 
 _COARSEST = 16  # shorter side at which no more details are split off
+_BLURS = (1.0, 2.0)  # sigmas, in pixels of the octave
 _CELLS = 8  # along the shorter side
 _WIDESPREAD = 0.75
 _SLACK = 1e-3  # levels squared: keeps least squares solvable where there are no details
@@ -32,7 +33,8 @@ def octaves(image: Floats) -> Octaves:
 
 def mix(first: Octaves, second: Octaves, share: float) -> Octaves:
     """The details of a blend that is `share` of the way from one picture to another."""
-    return tuple(one + np.float32(share) * (two - one) for one, two in zip(first, second, strict=True))
+    part = np.float32(share)
+    return tuple(one + part * (two - one) for one, two in zip(first, second, strict=True))
 
 
 def energy(image: Octaves, region: Floats) -> float:
@@ -50,10 +52,8 @@ def strange(image: Octaves, known: Sequence[Octaves], expected: Octaves, region:
     """
     share = cells(region, _CELLS)
     total = np.zeros_like(share)
-    for (band, weight), hoped, *others in zip(
-        _pairs(image, region), expected, *known, strict=True
-    ):
-        columns = np.stack([*others, *(cv2.GaussianBlur(other, (0, 0), 1.0) for other in others)])
+    for (band, weight), hoped, *others in zip(_pairs(image, region), expected, *known, strict=True):
+        columns = np.stack([*others, *_blurred(others)])
         fit = _fit(columns.reshape(len(columns), -1), band.reshape(-1), weight.reshape(-1))
         fitted = fit.reshape(band.shape)
         squares = np.dstack([(band - fitted) ** 2, fitted**2, hoped**2]) * weight[..., None]
@@ -63,6 +63,10 @@ def strange(image: Octaves, known: Sequence[Octaves], expected: Octaves, region:
     if not there.any():
         return 0.0
     return float(np.quantile((total / np.maximum(share, 0.25))[there], _WIDESPREAD))
+
+
+def _blurred(bands: Sequence[Floats]) -> list[Floats]:
+    return [cv2.GaussianBlur(band, (0, 0), sigma) for band in bands for sigma in _BLURS]
 
 
 def _fit(columns: Floats, values: Floats, weight: Floats) -> Floats:

@@ -30,18 +30,32 @@ _STARTS = frozenset(
 def parse(instruction: str) -> tuple[Asked, ...]:
     """What an instruction asks for, clause by clause; InstructionError if it is not understood."""
     parts = _split(instruction)
-    if len(parts) > 1:
-        try:
-            return _joined([decide(part) for part in parts])
-        except Unclear:
-            pass  # perhaps only the whole makes sense: "keep the cat, and blur the background"
-    whole = read_clause(units(words(instruction)))
     try:
-        return (decide(whole),)
+        if len(parts) > 1 and (asked := _each(parts)):
+            return _joined(asked)
+        return (decide(read_clause(units(words(instruction)))),)
     except Unclear as reason:
         raise InstructionError(
             str(reason), value=instruction, fix=_suggestion(instruction)
         ) from None
+
+
+def _each(parts: Sequence[Clause]) -> list[Asked]:
+    """What every clause asks for; empty where only the whole may make sense.
+
+    "The picture is too dark, brighten it" and "keep the cat and blur the background" are such. But
+    a clause that asks for something unknown is not passed over: Unclear.
+    """
+    asked = []
+    whole = False
+    for part in parts:
+        try:
+            asked.append(decide(part))
+        except Unclear:
+            if not part.keeps and (part.unknown or any(not thing.known for thing in part.things)):
+                raise
+            whole = True
+    return [] if whole else asked
 
 
 def _suggestion(instruction: str) -> str:
@@ -51,21 +65,24 @@ def _suggestion(instruction: str) -> str:
     return f"it can, for example: {'; '.join(close)} (`editloop operations` lists all)"
 
 
+_CUT = re.compile(r"([,;.!?]+\s+|\b(?:and then|and|then)\b)", re.IGNORECASE)
+
+
 def _split(instruction: str) -> list[Clause]:
     """Clauses: cut at commas, "and" and "then", where a verb or a pronoun opens the next one."""
-    pieces = re.split(r"[,;.!?]+\s+|\b(?:and then|and|then)\b", instruction, flags=re.IGNORECASE)
-    merged: list[list[Unit]] = []
-    for piece in pieces:
-        read = units(words(piece))
-        if merged and not _opens(read):
-            return [read_clause(units(words(instruction)))]
-        if read:
-            merged.append(read)
-    return [read_clause(part) for part in merged]
+    first, *rest = _CUT.split(instruction)
+    pieces = [first]
+    for joint, piece in zip(rest[::2], rest[1::2], strict=True):
+        if _opens(units(words(piece))):
+            pieces.append(piece)
+        else:
+            pieces[-1] += joint + piece
+    read = [units(words(piece)) for piece in pieces]
+    return [read_clause(part) for part in read if part]
 
 
 def _opens(part: Sequence[Unit]) -> bool:
-    return not part or bool(part[0].tags & _STARTS) or part[0].text in ("it", "please", "i")
+    return bool(part) and bool(part[0].tags & _STARTS)
 
 
 def _joined(asked: Sequence[Asked]) -> tuple[Asked, ...]:

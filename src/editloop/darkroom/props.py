@@ -158,7 +158,7 @@ def _round(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 _WRAPS = {"flat": _flat, "tube": _tube, "round": _round}
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)  # one edit draws and masks the same sprite several times
 def _sized(kind: str, side: int) -> Sprite:
     """A sprite at the size it is needed in."""
     finest = min(_FINEST, max(_SMALLEST, 2 ** ceil(log2(1.5 * side))))

@@ -66,9 +66,12 @@ class Scene:
         return Scene(tuple(layer for layer in self.layers if not _is_prop(layer, kind)))
 
     def changed(self, kind: str, new: Prop) -> Scene:
-        """With a prop in another's place; it comes out from under looks that are not light."""
-        at = next(i for i, layer in enumerate(self.layers) if _is_prop(layer, kind))
-        if self._hidden_from(at):
+        """With a prop in another's place.
+
+        One that changed in more than place and size comes out from under looks that are not light.
+        """
+        at, old = next((i, it) for i, it in enumerate(self.layers) if _is_prop(it, kind))
+        if self._hidden_from(at) and not _is_same_thing(old, new):
             return self.removed(kind).added(new)
         return Scene((*self.layers[:at], new, *self.layers[at + 1 :]))
 
@@ -112,6 +115,11 @@ class Scene:
 
 def _is_prop(layer: Layer, kind: str) -> bool:
     return isinstance(layer, Prop) and layer.kind == kind
+
+
+def _is_same_thing(old: Layer, new: Prop) -> bool:
+    """Whether two props differ in place and size at most."""
+    return isinstance(old, Prop) and replace(old, x=new.x, y=new.y, size=new.size) == new
 
 
 def _is_light(layer: Layer) -> bool:

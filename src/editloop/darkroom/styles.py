@@ -54,7 +54,7 @@ def pencil_sketch(picture: Pixels) -> Pixels:
 
 def oil_painting(picture: Pixels) -> Pixels:
     """Flat dabs of rich colour with relief: Kuwahara twice, lit from the upper left."""
-    radius = max(2, round(0.013 * short_side(picture)))
+    radius = max(2, round(0.0095 * short_side(picture)))
     dabs = flatten(flatten(picture, radius), radius)
     values = saturate(split(dabs), 1.45)
     # bristles run along a slow flow field and catch the light
@@ -105,11 +105,13 @@ def poster(picture: Pixels) -> Pixels:
 def watercolour(picture: Pixels) -> Pixels:
     """Pale washes that darken at their edges, on grained paper left white around."""
     short = short_side(picture)
-    flat = flatten(picture, max(2, round(0.011 * short)))
+    flat = flatten(picture, max(2, round(0.008 * short)))
     values = np.clip(saturate(split(flat), 1.3), 0, 1) ** 0.62
     edges = np.abs(cv2.Laplacian(np.asarray(blur(grey(flat), 0.004), np.float32), cv2.CV_32F))
     pool = clouds(picture, "wash", cells=5, octaves=4)
-    values *= 1 - np.clip(edges * 2.2, 0, 0.4)[..., None]
+    # a second derivative per short side, so that pools are as dark at every resolution
+    edges *= 0.8 * (short / 128) ** 2
+    values *= 1 - np.clip(edges, 0, 0.3)[..., None]
     values += (1 - values) * (0.5 * np.clip(pool - 0.35, 0, 1))[..., None]
     grain = clouds(picture, "grain", cells=48, octaves=2)
     values += (grain[..., None] - 0.5) * 0.09

@@ -86,7 +86,7 @@ def cover(name: str, height: int, width: int) -> Floats:
     return floats(np.clip(scaled[:height, :width], 0, 1))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def _tile(name: str, colour: str) -> Floats:
     if name in _RAMPS:
         return _photograph(name, whole=False)

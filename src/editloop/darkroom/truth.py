@@ -10,21 +10,28 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from editloop.darkroom.defects import (
-    course,
-    following_defects,
-    preserving_defects,
-    quality_defects,
-)
+from editloop.darkroom.course import follow
+from editloop.darkroom.defects import following_defects, preserving_defects, quality_defects
 from editloop.darkroom.evidence import gather
 from editloop.darkroom.rewards import CLEAN_TEXT, PASSING
 from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored, Verdict
 
-__all__ = ["VERSION", "TruthJudge"]
+__all__ = ["ENTANGLED", "VERSION", "TruthJudge"]
 
 VERSION = "truth-1"
 _SLIGHT = 0.05  # a severity that costs a quarter of a point needs no words
 _SMALLEST = 8  # pixels; smaller pictures hold nothing to judge
+
+# Fault kinds that cost another perspective more than half a point, and why that cannot be helped.
+ENTANGLED: Mapping[tuple[str, str], str] = {
+    ("wrong_object", "preserving"): "the other object lies outside the mask",
+    ("wrong_object", "quality"): "another object has edges that no known picture explains",
+    ("wrong_attribute", "preserving"): "a wrong move or size leaves the mask; a wrong style may "
+    "hide the photo",
+    ("wrong_attribute", "quality"): "another texture or style has details of its own",
+    ("blur", "quality"): "a strong blur that does not bleed over the mask's edge is no plain "
+    "filter of the source, and what it leaves looks like artefacts",
+}
 
 _TEXTS = {
     "undone": "the edit was not executed",
@@ -62,7 +69,7 @@ def _verdict(pair: EditedPair) -> dict[str, Score | Unscored]:
         return dict.fromkeys(PERSPECTIVES, Unscored(reason or "no target", VERSION))
     mask = pair.mask if pair.mask is not None and pair.mask.any() else _everywhere(pair)
     seen = gather(pair.source, pair.target, pair.edited, mask)
-    went = course(seen)
+    went = follow(seen)
     following: Score | Unscored = Unscored("the edit cannot be seen in the target", VERSION)
     if went.visible:
         following = _score(following_defects(seen, went))

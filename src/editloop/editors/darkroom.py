@@ -15,6 +15,8 @@ from editloop.schema import EditRequest, Pixels, Provenance, Unedited
 
 __all__ = ["DarkroomEditor", "DarkroomEditorSettings"]
 
+_SKILL = "1"  # changes when an instruction may be understood, or carried out, in another way
+
 
 class DarkroomEditorSettings(recipe.Settings):
     """There is nothing to set."""
@@ -29,7 +31,7 @@ class DarkroomEditor:
 
     Settings = DarkroomEditorSettings
     name = "darkroom"
-    fingerprint = f"darkroom-{REVISION}"
+    fingerprint = f"darkroom-{REVISION}-{_SKILL}"
 
     def __init__(self, settings: DarkroomEditorSettings) -> None:
         self._settings = settings

@@ -100,7 +100,7 @@ class DarkroomBenchmark:
 
     def _answering(self, context: PartContext, chunks: Sequence[Chunk]) -> Answering:
         return Answering(
-            store=ShardStore(context.work / "answers"),
+            store=ShardStore(context.cache / "answers"),
             measures=self._measures,
             benchmarks=_benchmarks(chunks, self._settings.mask),
             read=lambda: self._read(context),

@@ -39,6 +39,6 @@ class EditInputs:
     def to(self, device: object) -> EditInputs:
         """These inputs on a device."""
         there = {item.name: getattr(self, item.name) for item in fields(self)}
-        return EditInputs(
-            **{name: None if value is None else value.to(device) for name, value in there.items()}
+        return self.with_(
+            {name: each.to(device) for name, each in there.items() if each is not None}
         )

@@ -29,9 +29,9 @@ from editloop.models.reward import MultiRewardCondition, RewardSettings
 from editloop.models.tokens import to_ids
 from editloop.models.wrapper import ConditionedUNet, UNetShape
 from editloop.recipe import Settings
-from editloop.schema import Mask, Pixels
+from editloop.schema import Pixels
 
-__all__ = ["PocketModel", "PocketSettings", "Vocabulary"]
+__all__ = ["PocketModel", "PocketSettings", "Vocabulary", "mask_tensor"]
 
 _TEXT_WIDTH = 128
 _TEXT_LAYERS = 2
@@ -90,6 +90,8 @@ class PocketModel(nn.Module):
             torch.manual_seed(seed)
             self.text_encoder = _text_encoder(vocabulary)
             unet = _unet(settings)
+            for parameter in unet.conv_out.parameters():
+                nn.init.zeros_(parameter)  # so it starts from "nothing changed"
             self.network = ConditionedUNet(unet, _conditions(settings, UNetShape.of(unet)))
         for module in self.modules():
             if isinstance(module, Attention):
@@ -99,9 +101,10 @@ class PocketModel(nn.Module):
 
     def forward(self, noisy: Tensor, timestep: Tensor, inputs: EditInputs) -> Tensor:
         """What `settings.prediction` says, [batch, c, h, w], for noisy latents [batch, c, h, w]."""
-        output = self.network(
+        output: Tensor = self.network(
             noisy, timestep, self._encoded(inputs.text), self._condition_inputs(inputs)
-        ).float()
+        )
+        output = output.float()
         return output + inputs.source if self.settings.prediction == "x0" else output
 
     def _condition_inputs(self, inputs: EditInputs) -> dict[str, Mapping[str, Tensor]]:
@@ -109,7 +112,7 @@ class PocketModel(nn.Module):
         if "mask" in self.settings.conditions:
             given["mask"] = {"picture": functional.pixel_unshuffle(_there(inputs.mask), self.patch)}
         if "reward" in self.settings.conditions:
-            reward = {}
+            reward: dict[str, Tensor] = {}
             if self.settings.reward.score:
                 reward |= {"scores": _there(inputs.scores), "keep": _there(inputs.keep)}
             if self.settings.reward.text:

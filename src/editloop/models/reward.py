@@ -67,7 +67,9 @@ class ScoreEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         inputs = len(PERSPECTIVES) * (2 * _OCTAVES + 1)  # the waves, and whether it is kept
-        self.layers = nn.Sequential(nn.Linear(inputs, _HIDDEN), nn.SiLU(), nn.Linear(_HIDDEN, width))
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, _HIDDEN), nn.SiLU(), nn.Linear(_HIDDEN, width)
+        )
 
     def forward(self, scores: Tensor, keep: Tensor) -> Tensor:
         """Scores [batch, 3] in 0..5 and keep [batch, 3] of 0 or 1 -> [batch, width]."""
@@ -77,7 +79,7 @@ class ScoreEmbedding(nn.Module):
 
 
 class _CrossAttentionBlock(nn.Module):
-    """One block of the reward encoder: attention to c_R, then a feed-forward layer, both residual."""
+    """A block of the reward encoder: attention to c_R and a feed-forward layer, both residual."""
 
     def __init__(self, width: int, condition: int) -> None:
         super().__init__()
@@ -157,12 +159,11 @@ class MultiRewardCondition(nn.Module):
 
     def _encode(self, features: Tensor, condition: Tensor) -> Tensor:
         """Z'' = CA(Z', Linear(c_R)) (section 4.2) for features [batch, c, h, w]."""
-        height, width = features.shape[2:]
         condition = self.key_value(condition)
         places = features.flatten(2).transpose(1, 2)
         for block in self.encoder:
             places = block(places, condition)
-        return places.transpose(1, 2).unflatten(2, (height, width))
+        return places.transpose(1, 2).reshape(features.shape)
 
 
 def _zeroed(layer: _Layer) -> _Layer:

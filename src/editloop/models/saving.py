@@ -1,15 +1,16 @@
-"""A model as a folder: weights (safetensors), configuration, tokenizer, and the facts of its making.
+"""A model as a folder: weights (safetensors), configuration, tokenizer, and how it was made.
 
-    editloop.json            what it is: kind, settings, lengths of texts, and `facts`
-    unet/, text_encoder/     as diffusers and transformers save them, and load them back
-    tokenizer/
-    conditions.safetensors   the weights of its conditions, where they have any
+editloop.json            what it is: kind, settings, lengths of texts, and `facts`
+unet/, text_encoder/     as diffusers and transformers save them, and load them back
+tokenizer/
+conditions.safetensors   the weights of its conditions, where they have any
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from diffusers import UNet2DConditionModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, CLIPTextModel
+from transformers.utils import logging
 
 from editloop.errors import StoreError
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
@@ -36,9 +38,10 @@ def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> N
     `facts` (JSON) say how it was made. The index is written last, so its presence means that the
     rest is there.
     """
-    model.network.unet.save_pretrained(folder / "unet")
-    model.text_encoder.save_pretrained(folder / "text_encoder")
-    model.vocabulary.tokenizer.save_pretrained(folder / "tokenizer")
+    with _without_bars():
+        model.network.unet.save_pretrained(folder / "unet")
+        model.text_encoder.save_pretrained(folder / "text_encoder")
+        model.vocabulary.tokenizer.save_pretrained(folder / "tokenizer")
     weights = model.network.conditions.state_dict()
     if weights:
         save_file({name: each.contiguous() for name, each in weights.items()}, folder / _CONDITIONS)
@@ -48,6 +51,8 @@ def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> N
         "tokens": {"text": model.vocabulary.text, "reward": model.vocabulary.reward},
         "facts": dict(facts),
     }
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)  # they are written for their owner only
     text = json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / INDEX).write_text(f"{text}\n", encoding="utf-8")
 
@@ -72,12 +77,25 @@ def load_model(folder: Path) -> PocketModel:
 
 
 def _load_weights(model: PocketModel, folder: Path) -> None:
-    unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet")
-    text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder")
+    with _without_bars():
+        unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet")
+        text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder")
     model.network.unet.load_state_dict(unet.state_dict())
     model.text_encoder.load_state_dict(text_encoder.state_dict())
     if model.network.conditions.state_dict():
         model.network.conditions.load_state_dict(load_file(folder / _CONDITIONS))
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars for files of a megabyte."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _read_index(folder: Path) -> dict[str, Json]:

@@ -78,9 +78,7 @@ def reward_text_of(sample: EditSample) -> str:
     "None" stands where nothing is wrong, nothing where a perspective was not scored.
     """
     scores = [sample.scores.get(name) for name in PERSPECTIVES]
-    return ";".join(
-        (score.text or "None") if isinstance(score, Score) else "" for score in scores
-    )
+    return ";".join((score.text or "None") if isinstance(score, Score) else "" for score in scores)
 
 
 @dataclass(slots=True)

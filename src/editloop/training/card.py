@@ -47,11 +47,11 @@ What the edit should be worth is set by `reward=FOLLOWING,PRESERVING,QUALITY` (e
 
 def model_card(name: str, made: Mapping[str, Json]) -> str:
     """A model's README in Markdown, from the facts of its making (see `PocketTraining`)."""
-    settings = made["training"]
-    plain = {key: value for key, value in {**made, **settings}.items() if key != "training"}
+    settings = dict(made["training"])
     rewarded = "reward" in settings["conditions"]
     if not rewarded:
-        plain.pop("reward")
+        settings.pop("reward")
+    plain = {key: value for key, value in {**settings, **made}.items() if key != "training"}
     return _CARD.format(
         name=name,
         millions=made["parameters"] / 1e6,

@@ -20,13 +20,14 @@ __all__ = [
 ]
 
 Prediction: TypeAlias = Literal["x0", "epsilon", "v"]
-Loss: TypeAlias = Literal["l1", "mse"]
+Loss: TypeAlias = Literal["rms", "l1", "mse"]
 
 _TEXT_ONLY = 0.05
 _BOTH = 0.05
 _SOURCE_ONLY = 0.05
 _REWARD = 0.10
 _MASK = 0.50
+_SMOOTH = 1e-4  # of rms: below a distance of 0.01 the slope goes to 0
 
 
 def add_noise(clean: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
@@ -49,9 +50,18 @@ def wanted_output(prediction: Prediction, clean: Tensor, noise: Tensor, signal: 
 
 
 def loss_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:
-    """The mean over all elements: of the distance (l1) or of its square (mse)."""
-    difference = output.float() - wanted.float()
-    return difference.abs().mean() if kind == "l1" else difference.square().mean()
+    """The mean over the batch [batch, ...] of a distance in each sample.
+
+    mse: the mean square; l1: the mean distance; rms: the root of the mean square. Where targets
+    have faults, mse learns their mixture and l1, value by value, the median, which of many small
+    edits is no change at all. rms learns a median of whole pictures, and a small edit weighs as
+    much as one of the whole picture.
+    """
+    difference = (output.float() - wanted.float()).flatten(1)
+    if kind == "l1":
+        return difference.abs().mean()
+    squares = difference.square().mean(1)
+    return squares.mean() if kind == "mse" else (squares + _SMOOTH).sqrt().mean()
 
 
 def noisy_timesteps(draws: Tensor, steps: int) -> Tensor:

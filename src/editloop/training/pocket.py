@@ -40,7 +40,7 @@ class PocketTrainingSettings(PocketSettings):
     steps: int = Field(default=1250, ge=1)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
-    loss: Loss = "l1"
+    loss: Loss = "rms"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 
@@ -83,7 +83,7 @@ class PocketTraining:
         )
         plan = Plan(context.name, settings.steps, settings.batch, settings.learning_rate, seed)
         trained = train(model, task, plan, context.work)
-        results = facts | {"loss": trained.loss, "validation_loss": trained.validation_loss}
+        results = facts | {"final_loss": trained.loss, "validation_loss": trained.validation_loss}
         made = results | {"training": dict(self.parameters), "data": context.inputs, "seed": seed}
         save_model(model, context.output, made)
         shutil.copyfile(context.work / METRICS, context.output / METRICS)
@@ -102,7 +102,7 @@ class PocketTraining:
 
         def cached(split: str) -> EditCache:
             samples = partial(store.read_samples, data, split)
-            return open_cache(context.work / "cache" / split, context.inputs, size, samples)
+            return open_cache(context.cache / f"{split}-{size}", context.inputs, size, samples)
 
         cache = cached(self._settings.split)
         if "reward" in self._settings.conditions and not cache.keep.any():
@@ -128,6 +128,8 @@ def _in_bf16(precision: str) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+        return bool(torch.cuda.is_bf16_supported())
+    known: Mapping[str, Json] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # an older torch cannot tell
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -66,7 +66,9 @@ class Metrics:
 
 
 @contextmanager
-def watched(name: str, steps: int, done: int, *, shown: bool) -> Iterator[Callable[[float | None], None]]:
+def watched(
+    name: str, steps: int, done: int, *, shown: bool
+) -> Iterator[Callable[[float | None], None]]:
     """A bar with the loss and the time left, where a person looks; call it once a step."""
     console = Console(stderr=True)
     bar = Progress(

@@ -1,0 +1,65 @@
+"""What a commit record says: which shard, made from what, in which files, with which facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from editloop.schema import Json
+
+__all__ = ["Commit", "ShardKey", "StoredTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardKey:
+    """What a commit is of: a shard, made from what the fingerprint says, in this generation."""
+
+    shard: str
+    fingerprint: str
+    generation: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.shard}@{self.fingerprint}@{self.generation}"
+
+    @classmethod
+    def parse(cls, name: str) -> ShardKey:
+        """The key at the start of a file's or record's name."""
+        shard, fingerprint, generation = name.removesuffix(".json").split("@")[:3]
+        return cls(shard, fingerprint, int(generation))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """One committed table: its file's name in `files/`, and what must be in it."""
+
+    path: str
+    sha256: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A committed shard: its tables and the facts (counts, digests) that were stated with them."""
+
+    key: ShardKey
+    files: Mapping[str, StoredTable]
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def shard(self) -> str:
+        return self.key.shard
+
+    @property
+    def fingerprint(self) -> str:
+        return self.key.fingerprint
+
+    def to_json(self) -> Json:
+        """The body of the commit's record."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Json) -> Commit:
+        """The commit that a record's body describes."""
+        files = {table: StoredTable(**stored) for table, stored in body["files"].items()}
+        return cls(ShardKey(**body["key"]), files, body["facts"])

@@ -1,0 +1,85 @@
+"""How far the inside of the mask went on the way from source to target, and how far off it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from editloop.darkroom.evidence import Evidence, Three
+from editloop.darkroom.measures import Floats, cells, progress
+
+__all__ = ["Course", "follow"]
+
+_UNSEEN = 4.0  # levels; a difference of colour below this is not seen
+_FORGIVEN = 0.08  # and no more than this share of an edit's energy is overlooked
+_VISIBLE = 5.0  # levels; an edit that changes less than this cannot be judged
+_CELLS = 12  # along the shorter side: "from afar"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Energies are mean squares a pixel and channel, in levels; progress is 0 at the source, 1 at
+    the target.
+
+    `way`, `left`: of the cells' mean colours, from source to target and from edited to target.
+    `fine`: of the details that the edit changes. `done`, `fine_done`: progress of colours and of
+    details. `astray`: how far the colours are off the way to the target, as a share of it.
+    """
+
+    way: float
+    left: float
+    fine: float
+    done: float
+    fine_done: float
+    astray: float
+
+    @property
+    def overall(self) -> float:
+        """The progress of colours and details together, held between 0 and 1."""
+        both = self.way + self.fine + 1e-6
+        share = (self.way * self.done + self.fine * self.fine_done) / both
+        return min(1.0, max(0.0, share))
+
+    @property
+    def unseen(self) -> float:
+        """The energy of a difference of colours that is not seen: less where the edit is faint."""
+        return min(_UNSEEN**2, _FORGIVEN * self.way)
+
+    @property
+    def visible(self) -> bool:
+        """Whether the target can be told from the source at all."""
+        return self.way + self.fine >= _VISIBLE**2
+
+
+def follow(seen: Evidence) -> Course:
+    """The course of the inside: of its colours from afar, and of the details that those leave."""
+    weight = seen.small_inside
+    share = cells(weight, _CELLS)
+    over = share[..., None] / (3 * share.sum())
+    source, target, edited = means = Three(*(_means(look, weight, share) for look in seen.looks))
+    rests = [_rest(look, mean, weight) for look, mean in zip(seen.looks, means, strict=True)]
+    way = float((over * (target - source) ** 2).sum())
+    fine = float(((rests[1] - rests[0]) ** 2).sum() / (3 * weight.sum()))
+    done = progress(source, target, edited, over)
+    off = float((over * (edited - source - done * (target - source)) ** 2).sum())
+    return Course(
+        way=way,
+        left=float((over * (target - edited) ** 2).sum()),
+        fine=fine,
+        done=done,
+        fine_done=progress(rests[0], rests[1], rests[2]),
+        astray=(max(0.0, off - _UNSEEN**2) / (way + fine + 1e-6)) ** 0.5,
+    )
+
+
+def _means(look: Floats, weight: Floats, share: Floats) -> Floats:
+    """Mean colours over the part of each cell that has weight."""
+    total = cells(look * weight[..., None], _CELLS)
+    return np.asarray(total / np.maximum(share, 1e-3)[..., None], np.float32)
+
+
+def _rest(look: Floats, mean: Floats, weight: Floats) -> Floats:
+    """What the cells' means leave of a look, inside."""
+    return np.asarray((look - cv2.resize(mean, weight.shape[::-1])) * weight[..., None], np.float32)

@@ -1,0 +1,78 @@
+"""What a worker is told, and what it tells: names and numbers, never pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from editloop.engines import Loss
+from editloop.files import Files
+from editloop.plan import ShardRef
+from editloop.registry import create
+from editloop.schema import Json
+from editloop.steps import StepContext
+
+__all__ = ["PartSpec", "Segment", "ShardEnd", "ShardTask"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartSpec:
+    """A source or step as every worker can make it: what `registry.create` takes, and its name."""
+
+    group: str
+    name: str
+    kind: str
+    settings: Mapping[str, Json] = field(default_factory=dict)
+
+    def create(self) -> Any:
+        """A new source or step."""
+        return create(self.group, self.kind, self.settings, where=f"{self.group} {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive steps of one resource; the first one of a chain loads its source."""
+
+    folder: Path
+    steps: tuple[PartSpec, ...]
+    source: PartSpec | None = None
+    upstream: Path | None = None
+
+    @property
+    def name(self) -> str:
+        first = () if self.source is None else (self.source,)
+        return "+".join(part.name for part in (*first, *self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """The descriptor of one segment of one shard: names and numbers, never pictures.
+
+    `previous` is the generation to go on from: what it settled is kept, what it quarantined under
+    the class `again` and what it never saw is done. `row` asks for one input only, without a
+    commit, to see whether it kills the worker; `lost` names the inputs that do, and `single`
+    makes every batch one row.
+    """
+
+    segment: Segment
+    shard: ShardRef
+    plan: Path
+    context: StepContext
+    files: Files
+    generation: int = 0
+    upstream_generation: int = 0
+    previous: int | None = None
+    again: str | None = None
+    row: int | None = None
+    lost: tuple[tuple[int, Loss], ...] = ()
+    single: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEnd:
+    """What a task tells the driver: samples committed, and seconds by step."""
+
+    samples: int
+    seconds: Mapping[str, float]

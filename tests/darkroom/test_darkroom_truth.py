@@ -1,0 +1,146 @@
+"""The truth judge on what needs no fault: perfect edits, copies, black and shuffled pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from truth_cases import Case, cases, scores, values
+
+from editloop.darkroom.operations import OPERATIONS
+from editloop.darkroom.truth import TruthJudge
+from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored
+
+SETS = [("astronaut", 64), ("coffee", 64), ("rocket", 64), ("chelsea", 256)]
+
+
+@pytest.fixture(params=SETS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def some(request: pytest.FixtureRequest) -> Iterator[tuple[Case, ...]]:
+    yield cases(*request.param)
+
+
+def test_every_operation_is_among_the_cases() -> None:
+    shown = {case.operation for scene, size in SETS for case in cases(scene, size)}
+    assert shown == set(OPERATIONS)
+
+
+def test_a_perfect_edit_has_full_scores(some: tuple[Case, ...]) -> None:
+    for case in some:
+        for score in scores(case, case.truth.target).values():
+            assert score.value > 4.99, case.name
+            assert (score.passed, score.text) == (True, "None"), case.name
+
+
+def test_a_copy_of_the_source_fails_following_only(some: tuple[Case, ...]) -> None:
+    for case in some:
+        got = scores(case, case.truth.source)
+        assert got["following"].value == pytest.approx(0, abs=1e-3), case.name
+        assert got["following"].text == "the edit was not executed", case.name
+        assert got["preserving"].value > 4.99, case.name
+        assert got["quality"].value > 4.99, case.name
+        assert [got[name].passed for name in PERSPECTIVES] == [False, True, True]
+
+
+def test_a_black_picture_fails_all(some: tuple[Case, ...]) -> None:
+    for case in some:
+        got = scores(case, np.zeros_like(case.truth.source))
+        assert not any(score.passed for score in got.values()), (case.name, got)
+
+
+def test_another_cases_picture_fails_following_and_preserving(some: tuple[Case, ...]) -> None:
+    others = cases("flower", 64)
+    for case, other in zip(some, others[7:] + others[:7], strict=False):
+        edited = cv2.resize(other.truth.target, case.truth.source.shape[1::-1])
+        got = scores(case, edited)
+        assert not got["following"].passed, (case.name, got)
+        assert not got["preserving"].passed, (case.name, got)
+
+
+def test_half_of_an_edit_is_half_followed(some: tuple[Case, ...]) -> None:
+    for case in some:
+        if case.operation == "negative":  # halfway to it lies plain grey
+            continue
+        middle = (case.truth.source.astype(np.float32) + case.truth.target) / 2
+        got = values(case, np.rint(middle).astype(np.uint8))
+        assert 2.2 < got["following"] < 2.95, case.name
+        assert min(got["preserving"], got["quality"]) > 4.5, case.name
+
+
+def test_a_slightly_soft_edit_follows_and_loses_quality_by_degrees() -> None:
+    """What a small model makes: the change is right, but blurred."""
+    following, quality = [], []
+    for case in cases("astronaut", 64):
+        source = case.truth.source.astype(np.float32)
+        change = case.truth.target - source
+        for sigma in (0.6, 1.0, 2.0):
+            soft = source + cv2.GaussianBlur(change, (0, 0), sigma)
+            got = values(case, np.clip(np.rint(soft), 0, 255).astype(np.uint8))
+            following.append(got["following"])
+            quality.append(got["quality"])
+    means = np.reshape(following, (-1, 3)).mean(0)
+    assert list(means) == sorted(means, reverse=True)
+    assert np.mean(np.reshape(following, (-1, 3))[:, 0] >= 3) > 0.95
+    fine = np.reshape(quality, (-1, 3)).mean(0)
+    assert fine[0] > fine[1] > fine[2]
+
+
+def test_scores_do_not_depend_on_the_batch() -> None:
+    pairs = [
+        EditedPair(case.name, case.truth.source, "", case.truth.source, case.truth.target)
+        for case in cases("coffee", 64)[:4]
+    ]
+    together = TruthJudge().judge(pairs)
+    assert together == [TruthJudge().judge([pair])[0] for pair in pairs]
+
+
+def _pair() -> EditedPair:
+    truth = cases("coffee", 64)[0].truth
+    return EditedPair("a", truth.source, "", truth.target, truth.target, truth.mask)
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        (replace(_pair(), target=None), "no target"),
+        (replace(_pair(), target=_pair().source[1:]), "target's size 64x63"),
+        (replace(_pair(), edited=_pair().source[:, 2:]), "edited size 62x64"),
+        (replace(_pair(), mask=np.zeros((3, 5), np.uint8)), "mask's size 5x3"),
+    ],
+)
+def test_what_cannot_be_judged_is_unscored_with_the_reason(pair: EditedPair, reason: str) -> None:
+    (verdict,) = TruthJudge().judge([pair])
+    assert set(verdict) == set(PERSPECTIVES)
+    for score in verdict.values():
+        assert isinstance(score, Unscored)
+        assert reason in score.reason
+
+
+def test_an_edit_that_cannot_be_seen_leaves_following_unscored() -> None:
+    source = _pair().source
+    pair = EditedPair("a", source, "", source, source, np.full(source.shape[:2], 255, np.uint8))
+    (verdict,) = TruthJudge().judge([pair])
+    assert isinstance(verdict["following"], Unscored)
+    assert isinstance(verdict["preserving"], Score)
+
+
+@pytest.mark.parametrize("blank", [None, np.zeros((64, 64), np.uint8)])
+def test_a_missing_or_blank_mask_means_everywhere(blank: np.ndarray | None) -> None:
+    everywhere = replace(_pair(), mask=np.full((64, 64), 255, np.uint8))
+    assert TruthJudge().judge([replace(_pair(), mask=blank)]) == TruthJudge().judge([everywhere])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 200), (37, 53), (130, 17)])
+def test_odd_sizes_are_judged(size: tuple[int, int]) -> None:
+    height, width = size
+    source = cv2.resize(_pair().source, (width, height))
+    target = 255 - source
+    mask = np.full((height, width), 255, np.uint8)
+    mask[: height // 2] = 0
+    (verdict,) = TruthJudge().judge([EditedPair("a", source, "", source, target, mask)])
+    for name, passed in zip(PERSPECTIVES, (False, True, True), strict=True):
+        score = verdict[name]
+        assert isinstance(score, Score)
+        assert score.passed is passed
