@@ -17,7 +17,7 @@ from pathlib import Path
 from editloop.files import Files
 from editloop.pipeline import Options, Progress, build, retry
 from editloop.store import find_manifest, verify
-from kernel_faults import CHANGES, FaultyFiles, die, published
+from kernel_faults import CHANGES, FaultyFiles, UnsyncedFiles, die, published
 from kernel_parts import source, step
 
 
@@ -60,9 +60,9 @@ def sweep(folder: Path, kind: str, part: int, parts: int) -> list[str]:
     base, whole = folder / "base", folder / "whole"
     base.mkdir()
     if kind != "first":
-        small(base, Files())
+        small(base, UnsyncedFiles())
     shutil.copytree(base, whole)
-    KINDS[kind](whole, Files())
+    KINDS[kind](whole, UnsyncedFiles())
     expected, orphans = published(whole), working_files(whole)
     wrong: list[str] = []
     at = part
@@ -72,7 +72,7 @@ def sweep(folder: Path, kind: str, part: int, parts: int) -> list[str]:
         if not killed(out, kind, at):
             return wrong if at > 20 else [*wrong, f"only {at} changes"]
         wrong += [f"{at}: after the kill: {problem}" for problem in falsely_complete(out)]
-        KINDS[kind](out, Files())
+        KINDS[kind](out, UnsyncedFiles())
         if published(out) != expected or verify(out):
             wrong.append(f"{at}: the result differs")
         if working_files(out) != orphans:

@@ -11,7 +11,7 @@ from editloop.errors import StoreError
 from editloop.files import Files
 from editloop.pipeline import Options, build
 from editloop.store import verify
-from kernel_faults import BROKEN, DISK_FULL, READ_ONLY, FaultyFiles, published
+from kernel_faults import BROKEN, DISK_FULL, READ_ONLY, FaultyFiles, UnsyncedFiles, published
 from kernel_parts import source, step
 
 ERRORS = {"full": DISK_FULL, "read-only": READ_ONLY, "broken": BROKEN}
@@ -26,7 +26,7 @@ def small(out: Path, files: Files) -> None:
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("whole")
-    small(out, Files())
+    small(out, UnsyncedFiles())
     return published(out)
 
 
@@ -51,7 +51,7 @@ def test_an_error_at_any_operation(tmp_path: Path, expected: dict[str, str]) -> 
         assert error is not None, where
         assert error.fix, where
         assert verify(out) == [], where
-        small(out, Files())
+        small(out, UnsyncedFiles())
         assert published(out) == expected, where
         assert verify(out) == [], where
     assert at > 60

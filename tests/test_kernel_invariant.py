@@ -14,7 +14,7 @@ from editloop.errors import StoreError
 from editloop.files import Files
 from editloop.pipeline import BuildReport, Options, PartSpec, build, retry
 from editloop.store import read_samples, verify
-from kernel_faults import BROKEN, DISK_FULL, FaultyFiles, published
+from kernel_faults import BROKEN, DISK_FULL, FaultyFiles, UnsyncedFiles, published
 from kernel_parts import source, step
 
 TROUBLES = ["raise", "exit", "memory", "image", "nothing", "none", "too many", "twice", "bad id",
@@ -101,10 +101,10 @@ def test_every_input_ends_once(
                 make(recipe, out, outside, FaultyFiles(at, fault))
             except (StoreError, Stopped):
                 assert verify(out) == []
-        check(make(recipe, out, outside, Files()), recipe, out)
-        make(recipe, calm, outside, Files())
+        check(make(recipe, out, outside, UnsyncedFiles()), recipe, out)
+        make(recipe, calm, outside, UnsyncedFiles())
         assert published(out) == published(calm)
         (outside / "up").touch()
         retry(out, options=Options(workers=0))
-        check(make(recipe, out, outside, Files()), recipe, out)
+        check(make(recipe, out, outside, UnsyncedFiles()), recipe, out)
         assert verify(out) == []

@@ -154,8 +154,11 @@ def check_plain(name: str, what: str) -> None:
 
 def file_hash(files: Files, path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
     with files.read(path) as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def temporary(path: Path) -> Path:

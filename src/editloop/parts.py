@@ -20,10 +20,10 @@ __all__ = ["Part", "PartContext", "PartResult"]
 class PartContext:
     """The folders and facts a part works with.
 
-    `run` is the run folder (published data under `run/data`, models under `run/models`); `work`
-    survives interruptions, `cache` also survives changes of settings (what lies there must carry its
-    own fingerprint); `output` is published as a whole when the part returns. `inputs` fingerprints
-    everything upstream.
+    `run` is the run folder (published data under `run/data`, models under `run/models`). `work`
+    survives interruptions; `cache` also survives changes of settings, so what lies there carries a
+    fingerprint of its own. `output` is published as a whole when the part returns. `inputs`
+    fingerprints everything upstream.
     """
 
     name: str

@@ -119,10 +119,10 @@ def _asked(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
     return [stage.check(row, _checked(stage.name, outcome)) for row, outcome in pairs]
 
 
-def _checked(name: str, outcome: Outcome) -> Outcome:
+def _checked(name: str, outcome: object) -> Outcome:
+    if isinstance(outcome, Drop | Fail):
+        return outcome
     if not isinstance(outcome, Keep):
-        if isinstance(outcome, Drop | Fail):
-            return outcome
         return _broken(f"{name} answered with {type(outcome).__name__}, not Keep, Drop or Fail")
     if not outcome.samples:
         return _broken(f"{name} kept an input as no samples; Drop needs a reason")

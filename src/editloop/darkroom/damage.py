@@ -33,10 +33,11 @@ _SHIFT = 0.05  # both right and down
 _ZOOM = 0.25
 _NOISE = 16.0  # sigma in levels of 255
 _BAND = 28.0  # step between the levels that are left
-_JPEG_QUALITY = 7
+_JPEG_QUALITY = 12
 _HALO_WIDTH = 0.03
 _HALO_LIGHT = 60.0
-_RINGING = 8.0  # strength of the echoes
+_RINGING = 17.0  # root mean square of the echoes, in levels
+_RINGING_MOST = 20.0  # by which they are amplified at most: where there is no edge nothing rings
 _RINGING_WAVE = 0.047  # from crest to crest
 
 
@@ -135,8 +136,9 @@ def ringing(pixels: Pixels, mask: Mask, severity: float) -> Pixels:  # noqa: ARG
     radius = np.hypot(*np.meshgrid(grid, grid))
     kernel = np.cos(2 * np.pi * radius / wave) * np.exp(-2 * radius / wave)
     kernel -= kernel.mean()
-    kernel *= _RINGING / np.abs(kernel).sum()
     values = pixels.astype(np.float32)
     details = values - cv2.GaussianBlur(values, (0, 0), wave / 3)  # or far-off colours change too
+    kernel /= np.abs(kernel).sum()
     echoes = cv2.filter2D(details, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-    return _round(pixels + np.float32(severity) * echoes)
+    strength = min(_RINGING_MOST, _RINGING / (float(np.sqrt(np.mean(echoes**2))) + 1e-6))
+    return _round(pixels + np.float32(severity * strength) * echoes)

@@ -18,7 +18,9 @@ from editloop.darkroom.octaves import Octaves, energy, mix, strange
 __all__ = ["following_defects", "preserving_defects", "quality_defects"]
 
 _FINE = 0.25  # what details count against colours: from afar they show half as much
-_ASTRAY = 0.1  # colours this far off the way to the target show something else than the edit
+_ASTRAY = 0.1  # colours this far off the way to the target show something else than the edit,
+_APART = 0.3  # and so do details whose progress is this far from the colours'
+_CLEARLY = 1.15  # factor from which an amplitude is in excess of another
 _MASKING = 40.0  # levels; details of this amplitude halve how much artefacts show
 _SMOOTH = 4.0  # levels squared; with less energy there are no details to lose
 _COARSE = 8  # cells along the shorter side, for colours that should not change
@@ -31,7 +33,7 @@ _RAMPS: dict[str, tuple[float, float]] = {
     "colours": (2.0, 21.0),  # levels, root mean square over cells
     "lost": (0.15, 0.75),  # share of the details' amplitude outside
     "blur": (0.15, 0.75),  # the same, inside
-    "artefacts": (1.0, 8.0),  # levels, root mean square of details that nothing explains
+    "artefacts": (1.0, 7.0),  # levels, root mean square of details that nothing explains
     "halo": (6.0, 55.0),  # levels, the rim's mean against the rest
     "blocks": (1.0, 3.8),  # levels, steps at the borders of blocks above those within
     "banding": (4.0, 28.0),  # the factor by which the levels in use became fewer
@@ -113,18 +115,20 @@ def _lost(before: float, after: float) -> float:
 def quality_defects(seen: Evidence, went: Course) -> dict[str, float]:
     """Artefacts: details, rims and levels that neither source, target nor a mix of them explains.
 
-    A copy and a half-strength edit are thus fine.
+    A copy and a half-strength edit are thus fine. A loss of details counts beyond the loss of
+    contrast that comes with a darker or paler look.
     """
     source, target, edited = seen.details
     between = mix(source, target, went.overall)
-    least = min(energy(image, seen.inside) for image in (source, target, between))
     lights = (*seen.lights[:2], _between(*seen.lights[:2], went))
+    least = min(energy(image, seen.inside) for image in (source, target, between))
+    paler = min(1.0, contrast(seen.lights.edited, lights, seen.inside))
     defects = _graded(
         artefacts=_artefacts(seen, went, between),
-        blur=_lost(least, energy(edited, seen.inside)),
+        blur=_lost(paler**2 * least, energy(edited, seen.inside)),
         blocks=grid_steps(seen.lights.edited - lights[2]),
         banding=min(seen.levels[:2]) / seen.levels.edited,
-        empty=contrast(seen.lights.edited, *lights),
+        empty=contrast(seen.lights.edited, lights, np.ones_like(seen.inside)),
     )
     return {**defects, **_graded(halo=_rim_light(seen))} if seen.rim.any() else defects
 
@@ -132,24 +136,25 @@ def quality_defects(seen: Evidence, went: Course) -> dict[str, float]:
 def _artefacts(seen: Evidence, went: Course, between: Octaves) -> float:
     """The amplitude of unexplained details, inside or outside, less where details mask them.
 
-    Where the inside shows something else altogether, as when the edit was done with a wrong colour,
-    only what its energy has in excess of all known pictures' counts there.
+    Where the inside shows something else than the edit, as when it was done with a wrong texture,
+    only the amplitude in clear excess of all known pictures' counts there.
     """
     source, target, edited = seen.details
-    odd = strange(edited, (source, target), between, seen.inside)
-    if went.astray > _ASTRAY:
+    odd = strange(edited, (source, target), between, seen.inside) ** 0.5
+    if went.astray > _ASTRAY or abs(went.done - went.fine_done) > _APART:
         most = max(energy(image, seen.inside) for image in (source, target, between))
-        odd = min(odd, max(0.0, energy(edited, seen.inside) - most))
+        has = energy(edited, seen.inside)
+        odd = min(odd, max(0.0, has**0.5 - _CLEARLY * most**0.5))
     shown = _unmasked(odd, energy(between, seen.inside))
     if seen.whole:
         return shown
-    odd = strange(edited, (between,), between, seen.outside)
+    odd = strange(edited, (between,), between, seen.outside) ** 0.5
     return max(shown, _unmasked(odd, energy(between, seen.outside)))
 
 
 def _unmasked(odd: float, details: float) -> float:
-    """The amplitude that shows of an energy of artefacts among details of some energy."""
-    return float(odd**0.5 / (1 + details**0.5 / _MASKING))
+    """What shows of an amplitude of artefacts among details of some energy."""
+    return float(odd / (1 + details**0.5 / _MASKING))
 
 
 def _rim_light(seen: Evidence) -> float:

@@ -3,8 +3,8 @@
 Three families, named as the perspectives they hurt. A sample has at most one fault of each. Most
 faults are *systematic*, as a real generator's are: the first kind of a family takes
 `DOMINANT_SHARE` of its faults, with one direction, one pattern and, mostly, one severity. At the
-default rate of 0.6 a dominant fault is thus in just over half of all samples, so that training with
-an L1 loss, which learns a median, shows it instead of hiding it.
+default rate of 0.6 a dominant preserving or quality fault is thus in half of all samples, so that
+training with an L1 loss, which learns a median, shows it instead of hiding it.
 
 Severity runs over (0, 1]; 1 is where the truth judge's score reaches 0. `nothing` is always 1.
 """
@@ -22,6 +22,7 @@ from editloop.darkroom.reward_words import describe
 from editloop.schema import PERSPECTIVES, EditType, Json, Mask, Pixels
 
 __all__ = [
+    "DIFFICULTY",
     "DOMINANT_SHARE",
     "KINDS",
     "Fault",
@@ -35,7 +36,11 @@ __all__ = [
     "is_whole",
 ]
 
-DOMINANT_SHARE = 0.85  # of a family's faults are its first kind that can happen
+# The share of a family's faults that are its first kind that can happen.
+DOMINANT_SHARE = {"following": 0.7, "preserving": 0.85, "quality": 0.85}
+# How often following fails, relative to the rate: generators carry out edits of the whole picture
+# more readily than those of its parts. The mean over the seven types is 1.
+DIFFICULTY = dict.fromkeys(EditType, 1.13) | {EditType.GLOBAL: 0.6, EditType.BACKGROUND: 0.75}
 TYPICAL_SHARE = 0.85  # of a kind's faults have its typical severity, the rest spread
 
 
@@ -90,9 +95,9 @@ class FaultKind:
 
 
 # The first kind of a family that can happen dominates it. It is one that a small network picks up
-# from its data within a hundred steps, as a cast, a shift and a filter are; blocks take it a
-# thousand, and noise it never repeats. Where nothing is outside the mask, a
-# preserving fault disturbs the layout (shift, zoom): colour is what such an edit may change.
+# from its data within a hundred steps, as a cast, a shift and a filter are; blocks take it hundreds
+# more, and noise it never repeats. Where nothing is outside the mask, a preserving fault disturbs
+# the layout (shift, zoom): colour is what such an edit may change.
 KINDS: dict[str, FaultKind] = {
     kind.name: kind
     for kind in (
@@ -114,14 +119,17 @@ KINDS: dict[str, FaultKind] = {
 
 
 def draw_faults(rate: float, rng: np.random.Generator, occasion: Occasion) -> tuple[Fault, ...]:
-    """At most one fault a family, each family present with probability `rate`, independently.
+    """At most one fault a family, each present with probability `rate`, independently.
+
+    For following, the rate is scaled by the edit type's DIFFICULTY.
 
     Rate 0 gives clean data. The numbers drawn from `rng` do not depend on `rate`, so raising it
     adds faults and changes none.
     """
     faults = []
     for family in PERSPECTIVES:
-        happens, fault = rng.random() < rate, _draw(family, rng, occasion)
+        scale = DIFFICULTY[occasion.edit_type] if family == "following" else 1.0
+        happens, fault = rng.random() < rate * scale, _draw(family, rng, occasion)
         if happens:
             faults.append(fault)
     return tuple(faults)
@@ -129,8 +137,9 @@ def draw_faults(rate: float, rng: np.random.Generator, occasion: Occasion) -> tu
 
 def _draw(family: str, rng: np.random.Generator, occasion: Occasion) -> Fault:
     dominates, picks, typical, level, words = rng.random(5)
-    first, *others = _possible(family, occasion)
-    kind = first if dominates < DOMINANT_SHARE or not others else others[int(picks * len(others))]
+    kind, *others = _possible(family, occasion)
+    if others and dominates >= DOMINANT_SHARE[family]:
+        kind = others[int(picks * len(others))]
     low, high = kind.spread
     severity = kind.typical if typical < TYPICAL_SHARE else round(low + level * (high - low), 3)
     text = describe(kind.name, severity, float(words), occasion.edit_type, occasion.subject)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import cv2
@@ -52,9 +53,16 @@ def correlation(first: Floats, second: Floats) -> float:
     return float((one * two).mean() / ((one * one).mean() * (two * two).mean() + 1) ** 0.5)
 
 
-def contrast(image: Floats, *known: Floats) -> float:
-    """The picture's contrast as a share of the lowest of the known ones'."""
-    return float(image.std() / (min(other.std() for other in known) + 1e-6))
+def contrast(image: Floats, known: Sequence[Floats], region: Floats) -> float:
+    """A picture's contrast in a region, as a share of the lowest of the known ones'."""
+    least = min(_deviation(other, region) for other in known)
+    return _deviation(image, region) / (least + 1e-6)
+
+
+def _deviation(image: Floats, region: Floats) -> float:
+    total = max(float(region.sum()), 1.0)
+    mean = float((region * image).sum()) / total
+    return (float((region * (image - mean) ** 2).sum()) / total) ** 0.5
 
 
 def levels(pixels: Pixels) -> float:

@@ -22,13 +22,15 @@ VERSION = "truth-1"
 _SLIGHT = 0.05  # a severity that costs a quarter of a point needs no words
 _SMALLEST = 8  # pixels; smaller pictures hold nothing to judge
 
-# Fault kinds that cost another perspective more than half a point, and why that cannot be helped.
+# Fault kinds that, strong, cost another perspective more than half a point in over a tenth of all
+# cases, and why that cannot be helped.
 ENTANGLED: Mapping[tuple[str, str], str] = {
     ("wrong_object", "preserving"): "the other object lies outside the mask",
     ("wrong_object", "quality"): "another object has edges that no known picture explains",
     ("wrong_attribute", "preserving"): "a wrong move or size leaves the mask; a wrong style may "
     "hide the photo",
     ("wrong_attribute", "quality"): "another texture or style has details of its own",
+    ("blocks", "following"): "an edit that is all details, such as more contrast, loses them",
     ("blur", "quality"): "a strong blur that does not bleed over the mask's edge is no plain "
     "filter of the source, and what it leaves looks like artefacts",
 }

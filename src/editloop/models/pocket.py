@@ -2,8 +2,9 @@
 
 It is a diffusers `UNet2DConditionModel` over unshuffled pixels (a lossless codec, where large
 models have a VAE), with a small CLIP text encoder trained along. Its prediction of the edited
-picture (x0) is a residual on the source, so that it starts from "nothing changed". Instruction ids
-reach it by cross-attention and through the time embedding.
+picture (x0) is the source plus a change of colours plus a residual, so that it starts from "nothing
+changed" and need not learn to redraw what stays. Instruction ids reach it by cross-attention and
+through the time embedding.
 
 What it is made of and why was measured: see `docs/` and the numbers in a model's own README.
 """
@@ -31,13 +32,14 @@ from editloop.models.wrapper import ConditionedUNet, UNetShape
 from editloop.recipe import Settings
 from editloop.schema import Pixels
 
-__all__ = ["PocketModel", "PocketSettings", "Vocabulary", "mask_tensor"]
+__all__ = ["PocketModel", "PocketSettings", "Vocabulary", "edited", "mask_tensor"]
 
 _TEXT_WIDTH = 128
 _TEXT_LAYERS = 2
 _TIME_WIDTH = 128
 _HEADS = 4
 _GROUPS = 8
+_MATRIX = 9  # numbers that mix three colours
 
 
 class PocketSettings(Settings):
@@ -105,7 +107,7 @@ class PocketModel(nn.Module):
             noisy, timestep, self._encoded(inputs.text), self._condition_inputs(inputs)
         )
         output = output.float()
-        return output + inputs.source if self.settings.prediction == "x0" else output
+        return edited(output, inputs.source) if self.settings.prediction == "x0" else output
 
     def _condition_inputs(self, inputs: EditInputs) -> dict[str, Mapping[str, Tensor]]:
         given: dict[str, Mapping[str, Tensor]] = {"source": {"picture": inputs.source}}
@@ -158,6 +160,23 @@ class PocketModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
+def edited(output: Tensor, source: Tensor) -> Tensor:
+    """x0 = S + C S + R: the source S, its colours mixed by a matrix C for each patch, a residual R.
+
+    output [batch, c + 9, h, w] holds R and the 3 x 3 matrices C; source [batch, c, h, w] latents.
+    Most edits change colours more than shapes: with C, night or sepia is learned from the text
+    alone, and details pass through unharmed.
+    """
+    batch, count, height, width = source.shape
+    residual, matrices = output[:, :count], output[:, count:]
+    mixed = torch.einsum(
+        "bijhw,bjphw->biphw",
+        matrices.reshape(batch, 3, 3, height, width),
+        source.reshape(batch, 3, count // 3, height, width),
+    )
+    return source + mixed.reshape(source.shape) + residual
+
+
 def mask_tensor(masks: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
     """Masks uint8 [batch, height, width] -> [batch, 1, height, width] of 0 or 1."""
     return torch.from_numpy(masks)[:, None].float().div(255).round()
@@ -194,7 +213,7 @@ def _unet(settings: PocketSettings) -> Any:
     return UNet2DConditionModel(
         sample_size=settings.size // settings.patch,
         in_channels=2 * latent + masked,
-        out_channels=latent,
+        out_channels=latent + (_MATRIX if settings.prediction == "x0" else 0),
         block_out_channels=settings.channels,
         layers_per_block=1,
         down_block_types=("DownBlock2D",) * (depth - 1) + ("CrossAttnDownBlock2D",),

@@ -1,7 +1,7 @@
 """A model as a folder: weights (safetensors), configuration, tokenizer, and how it was made.
 
 editloop.json            what it is: kind, settings, lengths of texts, and `facts`
-unet/, text_encoder/     as diffusers and transformers save them, and load them back
+unet/, text_encoder/     laid out so that diffusers and transformers load them too
 tokenizer/
 conditions.safetensors   the weights of its conditions, where they have any
 """
@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from diffusers import UNet2DConditionModel
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, CLIPTextModel
-from transformers.utils import logging
+from safetensors.torch import load_file, save
+from torch import nn
+from transformers import AutoTokenizer
 
 from editloop.errors import StoreError
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
@@ -28,7 +25,6 @@ from editloop.schema import Json
 __all__ = ["INDEX", "load_model", "save_model"]
 
 INDEX = "editloop.json"
-_CONDITIONS = "conditions.safetensors"
 _KIND = "pocket"
 
 
@@ -38,21 +34,18 @@ def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> N
     `facts` (JSON) say how it was made. The index is written last, so its presence means that the
     rest is there.
     """
-    with _without_bars():
-        model.network.unet.save_pretrained(folder / "unet")
-        model.text_encoder.save_pretrained(folder / "text_encoder")
-        model.vocabulary.tokenizer.save_pretrained(folder / "tokenizer")
-    weights = model.network.conditions.state_dict()
-    if weights:
-        save_file({name: each.contiguous() for name, each in weights.items()}, folder / _CONDITIONS)
+    model.network.unet.save_config(folder / "unet")
+    model.text_encoder.config.save_pretrained(folder / "text_encoder")
+    model.vocabulary.tokenizer.save_pretrained(folder / "tokenizer")
+    for path, part in _weights(model, folder):
+        tensors = {name: each.contiguous() for name, each in part.state_dict().items()}
+        path.write_bytes(save(tensors, metadata={"format": "pt"}))
     index = {
         "kind": _KIND,
         "settings": model.settings.model_dump(mode="json"),
         "tokens": {"text": model.vocabulary.text, "reward": model.vocabulary.reward},
         "facts": dict(facts),
     }
-    for path in folder.rglob("*.safetensors"):
-        path.chmod(0o644)  # they are written for their owner only
     text = json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / INDEX).write_text(f"{text}\n", encoding="utf-8")
 
@@ -68,7 +61,8 @@ def load_model(folder: Path) -> PocketModel:
             reward=index["tokens"]["reward"],
         )
         model = PocketModel(settings, vocabulary)
-        _load_weights(model, folder)
+        for path, part in _weights(model, folder):
+            part.load_state_dict(load_file(path))
     except (OSError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
         raise StoreError(
             "a model folder is damaged", value=folder, fix=f"train it again ({error})"
@@ -76,26 +70,12 @@ def load_model(folder: Path) -> PocketModel:
     return model.eval()
 
 
-def _load_weights(model: PocketModel, folder: Path) -> None:
-    with _without_bars():
-        unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet")
-        text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder")
-    model.network.unet.load_state_dict(unet.state_dict())
-    model.text_encoder.load_state_dict(text_encoder.state_dict())
+def _weights(model: PocketModel, folder: Path) -> Iterator[tuple[Path, nn.Module]]:
+    """Each part that has weights, and its file under the name that its library looks for."""
+    yield folder / "unet" / "diffusion_pytorch_model.safetensors", model.network.unet
+    yield folder / "text_encoder" / "model.safetensors", model.text_encoder
     if model.network.conditions.state_dict():
-        model.network.conditions.load_state_dict(load_file(folder / _CONDITIONS))
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars for files of a megabyte."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        yield folder / "conditions.safetensors", model.network.conditions
 
 
 def _read_index(folder: Path) -> dict[str, Json]:

@@ -63,6 +63,6 @@ def to_ids(tokenizer: Any, texts: Sequence[str], length: int) -> NDArray[np.int6
 
 def _ids(tokenizer: Any, texts: Iterable[str]) -> list[list[int]]:
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    listed = list(texts)
-    encoded = tokenizer(listed, add_special_tokens=False)["input_ids"] if listed else []
+    whole = [text.encode("utf-8", "replace").decode() for text in texts]  # no lone surrogates
+    encoded = tokenizer(whole, add_special_tokens=False)["input_ids"] if whole else []
     return [[start, *ids, end] for ids in encoded]

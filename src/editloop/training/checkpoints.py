@@ -47,5 +47,6 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
 
 
 def _steps(folder: Path) -> list[int]:
-    found = (_NAME.fullmatch(name) for name in Files().names(folder))
+    with explained("look for checkpoints", folder):
+        found = [_NAME.fullmatch(name) for name in Files().names(folder)]
     return sorted(int(match[1]) for match in found if match)

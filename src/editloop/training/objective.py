@@ -27,6 +27,7 @@ _BOTH = 0.05
 _SOURCE_ONLY = 0.05
 _REWARD = 0.10
 _MASK = 0.50
+_LAST_SHARE = 0.75
 _SMOOTH = 1e-4  # of rms: below a distance of 0.01 the slope goes to 0
 
 
@@ -65,13 +66,14 @@ def loss_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:
 
 
 def noisy_timesteps(draws: Tensor, steps: int) -> Tensor:
-    """Timesteps [batch] from uniform draws in [0, 1), more of them towards pure noise.
+    """Timesteps [batch] from uniform draws in [0, 1): three quarters the last, the others uniform.
 
-    t = steps * (1 - draw^2), so the density rises like 1 / sqrt(1 - t / steps). Where little
-    noise is left the answer can be read off the noisy picture, and neither the instruction nor the
-    reward is learned.
+    Sampling starts at the last timestep, pure noise. Below it, the look of the answer can be read
+    off the noisy picture, nearly to the end of the schedule: little is learned there of the
+    instruction and the reward.
     """
-    return (steps * (1 - draws.square())).long().clamp(0, steps - 1)
+    below = (draws - _LAST_SHARE) / (1 - _LAST_SHARE)
+    return torch.where(below < 0, steps - 1, (steps * below).long().clamp(0, steps - 1))
 
 
 def drop_conditions(

@@ -39,7 +39,7 @@ class PocketTrainingSettings(PocketSettings):
     split: str = "train"
     steps: int = Field(default=1250, ge=1)
     batch: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     loss: Loss = "rms"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 

@@ -1,0 +1,146 @@
+"""Does reward conditioning help? `recipes/reward-ablation.yaml`, two seeds by two splits, pooled.
+
+    python benchmarks/reward_ablation.py --runs runs/reward-ablation --out docs/reward-ablation
+
+Every replicate is an ordinary, resumable run. The pooled means are over the cases of all
+replicates; their intervals are paired bootstraps over cases, conditional on the trained models and
+the held-out photos. The differences of each replicate stand beside them: they say how far training
+itself varies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from editloop import loop
+from editloop.evaluation.aggregate import Numbers, bootstrap_weights, compare, summarise
+from editloop.evaluation.publishing import CASES_FILE, values_of
+from editloop.recipe import read_recipe
+from editloop.schema import Json
+from editloop.seeding import generator
+
+RECIPE = Path("recipes/reward-ablation.yaml")
+BENCHMARK = "darkroom/single-turn"
+SEEDS = (0, 1)
+SPLITS = {"a": "[chelsea, china, coffee]", "b": "[astronaut, flower, motorcycle]"}
+METRICS = (
+    "following_accuracy",
+    "preserving_accuracy",
+    "quality_accuracy",
+    "all_accuracy",
+    "following_score",
+    "preserving_score",
+    "quality_score",
+    "preserving_score_given_following",
+    "quality_score_given_following",
+    "l1",
+)
+RESAMPLES = 1000
+# First against second: what each table of the paper claims, and the controls beside it.
+COMPARED = (
+    ("score", "plain"),
+    ("text", "plain"),
+    ("both", "plain"),
+    ("both", "score"),
+    ("attention", "plain"),
+    ("addition", "plain"),
+    ("attention-addition", "plain"),
+    ("score", "score-none"),
+    ("score", "score-333"),
+    ("score-333", "score-000"),
+    ("score", "score-055"),
+    ("score", "score-505"),
+    ("score", "score-550"),
+    ("clean", "score"),
+)
+
+
+def replicate(runs: Path, split: str, seed: int) -> Path:
+    """Make one replicate, or go on with it; returns its folder."""
+    out = runs / f"{split}-{seed}"
+    overrides = [f"seed={seed}", f"sources.photos.heldout_scenes={SPLITS[split]}"]
+    loop.run(read_recipe(RECIPE, overrides), out)
+    return out
+
+
+def numbers_of(folders: list[Path]) -> Numbers:
+    """The numbers of several replicates side by side: one row for each case of each."""
+    tables = [pq.read_table(folder / "evaluation" / "darkroom" / CASES_FILE) for folder in folders]
+    editors = tuple(dict.fromkeys(tables[0]["editor"].to_pylist()))
+    values = [
+        np.concatenate([values_of(_cases(table, editor), METRICS) for table in tables])
+        for editor in editors
+    ]
+    stacked = np.stack(values)
+    return Numbers(editors, METRICS, stacked, ~np.isnan(stacked[:, :, METRICS.index("l1")]))
+
+
+def _cases(table: pa.Table, editor: str) -> pa.Table:
+    chosen = pc.and_(pc.equal(table["editor"], editor), pc.equal(table["benchmark"], BENCHMARK))
+    return table.filter(chosen)
+
+
+def summary_of(numbers: Numbers) -> dict[str, Json]:
+    """Means with intervals, and paired differences in every metric."""
+    cases = [str(index) for index in range(numbers.values.shape[1])]
+    weights = bootstrap_weights(cases, RESAMPLES, generator("reward-ablation"))
+    return {
+        "cases": len(cases),
+        "editors": summarise(numbers, weights),
+        "differences": {
+            f"{first} - {second}": {
+                metric: compare(numbers, weights, first, second, metric) for metric in METRICS
+            }
+            for first, second in COMPARED
+        },
+    }
+
+
+def table_of(pooled: dict[str, Json], names: tuple[str, ...]) -> str:
+    """A Markdown table of editors and their main metrics."""
+    shown = ("following_accuracy", "preserving_accuracy", "quality_accuracy", "all_accuracy", "l1")
+    heads = ["model and request", "following %", "preserving %", "quality %", "all %", "L1"]
+    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
+    for name in names:
+        cells = [_cell(pooled["editors"][name][metric], metric) for metric in shown]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(score: Json, metric: str) -> str:
+    if score["mean"] is None:
+        return "-"
+    if metric == "l1":
+        return f"{score['mean']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
+    return f"{100 * score['mean']:.0f} [{100 * score['low']:.0f}, {100 * score['high']:.0f}]"
+
+
+def main() -> None:
+    """Run every replicate, pool them, write JSON and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/reward-ablation"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reward-ablation"))
+    options = parser.parse_args()
+    folders = {
+        f"{split}-{seed}": replicate(options.runs, split, seed)
+        for seed in SEEDS
+        for split in SPLITS
+    }
+    pooled = summary_of(numbers_of(list(folders.values())))
+    each = {name: summary_of(numbers_of([folder])) for name, folder in folders.items()}
+    options.out.mkdir(parents=True, exist_ok=True)
+    content = {"splits": SPLITS, "seeds": SEEDS, "pooled": pooled, "replicates": each}
+    text = json.dumps(content, indent=1, sort_keys=True)
+    (options.out / "results.json").write_text(text + "\n", encoding="utf-8")
+    print(table_of(pooled, tuple(pooled["editors"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from editloop.errors import StoreError, TrainingError
+from editloop.training import checkpoints
+from editloop.training.loop import METRICS, Plan, learning_rate, samples_of, train
+
+TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
+
+
+class Regression:
+    """Learn a linear map from noisy examples; stops at a step if asked."""
+
+    def __init__(self, samples=50, stop_at=None, spoil_at=None) -> None:
+        self.samples = samples
+        self.stop_at = stop_at
+        self.spoil_at = spoil_at
+        self.calls = 0
+        self.seen = []
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def loss(self, network, samples, random):
+        if self.calls == self.stop_at:
+            raise KeyboardInterrupt
+        self.calls += 1
+        self.seen.append(samples.tolist())
+        inputs = torch.randn(len(samples), 3, generator=random)
+        noise = 0.1 * torch.randn(len(samples), 1, generator=random)
+        loss = (network(inputs) - inputs @ TRUTH.T - noise).square().mean()
+        return loss * math.nan if self.calls == self.spoil_at else loss
+
+    def validation_loss(self, network):
+        with torch.no_grad():
+            return (network.weight - TRUTH).square().mean().item()
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Linear(3, 1, bias=False)
+
+
+def plan(**changes):
+    usual = {"steps": 25, "batch": 4, "learning_rate": 0.05, "seed": 1, "rest": 5, "note": 2}
+    return Plan("tiny", **{**usual, **changes})
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+
+
+def trained(folder, task=None, **changes):
+    made = network()
+    return made, train(made, task or Regression(), plan(**changes), folder)
+
+
+def test_it_learns(tmp_path) -> None:
+    made, result = trained(tmp_path, steps=300)
+    assert torch.allclose(made.weight, TRUTH, atol=0.1)
+    assert result.validation_loss == (made.weight - TRUTH).square().mean().item()
+
+
+@pytest.mark.parametrize("stop", [0, 1, 4, 5, 6, 13, 20, 24])
+def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bits(tmp_path, stop) -> None:
+    whole, result = trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", Regression(stop_at=stop))
+    again, resumed = trained(tmp_path / "parts")
+    assert torch.equal(again.weight, whole.weight)
+    assert (resumed.loss, resumed.validation_loss) == (result.loss, result.validation_loss)
+    assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
+    ended = [
+        checkpoints.load_newest(tmp_path / each / "checkpoints") for each in ("whole", "parts")
+    ]
+    assert equal(*ended)
+
+
+def equal(one, other) -> bool:
+    """Whether two nests of mappings, lists and tensors hold the same bits."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+def test_a_resumed_training_goes_on_at_the_checkpoint(tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, Regression(stop_at=13))
+    task = Regression()
+    _, result = trained(tmp_path, task)
+    assert result.steps == len(task.seen) == 25 - 10
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path) -> None:
+    whole, result = trained(tmp_path)
+    again, found = trained(tmp_path, Regression(stop_at=0))
+    assert torch.equal(again.weight, whole.weight)
+    assert (found.loss, found.validation_loss, found.steps) == (
+        result.loss,
+        result.validation_loss,
+        0,
+    )
+
+
+def test_a_line_that_a_crash_left_half_is_forgotten(tmp_path) -> None:
+    trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", Regression(stop_at=8))
+    with (tmp_path / "parts" / METRICS).open("a") as file:
+        file.write('{"step": 8, "lo')
+    trained(tmp_path / "parts")
+    assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
+
+
+def test_metrics_hold_each_loss_once_and_no_times(tmp_path) -> None:
+    trained(tmp_path)
+    written = lines(tmp_path)
+    assert [line["step"] for line in written][:8] == [2, 4, 5, 6, 8, 10, 12, 14]
+    assert {key for line in written for key in line} == {"step", "loss", "validation_loss"}
+    assert [line["step"] for line in written if "validation_loss" in line] == [5, 10, 15, 20, 25]
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path) -> None:
+    trained(tmp_path)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000020.pt", "step-00000025.pt"]
+
+
+def test_the_network_ends_with_its_average_not_its_last_weights(tmp_path) -> None:
+    made, _ = trained(tmp_path)
+    state = checkpoints.load_newest(tmp_path / "checkpoints")
+    assert torch.equal(made.weight, state["average"]["shadow_params"][0])
+    assert not torch.equal(made.weight, state["network"]["weight"])
+
+
+def test_every_pass_shows_every_sample_once_in_a_new_order() -> None:
+    rows = np.concatenate([samples_of(10, plan(batch=4), step) for step in range(5)])
+    first, second = rows[:10].tolist(), rows[10:].tolist()
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+
+
+def test_a_batch_may_be_larger_than_the_data() -> None:
+    made = samples_of(3, plan(batch=8), 1)
+    assert len(made) == 8
+    assert set(made) == {0, 1, 2}
+
+
+def test_the_order_depends_on_the_seed() -> None:
+    orders = [samples_of(100, plan(seed=seed), 0).tolist() for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+    long = plan(steps=1000, learning_rate=1.0)
+    rates = [learning_rate(long, step) for step in range(1000)]
+    assert rates[0] == pytest.approx(1 / 50)
+    assert max(rates) == pytest.approx(1.0, abs=0.02)
+    assert rates[500] == pytest.approx(0.5)
+    assert rates[-1] < 1e-5
+    assert np.argmax(rates) in range(40, 60)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path) -> None:
+    with pytest.raises(TrainingError, match="no longer a number"):
+        trained(tmp_path, Regression(spoil_at=7))
+
+
+def test_a_broken_checkpoint_is_named(tmp_path) -> None:
+    trained(tmp_path)
+    path = tmp_path / "checkpoints" / "step-00000025.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="step-00000025"):
+        trained(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_explained(tmp_path) -> None:
+    (tmp_path / "checkpoints").write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match="checkpoints"):
+        trained(tmp_path)

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+
+from editloop.models.inputs import EditInputs
+from editloop.training.objective import (
+    add_noise,
+    drop_conditions,
+    loss_of,
+    noisy_timesteps,
+    wanted_output,
+)
+
+COUNT = 40_000
+EMPTY_TEXT = torch.tensor([1, 2])
+EMPTY_REWARD = torch.tensor([1, 2, 0])
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_noise_is_added_as_the_paper_says() -> None:
+    clean, noise = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
+    signal = torch.tensor([0.0, 0.3, 1.0])
+    share = signal.numpy()[:, None, None, None]
+    expected = np.sqrt(share) * clean.numpy() + np.sqrt(1 - share) * noise.numpy()
+    assert np.allclose(add_noise(clean, noise, signal).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "epsilon", "v"])
+def test_from_each_prediction_the_picture_can_be_had_back(prediction) -> None:
+    clean, noise = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
+    signal = torch.tensor([0.2, 0.5, 0.9])
+    a, s = (each.view(3, 1, 1, 1) for each in (signal.sqrt(), (1 - signal).sqrt()))
+    noisy = add_noise(clean, noise, signal)
+    wanted = wanted_output(prediction, clean, noise, signal)
+    back = {"x0": wanted, "epsilon": (noisy - s * wanted) / a, "v": a * noisy - s * wanted}
+    assert torch.allclose(back[prediction], clean, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "formula"),
+    [
+        ("l1", lambda d: np.abs(d).mean()),
+        ("mse", lambda d: (d**2).mean()),
+        ("rms", lambda d: np.sqrt((d**2).mean((1, 2, 3)) + 1e-4).mean()),
+    ],
+)
+def test_losses_are_their_formulas(kind, formula) -> None:
+    output, wanted = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
+    expected = formula((output - wanted).numpy())
+    assert loss_of(kind, output, wanted).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_rms_weighs_small_and_large_edits_alike() -> None:
+    output = torch.zeros(2, 1, 8, 8, requires_grad=True)
+    wanted = torch.stack([torch.full((1, 8, 8), 1.5), torch.full((1, 8, 8), 0.1)])
+    loss_of("rms", output, wanted).backward()
+    small, large = output.grad[1].norm(), output.grad[0].norm()
+    assert small / large == pytest.approx(1, abs=0.01)
+
+
+def test_timesteps_lean_towards_noise_and_stay_in_range() -> None:
+    draws = torch.linspace(0, 1, COUNT)
+    made = noisy_timesteps(draws, 1000)
+    assert (made.min(), made.max()) == (0, 999)
+    assert (made == 999).float().mean() == pytest.approx(0.75, abs=0.01)
+
+
+def dropped(**others) -> EditInputs:
+    inputs = EditInputs(torch.ones(COUNT, 1, 1, 1), torch.full((COUNT, 2), 9), **others)
+    draws = torch.rand(COUNT, 3, generator=torch.Generator().manual_seed(0))
+    return drop_conditions(inputs, draws, EMPTY_TEXT, EMPTY_REWARD)
+
+
+def test_instruction_and_source_are_dropped_as_by_instruct_pix2pix() -> None:
+    made = dropped()
+    no_source = ~made.source.flatten(1).any(1)
+    no_text = (made.text == EMPTY_TEXT).all(1)
+    for rows in (no_text & ~no_source, no_source & ~no_text, no_source & no_text):
+        assert rows.float().mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_a_samples_rewards_are_dropped_together_in_a_tenth() -> None:
+    made = dropped(
+        scores=torch.full((COUNT, 3), 4.0),
+        keep=torch.ones(COUNT, 3),
+        reward_text=torch.full((COUNT, 3), 9),
+    )
+    unscored = ~made.keep.any(1)
+    assert unscored.float().mean() == pytest.approx(0.1, abs=0.005)
+    assert torch.equal(unscored, (made.reward_text == EMPTY_REWARD).all(1))
+    assert torch.equal(unscored, ~made.keep.all(1))
+
+
+def test_an_unknown_score_stays_unknown() -> None:
+    keep = torch.tensor([1.0, 0.0, 1.0]).expand(COUNT, 3)
+    made = dropped(scores=torch.zeros(COUNT, 3), keep=keep)
+    assert not made.keep[:, 1].any()
+    assert made.keep[:, 0].any()
+
+
+def test_a_dropped_mask_is_white_everywhere() -> None:
+    made = dropped(mask=torch.zeros(COUNT, 1, 2, 2))
+    assert made.mask.flatten(1).all(1).float().mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_is_not_there_is_not_made() -> None:
+    made = dropped()
+    assert (made.mask, made.scores, made.keep, made.reward_text) == (None, None, None, None)

@@ -1,0 +1,187 @@
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from editloop.errors import RecipeError, StoreError, TrainingError
+from editloop.models.saving import INDEX, load_model
+from editloop.parts import PartContext
+from editloop.recipe import validate
+from editloop.registry import create
+from editloop.training import checkpoints
+from editloop.training.cache import open_cache
+from editloop.training.edits import EditTask, Samples
+from editloop.training.pocket import PocketTraining, PocketTrainingSettings
+from networks import SIZE, awake, edit_samples, pocket, publish
+
+REWARD = ("source", "reward")
+
+
+@pytest.fixture
+def run(tmp_path):
+    publish(tmp_path, "train", edit_samples(6))
+    publish(tmp_path, "heldout", edit_samples(3, "heldout"))
+    return tmp_path
+
+
+def context(run, name="tiny", **changes):
+    folders = {each: run / name / each for each in ("work", "cache", "output")}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    made = PartContext(name=name, seed=0, run=run, inputs="data-1", **folders)
+    return replace(made, **changes)
+
+
+def training(**changes):
+    usual = {"size": SIZE, "channels": (8, 16), "steps": 4, "batch": 2, "precision": "fp32"}
+    return PocketTraining(PocketTrainingSettings(**{**usual, **changes}))
+
+
+def digests(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).digest() for path in files}
+
+
+def test_a_recipe_makes_it_by_its_kind() -> None:
+    assert isinstance(create("train", "pocket", {"steps": 3}), PocketTraining)
+
+
+def test_it_leaves_a_model_its_metrics_and_its_card(run) -> None:
+    here = context(run)
+    training().run(here)
+    model = load_model(here.output)
+    assert model.settings.size == SIZE
+    index = json.loads((here.output / INDEX).read_text())
+    assert index["facts"]["data"] == "data-1"
+    lines = (here.output / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [4]
+    assert "# tiny" in (here.output / "README.md").read_text()
+
+
+def test_results_hold_facts_and_timings_hold_times(run) -> None:
+    made = training().run(context(run))
+    assert set(made.results) == {
+        "samples",
+        "steps",
+        "parameters",
+        "precision",
+        "final_loss",
+        "validation_loss",
+    }
+    assert made.results["samples"] == 6
+    assert made.timings["steps_per_second"] > 0
+
+
+@pytest.mark.parametrize("conditions", [("source",), ("source", "mask", "reward")])
+def test_the_same_training_makes_the_same_files(run, conditions) -> None:
+    made = [context(run, name) for name in ("tiny", "other/tiny")]
+    results = [
+        training(conditions=conditions).run(replace(here, name="tiny")).results for here in made
+    ]
+    assert results[0] == results[1]
+    assert digests(made[0].output) == digests(made[1].output)
+
+
+def test_interrupted_and_run_again_it_makes_the_same_files(run, monkeypatch) -> None:
+    whole = replace(context(run, "whole"), name="tiny")
+    trainer = training(conditions=REWARD, steps=6)
+    trainer.run(whole)
+    parts = replace(context(run, "parts"), name="tiny")
+    usual = EditTask.loss
+    left = iter(range(3))
+
+    def interrupted(self, network, samples, random):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return usual(self, network, samples, random)
+
+    monkeypatch.setattr(EditTask, "loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(parts)
+    monkeypatch.undo()
+    trainer.run(parts)
+    assert digests(parts.output) == digests(whole.output)
+    states = [checkpoints.load_newest(each.work / "checkpoints") for each in (whole, parts)]
+    pairs = zip(states[0]["network"].values(), states[1]["network"].values(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+
+
+def test_without_heldout_data_there_is_no_validation_loss(tmp_path) -> None:
+    publish(tmp_path, "train", edit_samples(4))
+    made = training().run(context(tmp_path))
+    assert made.results["validation_loss"] is None
+    assert made.results["final_loss"] > 0
+
+
+def test_another_split_can_be_trained_on(run) -> None:
+    publish(run, "clean", edit_samples(5, "clean"))
+    assert training(split="clean").run(context(run)).results["samples"] == 5
+
+
+def test_a_split_that_is_not_there_is_named(run) -> None:
+    with pytest.raises(StoreError, match="absent"):
+        training(split="absent").run(context(run))
+
+
+def test_rewards_without_scores_are_refused(tmp_path) -> None:
+    publish(tmp_path, "train", [replace(each, scores={}) for each in edit_samples(4)])
+    with pytest.raises(TrainingError, match="no reward scores"):
+        training(conditions=REWARD).run(context(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"steps": 0},
+        {"learning_rate": 0},
+        {"loss": "hinge"},
+        {"precision": "int1"},
+        {"conditions": ["reward"]},
+        {"reward": {"injection": []}},
+        {"speed": 3},
+    ],
+)
+def test_bad_settings_are_refused(content) -> None:
+    with pytest.raises(RecipeError, match=next(iter(content))):
+        validate(PocketTrainingSettings, content, where="train.tiny")
+
+
+def task_of(tmp_path, *conditions):
+    samples = edit_samples(6)
+    model = pocket(*conditions)
+    cache = open_cache(tmp_path, "k", SIZE, lambda: samples)
+    return model, EditTask(model, Samples(cache, model), Samples(cache, model), "rms", False, 1)
+
+
+def test_samples_become_latents_ids_and_scores(tmp_path) -> None:
+    model, task = task_of(tmp_path, "mask", "reward")
+    clean, inputs = task.samples.read(np.array([1, 2]))
+    assert clean.shape == inputs.source.shape == (2, 48, 8, 8)
+    assert inputs.scores.tolist() == [[0, 5, 5], [5, 5, 5]]
+    assert inputs.mask.shape == (2, 1, SIZE, SIZE)
+    assert not torch.equal(inputs.text[0], inputs.text[1])
+    assert model.decode(clean)[0].max() <= 160
+
+
+def test_a_model_without_rewards_is_shown_none(tmp_path) -> None:
+    _, task = task_of(tmp_path)
+    _, inputs = task.samples.read(np.array([0]))
+    assert (inputs.mask, inputs.scores, inputs.keep, inputs.reward_text) == (None,) * 4
+
+
+def test_the_loss_depends_on_its_random_state_only(tmp_path) -> None:
+    model, task = task_of(tmp_path, "reward")
+    awake(model)
+    losses = [
+        task.loss(model, np.array([0, 1]), torch.Generator().manual_seed(seed)).item()
+        for seed in (1, 1, 2)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_validation_is_the_same_every_time(tmp_path) -> None:
+    model, task = task_of(tmp_path, "reward")
+    assert task.validation_loss(model) == task.validation_loss(model)
