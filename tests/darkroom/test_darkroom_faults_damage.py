@@ -83,7 +83,8 @@ def test_a_zoom_shows_the_middle() -> None:
     pixels = square("coffee", 64)
     edited = damage.zoom(pixels, _mask(64), 1.0)
     middle = cv2.resize(pixels[6:58, 6:58], (64, 64), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(edited.astype(int) - middle).mean() < 4
+    off, still = (np.abs(other.astype(int) - middle).mean() for other in (edited, pixels))
+    assert off < 0.3 * still
 
 
 @pytest.mark.parametrize("size", [64, 75])

@@ -43,6 +43,11 @@ class Course:
         return min(1.0, max(0.0, share))
 
     @property
+    def kept(self) -> float:
+        """The progress of the details, held between 0 and 1."""
+        return min(1.0, max(0.0, self.fine_done))
+
+    @property
     def unseen(self) -> float:
         """The energy of a difference of colours that is not seen: less where the edit is faint."""
         return min(_UNSEEN**2, _FORGIVEN * self.way)

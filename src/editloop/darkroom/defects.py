@@ -92,7 +92,7 @@ def preserving_defects(seen: Evidence, went: Course) -> dict[str, float]:
     moved = _graded(shift=float(np.hypot(motion.right, motion.down)), zoom=abs(motion.zoom - 1))
     if seen.whole:
         return {**moved, **_graded(unrecognisable=_likeness(seen, went))}
-    known = (*seen.details[:2], mix(*seen.details[:2], went.overall))
+    known = (*seen.details[:2], mix(*seen.details[:2], went.kept))
     before = min(energy(image, seen.outside) for image in known)
     lost = _lost(before, energy(seen.details.edited, seen.outside))
     return {**moved, **_graded(colours=_changed(seen), lost=lost)}
@@ -119,7 +119,7 @@ def quality_defects(seen: Evidence, went: Course) -> dict[str, float]:
     contrast that comes with a darker or paler look.
     """
     source, target, edited = seen.details
-    between = mix(source, target, went.overall)
+    between = mix(source, target, went.kept)
     lights = (*seen.lights[:2], _between(*seen.lights[:2], went))
     least = min(energy(image, seen.inside) for image in (source, target, between))
     paler = min(1.0, contrast(seen.lights.edited, lights, seen.inside))
