@@ -28,7 +28,7 @@ from editloop.seeding import generator
 
 RECIPE = Path("recipes/reward-ablation.yaml")
 BENCHMARK = "darkroom/single-turn"
-SEEDS = (0, 1)
+REPLICATES = (("a", 0), ("b", 1), ("a", 1), ("b", 0))  # split, seed
 SPLITS = {"a": "[chelsea, china, coffee]", "b": "[astronaut, flower, motorcycle]"}
 METRICS = (
     "following_accuracy",
@@ -43,6 +43,12 @@ METRICS = (
     "l1",
 )
 RESAMPLES = 1000
+TABLES = {
+    "Scores and texts (Table 4)": ("copy", "plain", "score", "text", "both", "clean"),
+    "Ways of injection (Table 5)": ("plain", "both", "attention", "addition", "attention-addition"),
+    "Scores asked for (Table 6)": ("score", "score-333", "score-000", "score-none"),
+    "One score lowered alone": ("score", "score-055", "score-505", "score-550"),
+}
 # First against second: what each table of the paper claims, and the controls beside it.
 COMPARED = (
     ("score", "plain"),
@@ -114,6 +120,23 @@ def table_of(pooled: dict[str, Json], names: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
+def differences_of(pooled: Json, replicates: dict[str, Json]) -> str:
+    """A Markdown table of paired differences in following accuracy, pooled and by replicate."""
+    lines = [
+        f"| first - second | pooled, points | {' | '.join(replicates)} |",
+        f"| {' | '.join(['---'] * (2 + len(replicates)))} |",
+    ]
+    for pair in pooled["differences"]:
+        found = [each["differences"][pair]["following_accuracy"] for each in replicates.values()]
+        whole = pooled["differences"][pair]["following_accuracy"]
+        interval = f"[{100 * whole['low']:+.0f}, {100 * whole['high']:+.0f}]"
+        cells = [f"{100 * each['difference']:+.0f}" for each in found]
+        lines.append(
+            f"| {pair} | {100 * whole['difference']:+.0f} {interval} | {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
+
+
 def _cell(score: Json, metric: str) -> str:
     if score["mean"] is None:
         return "-"
@@ -129,17 +152,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/reward-ablation"))
     options = parser.parse_args()
     folders = {
-        f"{split}-{seed}": replicate(options.runs, split, seed)
-        for seed in SEEDS
-        for split in SPLITS
+        f"{split}-{seed}": replicate(options.runs, split, seed) for split, seed in REPLICATES
     }
     pooled = summary_of(numbers_of(list(folders.values())))
     each = {name: summary_of(numbers_of([folder])) for name, folder in folders.items()}
     options.out.mkdir(parents=True, exist_ok=True)
-    content = {"splits": SPLITS, "seeds": SEEDS, "pooled": pooled, "replicates": each}
+    content = {"splits": SPLITS, "pooled": pooled, "replicates": each}
     text = json.dumps(content, indent=1, sort_keys=True)
     (options.out / "results.json").write_text(text + "\n", encoding="utf-8")
-    print(table_of(pooled, tuple(pooled["editors"])))
+    parts = [f"### {title}\n\n{table_of(pooled, names)}\n" for title, names in TABLES.items()]
+    parts.append(f"### Paired differences in following\n\n{differences_of(pooled, each)}\n")
+    (options.out / "tables.md").write_text("\n".join(parts), encoding="utf-8")
+    print("\n".join(parts))
 
 
 if __name__ == "__main__":

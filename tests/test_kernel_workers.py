@@ -23,7 +23,7 @@ from kernel_parts import source, step
 ITEMS = [source(count={"train": 10})]
 
 
-def make(out: Path, on: dict[str, str], workers: int = 2, deadline: float = 60) -> BuildReport:
+def make(out: Path, on: dict[str, str], workers: int = 2, deadline: float = 600) -> BuildReport:
     trouble = step("TroubleStep", on=on, folder=str(out.parent))
     options = Options(workers=workers, deadline=deadline)
     return build(ITEMS, [trouble, step(drops=0, fails=0)], out=out, shard_size=4, options=options)
@@ -68,7 +68,7 @@ def test_a_worker_that_is_killed_by_accident_costs_nothing(
 
 
 def test_a_record_that_hangs_costs_itself(tmp_path: Path, expected: list[tuple[str, str]]) -> None:
-    make(tmp_path / "out", {"0008": "hang"}, deadline=3)
+    make(tmp_path / "out", {"0008": "hang"}, deadline=5)
     assert quarantine(tmp_path / "out") == [("train/0008", "worker-hung", "transient")]
     neighbours = [row for row in expected if not row[0].startswith("train/0008")]
     assert kept(tmp_path / "out") == neighbours
@@ -92,7 +92,7 @@ def test_a_step_that_kills_every_worker_fails_the_build(tmp_path: Path) -> None:
 
 
 def test_an_engine_names_the_task_whose_worker_died() -> None:
-    with LocalProcessEngine(2, deadline=60) as engine:
+    with LocalProcessEngine(2) as engine:
         engine.submit(Task(abs, -3))
         engine.submit(Task(os._exit, 9))
         ended = engine.wait()
@@ -103,7 +103,7 @@ def test_an_engine_names_the_task_whose_worker_died() -> None:
 
 
 def test_an_engine_goes_on_after_a_loss() -> None:
-    with LocalProcessEngine(1, deadline=60) as engine:
+    with LocalProcessEngine(1) as engine:
         engine.submit(Task(os._exit, 9))
         assert engine.wait()[0].loss is Loss.KILLED
         engine.submit(Task(abs, -3))
@@ -111,7 +111,7 @@ def test_an_engine_goes_on_after_a_loss() -> None:
 
 
 def test_an_engine_goes_on_after_an_idle_worker_died() -> None:
-    with LocalProcessEngine(1, deadline=60) as engine:
+    with LocalProcessEngine(1) as engine:
         engine.submit(Task(_pid, None))
         (first,) = engine.wait()
         (worker,) = (

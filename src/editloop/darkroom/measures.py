@@ -62,7 +62,7 @@ def contrast(image: Floats, known: Sequence[Floats], region: Floats) -> float:
 def _deviation(image: Floats, region: Floats) -> float:
     total = max(float(region.sum()), 1.0)
     mean = float((region * image).sum()) / total
-    return (float((region * (image - mean) ** 2).sum()) / total) ** 0.5
+    return float((float((region * (image - mean) ** 2).sum()) / total) ** 0.5)
 
 
 def levels(pixels: Pixels) -> float:

@@ -6,7 +6,9 @@ picture (x0) is the source plus a change of colours plus a residual, so that it 
 changed" and need not learn to redraw what stays. Instruction ids reach it by cross-attention and
 through the time embedding.
 
-What it is made of and why was measured: see `docs/` and the numbers in a model's own README.
+Training steps a second (UNet alone, 64 px, batch 16, two cores with bfloat16 in hardware): 7.1 as
+it is; 4.7 in float32; 4.8 in bfloat16 with fused attention; 5.1 with `patch` 2 and channels 32, 64,
+96; 2.8 with attention at every resolution.
 """
 
 from __future__ import annotations
