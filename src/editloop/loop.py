@@ -138,7 +138,7 @@ class _Loop:
         found = store.find_manifest(self.out, published)
         if found is None or found.fingerprint != work.name or not found.in_place(self.out):
             self._publish(part, name, published, work, store.fingerprint(settings["inputs"]))
-            store.retire_versions(self.out, f"{group}.{name}", [work.name, _CACHE])
+            store.retire_versions(self.out, f"{group}.{name}", [_CACHE])  # checkpoints too
         self.write_results()
 
     def _publish(self, part: Part, name: str, published: str, work: Path, inputs: str) -> None:
@@ -222,7 +222,7 @@ class _Loop:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         data = f"{text}\n".encode()
         path = self.out / name
-        if not path.exists() or path.read_bytes() != data:
+        if store.find_manifest(self.out, name) is None or path.read_bytes() != data:
             store.write_file(self.out, path, data)
 
 

@@ -53,10 +53,10 @@ def kinds(group: str) -> list[str]:
 def load(group: str, kind: str) -> Any:
     """The class of a kind; a user's own is named `module:Class`."""
     path = BUILT_IN[group].get(kind)
-    if path is None:
-        path = next((point.value for point in _plugged(group) if point.name == kind), None)
     if path is None and ":" in kind:
         path = kind
+    if path is None:
+        path = next((point.value for point in _plugged(group) if point.name == kind), None)
     if path is None:
         close = difflib.get_close_matches(kind, kinds(group), n=1)
         guess = f"did you mean {close[0]!r}? " if close else ""

@@ -71,18 +71,18 @@ def test_scores_fall_with_severity(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_fault_leaves_the_other_perspectives_alone(kind: str) -> None:
+    """Within half a point, in nine cases of ten and at every severity."""
     for perspective in PERSPECTIVES:
         if perspective == KINDS[kind].family or (kind, perspective) in ENTANGLED:
             continue
         for severity in (1.0,) if kind == "nothing" else SEVERITIES:
             left = _at(kind, severity, perspective)
             assert quantile(left, 0.5) > 4.75, (kind, perspective, severity)
-            share = 0.1 if severity == 1 and kind != "nothing" else 0.05
-            assert quantile(left, share) > 4.5, (kind, perspective, severity)
+            assert quantile(left, 0.1) > 4.5, (kind, perspective, severity)
 
 
 @pytest.mark.parametrize(("kind", "perspective"), list(ENTANGLED))
-def test_the_listed_exceptions_are_real(kind: str, perspective: str) -> None:
+def test_the_listed_exceptions_are_needed(kind: str, perspective: str) -> None:
     assert quantile(_at(kind, 1.0, perspective), 0.1) < 4.5
 
 

@@ -24,15 +24,15 @@ _AFAR = 16  # cells along the shorter side
 _LOOK = 128  # shorter side at which colours are compared
 _ENOUGH = 0.25  # share of the picture that must be outside for it to be registered by that alone
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Three(NamedTuple, Generic[T]):
+class Three(NamedTuple, Generic[_T]):
     """The same thing of each picture of a case."""
 
-    source: T
-    target: T
-    edited: T
+    source: _T
+    target: _T
+    edited: _T
 
 
 @dataclass(frozen=True, slots=True, eq=False)
