@@ -14,7 +14,7 @@ import pytest
 from editloop import loop
 from editloop.recipe import Recipe, read_recipe, validate
 from editloop.recipe import read_yaml as read_yaml_file
-from editloop.sources.photos import PhotosSource, Settings
+from editloop.sources.photos import PhotosSource
 from editloop.steps import Keep
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ def small(recipe: Path) -> list[str]:
 def own_photos(folder: Path) -> None:
     """A folder of photos, such as a user has."""
     folder.mkdir()
-    source = PhotosSource(Settings(size=64, train=20, heldout=0))
+    source = PhotosSource(PhotosSource.Settings(size=64, train=20, heldout=0))
     for index, outcome in enumerate(source.load(list(source.items()))):
         assert isinstance(outcome, Keep)
         (folder / f"{index}.png").write_bytes(outcome.samples[0].source.bytes)

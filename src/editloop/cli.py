@@ -13,7 +13,17 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app", "main"]
+__all__ = [
+    "app",
+    "edit",
+    "editors",
+    "main",
+    "operations",
+    "retry",
+    "run",
+    "show",
+    "verify",
+]
 
 app = typer.Typer(
     name="editloop",
