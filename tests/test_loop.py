@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import loop_parts
 from editloop import loop
+from editloop.cli import app
 from editloop.errors import BusyError, ChangedError, RecipeError, StoreError
 from editloop.recipe import Recipe, override, validate
 from editloop.store import lock, verify
@@ -93,7 +95,7 @@ def test_only_without_what_it_needs_says_what_is_missing(tmp_path) -> None:
 
 
 def test_an_unknown_part_is_refused(tmp_path) -> None:
-    with pytest.raises(RecipeError, match="known: build, train, evaluate, report"):
+    with pytest.raises(RecipeError, match="known: sources, build, judge, train, evaluate, report"):
         run(tmp_path, only=("trian",))
 
 
@@ -104,6 +106,16 @@ def test_an_interrupted_part_goes_on_and_ends_the_same(tmp_path) -> None:
     run(tmp_path / "stopped", "train.small.interrupt=true")
     whole, stopped = content_of(tmp_path / "whole"), content_of(tmp_path / "stopped")
     assert {**whole, "recipe.json": b""} == {**stopped, "recipe.json": b""}
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path) -> None:
+    path = tmp_path / "recipe.json"
+    train = [{**RECIPE["train"][0], "interrupt": True}]
+    path.write_text(json.dumps({**RECIPE, "train": train}))
+    command = ["run", str(path), "--out", str(tmp_path / "out"), "--workers", "1"]
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 130
+    assert "Run the same command to go on" in answer.output
 
 
 def test_a_second_driver_is_refused(tmp_path) -> None:

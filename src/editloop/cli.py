@@ -42,7 +42,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run's folder. (default: runs/NAME)")] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Make just this part: build, train, evaluate or report; can repeat."),
+        typer.Option(help="Make just this part of the recipe, such as build or train; can repeat."),
     ] = None,
     overrides: Annotated[
         list[str] | None,

@@ -23,7 +23,8 @@ from editloop.schema import Json
 
 __all__ = ["PARTS", "RESULTS", "build_specs", "plan", "report", "results", "retry", "run"]
 
-PARTS = ("build", "train", "evaluate", "report")
+PARTS = ("sources", "build", "judge", "train", "evaluate", "report")
+_DATA = {"sources", "build", "judge"}  # one data set, made together
 RESULTS = "results.json"
 _TIMES = "timings.json"
 _RECIPE = "recipe.json"
@@ -106,7 +107,7 @@ class _Loop:
 
     def run(self, wanted: Sequence[str], progress: Callable[[Progress], None] | None) -> None:
         """Make the wanted parts in the loop's order; the results are written after each."""
-        if "build" in wanted and self.recipe.sources:
+        if _DATA.intersection(wanted) and self.recipe.sources:
             self._build(progress)
         for group, name, part in self.parts:
             if group in wanted:
