@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -19,14 +20,13 @@ from editloop.schema import Json
 __all__ = ["build_progress", "print_kinds", "print_operations", "print_plan", "print_results"]
 
 # What a summary shows of a benchmark; the rest is in results.json and in the report.
-_SHOWN = (
-    "following_accuracy",
-    "preserving_accuracy",
-    "quality_accuracy",
-    "all_accuracy",
-    "l1",
-    "ssim",
-)
+_SHOWN = {
+    "following_accuracy": "following",
+    "preserving_accuracy": "preserving",
+    "quality_accuracy": "quality",
+    "all_accuracy": "all three",
+    "l1": "L1",
+}
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def print_results(results: Mapping[str, Json]) -> None:
     for benchmark, by_editor in results.get("evaluation", {}).items():
         _print_table(
             benchmark,
-            ("editor", *_SHOWN),
+            ("editor", *_SHOWN.values()),
             [(name, *(_cell(scores, key) for key in _SHOWN)) for name, scores in by_editor.items()],
         )
 
@@ -80,7 +80,10 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
     score = scores.get(key)
     if score is None or score.get("mean") is None:
         return "-"
-    return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    mean, low, high = (score[name] for name in ("mean", "low", "high"))
+    if key.endswith("_accuracy"):
+        return f"{mean:.1%}\n{100 * low:.0f}-{100 * high:.0f}"
+    return f"{mean:.3f}\n{low:.3f}-{high:.3f}"
 
 
 def print_kinds(group: str) -> None:
@@ -103,9 +106,9 @@ def print_operations(operations: Sequence[Any]) -> None:
 
 
 def _print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     for head in heads:
-        table.add_column(head)
+        table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)
