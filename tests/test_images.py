@@ -13,6 +13,7 @@ from editloop.images import (
     content_hash,
     decode,
     decode_mask,
+    decode_rgb,
     encode_jpeg,
     encode_png,
     resize,
@@ -186,3 +187,10 @@ def test_a_resized_field_of_floats_stays_smooth() -> None:
 
 def test_a_hash_is_sha256_in_hex() -> None:
     assert content_hash(b"abc") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_decode_rgb_is_pillows_plain_conversion() -> None:
+    alpha = np.full(cat().shape[:2], 9, np.uint8)
+    transparent = saved(np.dstack([cat(), alpha]), "PNG")
+    assert np.array_equal(decode_rgb(transparent), cat())
+    assert not np.array_equal(decode(transparent), cat())

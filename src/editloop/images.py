@@ -44,6 +44,7 @@ __all__ = [
     "content_hash",
     "decode",
     "decode_mask",
+    "decode_rgb",
     "encode_jpeg",
     "encode_png",
     "resize",
@@ -79,6 +80,19 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     plain = _plain(data, max_pixels)
     if plain is None:
         return read_with_pillow(data, max_pixels, to_rgb)
+    pixels: Pixels = cv2.cvtColor(plain, cv2.COLOR_BGR2RGB)
+    return pixels
+
+
+def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The picture in `data` by Pillow's `convert("RGB")` alone: [height, width, 3], 8 bit.
+
+    Released evaluators read pictures so: transparency, orientation and profiles are ignored. Where
+    a picture has none of them, which is nearly always, the pixels are those of `decode`.
+    """
+    plain = _plain(data, max_pixels)
+    if plain is None:
+        return read_with_pillow(data, max_pixels, lambda image: np.array(image.convert("RGB")))
     pixels: Pixels = cv2.cvtColor(plain, cv2.COLOR_BGR2RGB)
     return pixels
 

@@ -67,7 +67,7 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
 def read_with_pillow(
     data: bytes, max_pixels: int, convert: Callable[[Pillow.Image], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
-    """Read any picture, 8 bit and upright, and convert it; whatever goes wrong is an ImageError."""
+    """Read any picture and convert it; whatever goes wrong is an ImageError."""
     _refuse_unread(data)
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is decided here
@@ -75,7 +75,7 @@ def read_with_pillow(
             with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
                 check_size(image.height, image.width, max_pixels)
                 image.load()
-                return convert(_upright(_eight_bit(image)))
+                return convert(image)
         except (ImageError, MemoryError):
             raise
         except Exception as error:
@@ -149,8 +149,8 @@ def _upright(image: Pillow.Image) -> Pillow.Image:
 
 
 def to_rgb(image: Pillow.Image) -> Pixels:
-    """An 8 bit picture of any mode as sRGB on white."""
-    alpha, image = _alpha(image)
+    """A picture of any mode as 8 bit sRGB on white, upright."""
+    alpha, image = _alpha(_upright(_eight_bit(image)))
     colour = _srgb(image)
     if alpha is not None:
         canvas = Pillow.new("RGB", colour.size, "white")
@@ -160,8 +160,8 @@ def to_rgb(image: Pillow.Image) -> Pixels:
 
 
 def to_allowed(image: Pillow.Image) -> NDArray[np.uint8]:
-    """A mask picture as grey levels, high where editing is allowed."""
-    alpha, image = _alpha(image)
+    """A mask picture as grey levels, upright, high where editing is allowed."""
+    alpha, image = _alpha(_upright(_eight_bit(image)))
     if alpha is not None and alpha.getextrema() != (255, 255):
         return 255 - np.asarray(alpha)
     return np.array(image.convert("RGB" if image.mode == "CMYK" else "L").convert("L"))

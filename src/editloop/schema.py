@@ -145,6 +145,10 @@ class Captions:
 class EditRequest:
     """What an editor is asked: pixels, an instruction and, optionally, where to edit.
 
+    `settings` are the protocol's, for what the editor's own settings leave open. In a session,
+    `setting` says what the image is: the truth of the turn before ("independent") or the editor's
+    own picture of it ("iterative"); the first turn is the same in both.
+
     `provenance` is the record of how the benchmark made the case. Only an editor that replays
     records (the darkroom, as the known truth) may read it.
     """
@@ -157,6 +161,8 @@ class EditRequest:
     mask: Mask | None = None
     seed: int = 0
     settings: Mapping[str, Json] = field(default_factory=dict)
+    session: str | None = None
+    setting: str = "independent"
     provenance: Provenance | None = None
 
 
@@ -169,7 +175,11 @@ class Unedited:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditedPair:
-    """What metrics and judges see: all pictures share one geometry."""
+    """What metrics and judges see: all pictures share one geometry.
+
+    Except that `edited` may have any size where it was made elsewhere, and that a picture which no
+    measure `needs` may be left empty, [0, 0, 3].
+    """
 
     id: str
     source: Pixels

@@ -1,0 +1,5 @@
+"""`python -m editloop` is `editloop`."""
+
+from editloop.cli import main
+
+main()
