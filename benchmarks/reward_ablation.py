@@ -1,4 +1,4 @@
-"""Does reward conditioning help? `recipes/reward-ablation.yaml` for two seeds and splits, pooled.
+"""Does reward conditioning help? `recipes/reward-ablation.yaml`: two seeds by two splits, pooled.
 
     python benchmarks/reward_ablation.py --runs runs/reward-ablation --out docs/reward-ablation
 
@@ -28,7 +28,7 @@ from editloop.seeding import generator
 
 RECIPE = Path("recipes/reward-ablation.yaml")
 BENCHMARK = "darkroom/single-turn"
-REPLICATES = (("a", 0), ("b", 1))  # split, seed: each replicate has its own of both
+REPLICATES = (("a", 0), ("a", 1), ("b", 0), ("b", 1))  # split, seed: crossed
 SPLITS = {"a": "[chelsea, china, coffee]", "b": "[astronaut, flower, motorcycle]"}
 METRICS = (
     "following_accuracy",
