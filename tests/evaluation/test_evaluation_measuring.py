@@ -68,8 +68,7 @@ def test_a_perspective_the_judge_left_out_and_a_score_without_yes_or_no_are_unsc
 
 def test_every_named_number_is_measured_and_further_metrics_join() -> None:
     metric = parse_spec("pixels:psnr", "metric").create("metric")
-    metric.name = "their_psnr"
-    measures = Measures(FakeJudge(), [metric])
+    measures = Measures(FakeJudge(), {"their_psnr": metric})
     image = photo("measured")
     pair = EditedPair("a", image, "x", image, image, region(EditType.LOCAL))
     assert set(measures.measure([pair])[0]) == set(measures.names)

@@ -18,7 +18,8 @@ from evaluation_fakes import (
 from editloop.errors import StepError
 from editloop.evaluation.cases import read_chunks
 from editloop.evaluation.measuring import Measures
-from editloop.evaluation.running import Asking, Clock, run_chunk
+from editloop.evaluation.running import Asking, Clock, edit_chunk
+from editloop.evaluation.scoring import measure_chunk
 from editloop.images import decode
 from editloop.schema import EditSample, Json
 
@@ -29,7 +30,9 @@ def run(
     Fake.asked.clear()
     _, sequences = next(read_chunks(samples, 8))
     asking = Asking(seed=7, batch=batch, with_mask=with_mask)
-    return run_chunk(editor, sequences, Measures(FakeJudge()), asking, Clock()).to_pylist()
+    edits = edit_chunk(editor, sequences, asking, Clock(), decode).to_pylist()
+    numbers = measure_chunk(sequences, edits, Measures(FakeJudge()), decode).to_pylist()
+    return [{**edit, **found} for edit, found in zip(edits, numbers, strict=True)]
 
 
 def value(row: Json, name: str) -> float | None:
@@ -114,6 +117,6 @@ def test_the_clock_counts_the_edits_that_were_asked() -> None:
     clock = Clock()
     _, sequences = next(read_chunks(single_edits(5), 8))
     asking = Asking(seed=0, batch=2, with_mask=False)
-    run_chunk(Still(Still.Settings()), sequences, Measures(FakeJudge()), asking, clock)
+    edit_chunk(Still(Still.Settings()), sequences, asking, clock, decode)
     assert clock.edits == 5
-    assert clock.measure_seconds > 0
+    assert clock.edit_seconds > 0

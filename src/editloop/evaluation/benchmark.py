@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,15 @@ from pydantic import Field, model_validator
 
 from editloop.darkroom.truth import TruthJudge
 from editloop.errors import StoreError, UnavailableError
-from editloop.evaluation.answering import Answering, Answers, Benchmark
-from editloop.evaluation.cases import SESSIONS, SINGLE_TURN, Chunk, Sequences, read_chunks
+from editloop.evaluation.answering import Answering, Answers, Benchmark, Round
+from editloop.evaluation.cases import SESSIONS, SINGLE_TURN, Case, Chunk, Sequences, read_chunks
 from editloop.evaluation.findings import CLAIMS, Claim
 from editloop.evaluation.measuring import Measures
+from editloop.evaluation.metricset import metrics_of
 from editloop.evaluation.outcomes import Analysis, analyse
-from editloop.evaluation.publishing import CaseWriter
-from editloop.evaluation.running import Clock
+from editloop.evaluation.publishing import CaseWriter, safe_name
+from editloop.evaluation.running import Asking, Clock
+from editloop.images import decode
 from editloop.parts import PartContext, PartResult
 from editloop.recipe import Settings
 from editloop.registry import Spec, parse_spec
@@ -31,7 +34,7 @@ __all__ = ["DarkroomBenchmark"]
 class DarkroomBenchmark:
     """Editors on held-out edits with a known truth: single edits and sessions, with intervals."""
 
-    version = "1"
+    version = "2"
 
     class Settings(Settings):
         """Editors and further metrics are SPECs; `mask` also asks everything with the mask given.
@@ -59,8 +62,7 @@ class DarkroomBenchmark:
     def __init__(self, settings: DarkroomBenchmark.Settings) -> None:
         self._settings = settings
         self._editors = [parse_spec(spec, "editor") for spec in settings.editors]
-        metrics = [parse_spec(spec, "metric").create("metric") for spec in settings.metrics]
-        self._measures = Measures(TruthJudge(), metrics)
+        self._measures = Measures(TruthJudge(), metrics_of(settings.metrics))
 
     @property
     def parameters(self) -> Mapping[str, Json]:
@@ -82,14 +84,21 @@ class DarkroomBenchmark:
                 value=context.run / "data",
                 fix="give a source a `heldout` split, then build again",
             )
-        asked = _Asked(self._answering(context, chunks), left_out)
+        answering = Answering(
+            ShardStore(context.cache / "answers"), read=lambda: self._read(context), decode=decode
+        )
+        asked = _Asked(answering, self._benchmarks(chunks, context.seed), left_out)
+        rounds = tuple(benchmark.round for benchmark in asked.benchmarks)
         for spec in self._editors:
             clock = asked.clocks[spec.name] = Clock()
             try:
-                editor = _resolved(spec, context).create("editor")
-                asked.answers[spec.name] = asked.answering.run(editor, clock)
+                editor = resolved(spec, context).create("editor")
+                edits = answering.edit(editor, rounds, clock)
             except UnavailableError as error:
                 asked.missing[spec.name] = error
+                continue
+            numbers = answering.measure(edits, rounds, self._measures, clock)
+            asked.answers[spec.name] = Answers(editor.fingerprint, edits, numbers)
         return asked
 
     def _read(
@@ -98,38 +107,60 @@ class DarkroomBenchmark:
         samples = read_samples(context.run / "data", "heldout")
         return read_chunks(samples, self._settings.chunk, left_out)
 
-    def _answering(self, context: PartContext, chunks: Sequence[Chunk]) -> Answering:
-        return Answering(
-            store=ShardStore(context.cache / "answers"),
-            measures=self._measures,
-            benchmarks=_benchmarks(chunks, self._settings.mask),
-            read=lambda: self._read(context),
-            seed=context.seed,
-            batch=self._settings.batch,
+    def _benchmarks(self, chunks: Sequence[Chunk], seed: int) -> tuple[Benchmark, ...]:
+        """A benchmark for each kind of cases there is, without and, if asked, with the mask."""
+        return tuple(
+            self._benchmark(kind, own, Asking(seed, self._settings.batch, with_mask))
+            for with_mask in ((False, True) if self._settings.mask else (False,))
+            for kind in (SINGLE_TURN, SESSIONS)
+            if (own := tuple(chunk for chunk in chunks if chunk.kind == kind))
         )
+
+    @staticmethod
+    def _benchmark(kind: str, chunks: tuple[Chunk, ...], asking: Asking) -> Benchmark:
+        name = f"{kind}/mask" if asking.with_mask else kind
+        return Benchmark(f"darkroom/{name}", Round(safe_name(name), asking, chunks))
 
     def _publish(self, context: PartContext, asked: _Asked) -> dict[str, dict[str, Json]]:
         """Write pictures and numbers of every case, and analyse what was written."""
-        settings, answering = self._settings, asked.answering
-        analysis = Analysis(
-            answering.measures.names, settings.resamples, context.seed, settings.claims
-        )
-        writer = CaseWriter(context.output, analysis.metrics)
+        settings, answering, measures = self._settings, asked.answering, self._measures
+        analysis = Analysis(measures.names, settings.resamples, context.seed, settings.claims)
+        writer = CaseWriter(context.output, measures.names, measures.texts)
         results: dict[str, dict[str, Json]] = {
             name: {} for name in ("evaluation", "slices", "findings", "benchmarks")
         }
-        for benchmark in answering.benchmarks:
+        for benchmark in asked.benchmarks:
             tables = {
                 name: writer.write(
-                    benchmark.name, name, benchmark.cases, answering.rows(made, benchmark)
+                    benchmark.name,
+                    name,
+                    answering.rows(made, benchmark),
+                    partial(_place, benchmark.name, name),
                 )
                 for name, made in asked.answers.items()
             }
-            for name, found in analyse(benchmark, tables, asked.missing, analysis).items():
-                results[name][benchmark.name] = found
-            results["benchmarks"][benchmark.name] = _facts(benchmark, asked)
+            found = analyse(benchmark.name, benchmark.cases, tables, asked.missing, analysis)
+            for name, content in found.items():
+                results[name][benchmark.name] = content
+            results["benchmarks"][benchmark.name] = self._facts(benchmark, asked)
         writer.finish()
         return results
+
+    def _facts(self, benchmark: Benchmark, asked: _Asked) -> dict[str, Json]:
+        """What a benchmark's numbers rest on; an absent editor has no fingerprint."""
+        made = {name: answers.editor for name, answers in asked.answers.items()}
+        made_from = {
+            "asking": asdict(benchmark.round.asking),
+            "measures": self._measures.parameters,
+            "cases": [chunk.digest for chunk in benchmark.round.chunks],
+        }
+        return {
+            "cases": len(benchmark.cases),
+            "left_out": dict(asked.left_out),
+            "photos": sorted({case.photo for case in benchmark.cases if case.photo is not None}),
+            "editors": [{"name": name, "fingerprint": made.get(name)} for name in asked.clocks],
+            "fingerprint": fingerprint(made_from),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +168,14 @@ class _Asked:
     """What came of asking: answers, editors that are missing, turns left out, time spent."""
 
     answering: Answering
+    benchmarks: tuple[Benchmark, ...]
     left_out: Counter[str]
     answers: dict[str, Answers] = field(default_factory=dict)
     missing: dict[str, UnavailableError] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
 
 
-def _benchmarks(chunks: Sequence[Chunk], mask: bool) -> tuple[Benchmark, ...]:
-    """A benchmark for each kind of cases that there is, without and, if asked, with the mask."""
-    return tuple(
-        Benchmark(
-            name=f"darkroom/{kind}" + ("/mask" if with_mask else ""),
-            kind=kind,
-            with_mask=with_mask,
-            chunks=tuple(chunk for chunk in chunks if chunk.kind == kind),
-        )
-        for with_mask in ((False, True) if mask else (False,))
-        for kind in (SINGLE_TURN, SESSIONS)
-        if any(chunk.kind == kind for chunk in chunks)
-    )
-
-
-def _resolved(spec: Spec, context: PartContext) -> Spec:
+def resolved(spec: Spec, context: PartContext) -> Spec:
     """A diffusion editor's relative folder means the run folder's, where it is there."""
     target = spec.settings.get("target")
     if spec.kind != "diffusion" or not isinstance(target, str) or Path(target).is_absolute():
@@ -169,13 +186,7 @@ def _resolved(spec: Spec, context: PartContext) -> Spec:
     return replace(spec, settings={**spec.settings, "target": str(folder)})
 
 
-def _facts(benchmark: Benchmark, asked: _Asked) -> dict[str, Json]:
-    """What a benchmark's numbers rest on; an editor that is not available has no fingerprint."""
-    made = {name: answers.editor for name, answers in asked.answers.items()}
-    return {
-        "cases": len(benchmark.cases),
-        "left_out": dict(asked.left_out),
-        "photos": sorted({case.photo for case in benchmark.cases if case.photo is not None}),
-        "editors": [{"name": name, "fingerprint": made.get(name)} for name in asked.clocks],
-        "fingerprint": fingerprint(asked.answering.protocol(benchmark)),
-    }
+def _place(benchmark: str, editor: str, case: Case, _setting: str) -> Path:
+    """BENCHMARK/EDITOR/ID_TURN.png"""
+    folder = Path(safe_name(benchmark.partition("/")[2]), safe_name(editor))
+    return folder / f"{safe_name(case.id)}_{case.turn}.png"

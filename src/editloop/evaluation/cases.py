@@ -1,4 +1,4 @@
-"""The held-out cases, in chunks that are fixed in order and told apart by their content.
+"""The cases to edit, in chunks that are fixed in order and told apart by their content.
 
 A case is one edit. Single edits stand alone; the turns of a session follow one another, and a chunk
 never cuts a session.
@@ -6,17 +6,26 @@ never cuts a session.
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
 
 from editloop.images import content_hash
-from editloop.schema import EditSample, EditType, canonical_json, to_row
+from editloop.schema import EditSample, EditType, Image, Json, canonical_json, to_row
+from editloop.store import fingerprint
 
-__all__ = ["SESSIONS", "SINGLE_TURN", "Case", "Chunk", "Sequences", "read_chunks"]
+__all__ = [
+    "SESSIONS",
+    "SINGLE_TURN",
+    "Case",
+    "Chunk",
+    "Sequences",
+    "chunked",
+    "kind_of",
+    "read_chunks",
+]
 
 SINGLE_TURN, SESSIONS = "single-turn", "sessions"
 
@@ -25,24 +34,35 @@ Sequences: TypeAlias = list[list[EditSample]]  # each a single edit, or a sessio
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What stays in memory of one edit to make: everything but its pictures."""
+    """What stays in memory of one edit to make: everything but its pictures.
+
+    `last` says that it is its session's last turn, as a single edit is; `group` is the data set's
+    own kind of edit.
+    """
 
     id: str
     session: str | None
     turn: int
+    last: bool
     edit_type: EditType | None
+    group: str | None
     photo: str | None
     instruction: str
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A fixed run of cases; `digest` changes when any of their content does."""
+    """A fixed run of cases; a sequence's digest changes when any of its content does."""
 
     kind: str
     index: int
-    digest: str
+    digests: tuple[str, ...]
     cases: tuple[Case, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest of all sequences together."""
+        return fingerprint(list(self.digests))
 
 
 def read_chunks(
@@ -53,20 +73,37 @@ def read_chunks(
     What cannot be asked (a turn whose earlier turns are missing) is counted in `left_out` by its
     reason.
     """
-    counted: Counter[str] = Counter() if left_out is None else left_out
-    waiting: dict[str, Sequences] = {SINGLE_TURN: [], SESSIONS: []}
+    return chunked(_sequences(samples, Counter() if left_out is None else left_out), size, kind_of)
+
+
+def chunked(
+    sequences: Iterable[list[EditSample]], size: int, kind: Callable[[list[EditSample]], str]
+) -> Iterator[tuple[Chunk, Sequences]]:
+    """Chunks of `size` sequences of one kind, in their order; nothing else is kept."""
+    waiting: dict[str, Sequences] = defaultdict(list)
     made: Counter[str] = Counter()
+    for sequence in sequences:
+        name = kind(sequence)
+        waiting[name].append(sequence)
+        if len(waiting[name]) == size:
+            full = waiting.pop(name)
+            yield _chunk(name, made[name], full), full
+            made[name] += 1
+    for name, rest in waiting.items():
+        yield _chunk(name, made[name], rest), rest
+
+
+def kind_of(sequence: Sequence[EditSample]) -> str:
+    """Whether a sequence is a single edit or a session."""
+    return SINGLE_TURN if sequence[0].session is None else SESSIONS
+
+
+def _sequences(samples: Iterable[EditSample], left_out: Counter[str]) -> Iterator[list[EditSample]]:
     for session, turns in groupby(samples, key=lambda sample: sample.session):
-        kind = SINGLE_TURN if session is None else SESSIONS
-        for sequence in ([turn] for turn in turns) if session is None else [_whole(turns, counted)]:
-            waiting[kind] += [sequence] if sequence else []
-            if len(waiting[kind]) == size:
-                yield _chunk(kind, made[kind], waiting[kind]), waiting[kind]
-                waiting[kind] = []
-                made[kind] += 1
-    for kind, sequences in waiting.items():
-        if sequences:
-            yield _chunk(kind, made[kind], sequences), sequences
+        if session is None:
+            yield from ([turn] for turn in turns)
+        elif whole := _whole(turns, left_out):
+            yield whole
 
 
 def _whole(turns: Iterable[EditSample], left_out: Counter[str]) -> list[EditSample]:
@@ -79,27 +116,44 @@ def _whole(turns: Iterable[EditSample], left_out: Counter[str]) -> list[EditSamp
 
 
 def _chunk(kind: str, index: int, sequences: Sequences) -> Chunk:
-    samples = [sample for sequence in sequences for sample in sequence]
-    return Chunk(kind, index, _digest(samples), tuple(_case(sample) for sample in samples))
+    cases = tuple(
+        _case(sample, last=sample is sequence[-1]) for sequence in sequences for sample in sequence
+    )
+    return Chunk(kind, index, tuple(_digest(sequence) for sequence in sequences), cases)
 
 
-def _case(sample: EditSample) -> Case:
-    uri = None if sample.provenance is None else sample.provenance.source_uri
+def _case(sample: EditSample, *, last: bool) -> Case:
+    made = sample.provenance
+    uri = None if made is None else made.source_uri
     return Case(
         id=sample.id,
         session=sample.session,
         turn=sample.turn,
+        last=last,
         edit_type=sample.edit_type,
+        group=None if made is None else made.parameters.get("task"),
         photo=None if uri is None else uri.partition(":")[2] or uri,
         instruction=sample.instruction,
     )
 
 
-def _digest(samples: Sequence[EditSample]) -> str:
-    digest = hashlib.sha256()
-    for sample in samples:
+def _digest(sequence: Sequence[EditSample]) -> str:
+    """The digest of a sequence's content; where its files lie is no matter."""
+    hashes: dict[int, str] = {}  # the source of a turn is often the target of the turn before
+
+    def hashed(image: Image | None) -> str | None:
+        if image is None:
+            return None
+        if id(image) not in hashes:
+            hashes[id(image)] = content_hash(image.bytes)
+        return hashes[id(image)]
+
+    rows: list[Json] = []
+    for sample in sequence:
         row = to_row(sample)
         for name in ("source", "target", "mask"):
-            row[name] = None if row[name] is None else content_hash(row[name]["bytes"])
-        digest.update(canonical_json(row).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+            row[name] = hashed(getattr(sample, name))
+        if row["provenance"] is not None:
+            row["provenance"].pop("source_uri")
+        rows.append(row)
+    return content_hash(canonical_json(rows).encode("utf-8", "surrogatepass"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from editloop.evaluation.metricset import MetricSet
 from editloop.metrics import pixels
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
 from editloop.schema import (
@@ -30,37 +31,43 @@ class Measures:
     followed: `NAME_accuracy_given_following`. `all_accuracy` is 1 where every perspective passed.
     """
 
-    def __init__(self, judge: Judge, metrics: Sequence[Metric] = ()) -> None:
+    def __init__(self, judge: Judge, metrics: Mapping[str, Metric] | None = None) -> None:
         self._judge = judge
-        self._metrics = tuple(metrics)
+        self._metrics = MetricSet(metrics or {})
 
     @property
     def names(self) -> tuple[str, ...]:
         """The numbers' names, in the order in which tables show them."""
         accuracies = [name for each in PERSPECTIVES for name in _both(each)]
         joint = [f"{name}{_GIVEN}" for each in PERSPECTIVES[1:] for name in _both(each)]
-        further = [metric.name for metric in self._metrics]
-        return (*accuracies, "all_accuracy", *joint, *PIXEL_METRICS, *further)
+        return (*accuracies, "all_accuracy", *joint, *PIXEL_METRICS, *self._metrics.names)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The numbers that come with words."""
+        return tuple(f"{name}_score" for name in PERSPECTIVES)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The judge and the pixel measures look at everything."""
+        return frozenset({"source", "edited", "target", "mask", "captions"})
 
     @property
     def parameters(self) -> dict[str, Json]:
         """What the numbers depend on, besides the pictures."""
         return {
             "judge": [self._judge.name, self._judge.version],
-            "metrics": [[metric.name, metric.version] for metric in self._metrics],
+            "metrics": self._metrics.parameters,
             "pixels": pixels.VERSION,
         }
 
     def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
         """Every number of each pair: a score, or why there is none."""
-        found = [
-            {**_of_verdict(verdict), **measure_pixels(pair)}
-            for pair, verdict in zip(batch, self._judge.judge(batch), strict=True)
+        verdicts, further = self._judge.judge(batch), self._metrics.measure(batch)
+        return [
+            {**_of_verdict(verdict), **measure_pixels(pair), **others}
+            for pair, verdict, others in zip(batch, verdicts, further, strict=True)
         ]
-        for metric in self._metrics:
-            for numbers, score in zip(found, metric.measure(batch), strict=True):
-                numbers[metric.name] = score
-        return found
 
 
 def _both(perspective: str) -> tuple[str, str]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from editloop.errors import UnavailableError
 from editloop.evaluation.aggregate import Numbers, bootstrap_weights, slice_rows, summarise
-from editloop.evaluation.answering import Benchmark
 from editloop.evaluation.cases import Case
 from editloop.evaluation.findings import Claim, find
 from editloop.evaluation.publishing import frequent_reasons, values_of
@@ -35,7 +34,8 @@ class Analysis:
 
 
 def analyse(
-    benchmark: Benchmark,
+    name: str,
+    cases: Sequence[Case],
     tables: Mapping[str, pa.Table],
     missing: Mapping[str, UnavailableError],
     analysis: Analysis,
@@ -43,17 +43,16 @@ def analyse(
     """A benchmark's `evaluation`, `slices` and `findings`; editors that could not run say why."""
     found: dict[str, Json] = {"evaluation": {}, "slices": {}, "findings": []}
     if tables:
-        cases = benchmark.cases
         groups = [case.session or case.id for case in cases]
-        rng = generator(analysis.seed, "bootstrap", benchmark.name)
+        rng = generator(analysis.seed, "bootstrap", name)
         weights = bootstrap_weights(groups, analysis.resamples, rng)
         numbers = _numbers(tables, analysis.metrics)
         found["evaluation"] = summarise(numbers, weights)
         found["slices"] = _slices(cases, numbers, weights)
         found["findings"] = find(analysis.claims, numbers, weights)
-    for name, error in missing.items():
+    for editor, error in missing.items():
         entry = {"mean": None, "reason": error.cause, "command": error.command}
-        found["evaluation"][name] = dict.fromkeys(analysis.metrics, entry)
+        found["evaluation"][editor] = dict.fromkeys(analysis.metrics, entry)
     return found
 
 

@@ -1,70 +1,85 @@
-"""Ask an editor for one chunk of cases, measure its answers, and make them a table.
+"""Ask an editor for one chunk of cases, and make its answers a table.
 
-Single edits and sessions are asked alike: turn by turn, in batches, where the source of a later
-turn is the editor's own previous picture. Each answer is measured against the true source and
-target of its turn, so what went wrong in one turn still counts in the next.
+Single edits and sessions are asked alike: turn by turn, in batches. In the *iterative* setting the
+source of a later turn is the editor's own previous picture, in the *independent* one it is the
+truth of the turn before; the first turn is the same in both and asked once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
 from editloop.errors import StepError
 from editloop.evaluation.cases import Sequences
-from editloop.evaluation.measuring import Measures
-from editloop.images import decode, decode_mask, encode_png
-from editloop.schema import (
-    Captions,
-    EditedPair,
-    Editor,
-    EditRequest,
-    EditSample,
-    Json,
-    Mask,
-    Pixels,
-    Score,
-    Unedited,
-    Unscored,
-)
+from editloop.images import content_hash, decode_mask, encode_png
+from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
 from editloop.seeding import derive_seed
 
-__all__ = ["ANSWERS", "Asking", "Clock", "run_chunk"]
+__all__ = [
+    "EDITS",
+    "INDEPENDENT",
+    "ITERATIVE",
+    "Asking",
+    "Clock",
+    "Decode",
+    "FoundEditor",
+    "edit_chunk",
+    "find_chunk",
+    "settings_of",
+]
 
+INDEPENDENT, ITERATIVE = "independent", "iterative"
+
+Decode: TypeAlias = Callable[[bytes], Pixels]
 _Answer: TypeAlias = Pixels | Unedited
 _Item = TypeVar("_Item")
+_Row: TypeAlias = tuple[int, int, str]  # sequence, turn from 0, setting
 
-_NUMBER = pa.struct(
-    [
-        ("name", pa.string()),
-        ("value", pa.float64()),
-        ("reason", pa.string()),
-        ("text", pa.string()),
-    ]
-)
-ANSWERS = pa.schema(
+EDITS = pa.schema(
     [
         ("id", pa.string()),
         ("turn", pa.int32()),
-        ("edited", pa.binary()),  # PNG; null where `unedited` says why
+        ("setting", pa.string()),
+        ("edited", pa.binary()),  # PNG; null where the picture is a file, or there is none
+        ("path", pa.string()),  # of a picture that was made elsewhere
+        ("sha256", pa.string()),  # of the picture's bytes; null where `unedited` says why
         ("unedited", pa.string()),
-        ("numbers", pa.list_(_NUMBER)),
     ]
 )
+
+
+@runtime_checkable
+class FoundEditor(Protocol):
+    """An editor whose pictures exist already, as files: they are found and not made."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def find(self, sample: EditSample, setting: str) -> Path | Unedited: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How editors are asked: all of it may change their answers."""
+    """How editors are asked: all of it may change their answers.
+
+    `editing` holds the protocol's editing settings; an editor's own settings come before them.
+    """
 
     seed: int
     batch: int
-    with_mask: bool
+    with_mask: bool = False
+    settings: tuple[str, ...] = (ITERATIVE,)
+    editing: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,34 +88,60 @@ class Clock:
 
     edits: int = 0
     edit_seconds: float = 0.0
+    measured: int = 0
     measure_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
-    """One case with its pictures; `source` is what came before, or why there is nothing."""
+    """One case to ask for; `source` is what came before, or why there is nothing."""
 
     sample: EditSample
-    mask: Mask | None
+    setting: str
     source: _Answer
 
 
-def run_chunk(
-    editor: Editor, sequences: Sequences, measures: Measures, asking: Asking, clock: Clock
+def settings_of(turn: int, settings: Sequence[str]) -> Sequence[str]:
+    """The settings in which a turn (from 0) is asked: the first turn is the same in all."""
+    return settings if turn else (INDEPENDENT,)
+
+
+def edit_chunk(
+    editor: Editor, sequences: Sequences, asking: Asking, clock: Clock, decode: Decode
 ) -> pa.Table:
-    """One editor's answers to a chunk, in the chunk's order: a table of schema ANSWERS."""
-    last: list[_Answer] = [decode(sequence[0].source.bytes) for sequence in sequences]
-    rows: dict[tuple[int, int], Json] = {}
+    """One editor's answers to a chunk, by sequence, turn and setting: a table of schema EDITS."""
+    own: dict[int, _Answer] = {}  # the last picture of each sequence, for the iterative setting
+    rows: dict[_Row, Json] = {}
     for index in range(max(map(len, sequences))):
-        asked = [at for at, sequence in enumerate(sequences) if index < len(sequence)]
-        for group in _batches(asked, asking.batch):
-            turns = [_turn(sequences[at][index], last[at]) for at in group]
-            answers = _ask(editor, turns, asking, clock)
-            numbers = _measure(measures, turns, answers, clock)
-            for at, turn, answer, found in zip(group, turns, answers, numbers, strict=True):
-                last[at] = answer
-                rows[at, index] = _row(turn.sample, answer, found)
-    return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=ANSWERS)
+        for group in _batches(_asked(sequences, index, asking), asking.batch):
+            turns = [_turn(sequences[at][index], way, own.get(at), decode) for at, _, way in group]
+            for row, turn, answer in zip(
+                group, turns, _ask(editor, turns, asking, clock), strict=True
+            ):
+                if index == 0 or turn.setting == ITERATIVE:
+                    own[row[0]] = answer
+                rows[row] = _edited_row(turn, answer)
+    return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=EDITS)
+
+
+def find_chunk(editor: FoundEditor, sequences: Sequences, asking: Asking) -> pa.Table:
+    """The pictures of a chunk that were made elsewhere: a table of schema EDITS."""
+    rows = [
+        _found_row(sequences[at][index], setting, editor.find(sequences[at][index], setting))
+        for at in range(len(sequences))
+        for index in range(len(sequences[at]))
+        for setting in sorted(settings_of(index, asking.settings))
+    ]
+    return pa.Table.from_pylist(rows, schema=EDITS)
+
+
+def _asked(sequences: Sequences, index: int, asking: Asking) -> list[_Row]:
+    return [
+        (at, index, setting)
+        for at, sequence in enumerate(sequences)
+        if index < len(sequence)
+        for setting in settings_of(index, asking.settings)
+    ]
 
 
 def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
@@ -108,15 +149,15 @@ def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
         yield items[start : start + size]
 
 
-def _turn(sample: EditSample, source: _Answer) -> _Turn:
-    mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
-    return _Turn(sample, mask, source)
+def _turn(sample: EditSample, setting: str, own: _Answer | None, decode: Decode) -> _Turn:
+    source = own if setting == ITERATIVE and own is not None else decode(sample.source.bytes)
+    return _Turn(sample, setting, source)
 
 
 def _ask(editor: Editor, turns: Sequence[_Turn], asking: Asking, clock: Clock) -> list[_Answer]:
     """The editor's answers; a turn whose previous turn has no picture cannot be asked."""
     requests = [
-        _request(turn.sample, turn.source, turn.mask if asking.with_mask else None, asking.seed)
+        _request(turn, turn.source, asking)
         for turn in turns
         if not isinstance(turn.source, Unedited)
     ]
@@ -130,15 +171,20 @@ def _ask(editor: Editor, turns: Sequence[_Turn], asking: Asking, clock: Clock) -
     return [missing if isinstance(turn.source, Unedited) else next(coming) for turn in turns]
 
 
-def _request(sample: EditSample, source: Pixels, mask: Mask | None, seed: int) -> EditRequest:
+def _request(turn: _Turn, source: Pixels, asking: Asking) -> EditRequest:
+    sample = turn.sample
+    mask = sample.mask if asking.with_mask else None
     return EditRequest(
         id=sample.id,
         image=source,
         instruction=sample.instruction,
         turn=sample.turn,
         captions=Captions(sample.source_caption, sample.target_caption),
-        mask=mask,
-        seed=derive_seed(seed, "edit", sample.id, sample.turn),
+        mask=None if mask is None else decode_mask(mask.bytes),
+        seed=derive_seed(asking.seed, "edit", sample.id, sample.turn),
+        settings=asking.editing,
+        session=sample.session,
+        setting=turn.setting,
         provenance=sample.provenance,
     )
 
@@ -161,51 +207,16 @@ def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_A
             )
 
 
-def _measure(
-    measures: Measures, turns: Sequence[_Turn], answers: Sequence[_Answer], clock: Clock
-) -> list[dict[str, Score | Unscored]]:
-    """The numbers of each answer; an unedited case has none, and never a zero."""
-    pairs = [
-        _pair(turn, answer)
-        for turn, answer in zip(turns, answers, strict=True)
-        if not isinstance(answer, Unedited)
-    ]
-    began = time.perf_counter()
-    measured = iter(measures.measure(pairs) if pairs else [])
-    clock.measure_seconds += time.perf_counter() - began
-    return [
-        dict.fromkeys(measures.names, Unscored(f"unedited: {answer.reason}"))
-        if isinstance(answer, Unedited)
-        else next(measured)
-        for answer in answers
-    ]
+def _edited_row(turn: _Turn, answer: _Answer) -> Json:
+    row = {"id": turn.sample.id, "turn": turn.sample.turn, "setting": turn.setting}
+    if isinstance(answer, Unedited):
+        return {**row, "unedited": answer.reason}
+    data = encode_png(answer)
+    return {**row, "edited": data, "sha256": content_hash(data)}
 
 
-def _pair(turn: _Turn, edited: Pixels) -> EditedPair:
-    sample = turn.sample
-    return EditedPair(
-        id=sample.id,
-        source=decode(sample.source.bytes),
-        instruction=sample.instruction,
-        edited=edited,
-        target=None if sample.target is None else decode(sample.target.bytes),
-        mask=turn.mask,
-        captions=Captions(sample.source_caption, sample.target_caption),
-        edit_type=sample.edit_type,
-    )
-
-
-def _row(sample: EditSample, answer: _Answer, numbers: dict[str, Score | Unscored]) -> Json:
-    return {
-        "id": sample.id,
-        "turn": sample.turn,
-        "edited": None if isinstance(answer, Unedited) else encode_png(answer),
-        "unedited": answer.reason if isinstance(answer, Unedited) else None,
-        "numbers": [_number(name, score) for name, score in sorted(numbers.items())],
-    }
-
-
-def _number(name: str, score: Score | Unscored) -> Json:
-    if isinstance(score, Unscored):
-        return {"name": name, "value": None, "reason": score.reason, "text": None}
-    return {"name": name, "value": score.value, "reason": None, "text": score.text}
+def _found_row(sample: EditSample, setting: str, found: Path | Unedited) -> Json:
+    row = {"id": sample.id, "turn": sample.turn, "setting": setting}
+    if isinstance(found, Unedited):
+        return {**row, "unedited": found.reason}
+    return {**row, "path": str(found), "sha256": content_hash(found.read_bytes())}

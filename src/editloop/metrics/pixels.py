@@ -1,25 +1,39 @@
-"""L1, L2, PSNR and SSIM of an edited picture to its target: everywhere, inside and outside a mask.
+"""L1, L2, PSNR and SSIM of an edited picture to another: everywhere, inside and outside a mask.
 
 Pixel values are in [0, 1]. A missing or blank mask means that editing is allowed everywhere, so
 "inside" is the whole picture and "outside" is nothing, which is unscored and never 0.
+
+An edited picture of another size than its reference is resized to the reference's size by Pillow's
+bicubic filter, which is `Image.resize`'s default: MagicBrush's rule.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator
+from PIL import Image
+from pydantic import Field, field_validator
 
 from editloop.recipe import Settings
 from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
 
-__all__ = ["PIXEL_METRICS", "PSNR_CAP", "VERSION", "PixelMetric", "measure_pixels", "ssim_map"]
+__all__ = [
+    "PIXEL_METRICS",
+    "PSNR_CAP",
+    "VERSION",
+    "PixelMetric",
+    "measure_many",
+    "measure_pixels",
+    "resized_to",
+    "ssim_map",
+]
 
 VERSION = "1"
 
@@ -33,8 +47,9 @@ _C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
 _WHITE = np.float32(255)
 _EDGE = _WINDOW // 2
 
+_Against: TypeAlias = Literal["target", "source"]
+_Rest: TypeAlias = Literal["excluded", "black"]
 _Region: TypeAlias = NDArray[np.bool_] | None  # [height, width]; None is everywhere
-_Measure: TypeAlias = Callable[[_Region], float | str]  # a value, or why there is none
 
 _MEASURES = ("l1", "l2", "psnr", "ssim")
 _REGIONS = ("", "_inside", "_outside")
@@ -42,19 +57,46 @@ PIXEL_METRICS = tuple(f"{measure}{region}" for measure in _MEASURES for region i
 
 
 def measure_pixels(
-    pair: EditedPair, names: Sequence[str] = PIXEL_METRICS
+    pair: EditedPair,
+    names: Sequence[str] = PIXEL_METRICS,
+    *,
+    against: _Against = "target",
+    rest: _Rest = "excluded",
 ) -> dict[str, Score | Unscored]:
-    """The named measures of one pair; what they share (one difference, one SSIM map) is made once.
+    """The named measures of one pair; what they share (a difference, an SSIM map) is made once.
 
     `l1` is the mean absolute and `l2` the mean squared difference, in [0, 1]; `psnr` is in dB, at
     most `PSNR_CAP`; `ssim` is the mean of `ssim_map` over the region's pixels that are at least
-    5 px from the border, as scikit-image takes it.
+    5 px from the border, as scikit-image takes it. `against` and `rest` as in `PixelMetric`.
     """
-    if pair.target is None:
+    reference = pair.source if against == "source" else pair.target
+    if reference is None:
         return dict.fromkeys(names, Unscored("the case has no target", VERSION))
-    measures = _measures(pair.edited, pair.target, {name.partition("_")[0] for name in names})
-    regions = _regions(pair.mask)
-    return {name: _score(name, measures, regions) for name in names}
+    whole = _Pictures(resized_to(pair.edited, reference), reference)
+    places = dict.fromkeys(_split(name)[1] for name in names)
+    parts = {place: _part(whole, place, pair.mask, rest) for place in places}
+    return {name: _score(_split(name)[0], parts[_split(name)[1]]) for name in names}
+
+
+def measure_many(pair: EditedPair, metrics: Sequence[PixelMetric]) -> list[Score | Unscored]:
+    """One pair's score by each metric, in order; metrics of one setting share their work."""
+    groups: dict[tuple[_Against, _Rest], list[str]] = {}
+    for metric in metrics:
+        groups.setdefault(metric.rule, []).append(metric.name)
+    found = {
+        rule: measure_pixels(pair, names, against=rule[0], rest=rule[1])
+        for rule, names in groups.items()
+    }
+    return [found[metric.rule][metric.name] for metric in metrics]
+
+
+def resized_to(pixels: Pixels, reference: Pixels) -> Pixels:
+    """The picture at the reference's height and width, by Pillow's bicubic filter."""
+    height, width = reference.shape[:2]
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
 
 
 def ssim_map(first: Pixels, second: Pixels) -> NDArray[np.float32]:
@@ -81,9 +123,20 @@ class PixelMetric:
     """One pixel measure as a metric, `pixels:NAME`: for example `pixels:l1_inside`."""
 
     class Settings(Settings):
-        """`target` names one of `PIXEL_METRICS`."""
+        """What is measured, between which pictures, and where."""
 
-        target: str
+        target: str = Field(description="the measure: l1, l2, psnr or ssim, + _inside or _outside")
+        against: _Against = Field(
+            default="target", description="the picture that the edited one is compared with"
+        )
+        resize: Literal["bicubic"] = Field(
+            default="bicubic", description="how an edited picture gets the other one's size"
+        )
+        rest: _Rest = Field(
+            default="excluded",
+            description="the pixels outside a region: left out of the mean, or black in both "
+            "pictures and counted (PIE-Bench)",
+        )
 
         @field_validator("target")
         @classmethod
@@ -95,11 +148,101 @@ class PixelMetric:
     def __init__(self, settings: PixelMetric.Settings) -> None:
         self.name = settings.target
         self.version = VERSION
-        self.needs = frozenset({"edited", "target"} | ({"mask"} if "_" in self.name else set()))
+        self.rule = settings.against, settings.rest
+        mask = {"mask"} if _split(self.name)[1] else set()
+        self.needs = frozenset({"edited", settings.against} | mask)
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
         """The measure of each pair, in order."""
-        return [measure_pixels(pair, (self.name,))[self.name] for pair in batch]
+        return [measure_many(pair, (self,))[0] for pair in batch]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    """Two pictures of one size, and the map that all regions share."""
+
+    edited: Pixels
+    reference: Pixels
+
+    @cached_property
+    def similarity(self) -> NDArray[np.float32] | None:
+        if min(self.reference.shape[:2]) < _WINDOW:
+            return None
+        return ssim_map(self.edited, self.reference)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A region of two pictures and its measures: each a value, or why there is none."""
+
+    pictures: _Pictures
+    region: _Region = None
+
+    @cached_property
+    def l1(self) -> float:
+        return self._mean(cv2.NORM_L1) / 255
+
+    @cached_property
+    def l2(self) -> float:
+        return self._mean(cv2.NORM_L2SQR) / 255**2
+
+    @property
+    def psnr(self) -> float:
+        return PSNR_CAP if self.l2 == 0 else min(PSNR_CAP, -10 * math.log10(self.l2))
+
+    @property
+    def ssim(self) -> float | str:
+        similarity = self.pictures.similarity
+        if similarity is None:
+            return f"a side is shorter than the {_WINDOW} px window of SSIM"
+        middle = (slice(_EDGE, -_EDGE), slice(_EDGE, -_EDGE))
+        inner = similarity[middle]
+        chosen = inner if self.region is None else inner[self.region[middle]]
+        if chosen.size == 0:
+            return f"the region lies within {_EDGE} px of the border, where SSIM has no window"
+        return float(chosen.mean(dtype=np.float64))
+
+    def _mean(self, norm: int) -> float:
+        """The mean over pixels and channels; OpenCV sums integers, and so exactly."""
+        edited, reference = self.pictures.edited, self.pictures.reference
+        if self.region is None:
+            return float(cv2.norm(edited, reference, norm)) / edited.size
+        mask = self.region.view(np.uint8)
+        return float(cv2.norm(edited, reference, norm, mask)) / (3 * cv2.countNonZero(mask))
+
+
+def _part(pictures: _Pictures, place: str, mask: Mask | None, rest: _Rest) -> _Part | str:
+    """The part of two pictures that a place names, or why there is none."""
+    if not place:
+        return _Part(pictures)
+    size = pictures.reference.shape[:2]
+    if mask is not None and mask.shape != size:
+        return f"the mask is {_written(mask.shape)} px, where the picture is {_written(size)} px"
+    inside = None if mask is None else mask > 127
+    if inside is None or not inside.any() or inside.all():
+        if place == "outside":
+            return "the mask covers everything: nothing lies outside it"
+        return _Part(pictures)
+    region = inside if place == "inside" else ~inside
+    if rest == "excluded":
+        return _Part(pictures, region)
+    kept = region[..., None]
+    return _Part(_Pictures(pictures.edited * kept, pictures.reference * kept))
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A measure and its place: `l1_inside` is `l1` and `inside`, `l1` has no place."""
+    measure, _, place = name.partition("_")
+    return measure, place
+
+
+def _written(size: tuple[int, ...]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _score(measure: str, part: _Part | str) -> Score | Unscored:
+    value = part if isinstance(part, str) else getattr(part, measure)
+    return Unscored(value, VERSION) if isinstance(value, str) else Score(value, version=VERSION)
 
 
 def _centred(pixels: Pixels, centre: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -111,58 +254,3 @@ def _blur(values: NDArray[np.float32]) -> NDArray[np.float32]:
         values, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT
     )
     return blurred
-
-
-def _regions(mask: Mask | None) -> dict[str, _Region]:
-    inside = None if mask is None else mask > 127
-    if inside is None or not inside.any() or inside.all():
-        return {"": None, "_inside": None}
-    return {"": None, "_inside": inside, "_outside": ~inside}
-
-
-def _measures(edited: Pixels, target: Pixels, wanted: set[str]) -> dict[str, _Measure]:
-    """The wanted measures as functions of a region; sums are of integers, and so exact."""
-    made: dict[str, _Measure] = {}
-    if wanted & {"l1", "l2", "psnr"}:
-        difference = cv2.absdiff(edited, target)
-        squares = np.square(difference, dtype=np.int32).sum(axis=2)
-        made["l1"] = partial(_mean, difference.sum(axis=2, dtype=np.int32), 3 * 255)
-        made["l2"] = partial(_mean, squares, 3 * 255**2)
-        made["psnr"] = partial(_psnr, squares)
-    if "ssim" in wanted:
-        made["ssim"] = partial(_ssim, None if _too_small(edited) else ssim_map(edited, target))
-    return made
-
-
-def _too_small(pixels: Pixels) -> bool:
-    return bool(min(pixels.shape[:2]) < _WINDOW)
-
-
-def _mean(values: NDArray[np.int32], unit: int, region: _Region) -> float:
-    chosen = values if region is None else values[region]
-    return int(chosen.sum(dtype=np.int64)) / (unit * chosen.size)
-
-
-def _psnr(squares: NDArray[np.int32], region: _Region) -> float:
-    error = _mean(squares, 3 * 255**2, region)
-    return PSNR_CAP if error == 0 else min(PSNR_CAP, -10 * math.log10(error))
-
-
-def _ssim(similarity: NDArray[np.float32] | None, region: _Region) -> float | str:
-    if similarity is None:
-        return f"a side is shorter than the {_WINDOW} px window of SSIM"
-    middle = (slice(_EDGE, -_EDGE), slice(_EDGE, -_EDGE))
-    chosen = similarity[middle] if region is None else similarity[middle][region[middle]]
-    if chosen.size == 0:
-        return f"the region lies within {_EDGE} px of the border, where SSIM has no whole window"
-    return float(chosen.mean(dtype=np.float64))
-
-
-def _score(
-    name: str, measures: Mapping[str, _Measure], regions: Mapping[str, _Region]
-) -> Score | Unscored:
-    measure, underscore, place = name.partition("_")
-    if underscore + place not in regions:
-        return Unscored("the mask covers everything: nothing lies outside it", VERSION)
-    value = measures[measure](regions[underscore + place])
-    return Unscored(value, VERSION) if isinstance(value, str) else Score(value, version=VERSION)

@@ -1,0 +1,82 @@
+"""Several metrics, each under a name of its own, taken together of the same pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from editloop.errors import UnavailableError
+from editloop.metrics.pixels import PixelMetric, measure_many
+from editloop.registry import Spec, parse_spec
+from editloop.schema import EditedPair, Json, Metric, Score, Unscored
+
+__all__ = ["MetricSet", "metrics_of"]
+
+
+class MetricSet:
+    """Metrics by name; those whose weights are absent are unscored, with the reason.
+
+    Metrics of pixels share their work, and metrics of embeddings share `embeddings`.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric], embeddings: Any = None) -> None:
+        self._metrics = dict(metrics)
+        self.missing: dict[str, UnavailableError] = {}
+        for name, metric in metrics.items():
+            error = metric.missing() if hasattr(metric, "missing") else None
+            if error is not None:
+                self.missing[name] = error
+            elif embeddings is not None and hasattr(metric, "use"):
+                metric.use(embeddings)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names, in their order."""
+        return tuple(self._metrics)
+
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """What the numbers depend on: each metric's own name and version, and what is absent."""
+        versions = {name: [each.name, each.version] for name, each in self._metrics.items()}
+        return {"versions": versions, "missing": sorted(self.missing)}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The fields of EditedPair that some metric reads."""
+        return frozenset().union(*(each.needs for each in self._metrics.values()))
+
+    def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
+        """Every metric of each pair, by name."""
+        pixels = {
+            name: each for name, each in self._metrics.items() if isinstance(each, PixelMetric)
+        }
+        found: list[dict[str, Score | Unscored]] = [
+            dict(zip(pixels, measure_many(pair, list(pixels.values())), strict=True))
+            for pair in batch
+        ]
+        for name, metric in self._metrics.items():
+            if name in pixels:
+                continue
+            for numbers, score in zip(found, self._scores(name, metric, batch), strict=True):
+                numbers[name] = score
+        return found
+
+    def _scores(
+        self, name: str, metric: Metric, batch: Sequence[EditedPair]
+    ) -> Sequence[Score | Unscored]:
+        if name in self.missing:
+            return [Unscored(self.missing[name].cause)] * len(batch)
+        return metric.measure(batch)
+
+
+def metrics_of(specs: Sequence[str | Mapping[str, Json]]) -> dict[str, Metric]:
+    """The metrics of some SPECs; one that is given no name keeps its own."""
+    found: dict[str, Metric] = {}
+    for spec in (parse_spec(each, "metric") for each in specs):
+        metric: Metric = spec.create("metric")
+        found[spec.name if _is_named(spec) else metric.name] = metric
+    return found
+
+
+def _is_named(spec: Spec) -> bool:
+    return ":" not in spec.name and spec.name != spec.kind
