@@ -1,0 +1,184 @@
+"""Which column of a table is which field of a sample, in the words of the field's data sets.
+
+For each field the first name that a row has, with a value, counts; a column may also be called so
+with `_file_name` behind (Hugging Face's way to name pictures beside a `metadata.jsonl`). Columns
+that are no field are kept, if they hold plain values, in the sample's provenance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from editloop.schema import EditSample, Image, Json, Provenance
+from editloop.sources.entries import BLANK, Entry, Picture, Problem, below
+from editloop.sources.taxonomies import REAL_EDIT, Taxonomy, edit_type
+
+__all__ = ["COLUMNS", "Row", "Rules", "entry_of", "session_of"]
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "id": ("id", "idx", "key"),
+    "session": ("session", "session_id", "img_id"),
+    "turn": ("turn", "turn_index"),
+    "source": (
+        *("source", "source_image", "source_img", "input_image", "input", "image"),
+        *("original_image", "file_name"),
+    ),
+    "target": (
+        *("target", "target_image", "target_img", "output_image", "output"),
+        *("edited_image", "edited"),
+    ),
+    "mask": ("mask", "mask_image", "mask_img"),
+    "instruction": (
+        "instruction",
+        "edit_instruction",
+        "editing_instruction",
+        "edit",
+        "edit_prompt",
+    ),
+    "source_caption": ("source_caption", "input_caption", "original_prompt"),
+    "target_caption": ("target_caption", "output_caption", "edited_prompt", "editing_prompt"),
+    "inverse_instruction": ("inverse_instruction", "inverse_edit"),
+    "edit_type": ("edit_type", "task", "task_type", "type"),
+    "edit_object": ("edit_object", "object"),
+}
+
+_PICTURES = ("source", "target", "mask")
+_TEXTS = (
+    *("id", "instruction", "source_caption", "target_caption"),
+    *("inverse_instruction", "edit_object"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table: its place in words, its number in the data set from 0, and its file."""
+
+    where: str
+    number: int
+    values: Mapping[str, Json]
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a data set's rows are read: its columns, its kinds of edit, the fields it must have.
+
+    `only` is a column and the value by which rows belong.
+    """
+
+    name: str
+    version: str = "1"
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: COLUMNS)
+    types: Taxonomy = field(default_factory=lambda: REAL_EDIT)
+    needs: frozenset[str] = frozenset({"source", "instruction"})
+    only: tuple[str, str] | None = None
+
+
+class _FaultError(Exception):
+    """What is wrong with a row; becomes a Problem."""
+
+
+def session_of(row: Row, rules: Rules) -> str | None:
+    """The session that a row belongs to; None for a lone edit."""
+    value = _value(row, rules, "session")[1]
+    return None if value is None else str(value)
+
+
+def entry_of(row: Row, rules: Rules, folder: Path, position: int) -> Entry | Problem:
+    """The edit in a row; `position` is its turn where no column says so.
+
+    Without a column of ids, an edit is SESSION/TURN, or the number of its row.
+    """
+    try:
+        return _entry(row, rules, folder, position)
+    except _FaultError as fault:
+        return Problem(row.where, str(fault), "correct the row, or take it out")
+
+
+def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
+    found = {name: _value(row, rules, name) for name in COLUMNS}
+    absent = sorted(name for name in rules.needs if found[name][1] is None)
+    if absent:
+        raise _FaultError(f"it has no {' and no '.join(absent)}")
+    pictures = {name: _picture(found[name][1], name, folder) for name in _PICTURES}
+    texts = {name: _text(found[name][1], name) for name in _TEXTS}
+    session = session_of(row, rules)
+    turn = _turn(found["turn"][1], position)
+    label = found["edit_type"][1]
+    sample = EditSample(
+        id=texts["id"] or (f"{row.number:06d}" if session is None else f"{session}/{turn}"),
+        source=BLANK,
+        instruction=texts["instruction"] or "",
+        edit_type=None if label is None else edit_type(label, rules.types),
+        edit_object=texts["edit_object"],
+        source_caption=texts["source_caption"],
+        target_caption=texts["target_caption"],
+        inverse_instruction=texts["inverse_instruction"],
+        session=session,
+        turn=turn,
+        provenance=_provenance(row, rules, {column for column, _ in found.values()}),
+    )
+    source = pictures["source"]
+    assert source is not None  # every layout needs it
+    return Entry(row.where, sample, source, pictures["target"], pictures["mask"])
+
+
+def _value(row: Row, rules: Rules, name: str) -> tuple[str | None, Json]:
+    """The column that holds a field, and its value; (None, None) if there is none."""
+    for column in rules.columns.get(name, ()):
+        for spelt in (column, f"{column}_file_name"):
+            value = row.values.get(spelt)
+            if value is not None and not (isinstance(value, str) and not value.strip()):
+                return spelt, value
+    return None, None
+
+
+def _picture(value: Json, name: str, folder: Path) -> Picture | None:
+    """A file's name below the folder, bytes, or the bytes in Hugging Face's image column."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return Image(value)
+    if isinstance(value, dict):
+        if not isinstance(value.get("bytes"), bytes):
+            raise _FaultError(f"its {name} holds no bytes of a picture")
+        return Image(value["bytes"], value.get("path"))
+    path = below(folder, value)
+    if path is None:
+        raise _FaultError(f"its {name} names no file below the folder: {value!r}")
+    return path
+
+
+def _text(value: Json, name: str) -> str | None:
+    if name == "id" and isinstance(value, int):
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise _FaultError(f"its {name} is no text: {value!r}")
+    return value
+
+
+def _turn(value: Json, position: int) -> int:
+    if value is None:
+        return position
+    if not isinstance(value, int) or value < 1:
+        raise _FaultError(f"its turn is no number from 1 on: {value!r}")
+    return value
+
+
+def _provenance(row: Row, rules: Rules, used: set[str | None]) -> Provenance:
+    labels = {*rules.columns.get("edit_type", ())}  # kept too: the type may say less
+    extra = {
+        name: value
+        for name, value in row.values.items()
+        if (name not in used or name in labels) and _is_plain(value)
+    }
+    uri = f"{row.file.absolute().as_uri()}#{row.number}"
+    return Provenance(rules.name, rules.version, parameters=extra, source_uri=uri)
+
+
+def _is_plain(value: Json) -> bool:
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return isinstance(value, (str, int, float, bool)) and finite

@@ -1,0 +1,86 @@
+"""An index that is read from front to back: entries that follow each other form the sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from editloop.schema import Json
+from editloop.sources.entries import Entry, Problem, read_index
+
+__all__ = ["ListedIndex", "mapped_index"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedIndex:
+    """An `entries.Index` over what `entries` reads, each time from the start.
+
+    Entries of one session must follow each other, their turns counting from 1.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    entries: Callable[[], Iterator[Entry | Problem]]
+    index_files: Sequence[Path] = ()
+    table_files: Sequence[Path] = ()
+
+    def listings(self) -> Sequence[Path]:
+        return self.index_files
+
+    def tables(self) -> Sequence[Path]:
+        return self.table_files
+
+    def sessions(self) -> Iterator[Sequence[Entry] | Problem]:
+        seen: set[str] = set()
+        held: list[Entry] = []
+        for item in self.entries():
+            if isinstance(item, Problem):
+                yield item
+                continue
+            if held and not _is_next(held[-1], item):
+                yield from _faults(held, seen)
+                yield held
+                held = []
+            held.append(item)
+        if held:
+            yield from _faults(held, seen)
+            yield held
+
+
+def mapped_index(
+    name: str, listing: Path, edits: Callable[[str, Json], Iterator[Entry | Problem]]
+) -> ListedIndex:
+    """The index of a data set that one JSON file lists: `edits` reads a key and its value."""
+
+    def entries() -> Iterator[Entry | Problem]:
+        listed = read_index(listing)
+        if isinstance(listed, Problem):
+            yield listed
+        else:
+            for key, value in listed.items():
+                yield from edits(key, value)
+
+    there = [listing] if listing.is_file() else []
+    return ListedIndex(name, "1", listing.parent, entries, index_files=there)
+
+
+def _is_next(before: Entry, after: Entry) -> bool:
+    session = after.sample.session
+    return session is not None and session == before.sample.session
+
+
+def _faults(entries: Sequence[Entry], seen: set[str]) -> Iterator[Problem]:
+    """What is wrong with a session's turns; the session is then among those `seen`."""
+    where, session = entries[0].where, entries[0].sample.session
+    if session is None:
+        return
+    if session in seen:
+        cause = f"the session {session!r} goes on after another one"
+        yield Problem(where, cause, "put its turns one after the other")
+    seen.add(session)
+    turns = [entry.sample.turn for entry in entries]
+    if turns != list(range(1, len(turns) + 1)):
+        cause = f"the turns of session {session!r} are {', '.join(map(str, turns))}"
+        yield Problem(where, cause, "give every turn from 1 on, in order")

@@ -1,0 +1,153 @@
+"""What all layouts share: an index's sessions with their pictures, its problems, its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from editloop.errors import RecipeError
+from editloop.files import explained
+from editloop.schema import EditSample, Image, canonical_json
+from editloop.sources.checks import check_session
+from editloop.sources.entries import Entry, Index, Picture, Problem
+from editloop.sources.files import read_file
+
+__all__ = ["IndexedLayout"]
+
+_SHOWN = 5  # problems that an error spells out
+
+
+class IndexedLayout:
+    """A data set that an index lists (`layouts.Layout`)."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._problems: list[Problem] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._index.name
+
+    @property
+    def version(self) -> str:
+        return self._index.version
+
+    def sessions(self) -> Iterator[list[EditSample]]:
+        """The sessions in order, each file read once a session; RecipeError if anything is wrong.
+
+        What is wrong is looked for once, before the first session.
+        """
+        _refuse(self.problems(), self._index.folder)
+        for entries in self._index.sessions():
+            if isinstance(entries, Problem):  # the data changed since it was looked through
+                _refuse([entries], self._index.folder)
+            else:
+                yield _read(entries)
+
+    def problems(self) -> list[Problem]:
+        """Everything wrong, in the data set's order; found once, then remembered."""
+        if self._problems is None:
+            with explained("look through a data set", self._index.folder):
+                self._problems = list(_problems(self._index))
+        return list(self._problems)
+
+    def digest(self) -> str:
+        """A SHA-256 that changes when the data set does: no picture is opened for it."""
+        index = self._index
+        pictures = () if index.tables() else _files(index)
+        return _digest(index.folder, index.listings(), [*index.tables(), *pictures])
+
+
+def _refuse(problems: Sequence[Problem], folder: Path) -> None:
+    """Raise a RecipeError that counts the problems and names the first few, if there are any."""
+    if not problems:
+        return
+    shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN])
+    more = len(problems) - _SHOWN
+    rest = f"\n  and {more} more" if more > 0 else ""
+    raise RecipeError(
+        f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in a data set",
+        value=f"{folder}{shown}{rest}",
+        fix="mend the data; nothing is skipped",
+    )
+
+
+def _digest(folder: Path, listings: Sequence[Path], stamped: Sequence[Path]) -> str:
+    """The SHA-256 of the listings' content and of the other files' sizes and times."""
+    facts = [[_relative(path, folder), _content(path)] for path in sorted(listings)]
+    facts += [[_relative(path, folder), *_stamp(path)] for path in sorted(set(stamped))]
+    return hashlib.sha256(canonical_json(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _problems(index: Index) -> Iterator[Problem]:
+    seen: set[str] = set()
+    empty = True
+    for entries in index.sessions():
+        empty = False
+        if isinstance(entries, Problem):
+            yield entries
+            continue
+        for entry in entries:
+            if entry.sample.id in seen:
+                yield Problem(entry.where, f"the id {entry.sample.id!r} is used twice", "rename it")
+            seen.add(entry.sample.id)
+        yield from check_session(entries, index.folder)
+    if empty:
+        yield Problem(str(index.folder), "the data set holds no edit", "name another folder")
+
+
+def _read(entries: Sequence[Entry]) -> list[EditSample]:
+    read: dict[Picture, Image] = {}
+    return [_filled(entry, read) for entry in entries]
+
+
+def _filled(entry: Entry, read: dict[Picture, Image]) -> EditSample:
+    """The entry's sample with its pictures, of which those in `read` are at hand."""
+    images = {name: _image(picture, read) for name, picture in entry.pictures.items()}
+    return replace(
+        entry.sample,
+        source=images["source"],
+        target=images.get("target"),
+        mask=images.get("mask"),
+    )
+
+
+def _image(picture: Picture, read: dict[Picture, Image]) -> Image:
+    if picture not in read:
+        if isinstance(picture, Image):
+            read[picture] = picture
+        else:
+            with explained("read a data set's picture", picture):
+                read[picture] = Image(read_file(picture), picture.name)
+    return read[picture]
+
+
+def _files(index: Index) -> list[Path]:
+    return [
+        picture
+        for entries in index.sessions()
+        if not isinstance(entries, Problem)
+        for entry in entries
+        for picture in entry.pictures.values()
+        if isinstance(picture, Path)
+    ]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _content(path: Path) -> str:
+    with explained("read a data set's index", path):
+        return hashlib.sha256(read_file(path)).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int] | tuple[None]:
+    """(bytes, modification time in ns), or nothing where there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (None,)
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,111 @@
+"""Other data sets' kinds of edit as `EditType`s; None where no one type is a fair match.
+
+Labels are compared in lower case, with `_` for spaces and hyphens. A label that a table lacks has
+no type; readers keep every label as it is in a sample's provenance.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from editloop.schema import EditType, Json
+
+__all__ = [
+    "EMU_EDIT",
+    "GEDIT",
+    "IMGEDIT",
+    "PIE_BENCH",
+    "REAL_EDIT",
+    "TAXONOMIES",
+    "ULTRA_EDIT",
+    "Taxonomy",
+    "edit_type",
+]
+
+Taxonomy: TypeAlias = Mapping[str, EditType | None]
+
+REAL_EDIT: Taxonomy = {kind.value: kind for kind in EditType}
+
+# Seven tasks; the paper's `texture` covers colours, and text is written in a part of the picture.
+EMU_EDIT: Taxonomy = {
+    "add": EditType.ADD,
+    "background": EditType.BACKGROUND,
+    "color": EditType.TEXTURE,
+    "global": EditType.GLOBAL,
+    "local": EditType.LOCAL,
+    "remove": EditType.REMOVE,
+    "style": EditType.STYLE,
+    "text": EditType.LOCAL,
+    "texture": EditType.TEXTURE,
+}
+
+# Table 5's nine instruction types. `turn` turns one thing into another, or a whole scene.
+ULTRA_EDIT: Taxonomy = {
+    "add": EditType.ADD,
+    "change_color": EditType.TEXTURE,
+    "change_global": EditType.GLOBAL,
+    "change_local": EditType.LOCAL,
+    "others": None,
+    "replace": EditType.LOCAL,
+    "transform_global": EditType.GLOBAL,
+    "transform_local": EditType.LOCAL,
+    "turn": None,
+}
+
+# Ten types by their number: random, then objects, attributes (content, pose, colour, material), ...
+PIE_BENCH: Taxonomy = {
+    "0": None,
+    "1": EditType.LOCAL,
+    "2": EditType.ADD,
+    "3": EditType.REMOVE,
+    "4": EditType.LOCAL,
+    "5": EditType.LOCAL,
+    "6": EditType.TEXTURE,
+    "7": EditType.TEXTURE,
+    "8": EditType.BACKGROUND,
+    "9": EditType.STYLE,
+}
+
+# Eleven groups; `ps_human` retouches portraits in every way.
+GEDIT: Taxonomy = {
+    "background_change": EditType.BACKGROUND,
+    "color_alter": EditType.TEXTURE,
+    "material_alter": EditType.TEXTURE,
+    "motion_change": EditType.LOCAL,
+    "ps_human": None,
+    "style_change": EditType.STYLE,
+    "subject_add": EditType.ADD,
+    "subject_remove": EditType.REMOVE,
+    "subject_replace": EditType.LOCAL,
+    "text_change": EditType.LOCAL,
+    "tone_transfer": EditType.GLOBAL,
+}
+
+# Nine types; `adjust` changes attributes (colour, texture, tone), `compose` is several edits.
+IMGEDIT: Taxonomy = {
+    "action": EditType.LOCAL,
+    "add": EditType.ADD,
+    "adjust": EditType.TEXTURE,
+    "background": EditType.BACKGROUND,
+    "compose": None,
+    "extract": None,
+    "remove": EditType.REMOVE,
+    "replace": EditType.LOCAL,
+    "style": EditType.STYLE,
+}
+
+TAXONOMIES: Mapping[str, Taxonomy] = {
+    "real-edit": REAL_EDIT,
+    "emu-edit": EMU_EDIT,
+    "ultra-edit": ULTRA_EDIT,
+    "pie-bench": PIE_BENCH,
+    "gedit": GEDIT,
+    "imgedit": IMGEDIT,
+}
+
+
+def edit_type(label: Json, taxonomy: Taxonomy) -> EditType | None:
+    """The type of an edit that a data set labels so."""
+    return taxonomy.get(re.sub(r"[\s-]+", "_", str(label).strip().lower()))
