@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from editloop.editing import edit
     from editloop.errors import EditLoopError
+    from editloop.evaluating import evaluate
     from editloop.loop import run
     from editloop.recipe import Recipe, read_recipe
     from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
@@ -30,6 +31,7 @@ __all__ = [
     "Score",
     "Unscored",
     "edit",
+    "evaluate",
     "read_recipe",
     "read_samples",
     "run",
@@ -45,6 +47,7 @@ _HOME = {
     "Score": "schema",
     "Unscored": "schema",
     "edit": "editing",
+    "evaluate": "evaluating",
     "read_recipe": "recipe",
     "read_samples": "store",
     "run": "loop",

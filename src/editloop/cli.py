@@ -17,8 +17,10 @@ __all__ = [
     "app",
     "edit",
     "editors",
+    "evaluate",
     "main",
     "operations",
+    "protocols",
     "retry",
     "run",
     "show",
@@ -80,6 +82,64 @@ def run(
     print_results(results)
     if (folder / "report.html").exists():
         typer.echo(f"report: {folder / 'report.html'}")
+
+
+@app.command()
+def evaluate(
+    protocol: Annotated[
+        str,
+        typer.Option(help="A protocol's name, or a card (YAML) of your own.", show_default=False),
+    ],
+    data: Annotated[Path, typer.Option(help="The data's folder.", show_default=False)],
+    editor: Annotated[
+        list[str], typer.Option(help="An editor's SPEC; can repeat.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. (default: runs/PROTOCOL)")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option(help="Some of the protocol's metrics, as l1,l2, or SPECs. (default: all)")
+    ] = "",
+    judge: Annotated[str | None, typer.Option(help="A judge's SPEC, for judged protocols.")] = None,
+    mask: Annotated[
+        str, typer.Option(help="Editors are asked without, with, or both.")
+    ] = "without",
+    precision: Annotated[
+        str, typer.Option(help="Of the models that metrics use: fp32 or bf16.")
+    ] = "fp32",
+    embeddings: Annotated[
+        Path | None, typer.Option(help="A folder of embeddings that runs share.")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Count recorded pictures not there as unedited.")
+    ] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Get the weights that are not on this machine.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the edits.")] = 0,
+) -> None:
+    """Evaluate editors by a published protocol, or go on with it; editors may be added later."""
+    from editloop.evaluating import evaluate as call
+    from editloop.terminal import print_results
+
+    folder = out or Path("runs") / Path(protocol).stem
+    with _going_on_later():
+        results = call(
+            protocol,
+            data,
+            editor,
+            folder,
+            seed=seed,
+            download=download,
+            metrics=[name for name in metrics.split(",") if name],
+            judge=judge,
+            mask=mask,
+            precision=precision,
+            embeddings=None if embeddings is None else str(embeddings.absolute()),
+            missing="count" if allow_missing else "refuse",
+        )
+    print_results(results)
+    typer.echo(f"report: {folder / 'report.html'}")
 
 
 @app.command()
@@ -161,6 +221,20 @@ def editors() -> None:
     from editloop.terminal import print_kinds
 
     print_kinds("editor")
+
+
+@app.command()
+def protocols(
+    name: Annotated[
+        str | None, typer.Argument(help="Explain this one.", show_default=False)
+    ] = None,
+) -> None:
+    """List the protocols that editors can be evaluated by, or explain one."""
+    from editloop.registry import load
+    from editloop.terminal import print_protocol, print_protocols
+
+    cards = list(load("listing", "protocols")(name))
+    print_protocols(cards) if name is None else print_protocol(cards[0])
 
 
 @app.command()

@@ -164,7 +164,7 @@ class _Loop:
 
     def _settings(self, group: str, part: Part) -> dict[str, Json]:
         """Everything that can change what a part makes: itself, the seed, and what it reads."""
-        read = ["data"]
+        read = ["data"] if self.recipe.sources else []
         if group == "evaluate":
             read += [f"models/{name}" for kind, name, _ in self.parts if kind == "train"]
         return {
@@ -229,6 +229,12 @@ class _Loop:
 
 def build_specs(recipe: Recipe) -> tuple[list[PartSpec], list[PartSpec]]:
     """A recipe's sources and steps as the pipeline takes them; sources default to its seed."""
+    if recipe.judge:
+        raise RecipeError(
+            "a recipe cannot judge its data yet",
+            value=recipe.judge[0].name,
+            fix="leave out `judge`",
+        )
     sources = [
         PartSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
         for part in recipe.sources

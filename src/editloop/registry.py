@@ -29,16 +29,30 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "folder": "editloop.sources.folder:FolderSource",
     },
     "build": {"darkroom": "editloop.darkroom.step:DarkroomStep"},
-    "judge": {},
+    "judge": {"recorded": "editloop.judges.recorded:RecordedJudge"},
     "train": {"pocket": "editloop.training.pocket:PocketTraining"},
-    "evaluate": {"darkroom": "editloop.evaluation.benchmark:DarkroomBenchmark"},
-    "listing": {"darkroom": "editloop.darkroom.phrases:listing"},
+    "evaluate": {
+        "darkroom": "editloop.evaluation.benchmark:DarkroomBenchmark",
+        "protocol": "editloop.evaluation.protocol_benchmark:ProtocolBenchmark",
+    },
+    "listing": {
+        "darkroom": "editloop.darkroom.phrases:listing",
+        "protocols": "editloop.evaluation.protocol:listing",
+    },
     "editor": {
         "copy": "editloop.editors.copying:CopyEditor",
         "darkroom": "editloop.editors.darkroom:DarkroomEditor",
         "diffusion": "editloop.editors.diffusion:DiffusionEditor",
+        "recorded": "editloop.editors.recorded:RecordedEditor",
     },
-    "metric": {"pixels": "editloop.metrics.pixels:PixelMetric"},
+    "metric": {
+        "clip": "editloop.metrics.clip:ClipMetric",
+        "dino": "editloop.metrics.dino:DinoMetric",
+        "dinov2": "editloop.metrics.dino:Dinov2Metric",
+        "lpips": "editloop.metrics.lpips:LpipsMetric",
+        "pixels": "editloop.metrics.pixels:PixelMetric",
+        "structure": "editloop.metrics.structure:StructureMetric",
+    },
     "report": {"html": "editloop.evaluation.report:HtmlReport"},
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import yaml
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +18,15 @@ from editloop.pipeline import Progress
 from editloop.registry import kinds, load
 from editloop.schema import Json
 
-__all__ = ["build_progress", "print_kinds", "print_operations", "print_plan", "print_results"]
+__all__ = [
+    "build_progress",
+    "print_kinds",
+    "print_operations",
+    "print_plan",
+    "print_protocol",
+    "print_protocols",
+    "print_results",
+]
 
 # What a summary shows of a benchmark; the rest is in results.json and in the report.
 _SHOWN = {
@@ -27,6 +36,7 @@ _SHOWN = {
     "all_accuracy": "all three",
     "l1": "L1",
 }
+_COLUMNS = 5  # metrics that fit into 80 columns beside an editor's name
 
 
 @contextmanager
@@ -69,11 +79,44 @@ def print_results(results: Mapping[str, Json]) -> None:
     if rows:
         _print_table("data", ("split", "in", "out", "dropped", "quarantined"), rows)
     for benchmark, by_editor in results.get("evaluation", {}).items():
-        _print_table(
-            benchmark,
-            ("editor", *_SHOWN.values()),
-            [(name, *(_cell(scores, key) for key in _SHOWN)) for name, scores in by_editor.items()],
+        card = results.get("benchmarks", {}).get(benchmark, {}).get("protocol")
+        if card is None:
+            _print_scores(benchmark, by_editor, _SHOWN)
+        else:
+            _print_measured(benchmark, by_editor, card)
+
+
+def _print_scores(benchmark: str, by_editor: Mapping[str, Json], shown: Mapping[str, str]) -> None:
+    rows = [(name, *(_cell(scores, key) for key in shown)) for name, scores in by_editor.items()]
+    _print_table(benchmark, ("editor", *shown.values()), rows)
+
+
+def _print_measured(benchmark: str, by_editor: Mapping[str, Json], card: Json) -> None:
+    """A protocol's numbers, a few metrics at a time, and why some are missing."""
+    names = list(dict.fromkeys(name for scores in by_editor.values() for name in scores))
+    there = [
+        name
+        for name in names
+        if any(scores.get(name, {}).get("mean") is not None for scores in by_editor.values())
+    ]
+    for start in range(0, len(there), _COLUMNS):
+        chosen = there[start : start + _COLUMNS]
+        _print_scores(benchmark, by_editor, {name: name for name in chosen})
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for editor, scores in by_editor.items():
+        for name, score in scores.items():
+            if score["mean"] is None:
+                key = f"{editor}: {score['reason']}", score["command"] or ""
+                reasons.setdefault(key, []).append(name)
+    for (reason, command), missing in reasons.items():
+        fix = f" (run `{command}`)" if command else ""
+        Console().print(escape(f"{', '.join(missing)} unavailable, {reason}{fix}"))
+    if not card["whole"]:
+        given, whole = (
+            ", ".join(f"{count} {what}" for what, count in card[key].items() if count is not None)
+            for key in ("given", "published")
         )
+        Console().print(escape(f"not the whole test: {given} of {whole}"))
 
 
 def _cell(scores: Mapping[str, Json], key: str) -> str:
@@ -83,7 +126,8 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
     mean, low, high = (score[name] for name in ("mean", "low", "high"))
     if key.endswith("_accuracy"):
         return f"{mean:.1%}\n{100 * low:.0f}-{100 * high:.0f}"
-    return f"{mean:.3f}\n{low:.3f}-{high:.3f}"
+    digits = 1 if max(abs(low), abs(high)) >= 10 else 4
+    return f"{mean:.{digits}f}\n{low:.{digits}f}-{high:.{digits}f}"
 
 
 def print_kinds(group: str) -> None:
@@ -97,6 +141,28 @@ def print_kinds(group: str) -> None:
         )
         rows.append((kind, (made.__doc__ or "").strip().splitlines()[0], settings))
     _print_table(f"{group} kinds", ("kind", "what", "settings"), rows)
+
+
+def print_protocols(cards: Sequence[Any]) -> None:
+    """The protocols: name, version, what they are, where they come from."""
+    rows = [(f"{card.name} {card.version}", card.title, card.source) for card in cards]
+    _print_table("protocols", ("protocol", "what", "source"), rows)
+
+
+def print_protocol(card: Any) -> None:
+    """All that a protocol pins."""
+    content = card.model_dump(mode="json", exclude_defaults=True, exclude={"about"})
+    rows = [
+        (key, value if isinstance(value, str) else _yaml(value)) for key, value in content.items()
+    ]
+    Console().print(escape(card.about))
+    _print_table(card.name, ("", ""), [*rows, ("fingerprint", card.fingerprint)])
+
+
+def _yaml(value: Json) -> str:
+    if not isinstance(value, Mapping | list):
+        return str(value)
+    return yaml.safe_dump(value, sort_keys=False, default_flow_style=None, width=60).strip()
 
 
 def print_operations(operations: Sequence[Any]) -> None:

@@ -110,6 +110,28 @@ def test_an_instruction_longer_than_the_model_reads_is_not_edited(folder) -> Non
     assert edited.shape == (SIZE, SIZE, 3)
 
 
+def test_a_protocols_settings_do_not_reach_a_pocket_model(folder) -> None:
+    card = {"steps": 50, "text_guidance": 7.5, "image_guidance": 1.5, "size": {"side": 64}}
+    plain, with_card = editor(folder).edit([request(), request(settings=card)])
+    assert np.array_equal(plain, with_card)
+
+
+def test_a_checkpoints_settings_are_refused(folder) -> None:
+    with pytest.raises(RecipeError, match="unknown key: scheduler"):
+        editor(folder, scheduler="ddim").edit([request()])
+
+
+def test_it_says_whether_it_heeds_masks(folder, tmp_path) -> None:
+    save_model(pocket(), tmp_path, {})
+    assert editor(folder).uses_mask
+    assert not editor(tmp_path).uses_mask
+
+
+def test_a_model_that_is_here_misses_nothing(folder) -> None:
+    assert editor(folder).missing() is None
+    assert editor(folder).weights == (str(folder),)
+
+
 def test_no_requests_need_no_model(tmp_path) -> None:
     assert editor(tmp_path).edit([]) == []
 

@@ -1,225 +1,145 @@
-"""The editor `diffusion`: a trained model's folder, asked with guidance and rewards.
+"""The editor `diffusion`: a trained model by its folder, hub name or file; what it is decides how.
 
-It loads what `editloop run` trains: folders with a pocket model.
+A folder with `editloop.json` is a pocket model, made by `editloop run`. Anything else is a
+checkpoint of the InstructPix2Pix family. Settings that are left out are the kind's own.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from pydantic import Field, field_validator
-from torch import Tensor
+from pydantic import Field
 
 from editloop import recipe
-from editloop.errors import RecipeError, UnavailableError
-from editloop.files import Files, explained, file_hash
-from editloop.images import resize
-from editloop.models.guidance import branches
-from editloop.models.inputs import EditInputs
-from editloop.models.pocket import PocketModel, mask_tensor
-from editloop.models.sampling import noise_like, noise_schedule, sample
-from editloop.models.saving import INDEX, load_model
-from editloop.models.tokens import to_ids
-from editloop.schema import PERSPECTIVES, EditRequest, Json, Pixels, Unedited
-from editloop.store import fingerprint
+from editloop.editors.asking import ORIGINAL, Precision, Reward, Steps
+from editloop.editors.geometry import Sizing
+from editloop.editors.schedulers import SchedulerName
+from editloop.errors import UnavailableError
+from editloop.schema import EditRequest, Pixels, Unedited
+
+if TYPE_CHECKING:
+    from editloop.editors.instruct import InstructEditor
+    from editloop.editors.pocket import PocketEditor
 
 __all__ = ["DiffusionEditor", "DiffusionSettings"]
 
-_VERSION = "1"
-_WIDEST = 4  # a side is at most this many times the model's size
-
 
 class DiffusionSettings(recipe.Settings):
-    """A model's folder, and how it is asked.
+    """A model, and how it is asked; a setting that the model's kind doesn't have is refused.
 
-    `reward` is following, preserving and quality, each 0 to 5, or none: asked without rewards.
-    Every call of the network gets `batch` pictures, filled up if need be, so an answer doesn't
-    depend on what else is asked.
+    What is set here wins over a protocol's settings, and those over the kind's own.
     """
 
-    target: str = Field(description="a folder with a trained model")
-    reward: tuple[float, float, float] | Literal["none"] = (5.0, 5.0, 5.0)
-    reward_text: str = "None;None;None"
-    steps: int = Field(default=1, ge=1, le=1000)
-    text_guidance: float = 1.0
-    image_guidance: float = 1.0
-    batch: int = Field(default=16, ge=1)
-
-    @field_validator("reward", mode="before")
-    @classmethod
-    def _from_text(cls, value: Json) -> Json:
-        return value.split(",") if isinstance(value, str) and value != "none" else value
-
-    @field_validator("reward")
-    @classmethod
-    def _in_range(cls, value: Json) -> Json:
-        if value != "none" and not all(0 <= score <= 5 for score in value):
-            raise ValueError("a score lies in 0..5")
-        return value
+    target: str = Field(description="a folder, a hub name, or an original .safetensors/.ckpt file")
+    steps: Steps | None = Field(
+        default=None, description="denoising steps; left out, 20, or 1 for a pocket model"
+    )
+    text_guidance: float | None = Field(
+        default=None,
+        description="guidance scale of the instruction; left out, 7.5, or 1 for a pocket model",
+    )
+    image_guidance: float | None = Field(
+        default=None,
+        description="guidance scale of the picture; left out, 1.5, or 1 for a pocket model",
+    )
+    batch: int | None = Field(
+        default=None,
+        ge=1,
+        description="pictures edited at once; left out, 1, or 16 for a pocket model",
+    )
+    scheduler: SchedulerName | None = Field(
+        default=None, description="sampler; left out, the checkpoint's own"
+    )
+    precision: Precision | None = Field(
+        default=None, description="what the networks compute in; left out, fp32"
+    )
+    size: Sizing | None = Field(
+        default=None,
+        description="the size to work at, such as long_side:512,multiple:64; left out, the "
+        "model's own",
+    )
+    config: str | None = Field(
+        default=None,
+        description="for an original file: the folder or hub name that describes its networks; "
+        "left out, timbrooks/instruct-pix2pix",
+    )
+    reward: Reward | None = Field(
+        default=None,
+        description="pocket models: following, preserving, quality, each 0 to 5, or none; left "
+        "out, 5,5,5",
+    )
+    reward_text: str | None = Field(
+        default=None, description="pocket models: reward words; left out, None;None;None"
+    )
 
 
 class DiffusionEditor:
-    """Edits with a diffusion model; the weights load with the first request.
-
-    A picture of another size is scaled to about the model's, keeping its shape, and the answer is
-    scaled back. A mask is heeded by models trained with one. The seed of a request decides its
-    noise.
-    """
+    """Edits with a diffusion model; the weights load with the first request."""
 
     Settings = DiffusionSettings
 
     def __init__(self, settings: DiffusionSettings) -> None:
         self._settings = settings
-        self._folder = Path(settings.target)
 
     @property
     def name(self) -> str:
         return f"diffusion:{self._settings.target}"
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """From the model's files and the settings; where the folder lies is no matter."""
-        self._check_folder()
-        with explained("read a model", self._folder):
-            paths = sorted(path for path in self._folder.rglob("*.*") if path.suffix != ".md")
-            files = {
-                path.relative_to(self._folder).as_posix(): file_hash(Files(), path)
-                for path in paths
-            }
-        settings = self._settings.model_dump(mode="json", exclude={"target"})
-        return fingerprint({"version": _VERSION, "files": files, "settings": settings})
+        """From the model's files and the settings; where the files lie is no matter."""
+        return self._editor.fingerprint
+
+    @property
+    def uses_mask(self) -> bool:
+        """Whether the network sees a request's mask; otherwise the mask is not used."""
+        return self._editor.uses_mask
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The names of what it loads."""
+        return (self._settings.target,)
+
+    def missing(self) -> UnavailableError | None:
+        """Why the editor cannot run here, if so; looks, and loads nothing."""
+        try:
+            return self._editor.missing()
+        except UnavailableError as error:
+            return error
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
         """An edit of each request, in the size of its image."""
-        answers: dict[int, Pixels | Unedited] = {}
-        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, request in enumerate(requests):
-            reason = self._refusal(request)
-            if reason is not None:
-                answers[index] = Unedited(reason)
-            else:
-                by_size[self._size(request.image)].append(index)
-        for size, indices in by_size.items():
-            for chunk in _chunks(indices, self._settings.batch):
-                edited = self._edit([requests[index] for index in chunk], size)
-                answers.update(zip(chunk, edited, strict=True))
-        return [answers[index] for index in range(len(requests))]
+        return self._editor.edit(requests) if requests else []
 
     @cached_property
-    def _model(self) -> PocketModel:
-        self._check_folder()
-        model = load_model(self._folder)
-        if "reward" in self._settings.model_fields_set and not _takes_rewards(model):
-            raise RecipeError(
-                "this model was trained without rewards",
-                value=self.name,
-                fix="leave out `reward`, or name a model whose `conditions` have it",
-            )
-        self._check_reward_text(model)
-        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    def _editor(self) -> PocketEditor | InstructEditor:
+        from editloop.editors.instruct import InstructEditor, InstructSettings
+        from editloop.editors.pocket import PocketEditor, PocketEditorSettings
+        from editloop.models.saving import INDEX
 
-    def _check_reward_text(self, model: PocketModel) -> None:
-        try:
-            to_ids(
-                model.vocabulary.tokenizer, [self._settings.reward_text], model.vocabulary.reward
-            )
-        except ValueError as error:
-            raise RecipeError(
-                "the reward text is too long", value=self.name, fix=str(error)
-            ) from None
-
-    def _check_folder(self) -> None:
-        if not (self._folder / INDEX).is_file():
+        target = Path(self._settings.target).expanduser()
+        own = self._settings.model_dump(exclude_unset=True, exclude_none=True)
+        if (target / INDEX).is_file():
+            return PocketEditor(recipe.validate(PocketEditorSettings, own, where=self.name))
+        if _is_trained_here(target):
             raise UnavailableError(
-                f"no trained model here (it would hold {INDEX})",
-                value=self._folder,
+                f"no trained model here (it would hold {INDEX} or model_index.json)",
+                value=target,
                 command="editloop run RECIPE --only build --only train",
             )
-
-    def _refusal(self, request: EditRequest) -> str | None:
-        """Why a request cannot be read, if so."""
-        words = self._model.vocabulary
-        try:
-            to_ids(words.tokenizer, [request.instruction], words.text)
-        except ValueError as error:
-            return str(error)
-        return None
-
-    def _size(self, image: Pixels) -> tuple[int, int]:
-        """The height and width to work at: about the model's area, in steps that it can halve."""
-        settings = self._model.settings
-        height, width = image.shape[:2]
-        scale = settings.size / (height * width) ** 0.5
-        step, most = settings.multiple, _WIDEST * settings.size
-        fitted = (
-            min(most, max(step, round(side * scale / step) * step)) for side in (height, width)
-        )
-        return next(fitted), next(fitted)
-
-    def _edit(self, requests: Sequence[EditRequest], size: tuple[int, int]) -> Iterator[Pixels]:
-        settings, model = self._settings, self._model
-        missing = settings.batch - len(requests)
-        inputs = self._inputs([*requests, *[requests[-1]] * missing], size)
-        seeds = [request.seed for request in requests] + [0] * missing
-        with torch.inference_mode():
-            latents = sample(
-                model,
-                inputs.to(model.device),
-                noise_like(inputs.source, seeds).to(model.device),
-                scheduler=noise_schedule(model.settings.prediction),
-                steps=settings.steps,
-                empty_text=model.empty_texts()[0].to(model.device),
-                chosen=branches(settings.text_guidance, settings.image_guidance),
-            )
-        for request, pixels in zip(requests, model.decode(latents), strict=False):
-            yield resize(pixels, *request.image.shape[:2])
-
-    def _inputs(self, requests: Sequence[EditRequest], size: tuple[int, int]) -> EditInputs:
-        model = self._model
-        words = model.vocabulary
-        images = np.stack([resize(request.image, *size) for request in requests])
-        texts = [request.instruction for request in requests]
-        inputs = EditInputs(
-            source=model.encode(torch.from_numpy(images)),
-            text=torch.from_numpy(to_ids(words.tokenizer, texts, words.text)),
-        )
-        if "mask" in model.settings.conditions:
-            masks = np.stack([_mask(request, size) for request in requests])
-            inputs = inputs.with_({"mask": mask_tensor(masks)})
-        return inputs.with_(self._rewards(len(requests))) if _takes_rewards(model) else inputs
-
-    def _rewards(self, count: int) -> dict[str, Tensor]:
-        """What the edits should be worth, for each of `count` requests."""
-        asked, model = self._settings.reward, self._model
-        words = model.vocabulary
-        if asked == "none":
-            scores, keep = torch.zeros(len(PERSPECTIVES)), torch.zeros(len(PERSPECTIVES))
-            text = model.empty_texts()[1]
-        else:
-            scores, keep = torch.tensor(asked), torch.ones(len(PERSPECTIVES))
-            text = torch.from_numpy(
-                to_ids(words.tokenizer, [self._settings.reward_text], words.reward)
-            )[0]
-        each = {"scores": scores, "keep": keep, "reward_text": text}
-        return {name: value.expand(count, -1) for name, value in each.items()}
+        return InstructEditor(recipe.validate(InstructSettings, own, where=self.name))
 
 
-def _takes_rewards(model: PocketModel) -> bool:
-    return "reward" in model.settings.conditions
+def _is_trained_here(target: Path) -> bool:
+    """Whether a name that holds no model means a folder, which training would fill.
 
-
-def _mask(request: EditRequest, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The region to edit; a missing or blank mask means everywhere."""
-    if request.mask is None or not request.mask.any():
-        return np.full(size, 255, np.uint8)
-    return resize(request.mask, *size)
-
-
-def _chunks(items: Sequence[int], length: int) -> Iterator[Sequence[int]]:
-    return (items[start : start + length] for start in range(0, len(items), length))
+    A run folder's `models/NAME` reads like a hub's `owner/name`.
+    """
+    if target.exists():
+        return target.is_dir() and not (target / "model_index.json").is_file()
+    if target.suffix in ORIGINAL:
+        return False
+    return target.is_absolute() or len(target.parts) != 2 or target.parts[0] == "models"

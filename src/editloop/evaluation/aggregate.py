@@ -7,6 +7,7 @@ together. The intervals speak of new cases from the same photos, not of new phot
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +29,8 @@ class Numbers:
     """What one benchmark measured: `values` is [editors, cases, metrics], NaN where unscored.
 
     `answered` [editors, cases] says where an editor made a picture; `reasons` gives, by (editor,
-    metric), the most frequent reason for a missing value.
+    metric), the most frequent reason for a missing value, and `commands`, by metric, what gets it.
+    With `groups`, a label a case, a mean is the mean of the groups' means.
     """
 
     editors: tuple[str, ...]
@@ -36,6 +38,15 @@ class Numbers:
     values: _Floats
     answered: NDArray[np.bool_]
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    commands: Mapping[str, str | None] = field(default_factory=dict)
+    groups: Sequence[str | None] | None = None
+
+    def groups_of(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """The places in `rows` of each group; all of them where there are no groups."""
+        if self.groups is None:
+            return [np.arange(len(rows))]
+        labels = [self.groups[row] or "" for row in rows]
+        return list(slice_rows(labels).values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +80,7 @@ def summarise(
     """
     chosen = np.arange(numbers.values.shape[1]) if rows is None else rows
     values = numbers.values[:, chosen].transpose(1, 0, 2)  # [cases, editors, metrics]
-    made = _estimate(values.reshape(len(chosen), -1), weights[:, chosen])
+    made = _estimate(values.reshape(len(chosen), -1), weights[:, chosen], numbers.groups_of(chosen))
     low, high = _interval(made.replicates)
     summary: dict[str, dict[str, Json]] = {editor: {} for editor in numbers.editors}
     columns = [(editor, metric) for editor in numbers.editors for metric in numbers.metrics]
@@ -77,7 +88,8 @@ def summarise(
         count = int(made.count[at])
         if count == 0:
             reason = numbers.reasons.get((editor, metric), "no case has this number")
-            summary[editor][metric] = {"mean": None, "reason": reason, "command": None}
+            command = numbers.commands.get(metric)
+            summary[editor][metric] = {"mean": None, "reason": reason, "command": command}
             continue
         summary[editor][metric] = {
             "mean": _rounded(made.mean[at]),
@@ -101,7 +113,8 @@ def compare(
     common = np.flatnonzero(numbers.answered.all(axis=0))
     column = numbers.metrics.index(metric)
     pair = [numbers.editors.index(first), numbers.editors.index(second)]
-    made = _estimate(numbers.values[pair][:, common, column].T, weights[:, common])
+    values = numbers.values[pair][:, common, column].T
+    made = _estimate(values, weights[:, common], numbers.groups_of(common))
     if not made.count.all():
         return None
     low, high = _interval(made.replicates[:, :1] - made.replicates[:, 1:])
@@ -125,8 +138,23 @@ def slice_rows(labels: Sequence[str | None]) -> dict[str, NDArray[np.intp]]:
     return {name: np.flatnonzero(array == name) for name in names}
 
 
-def _estimate(values: _Floats, weights: _Floats) -> _Estimates:
+def _estimate(values: _Floats, weights: _Floats, groups: Sequence[NDArray[np.intp]]) -> _Estimates:
     """Means of the columns of [cases, columns], in the sample and in each resample.
+
+    The mean over several groups is the mean of their means, as far as they have one.
+    """
+    made = [_estimate_group(values[rows], weights[:, rows]) for rows in groups]
+    if len(made) == 1:
+        return made[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column that no group has is NaN
+        mean = np.nanmean([each.mean for each in made], axis=0)
+        replicates = np.nanmean([each.replicates for each in made], axis=0)
+    return _Estimates(mean, replicates, np.sum([each.count for each in made], axis=0))
+
+
+def _estimate_group(values: _Floats, weights: _Floats) -> _Estimates:
+    """The means of one group.
 
     Values are first rounded to a grid of 2**-30, on which sums of doubles are exact: the result
     does not depend on the order in which a machine adds, nor on its number of threads.

@@ -176,16 +176,24 @@ class Answering:
 
     def rows(self, answers: Answers, benchmark: Benchmark) -> Iterator[tuple[Case, Json]]:
         """An editor's answers to a benchmark: each case with its edit and numbers, in order."""
+        return self._counted(benchmark, answers.edits, answers.numbers)
+
+    def edits(
+        self, edits: Mapping[tuple[str, int], Commit], benchmark: Benchmark
+    ) -> Iterator[tuple[Case, Json]]:
+        """An editor's edits in a benchmark, before they are measured."""
+        return self._counted(benchmark, edits)
+
+    def _counted(
+        self, benchmark: Benchmark, *stored: Mapping[tuple[str, int], Commit]
+    ) -> Iterator[tuple[Case, Json]]:
         for chunk in benchmark.round.chunks:
-            at = benchmark.round.name, chunk.index
             cases = {(case.id, case.turn): case for case in chunk.cases}
-            together = zip(
-                self._rows(answers.edits[at]), self._rows(answers.numbers[at]), strict=True
-            )
-            for edit, numbers in together:
-                case = cases[edit["id"], edit["turn"]]
-                if benchmark.counts(case, edit["setting"]):
-                    yield case, {**edit, **numbers}
+            tables = [self._rows(commits[benchmark.round.name, chunk.index]) for commits in stored]
+            for rows in zip(*tables, strict=True):
+                case = cases[rows[0]["id"], rows[0]["turn"]]
+                if benchmark.counts(case, rows[0]["setting"]):
+                    yield case, {key: value for row in rows for key, value in row.items()}
 
     def _rows(self, commit: Commit) -> Iterator[Json]:
         for batch in self.store.read(commit):

@@ -19,16 +19,17 @@ from editloop.evaluation.findings import CLAIMS, Claim
 from editloop.evaluation.measuring import Measures
 from editloop.evaluation.metricset import metrics_of
 from editloop.evaluation.outcomes import Analysis, analyse
-from editloop.evaluation.publishing import CaseWriter, safe_name
+from editloop.evaluation.publishing import CaseWriter
 from editloop.evaluation.running import Asking, Clock
 from editloop.images import decode
+from editloop.naming import safe_name
 from editloop.parts import PartContext, PartResult
 from editloop.recipe import Settings
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Json
 from editloop.store import ShardStore, fingerprint, read_samples
 
-__all__ = ["DarkroomBenchmark"]
+__all__ = ["DarkroomBenchmark", "resolved"]
 
 
 class DarkroomBenchmark:

@@ -29,6 +29,9 @@ __all__ = [
 
 SINGLE_TURN, SESSIONS = "single-turn", "sessions"
 
+# Where published layouts keep their own kind of edit (a sample's `edit_type` is what it maps onto).
+_GROUPS = ("task", "task_type", "label", "editing_type_id", "edit_type")
+
 Sequences: TypeAlias = list[list[EditSample]]  # each a single edit, or a session's turns in order
 
 
@@ -131,10 +134,16 @@ def _case(sample: EditSample, *, last: bool) -> Case:
         turn=sample.turn,
         last=last,
         edit_type=sample.edit_type,
-        group=None if made is None else made.parameters.get("task"),
+        group=_group(sample),
         photo=None if uri is None else uri.partition(":")[2] or uri,
         instruction=sample.instruction,
     )
+
+
+def _group(sample: EditSample) -> str | None:
+    facts = {} if sample.provenance is None else sample.provenance.parameters
+    found = next((facts[name] for name in _GROUPS if facts.get(name) is not None), None)
+    return None if found is None else str(found)
 
 
 def _digest(sequence: Sequence[EditSample]) -> str:

@@ -7,19 +7,63 @@ from collections.abc import Iterable
 from editloop.metrics.pixels import PIXEL_METRICS
 from editloop.schema import PERSPECTIVES
 
-__all__ = ["HIGHER_IS_WORSE", "amount", "change", "label", "ordered", "unit"]
+__all__ = [
+    "HIGHER_IS_WORSE",
+    "amount",
+    "change",
+    "label",
+    "less_is_better",
+    "ordered",
+    "ranked_by",
+    "unit",
+]
 
 # Metrics of which less is better; of all others, more.
-HIGHER_IS_WORSE = frozenset(name for name in PIXEL_METRICS if name.startswith(("l1", "l2")))
+HIGHER_IS_WORSE = frozenset(
+    {
+        *(name for name in PIXEL_METRICS if name.startswith(("l1", "l2"))),
+        *("lpips", "lpips_inside", "lpips_outside", "structure_distance"),
+    }
+)
+# Words that say so in a name of a user's own.
+_WORSE = frozenset({"l1", "l2", "mse", "lpips", "distance", "error", "loss"})
 
 _GIVEN = "_given_following"
-_SHORT = {"l1": "L1", "l2": "L2", "psnr": "PSNR", "ssim": "SSIM"}
+_WORDS = {
+    "clip": "CLIP",
+    "dino": "DINO",
+    "dinov2": "DINOv2",
+    "l1": "L1",
+    "l2": "L2",
+    "lpips": "LPIPS",
+    "mse": "MSE",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+}
+_NAMES = {
+    "all_accuracy": "accuracy in all three together",
+    "clip_dir": "CLIP direction",
+    "clip_i": "CLIP-I",
+    "clip_t": "CLIP-T",
+    "clip_text_source": "CLIP text of the source",
+}
+_PLACES = ("inside", "outside")
 
-_FAMILIES = (*PERSPECTIVES, "all", "l1", "l2", "psnr", "ssim")
+# What judges of published protocols score, beside the perspectives.
+_JUDGED = (
+    *("alignment", "coherence", "naturalness", "artefacts"),
+    *("semantic_consistency", "perceptual_quality", "overall"),
+)
+_FAMILIES = (
+    *PERSPECTIVES,
+    "all",
+    *(name.partition("_")[0] for name in _JUDGED),
+    *("l1", "l2", "psnr", "ssim", "lpips", "clip", "dino", "dinov2", "structure"),
+)
 
 
 def ordered(metrics: Iterable[str]) -> list[str]:
-    """Metrics as tables list them: the judge's, those given following, then the pixels'."""
+    """Metrics as tables list them: the judge's, those given following, then the pictures'."""
 
     def place(metric: str) -> tuple[int, int, str]:
         family = metric.partition("_")[0]
@@ -30,15 +74,29 @@ def ordered(metrics: Iterable[str]) -> list[str]:
     return sorted(metrics, key=place)
 
 
+def less_is_better(metric: str, measured: str | None = None) -> bool:
+    """Whether less of a metric is better; `measured` is what a card's own name stands for."""
+    names = {metric, measured or metric}
+    words = {word for name in names for word in name.lower().split("_")}
+    return bool(names & HIGHER_IS_WORSE or words & _WORSE)
+
+
+def ranked_by(metrics: Iterable[str]) -> str | None:
+    """The metric that tells good cases from bad: `overall`, or the first that is no yes or no."""
+    graded = [metric for metric in metrics if not _is_share(metric)]
+    return "overall" if "overall" in graded else next(iter(graded), None)
+
+
 def label(metric: str) -> str:
     """A metric's name in words: `l1_inside` is "L1 inside the mask"."""
     name, given, _ = metric.partition(_GIVEN)
-    stem, _, place = name.partition("_")
-    if stem in _SHORT:
-        name = _SHORT[stem] + (f" {place} the mask" if place else "")
-    elif name == "all_accuracy":
-        name = "accuracy in all three together"
-    return name.replace("_", " ") + (" where the edit was followed" if given else "")
+    stem, _, place = name.rpartition("_")
+    if place in _PLACES:
+        name, place = stem, f" {place} the mask"
+    else:
+        place = ""
+    words = _NAMES.get(name) or " ".join(_WORDS.get(word, word) for word in name.split("_"))
+    return words + place + (" where the edit was followed" if given else "")
 
 
 def unit(metric: str) -> str:
@@ -54,27 +112,28 @@ def amount(metric: str, value: float) -> str:
     """A value as tables and sentences show it."""
     if _is_share(metric):
         return f"{100 * value:.1f}%"
-    return f"{value:.{_digits(metric)}f}"
+    return f"{value:.{_digits(metric, value)}f}"
 
 
 def change(metric: str, value: float) -> str:
     """A difference of two values, with its sign."""
     if _is_share(metric):
         return _signed(f"{100 * value:+.1f}")
-    return _signed(f"{value:+.{_digits(metric)}f}")
+    return _signed(f"{value:+.{_digits(metric, value)}f}")
 
 
 def _is_share(metric: str) -> bool:
     return "_accuracy" in metric
 
 
-def _digits(metric: str) -> int:
-    if metric.startswith("psnr"):
-        return 1
-    if "_score" in metric:
+def _digits(metric: str, value: float) -> int:
+    if metric.startswith("psnr") or "_score" in metric or metric in (*PERSPECTIVES, *_JUDGED):
         return 2
-    return 5 if metric.startswith("l2") else 4
+    if metric.startswith(("l2", "structure")):
+        return 5
+    return 2 if abs(value) >= 10 else 4
 
 
 def _signed(text: str) -> str:
     return text.replace("-", "−")
+

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +25,19 @@ _MOST_PHOTOS = 50
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """How a benchmark's numbers are analysed."""
+    """How a benchmark's numbers are analysed.
+
+    `axes` are what cases are sliced by; `by_group` takes means over the groups' means; `commands`
+    get the metrics that are missing.
+    """
 
     metrics: tuple[str, ...]
     resamples: int
     seed: int
-    claims: Sequence[Claim]
+    claims: Sequence[Claim] = ()
+    axes: tuple[str, ...] = ("type", "turn", "photo")
+    by_group: bool = False
+    commands: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def analyse(
@@ -46,9 +53,9 @@ def analyse(
         groups = [case.session or case.id for case in cases]
         rng = generator(analysis.seed, "bootstrap", name)
         weights = bootstrap_weights(groups, analysis.resamples, rng)
-        numbers = _numbers(tables, analysis.metrics)
+        numbers = _numbers(cases, tables, analysis)
         found["evaluation"] = summarise(numbers, weights)
-        found["slices"] = _slices(cases, numbers, weights)
+        found["slices"] = _slices(cases, numbers, weights, analysis.axes)
         found["findings"] = find(analysis.claims, numbers, weights)
     for editor, error in missing.items():
         entry = {"mean": None, "reason": error.cause, "command": error.command}
@@ -56,34 +63,40 @@ def analyse(
     return found
 
 
-def _numbers(tables: Mapping[str, pa.Table], metrics: tuple[str, ...]) -> Numbers:
+def _numbers(cases: Sequence[Case], tables: Mapping[str, pa.Table], analysis: Analysis) -> Numbers:
     return Numbers(
         editors=tuple(tables),
-        metrics=metrics,
-        values=np.stack([values_of(table, metrics) for table in tables.values()]),
+        metrics=analysis.metrics,
+        values=np.stack([values_of(table, analysis.metrics) for table in tables.values()]),
         answered=np.stack([table["unedited"].is_null().to_numpy() for table in tables.values()]),
         reasons={
             (name, metric): reason
             for name, table in tables.items()
             for metric, reason in frequent_reasons(table).items()
         },
+        commands=analysis.commands,
+        groups=[case.group for case in cases] if analysis.by_group else None,
     )
 
 
+_LABELS: dict[str, Callable[[Case], str | None]] = {
+    "type": lambda case: case.edit_type.value if case.edit_type else None,
+    "group": lambda case: case.group,
+    "turn": lambda case: str(case.turn),
+    "photo": lambda case: case.photo,
+}
+
+
 def _slices(
-    cases: Sequence[Case], numbers: Numbers, weights: NDArray[np.float64]
+    cases: Sequence[Case], numbers: Numbers, weights: NDArray[np.float64], axes: Sequence[str]
 ) -> dict[str, dict[str, dict[str, Json]]]:
-    """Editor -> type, turn or photo -> its value -> metric -> estimate."""
-    axes: dict[str, list[str | None]] = {
-        "type": [case.edit_type.value if case.edit_type else None for case in cases],
-        "turn": [str(case.turn) for case in cases],
-        "photo": [case.photo for case in cases],
-    }
-    if len(set(axes["photo"])) > _MOST_PHOTOS:
-        del axes["photo"]
+    """Editor -> axis -> its value -> metric -> estimate."""
+    labels = {axis: [_LABELS[axis](case) for case in cases] for axis in axes}
+    if len(set(labels.get("photo", ()))) > _MOST_PHOTOS:
+        del labels["photo"]
     slices: dict[str, dict[str, dict[str, Json]]] = {name: {} for name in numbers.editors}
-    for axis, labels in axes.items():
-        for value, rows in slice_rows(labels).items():
+    for axis, own in labels.items():
+        for value, rows in slice_rows(own).items():
             for editor, metrics in summarise(numbers, weights, rows).items():
                 slices[editor].setdefault(axis, {})[value] = metrics
     return slices

@@ -7,7 +7,6 @@ cases.parquet    a row for each benchmark, editor and case; the means in the res
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,10 +18,9 @@ from numpy.typing import NDArray
 from editloop.evaluation.cases import Case
 from editloop.files import Files, explained
 from editloop.parquet import TableWriter
-from editloop.records import fingerprint
 from editloop.schema import Json
 
-__all__ = ["CASES_FILE", "CaseWriter", "frequent_reasons", "safe_name", "values_of"]
+__all__ = ["CASES_FILE", "CaseWriter", "frequent_reasons", "values_of"]
 
 CASES_FILE = "cases.parquet"
 
@@ -127,14 +125,6 @@ class CaseWriter:
                 if number["reason"] is not None
             ],
         }
-
-
-def safe_name(text: str) -> str:
-    """A file name for any text: slashes become `__`, and what else is odd gives it a hash."""
-    name = re.sub(r"[^\w.+=-]", "_", text.replace("/", "__"))[:120]
-    if name.replace("__", "/") != text or name.startswith("."):
-        return f"_{name}-{fingerprint(text)[:8]}"
-    return name
 
 
 def values_of(table: pa.Table, metrics: Sequence[str]) -> NDArray[np.float64]:

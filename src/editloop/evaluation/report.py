@@ -76,6 +76,8 @@ class HtmlReport:
         for view in views:
             # A session is a card of many pictures: a fourth as many say as much.
             count = self._settings.gallery // 4 if view.drift else self._settings.gallery
+            if "protocol" in view.facts:
+                continue
             own = [row for row in rows if row.benchmark == view.name]
             view.cards = cards(run, own, view.editors, count)
         return views

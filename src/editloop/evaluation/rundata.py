@@ -176,6 +176,7 @@ def _case_rows(path: Path) -> Iterator[CaseRow]:
                     passed={
                         name: None if row[column] is None else row[column] == 1
                         for name, column in zip(PERSPECTIVES, passed, strict=True)
+                        if column in row  # a protocol's judge may look at other things
                     },
                 )
 

@@ -16,11 +16,12 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from editloop.errors import StepError
+from editloop.errors import ImageError, StepError
 from editloop.evaluation.cases import Sequences
 from editloop.images import content_hash, decode_mask, encode_png
 from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
 from editloop.seeding import derive_seed
+from editloop.sources.checks import picture_size
 
 __all__ = [
     "EDITS",
@@ -219,4 +220,9 @@ def _found_row(sample: EditSample, setting: str, found: Path | Unedited) -> Json
     row = {"id": sample.id, "turn": sample.turn, "setting": setting}
     if isinstance(found, Unedited):
         return {**row, "unedited": found.reason}
-    return {**row, "path": str(found), "sha256": content_hash(found.read_bytes())}
+    data = found.read_bytes()
+    try:
+        picture_size(data)
+    except ImageError as error:
+        return {**row, "unedited": f"{found.name} cannot be read: {error.cause}"}
+    return {**row, "path": str(found.absolute()), "sha256": content_hash(data)}

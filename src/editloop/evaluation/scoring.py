@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from editloop.errors import CorruptError, ImageError
 from editloop.evaluation.cases import Sequences
-from editloop.evaluation.running import Decode
+from editloop.evaluation.running import INDEPENDENT, ITERATIVE, Decode
 from editloop.images import content_hash, decode_mask
 from editloop.schema import (
     Captions,
@@ -41,6 +41,7 @@ _NUMBER = pa.struct(
 )
 NUMBERS = pa.schema([("numbers", pa.list_(_NUMBER))])  # a row for each row of the edits
 
+_AT = {INDEPENDENT: "", ITERATIVE: "@iterative"}  # tells two edits of one case apart
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
 
 
@@ -101,7 +102,7 @@ class _Pairs:
             return f"its picture cannot be read: {error.cause}"
         source = self._picture("source", sample.source)
         return EditedPair(
-            id=sample.id,
+            id=sample.id if sample.turn == 1 else f"{sample.id}{_AT[row['setting']]}",
             source=_EMPTY if source is None else source,
             instruction=sample.instruction,
             edited=edited,

@@ -10,17 +10,18 @@ bicubic filter, which is `Image.resize`'s default: MagicBrush's rule.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field, field_validator
 
+from editloop.metrics.cosines import scored
+from editloop.metrics.geometry import Place, Region, blackened, region_of, resized_to
 from editloop.recipe import Settings
 from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
 
@@ -31,7 +32,6 @@ __all__ = [
     "PixelMetric",
     "measure_many",
     "measure_pixels",
-    "resized_to",
     "ssim_map",
 ]
 
@@ -49,7 +49,6 @@ _EDGE = _WINDOW // 2
 
 _Against: TypeAlias = Literal["target", "source"]
 _Rest: TypeAlias = Literal["excluded", "black"]
-_Region: TypeAlias = NDArray[np.bool_] | None  # [height, width]; None is everywhere
 
 _MEASURES = ("l1", "l2", "psnr", "ssim")
 _REGIONS = ("", "_inside", "_outside")
@@ -72,10 +71,10 @@ def measure_pixels(
     reference = pair.source if against == "source" else pair.target
     if reference is None:
         return dict.fromkeys(names, Unscored("the case has no target", VERSION))
-    whole = _Pictures(resized_to(pair.edited, reference), reference)
+    whole = _Pictures(resized_to(pair.edited, reference.shape[:2]), reference)
     places = dict.fromkeys(_split(name)[1] for name in names)
     parts = {place: _part(whole, place, pair.mask, rest) for place in places}
-    return {name: _score(_split(name)[0], parts[_split(name)[1]]) for name in names}
+    return {name: scored(_value(name, parts), VERSION) for name in names}
 
 
 def measure_many(pair: EditedPair, metrics: Sequence[PixelMetric]) -> list[Score | Unscored]:
@@ -88,15 +87,6 @@ def measure_many(pair: EditedPair, metrics: Sequence[PixelMetric]) -> list[Score
         for rule, names in groups.items()
     }
     return [found[metric.rule][metric.name] for metric in metrics]
-
-
-def resized_to(pixels: Pixels, reference: Pixels) -> Pixels:
-    """The picture at the reference's height and width, by Pillow's bicubic filter."""
-    height, width = reference.shape[:2]
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(image)
 
 
 def ssim_map(first: Pixels, second: Pixels) -> NDArray[np.float32]:
@@ -149,7 +139,7 @@ class PixelMetric:
         self.name = settings.target
         self.version = VERSION
         self.rule = settings.against, settings.rest
-        mask = {"mask"} if _split(self.name)[1] else set()
+        mask = set() if _split(self.name)[1] == "whole" else {"mask"}
         self.needs = frozenset({"edited", settings.against} | mask)
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
@@ -176,7 +166,7 @@ class _Part:
     """A region of two pictures and its measures: each a value, or why there is none."""
 
     pictures: _Pictures
-    region: _Region = None
+    region: Region = None
 
     @cached_property
     def l1(self) -> float:
@@ -211,38 +201,28 @@ class _Part:
         return float(cv2.norm(edited, reference, norm, mask)) / (3 * cv2.countNonZero(mask))
 
 
-def _part(pictures: _Pictures, place: str, mask: Mask | None, rest: _Rest) -> _Part | str:
+def _part(pictures: _Pictures, place: Place, mask: Mask | None, rest: _Rest) -> _Part | str:
     """The part of two pictures that a place names, or why there is none."""
-    if not place:
-        return _Part(pictures)
-    size = pictures.reference.shape[:2]
-    if mask is not None and mask.shape != size:
-        return f"the mask is {_written(mask.shape)} px, where the picture is {_written(size)} px"
-    inside = None if mask is None else mask > 127
-    if inside is None or not inside.any() or inside.all():
-        if place == "outside":
-            return "the mask covers everything: nothing lies outside it"
-        return _Part(pictures)
-    region = inside if place == "inside" else ~inside
+    region = region_of(mask, place, pictures.reference.shape[:2])
+    if isinstance(region, str):
+        return region
     if rest == "excluded":
         return _Part(pictures, region)
-    kept = region[..., None]
-    return _Part(_Pictures(pictures.edited * kept, pictures.reference * kept))
+    edited, reference = blackened(pictures.edited, region), blackened(pictures.reference, region)
+    return _Part(_Pictures(edited, reference))
 
 
-def _split(name: str) -> tuple[str, str]:
-    """A measure and its place: `l1_inside` is `l1` and `inside`, `l1` has no place."""
+def _value(name: str, parts: Mapping[Place, _Part | str]) -> float | str:
+    measure, place = _split(name)
+    part = parts[place]
+    found: float | str = part if isinstance(part, str) else getattr(part, measure)
+    return found
+
+
+def _split(name: str) -> tuple[str, Place]:
+    """A measure and its place: `l1_inside` is `l1` and `inside`, `l1` is `l1` and `whole`."""
     measure, _, place = name.partition("_")
-    return measure, place
-
-
-def _written(size: tuple[int, ...]) -> str:
-    return f"{size[1]}x{size[0]}"
-
-
-def _score(measure: str, part: _Part | str) -> Score | Unscored:
-    value = part if isinstance(part, str) else getattr(part, measure)
-    return Unscored(value, VERSION) if isinstance(value, str) else Score(value, version=VERSION)
+    return measure, cast("Place", place or "whole")
 
 
 def _centred(pixels: Pixels, centre: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,35 @@
+"""How a model may be asked: settings that several editors read alike."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from editloop.schema import Json
+
+__all__ = ["ORIGINAL", "Precision", "Reward", "Steps"]
+
+ORIGINAL = (".safetensors", ".ckpt")  # a checkpoint as one file, as it was published first
+
+
+def _split(value: Json) -> Json:
+    return value.split(",") if isinstance(value, str) and value != "none" else value
+
+
+def _in_range(value: tuple[float, float, float] | str) -> tuple[float, float, float] | str:
+    if not isinstance(value, str) and not all(0 <= score <= 5 for score in value):
+        raise ValueError("a score lies in 0..5")
+    return value
+
+
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+
+# Following, preserving and quality, or none; as text `5,5,5`.
+Reward: TypeAlias = Annotated[
+    tuple[float, float, float] | Literal["none"],
+    BeforeValidator(_split),
+    AfterValidator(_in_range),
+]
+
+Steps: TypeAlias = Annotated[int, Field(ge=1, le=1000)]  # of the 1000 that models are trained on

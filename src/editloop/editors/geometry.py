@@ -1,0 +1,106 @@
+"""The size an editor works at, for a picture and its mask alike, and the way back.
+
+An editor's networks take sides in steps of some pixels and were trained near one size. So the
+picture is scaled, keeping its shape but for the rounding of its sides, and the answer is scaled
+back to the picture's own size. The mask goes through the same geometry.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+from pydantic import Field, model_validator
+
+from editloop import recipe
+from editloop.schema import Json, Mask, Pixels
+
+__all__ = ["Filter", "Size", "Sizing", "fitted", "resized", "resized_mask"]
+
+Filter: TypeAlias = Literal["lanczos", "bicubic", "bilinear", "area"]
+Size: TypeAlias = tuple[int, int]  # height, width
+
+_RESAMPLING = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+}
+
+
+class Sizing(recipe.Settings):
+    """A rule for the size to work at: of one side, of the area, or the picture's own.
+
+    As text, for a SPEC: `long_side:512,multiple:64`.
+    """
+
+    long_side: int | None = Field(default=None, ge=1, description="pixels of the longer side")
+    short_side: int | None = Field(default=None, ge=1, description="pixels of the shorter side")
+    side: int | None = Field(default=None, ge=1, description="the area is that of this square")
+    multiple: int = Field(default=8, ge=1, description="both sides are multiples of this")
+    filter: Filter = Field(default="lanczos", description="Pillow's filter for the picture")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Json) -> Json:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition(":") for pair in value.split(",")]
+        return {key: each for key, _, each in pairs}
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Sizing:
+        named = [
+            name for name in ("long_side", "short_side", "side") if getattr(self, name) is not None
+        ]
+        if len(named) > 1:
+            raise ValueError(f"{named[0]} and {named[1]} exclude each other")
+        return self
+
+
+def fitted(height: int, width: int, sizing: Sizing) -> Size:
+    """The height and width to work at for a picture of a height and width.
+
+    Each side is scaled by the same factor, then rounded to the nearest multiple (the larger one
+    where two are as near), and is never below one multiple.
+    """
+    factor = _factor(height, width, sizing)
+    return _rounded(height * factor, sizing.multiple), _rounded(width * factor, sizing.multiple)
+
+
+def resized(pixels: Pixels, size: Size, filter: Filter = "lanczos") -> Pixels:
+    """The picture at another size, by Pillow's filter of that name (`area` averages)."""
+    if pixels.shape[:2] == size:
+        return pixels
+    return np.array(Image.fromarray(pixels).resize(size[::-1], _RESAMPLING[filter]))
+
+
+def resized_mask(mask: Mask, size: Size) -> Mask:
+    """The mask at another size: white where it is white in at least half of a pixel's area.
+
+    A region too small for that keeps the pixels with the largest share of it: it never vanishes,
+    since a blank mask would mean everywhere.
+    """
+    if mask.shape == size:
+        return mask
+    share = np.asarray(
+        Image.fromarray(mask.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX)
+    )
+    half = min(127.5, float(share.max()))
+    return ((share >= half) & (share > 0)) * np.uint8(255)
+
+
+def _factor(height: int, width: int, sizing: Sizing) -> float:
+    if sizing.long_side is not None:
+        return sizing.long_side / max(height, width)
+    if sizing.short_side is not None:
+        return sizing.short_side / min(height, width)
+    if sizing.side is not None:
+        return sizing.side / math.sqrt(height * width)
+    return 1.0
+
+
+def _rounded(length: float, multiple: int) -> int:
+    return max(1, math.floor(length / multiple + 0.5)) * multiple

@@ -1,0 +1,209 @@
+"""The editor of a pocket model: what `editloop run` trains, asked with guidance and rewards."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from editloop import recipe
+from editloop.editors.asking import Reward, Steps
+from editloop.errors import RecipeError
+from editloop.files import Files, explained, file_hash
+from editloop.images import resize
+from editloop.models.guidance import branches
+from editloop.models.inputs import EditInputs
+from editloop.models.pocket import PocketModel, mask_tensor
+from editloop.models.sampling import noise_like, noise_schedule, sample
+from editloop.models.saving import load_model
+from editloop.models.tokens import to_ids
+from editloop.schema import PERSPECTIVES, EditRequest, Pixels, Unedited
+from editloop.store import fingerprint
+
+__all__ = ["PocketEditor", "PocketEditorSettings"]
+
+_VERSION = "1"
+_WIDEST = 4  # a side is at most this many times the model's size
+
+
+class PocketEditorSettings(recipe.Settings):
+    """A pocket model's folder, and how it is asked.
+
+    `reward` is following, preserving and quality, each 0 to 5, or none: asked without rewards.
+    Every call of the network gets `batch` pictures, filled up if need be, so an answer doesn't
+    depend on what else is asked.
+    """
+
+    target: str = Field(description="a folder with a trained model")
+    reward: Reward = (5.0, 5.0, 5.0)
+    reward_text: str = "None;None;None"
+    steps: Steps = 1
+    text_guidance: float = 1.0
+    image_guidance: float = 1.0
+    batch: int = Field(default=16, ge=1)
+
+
+class PocketEditor:
+    """Edits with a diffusion model; the weights load with the first request.
+
+    A picture of another size is scaled to about the model's, keeping its shape, and the answer is
+    scaled back. A mask is heeded by models trained with one. The seed of a request decides its
+    noise. A protocol's settings are not for it: it is asked as it was trained.
+    """
+
+    Settings = PocketEditorSettings
+
+    def __init__(self, settings: PocketEditorSettings) -> None:
+        self._settings = settings
+        self._folder = Path(settings.target).expanduser()
+
+    @property
+    def name(self) -> str:
+        return f"diffusion:{self._settings.target}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """From the model's files and the settings; where the folder lies is no matter."""
+        with explained("read a model", self._folder):
+            paths = sorted(path for path in self._folder.rglob("*.*") if path.suffix != ".md")
+            files = {
+                path.relative_to(self._folder).as_posix(): file_hash(Files(), path)
+                for path in paths
+            }
+        settings = self._settings.model_dump(mode="json", exclude={"target"})
+        return fingerprint({"version": _VERSION, "files": files, "settings": settings})
+
+    @property
+    def uses_mask(self) -> bool:
+        """Whether the model was trained with masks."""
+        return "mask" in self._model.settings.conditions
+
+    def missing(self) -> None:
+        """Nothing: the model's folder is here, or this editor is not made."""
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        """An edit of each request, in the size of its image."""
+        answers: dict[int, Pixels | Unedited] = {}
+        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, request in enumerate(requests):
+            reason = self._refusal(request)
+            if reason is not None:
+                answers[index] = Unedited(reason)
+            else:
+                by_size[self._size(request.image)].append(index)
+        for size, indices in by_size.items():
+            for chunk in _chunks(indices, self._settings.batch):
+                edited = self._edit([requests[index] for index in chunk], size)
+                answers.update(zip(chunk, edited, strict=True))
+        return [answers[index] for index in range(len(requests))]
+
+    @cached_property
+    def _model(self) -> PocketModel:
+        model = load_model(self._folder)
+        if "reward" in self._settings.model_fields_set and not _takes_rewards(model):
+            raise RecipeError(
+                "this model was trained without rewards",
+                value=self.name,
+                fix="leave out `reward`, or name a model whose `conditions` have it",
+            )
+        self._check_reward_text(model)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def _check_reward_text(self, model: PocketModel) -> None:
+        try:
+            to_ids(
+                model.vocabulary.tokenizer, [self._settings.reward_text], model.vocabulary.reward
+            )
+        except ValueError as error:
+            raise RecipeError(
+                "the reward text is too long", value=self.name, fix=str(error)
+            ) from None
+
+    def _refusal(self, request: EditRequest) -> str | None:
+        """Why a request cannot be read, if so."""
+        words = self._model.vocabulary
+        try:
+            to_ids(words.tokenizer, [request.instruction], words.text)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def _size(self, image: Pixels) -> tuple[int, int]:
+        """The height and width to work at: about the model's area, in steps that it can halve."""
+        settings = self._model.settings
+        height, width = image.shape[:2]
+        scale = settings.size / (height * width) ** 0.5
+        step, most = settings.multiple, _WIDEST * settings.size
+        fitted = (
+            min(most, max(step, round(side * scale / step) * step)) for side in (height, width)
+        )
+        return next(fitted), next(fitted)
+
+    def _edit(self, requests: Sequence[EditRequest], size: tuple[int, int]) -> Iterator[Pixels]:
+        settings, model = self._settings, self._model
+        missing = settings.batch - len(requests)
+        inputs = self._inputs([*requests, *[requests[-1]] * missing], size)
+        seeds = [request.seed for request in requests] + [0] * missing
+        with torch.inference_mode():
+            latents = sample(
+                model,
+                inputs.to(model.device),
+                noise_like(inputs.source, seeds).to(model.device),
+                scheduler=noise_schedule(model.settings.prediction),
+                steps=settings.steps,
+                empty_text=model.empty_texts()[0].to(model.device),
+                chosen=branches(settings.text_guidance, settings.image_guidance),
+            )
+        for request, pixels in zip(requests, model.decode(latents), strict=False):
+            yield resize(pixels, *request.image.shape[:2])
+
+    def _inputs(self, requests: Sequence[EditRequest], size: tuple[int, int]) -> EditInputs:
+        model = self._model
+        words = model.vocabulary
+        images = np.stack([resize(request.image, *size) for request in requests])
+        texts = [request.instruction for request in requests]
+        inputs = EditInputs(
+            source=model.encode(torch.from_numpy(images)),
+            text=torch.from_numpy(to_ids(words.tokenizer, texts, words.text)),
+        )
+        if self.uses_mask:
+            masks = np.stack([_mask(request, size) for request in requests])
+            inputs = inputs.with_({"mask": mask_tensor(masks)})
+        return inputs.with_(self._rewards(len(requests))) if _takes_rewards(model) else inputs
+
+    def _rewards(self, count: int) -> dict[str, Tensor]:
+        """What the edits should be worth, for each of `count` requests."""
+        asked, model = self._settings.reward, self._model
+        words = model.vocabulary
+        if asked == "none":
+            scores, keep = torch.zeros(len(PERSPECTIVES)), torch.zeros(len(PERSPECTIVES))
+            text = model.empty_texts()[1]
+        else:
+            scores, keep = torch.tensor(asked), torch.ones(len(PERSPECTIVES))
+            text = torch.from_numpy(
+                to_ids(words.tokenizer, [self._settings.reward_text], words.reward)
+            )[0]
+        each = {"scores": scores, "keep": keep, "reward_text": text}
+        return {name: value.expand(count, -1) for name, value in each.items()}
+
+
+def _takes_rewards(model: PocketModel) -> bool:
+    return "reward" in model.settings.conditions
+
+
+def _mask(request: EditRequest, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The region to edit; a missing or blank mask means everywhere."""
+    if request.mask is None or not request.mask.any():
+        return np.full(size, 255, np.uint8)
+    return resize(request.mask, *size)
+
+
+def _chunks(items: Sequence[int], length: int) -> Iterator[Sequence[int]]:
+    return (items[start : start + length] for start in range(0, len(items), length))

@@ -1,0 +1,46 @@
+"""Evaluate editors by a published protocol: what `editloop evaluate` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from editloop import loop, weights
+from editloop.recipe import PartSettings, Recipe
+from editloop.registry import create
+from editloop.schema import Json
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    protocol: str | Path,
+    data: str | Path,
+    editors: Sequence[str],
+    out: str | Path,
+    *,
+    seed: int = 0,
+    download: bool = False,
+    **settings: Json,
+) -> dict[str, Json]:
+    """Evaluate editors (SPECs) on the data in a folder by a protocol; returns the run's results.
+
+    `out` is a run folder as `run` makes one, with pictures, cases, results and report. What it
+    holds of an earlier evaluation is not paid for again: editors and metrics may be added.
+    `settings` are those of the benchmark `protocol`, as in a recipe. `download` gets the published
+    weights that the metrics and editors load; otherwise the network is not used.
+    """
+    own = {
+        "protocol": str(protocol),
+        "data": str(Path(data).expanduser().absolute()),
+        "editors": list(editors),
+        **settings,
+    }
+    part = create("evaluate", "protocol", own, where="evaluate")
+    if download:
+        for name in part.weights:
+            weights.download(name)
+    name = Path(protocol).stem if Path(protocol).suffix else str(protocol)
+    entry = PartSettings.model_validate({"kind": "protocol", "name": name, **own})
+    recipe = Recipe(name=name, seed=seed, evaluate=(entry,))
+    return loop.run(recipe, out, new_version=True)

@@ -1,0 +1,41 @@
+"""Rules by which a protocol leaves broken cases out; what they leave out is counted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from editloop.recipe import Settings
+from editloop.schema import EditSample
+
+__all__ = ["Exclusion", "excluded"]
+
+
+class Exclusion(Settings):
+    """Leaves a case out whose captions are the same, or are one of `captions`."""
+
+    rule: Literal["identical-captions", "caption-is"]
+    captions: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_captions(self) -> Exclusion:
+        if (self.rule == "caption-is") != bool(self.captions):
+            raise ValueError("`captions` belongs to the rule caption-is, which needs it")
+        return self
+
+    def holds(self, sample: EditSample) -> bool:
+        """Whether the rule leaves the case out."""
+        source, target = _plain(sample.source_caption), _plain(sample.target_caption)
+        if self.rule == "identical-captions":
+            return source is not None and source == target
+        return bool({_plain(each) for each in self.captions} & {source, target} - {None})
+
+
+def excluded(sample: EditSample, rules: tuple[Exclusion, ...]) -> str | None:
+    """The first rule that leaves the case out, if one does."""
+    return next((rule.rule for rule in rules if rule.holds(sample)), None)
+
+
+def _plain(caption: str | None) -> str | None:
+    return None if caption is None else " ".join(caption.casefold().split()).rstrip(".")

@@ -1,0 +1,106 @@
+"""Everything a protocol measures of an edited picture: its metrics, and what its judge says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from editloop.errors import RecipeError, UnavailableError
+from editloop.evaluation.judged import Judged
+from editloop.evaluation.metricset import MetricSet
+from editloop.evaluation.protocol import Protocol
+from editloop.registry import load, parse_spec
+from editloop.schema import EditedPair, Json, Judge, Metric, Score, Unscored
+
+__all__ = ["ProtocolMeasures", "protocol_metrics"]
+
+_JUDGED = frozenset({"source", "edited"})
+
+
+class ProtocolMeasures:
+    """The numbers of a protocol under its names; those of its judge need one."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        metrics: Mapping[str, Metric],
+        judge: Judge | None,
+        embeddings: Any = None,
+    ) -> None:
+        self._metrics = MetricSet(metrics, embeddings)
+        self._judged = None if protocol.judge is None else Judged(protocol.judge, judge)
+        self._has_judge = judge is not None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The numbers' names, in the card's order."""
+        judged = () if self._judged is None else self._judged.names
+        return (*judged, *self._metrics.names)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The numbers that come with words."""
+        return () if self._judged is None else self._judged.texts
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """The judge's numbers, where there is no judge."""
+        return () if self._judged is None or self._has_judge else self._judged.names
+
+    @property
+    def missing(self) -> Mapping[str, UnavailableError]:
+        """By metric, what is not on this machine."""
+        return self._metrics.missing
+
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """What the numbers depend on, besides the pictures."""
+        judged = None if self._judged is None else self._judged.parameters
+        return {"metrics": self._metrics.parameters, "judge": judged}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The fields of EditedPair that are read."""
+        return self._metrics.needs | (_JUDGED if self._has_judge else frozenset())
+
+    def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
+        """Every number of each pair."""
+        found = self._metrics.measure(batch)
+        if self._judged is None:
+            return found
+        judged = self._judged.measure(batch)
+        return [{**verdict, **numbers} for verdict, numbers in zip(judged, found, strict=True)]
+
+
+def protocol_metrics(
+    protocol: Protocol, wanted: Sequence[str], precision: str
+) -> dict[str, Metric]:
+    """The card's metrics, or only the `wanted` ones; a SPEC in `wanted` is a further metric.
+
+    `precision` is of the models that encode pictures and texts.
+    """
+    unknown = [name for name in wanted if name not in protocol.metrics and not _is_spec(name)]
+    if unknown:
+        raise RecipeError(
+            f"the protocol {protocol.name} has no such metric",
+            value=unknown[0],
+            fix=f"it has {', '.join(protocol.metrics) or 'none'}; another one is a SPEC, as "
+            "`ssim=pixels:ssim`",
+        )
+    chosen = [name for name in wanted if name in protocol.metrics] if wanted else protocol.metrics
+    specs: dict[str, Mapping[str, Json]] = {name: protocol.metrics[name] for name in chosen}
+    for each in (parse_spec(name, "metric") for name in wanted if name not in protocol.metrics):
+        specs[each.name.rpartition(":")[2]] = {"kind": each.kind, **each.settings}
+    return {
+        name: parse_spec(_precise(spec, precision), "metric").create("metric")
+        for name, spec in specs.items()
+    }
+
+
+def _is_spec(name: str) -> bool:
+    return ":" in name or "=" in name
+
+
+def _precise(spec: Mapping[str, Json], precision: str) -> Mapping[str, Json]:
+    takes = "precision" in load("metric", spec["kind"]).Settings.model_fields
+    return {"precision": precision, **spec} if takes else spec

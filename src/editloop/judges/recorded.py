@@ -1,0 +1,110 @@
+"""The judge `recorded`: verdicts that were given elsewhere, read from a file.
+
+A JSON line a verdict:
+
+    {"id": "12/1", "setting": "independent", "verdict": {"following": {"value": 4, "passed": true}}}
+
+`setting` may be left out where there is one. A perspective is a number, a mapping with `value` and
+optionally `passed` and `text`, or a mapping with a `reason` why there is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from editloop import recipe
+from editloop.errors import RecipeError
+from editloop.files import explained
+from editloop.images import content_hash
+from editloop.schema import EditedPair, Json, Score, Unscored, Verdict
+
+__all__ = ["RecordedJudge"]
+
+_NO_LINE = Unscored("the file of verdicts has no line for it")
+
+
+class _Perspective(recipe.Settings):
+    value: float | None = None
+    passed: bool | None = None
+    text: str | None = None
+    reason: str | None = None
+
+
+class _Line(recipe.Settings):
+    id: str
+    verdict: dict[str, float | _Perspective]
+    setting: str = "independent"
+
+
+class RecordedJudge:
+    """Looks verdicts up by the id of a pair; what the file lacks is unscored, with the reason.
+
+    A pair of the iterative setting has the id `ID@iterative`.
+    """
+
+    class Settings(recipe.Settings):
+        """Which file."""
+
+        target: Path = Field(description="a file of verdicts, a JSON line each; {editor} may vary")
+
+    name = "recorded"
+
+    def __init__(self, settings: RecordedJudge.Settings) -> None:
+        self._path = settings.target.expanduser()
+        with explained("read verdicts", self._path):
+            self._data = self._path.read_bytes()
+        self.version = content_hash(self._data)[:16]
+
+    @cached_property
+    def _verdicts(self) -> dict[str, Verdict]:
+        found: dict[str, Verdict] = {}
+        for number, text in enumerate(self._data.decode("utf-8-sig").splitlines(), start=1):
+            if not text.strip():
+                continue
+            line = self._line(number, text)
+            key = line.id if line.setting == "independent" else f"{line.id}@{line.setting}"
+            if key in found:
+                raise self._error(number, f"a second verdict on {key!r}")
+            found[key] = {name: _score(each) for name, each in line.verdict.items()}
+        return found
+
+    @property
+    def perspectives(self) -> tuple[str, ...]:
+        """The perspectives that the file has verdicts on."""
+        return tuple(sorted({name for verdict in self._verdicts.values() for name in verdict}))
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        """The recorded verdict on each pair."""
+        missing: Mapping[str, Unscored] = dict.fromkeys(self.perspectives, _NO_LINE)
+        return [self._verdicts.get(pair.id, missing) for pair in batch]
+
+    def _line(self, number: int, text: str) -> _Line:
+        try:
+            content: Json = json.loads(text)
+            return _Line.model_validate(content)
+        except json.JSONDecodeError as error:
+            raise self._error(number, f"no JSON: {error.msg}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise self._error(number, f"{place}: {first['msg']}") from None
+
+    def _error(self, number: int, cause: str) -> RecipeError:
+        return RecipeError(
+            f"a verdict cannot be read, line {number}: {cause}",
+            value=self._path,
+            fix='write {"id": ..., "verdict": {PERSPECTIVE: {"value": ...}}}, a line each',
+        )
+
+
+def _score(given: float | _Perspective) -> Score | Unscored:
+    if not isinstance(given, _Perspective):
+        return Score(float(given))
+    if given.value is None:
+        return Unscored(given.reason or "the file of verdicts gives no reason")
+    return Score(given.value, given.passed, given.text)

@@ -1,0 +1,164 @@
+"""The encoders by name: which weights, which input rule and which precision make an embedding.
+
+An `ImageModel` is a description, cheap to make and to compare. `load` gives the network, which is
+needed only for pictures and texts that nothing stored has met before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from editloop import weights
+from editloop.errors import RecipeError, UnavailableError
+from editloop.metrics import views
+from editloop.metrics.views import Crop, View
+from editloop.schema import Json, canonical_json
+
+__all__ = ["ImageModel", "Kind", "Precision", "device", "missing"]
+
+Kind: TypeAlias = Literal["clip", "dino", "dinov2"]
+Precision: TypeAlias = Literal["fp32", "bf16"]
+
+_CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+# What a folder's config.json may call itself, for each kind of encoder.
+_TYPES = {"clip": {"clip"}, "dino": {"vit"}, "dinov2": {"dinov2", "dinov2_with_registers"}}
+_FILES = ("*.safetensors", "*.bin", "*.json", "*.txt")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ImageModel:
+    """One encoder of pictures (CLIP: and of texts): a hub name or folder, and how it is used.
+
+    `crop` is a `View`'s. Two models with equal `key`s give equal embeddings.
+    """
+
+    name: str
+    kind: Kind = "clip"
+    precision: Precision = "fp32"
+    crop: Crop = "centre"
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights are; UnavailableError, with the command, where they are not here."""
+        folder = weights.find(self.name)
+        if not (folder / "config.json").is_file():
+            raise UnavailableError(
+                "this folder holds no model", value=folder, command=weights.command(self.name)
+            )
+        return folder
+
+    @property
+    def key(self) -> str:
+        """Changes when, and only when, embeddings may: by weights, input, precision or device."""
+        content = [_fingerprint(self.folder), self.kind, self.crop, views.VERSION]
+        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+        return f"{self.kind}-{self.crop}-{self.precision}-{device()}-{digest}"
+
+    @property
+    def config(self) -> dict[str, Json]:
+        """The model's configuration; RecipeError where it is of another kind."""
+        found = _read(self.folder / "config.json")
+        if found.get("model_type") not in _TYPES[self.kind]:
+            raise RecipeError(
+                f"not a {self.kind} model",
+                value=f"{self.name} ({found.get('model_type')})",
+                fix=f"name a model of type {' or '.join(sorted(_TYPES[self.kind]))}",
+            )
+        return found
+
+    @property
+    def view(self) -> View:
+        """The input rule: its sizes and means are the model's own, where it states them."""
+        config = self.config
+        stated = _processor(self.folder)
+        own = config.get("vision_config", config).get("image_size", 224)
+        mean, std = _CLIP if self.kind == "clip" else _IMAGENET
+        mean, std = tuple(stated.get("image_mean", mean)), tuple(stated.get("image_std", std))
+        if self.crop == "nearest":
+            return View(_side(own), _side(own), crop="nearest")
+        size = _side(stated.get("crop_size", stated.get("size", own)))
+        if self.kind == "dino":
+            return View(size, size * 8 // 7, mean, std, self.crop)
+        return View(size, _side(stated.get("size", size)), mean, std, self.crop)
+
+    @property
+    def longest_text(self) -> int:
+        """How many tokens of a text the model reads, its two marks included."""
+        return int(self.config.get("text_config", {}).get("max_position_embeddings", 77))
+
+
+def device() -> str:
+    """Where networks run: the GPU, where there is one."""
+    from torch import cuda
+
+    return "cuda" if cuda.is_available() else "cpu"
+
+
+def missing(models: Sequence[ImageModel]) -> UnavailableError | None:
+    """What is not on this machine of some models' weights; nothing is loaded."""
+    for model in models:
+        try:
+            _ = model.folder
+        except UnavailableError as error:
+            return error
+    return None
+
+
+def _processor(folder: Path) -> dict[str, Json]:
+    """The image processor's settings, in either of the files that may hold them."""
+    if (folder / "preprocessor_config.json").is_file():
+        return _read(folder / "preprocessor_config.json")
+    if (folder / "processor_config.json").is_file():
+        found: dict[str, Json] = _read(folder / "processor_config.json").get("image_processor", {})
+        return found
+    return {}
+
+
+def _read(path: Path) -> dict[str, Json]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            "cannot read a model's configuration", value=path, fix=str(error)
+        ) from None
+    if not isinstance(found, dict):
+        raise RecipeError("a model's configuration is no mapping", value=path, fix="get it again")
+    return found
+
+
+def _side(size: Json) -> int:
+    """A side as it is stated: a number, or a mapping of the shorter side or of both."""
+    if isinstance(size, dict):
+        size = size.get("shortest_edge", size.get("height"))
+    return int(size)
+
+
+def _fingerprint(folder: Path) -> str:
+    """What tells these weights from others: the hub's revision, or the files' content."""
+    if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
+        return folder.name
+    files = sorted({path for pattern in _FILES for path in folder.glob(pattern)})
+    states = [(path, path.stat()) for path in files]
+    return _content(tuple((path, state.st_size, state.st_mtime_ns) for path, state in states))
+
+
+@lru_cache(maxsize=32)
+def _content(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The digest of some files' names and content, taken again only after they change."""
+    digest = hashlib.sha256()
+    for path, size, _ in files:
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,48 @@
+"""Where in a picture a metric looks, and how pictures of different sizes meet."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from editloop.schema import Mask, Pixels
+
+__all__ = ["Place", "Region", "blackened", "region_of", "resized_to"]
+
+Place: TypeAlias = Literal["whole", "inside", "outside"]
+Region: TypeAlias = NDArray[np.bool_] | None  # [height, width]; None is everywhere
+
+
+def region_of(mask: Mask | None, place: Place, size: tuple[int, ...]) -> Region | str:
+    """The pixels of a picture of a (height, width) that a place names, or why there are none.
+
+    A missing or blank mask means that editing is allowed everywhere.
+    """
+    if place == "whole":
+        return None
+    if mask is not None and mask.shape != size:
+        return f"the mask has {_written(mask.shape)} px, and the picture {_written(size)} px"
+    inside = None if mask is None else mask > 127
+    if inside is None or not inside.any() or inside.all():
+        return "the mask covers everything: nothing lies outside it" if place == "outside" else None
+    return inside if place == "inside" else ~inside
+
+
+def blackened(pixels: Pixels, region: Region) -> Pixels:
+    """The picture, black outside the region."""
+    return pixels if region is None else pixels * region[..., None]
+
+
+def resized_to(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
+    """The picture at a (height, width), by Pillow's bicubic filter."""
+    if pixels.shape[:2] == size:
+        return pixels
+    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def _written(size: tuple[int, ...]) -> str:
+    return f"{size[1]}x{size[0]}"

@@ -1,0 +1,167 @@
+"""LPIPS as a metric: where its weights are, and what is compared."""
+
+from __future__ import annotations
+
+import pickle
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from editloop import recipe
+from editloop.errors import UnavailableError
+from editloop.metrics.cosines import scored
+from editloop.metrics.encoders import device
+from editloop.metrics.geometry import Place, blackened, region_of, resized_to
+from editloop.metrics.networks import exact
+from editloop.metrics.perceptual import Distance, Net
+from editloop.schema import EditedPair, Score, Unscored
+
+__all__ = ["VERSION", "LpipsMetric"]
+
+VERSION = "1"
+
+_SMALLEST_SIDE = 32  # px; AlexNet's poolings leave nothing of less
+
+_PUBLISHED = {"alex": "alexnet-owt-7be5be79.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
+_NETWORKS = "https://download.pytorch.org/models/"
+_HEADS = (
+    "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
+)
+
+
+class LpipsMetric:
+    """LPIPS of the edited picture and the target (or source): 0 or more, less is nearer.
+
+    An edited picture of another size is resized to its reference's. A region other than the whole
+    picture is chosen by blackening the rest in both pictures, as PIE-Bench does, which measures
+    with `squeeze`.
+    """
+
+    class Settings(recipe.Settings):
+        """The network, where its weights are, and what it compares."""
+
+        target: Net = Field(default="alex", description="the network")
+        weights: Path | None = Field(
+            default=None,
+            description="the folder of the two files of weights; torch.hub's own by default",
+        )
+        against: Literal["target", "source"] = Field(
+            default="target", description="the picture that the edited one is compared with"
+        )
+        region: Place = Field(
+            default="whole", description="the whole picture, or the rest of a region black"
+        )
+
+    def __init__(self, settings: LpipsMetric.Settings) -> None:
+        self._settings = settings
+        place = "" if settings.region == "whole" else f"_{settings.region}"
+        self.name = f"lpips{place}"
+        self.version = VERSION
+        self.needs = frozenset({"edited", settings.against} | ({"mask"} if place else set()))
+
+    def missing(self) -> UnavailableError | None:
+        """What is not on this machine of the weights, or None; nothing is loaded."""
+        try:
+            self._files.find()
+        except UnavailableError as error:
+            return error
+        return None
+
+    def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
+        """The distance of each pair, in order; every pair is compared by itself."""
+        return [scored(self._distance(pair), VERSION) for pair in batch]
+
+    def _distance(self, pair: EditedPair) -> float | str:
+        reference = pair.source if self._settings.against == "source" else pair.target
+        if reference is None:
+            return "the case has no target"
+        size = reference.shape[:2]
+        if min(size) < _SMALLEST_SIDE:
+            return f"a side is shorter than {_SMALLEST_SIDE} px"
+        region = region_of(pair.mask, self._settings.region, size)
+        if isinstance(region, str):
+            return region
+        edited = resized_to(pair.edited, size)
+        with torch.inference_mode(), exact():
+            return self._network.between(blackened(edited, region), blackened(reference, region))
+
+    @property
+    def _files(self) -> _Files:
+        return _Files(self._settings.target, self._settings.weights)
+
+    @cached_property
+    def _network(self) -> Distance:
+        network, heads = self._files.find()
+        made = Distance(self._settings.target)
+        try:
+            made.load_published(_read(network), _read(heads))
+        except (KeyError, RuntimeError) as error:
+            raise UnavailableError(
+                "these are not the weights of LPIPS",
+                value=f"{network.name}, {heads.name}: {str(error)[:200]}",
+                command=self._files.command,
+            ) from error
+        return made.eval().requires_grad_(False).to(device())
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where the two files of weights are: the network's and the distance's own."""
+
+    net: Net
+    stated: Path | None
+
+    @property
+    def folder(self) -> Path:
+        return self.stated or Path(torch.hub.get_dir()) / "checkpoints"
+
+    def find(self) -> tuple[Path, Path]:
+        """The two files; UnavailableError, with the command, where one is not here."""
+        stem = _PUBLISHED[self.net].partition("-")[0]
+        found = [self._first(f"{stem}*"), self._first(f"{self.net}.*")]
+        if found[0] is None or found[1] is None:
+            raise UnavailableError(
+                "the weights of LPIPS are not on this machine",
+                value=self.folder / (_PUBLISHED[self.net] if found[0] is None else self.heads),
+                command=self.command,
+            )
+        return found[0], found[1]
+
+    @property
+    def heads(self) -> str:
+        return f"{self.net}.pth"
+
+    @property
+    def command(self) -> str:
+        """What gets both."""
+        parts = ["curl", "-L", "--create-dirs"]
+        for name, address in ((_PUBLISHED[self.net], _NETWORKS), (self.heads, _HEADS)):
+            parts += ["-o", str(self.folder / name), address + name]
+        return shlex.join(parts)
+
+    def _first(self, pattern: str) -> Path | None:
+        files = sorted(self.folder.glob(pattern))
+        return next((path for path in files if path.suffix in (".safetensors", ".pth")), None)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Tensors by name; nothing else that a file may hold is made."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            tensors: dict[str, Tensor] = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise UnavailableError(
+            "cannot read a file of weights", value=f"{path}: {str(error)[:200]}"
+        ) from error
+    return tensors

@@ -1,0 +1,155 @@
+"""Encoders in memory: a batch of inputs goes in, a batch of embeddings comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+
+from editloop.errors import UnavailableError
+from editloop.metrics.encoders import ImageModel, device
+from editloop.weights import command
+
+__all__ = ["Network", "Tokens", "exact", "load"]
+
+_CLASSES = {
+    "clip": "CLIPModel",
+    "vit": "ViTModel",
+    "dinov2": "Dinov2Model",
+    "dinov2_with_registers": "Dinov2WithRegistersModel",
+}
+
+
+def load(model: ImageModel, **options: Any) -> torch.nn.Module:
+    """A model's network with its published weights, every one of them; frozen, on its device.
+
+    fp32 is full float32 (no TF32); bf16 holds the weights in bfloat16. Weights are read as
+    safetensors, or by `torch.load(weights_only=True)` where a release has nothing else.
+    """
+    kind = model.config["model_type"]
+    if kind == "vit":
+        options["add_pooling_layer"] = False  # no DINO release has one
+    with _quiet(), _explained(model):
+        made, report = getattr(transformers, _CLASSES[kind]).from_pretrained(
+            model.folder,
+            local_files_only=True,
+            output_loading_info=True,
+            dtype=torch.bfloat16 if model.precision == "bf16" else torch.float32,
+            **options,
+        )
+    if absent := sorted(report["missing_keys"]):
+        raise UnavailableError(
+            "these weights are not whole",
+            value=f"{model.name}: {len(absent)} absent, such as {absent[0]}",
+            command=command(model.name),
+        )
+    network: torch.nn.Module = made.eval().requires_grad_(False).to(device())
+    return network
+
+
+class Network:
+    """A loaded encoder; embeddings are float32 and unnormalised."""
+
+    def __init__(self, model: ImageModel) -> None:
+        self._network: Any = load(model, attn_implementation="sdpa")
+        self._is_clip = model.kind == "clip"
+        self._interpolates = model.kind == "dino"
+
+    def images(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Inputs [n, 3, h, w] of a `View` to embeddings [n, d].
+
+        CLIP's is the projected one; DINO's and DINOv2's is the class token after the last norm.
+        """
+        given = torch.from_numpy(inputs).to(self._network.device, self._network.dtype)
+        with torch.inference_mode(), exact():
+            if self._is_clip:
+                return _array(_pooled(self._network.get_image_features(given)))
+            options = {"interpolate_pos_encoding": True} if self._interpolates else {}
+            return _array(self._network(given, **options).last_hidden_state[:, 0])
+
+    def texts(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Token ids [n, length] to CLIP's projected text embeddings [n, d].
+
+        Attention is causal and the embedding is taken at the first end mark, so what fills a short
+        text up to the length has no part in it.
+        """
+        given = torch.from_numpy(ids).to(self._network.device)
+        with torch.inference_mode(), exact():
+            return _array(_pooled(self._network.get_text_features(given)))
+
+
+class Tokens:
+    """A CLIP model's reading of texts; texts are never cut."""
+
+    def __init__(self, model: ImageModel) -> None:
+        self._read: Any = transformers.AutoTokenizer.from_pretrained(
+            model.folder, local_files_only=True
+        )
+        self._longest = model.longest_text
+        self._name = model.name
+
+    def refused(self, texts: Sequence[str]) -> list[str | None]:
+        """For each text, why the model cannot read it, or None."""
+        lengths = [len(ids) for ids in self._ids(texts)]
+        return [None if length <= self._longest else self._reason(length) for length in lengths]
+
+    def ids(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """The texts' token ids, each filled up to the model's length: [n, length]."""
+        filled = np.full((len(texts), self._longest), self._read.pad_token_id, np.int64)
+        for row, ids in zip(filled, self._ids(texts), strict=True):
+            row[: len(ids)] = ids
+        return filled
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._read(text, verbose=False)["input_ids"] for text in texts]
+
+    def _reason(self, length: int) -> str:
+        return f"the caption has {length} tokens, and {self._name} reads {self._longest}"
+
+
+@contextmanager
+def _explained(model: ImageModel) -> Iterator[None]:
+    """Turn what reading weights may raise into one error: absent, cut short, of another size."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UnavailableError(
+            "cannot read the weights of a model",
+            value=f"{model.name}: {str(error)[:200]}",
+            command=command(model.name),
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """While it lasts, transformers draws no progress bars through ours."""
+    shown = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.utils.logging.enable_progress_bar()
+
+
+def exact() -> Any:
+    """A context in which float32 convolutions on a GPU are float32 and not TF32."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def _pooled(found: Any) -> Tensor:
+    """The embedding: transformers 5 answers with an object, earlier ones with the tensor."""
+    pooled: Tensor = getattr(found, "pooler_output", found)
+    return pooled
+
+
+def _array(found: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = found.float().cpu().numpy()
+    return array
