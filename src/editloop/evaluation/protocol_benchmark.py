@@ -96,9 +96,10 @@ class ProtocolBenchmark:
 
     @property
     def weights(self) -> list[str]:
-        """The names of the published weights that the metrics load."""
-        own = [getattr(metric, "weights", ()) for metric in self._metrics.values()]
-        return sorted({name for names in own for name in names})
+        """The names of the published weights that metrics and editors load."""
+        editors = [seat.spec.create("editor") for seat in self._seats]
+        named = [getattr(each, "weights", ()) for each in (*self._metrics.values(), *editors)]
+        return sorted({name for names in named for name in names})
 
     def run(self, context: PartContext) -> PartResult:
         """Check all that is given, ask every editor for what is missing, measure, publish."""
