@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from editloop import loop
+from editloop.evaluation.protocol import Protocol
 from editloop.recipe import Recipe, read_recipe, validate
 from editloop.recipe import read_yaml as read_yaml_file
 from editloop.sources.photos import PhotosSource
 from editloop.steps import Keep
+from magicbrush_data import make_outputs, make_split
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,6 +75,8 @@ def arguments_of(command: str) -> list[str] | None:
 
 def test_the_documents_commands_run(tmp_path) -> None:
     own_photos(tmp_path / "photos")
+    make_split(tmp_path / "MagicBrush/test")
+    make_outputs(tmp_path / "outputs")
     for name in ("recipes", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     for command in commands():
@@ -99,7 +103,9 @@ def test_a_shipped_recipe_is_valid(path: Path, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_a_recipe_in_the_documents_is_valid(text: str, tmp_path) -> None:
+def test_a_recipe_or_card_in_the_documents_is_valid(text: str, tmp_path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    assert validate(Recipe, read_yaml_file(path), where="a document").name
+    content = read_yaml_file(path)
+    kind = Protocol if "benchmarks" in content else Recipe
+    assert validate(kind, content, where="a document").name

@@ -41,6 +41,8 @@ def imports_of(path: Path) -> set[str]:
 def test_imports_run_one_way(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0]
     allowed = ORDER[: ORDER.index(own) + 1] if own in ORDER else []
+    if own == "cli.py":  # the commands call every room, each when it is asked for
+        allowed = ORDER
     rooms = {name.split(".")[1] for name in imports_of(path)} & set(ORDER)
     assert rooms <= set(allowed), f"{name_of(path)} imports {sorted(rooms - set(allowed))}"
 

@@ -81,7 +81,7 @@ def test_a_users_class_that_is_not_there_is_named() -> None:
         load("editor", "no_such_module:Class")
 
 
-@pytest.mark.parametrize("group", sorted(set(BUILT_IN) - {"listing"}))
+@pytest.mark.parametrize("group", sorted(BUILT_IN))
 def test_every_built_in_kind_loads(group) -> None:
     for kind in kinds(group):
         assert load(group, kind).Settings

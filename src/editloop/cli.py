@@ -15,10 +15,12 @@ import typer
 
 __all__ = [
     "app",
+    "compare",
     "edit",
     "editors",
     "evaluate",
     "main",
+    "measure",
     "operations",
     "protocols",
     "retry",
@@ -143,6 +145,55 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+    metrics: Annotated[str, typer.Option(help="Some metrics, as l1,l2. (default: all)")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write compare.json and compare.html here.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the bootstrap.")] = 0,
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
+) -> None:
+    """Join runs of one protocol and data into one table, with paired differences."""
+    from editloop.evaluation.comparing import compare_runs
+    from editloop.evaluation.comparison_page import write_comparison
+    from editloop.evaluation.comparison_table import print_comparison
+
+    chosen = [name for name in metrics.split(",") if name] or None
+    found = compare_runs(folders, metrics=chosen, seed=seed, resamples=resamples)
+    print_comparison(found)
+    if out is not None:
+        typer.echo(write_comparison(found, out))
+
+
+@app.command()
+def measure(
+    data: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
+    layout: Annotated[
+        str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="A metric's SPEC; can repeat. (default: the papers')")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write. (default: runs/quality-NAME)")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Get the weights that are not on this machine.")
+    ] = False,
+) -> None:
+    """Measure a data set's own quality: how well captions, edits and pictures fit."""
+    from editloop.evaluation.dataset import measure_data
+    from editloop.evaluation.quality_table import print_quality
+
+    with _going_on_later():
+        found = measure_data(
+            data, layout=layout, metrics=metrics or None, out=out, download=download
+        )
+    print_quality(found)
+
+
+@app.command()
 def edit(
     image: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
     instructions: Annotated[
@@ -230,20 +281,22 @@ def protocols(
     ] = None,
 ) -> None:
     """List the protocols that editors can be evaluated by, or explain one."""
-    from editloop.registry import load
+    from editloop.evaluation.protocol import listing, read_protocol
     from editloop.terminal import print_protocol, print_protocols
 
-    cards = list(load("listing", "protocols")(name))
-    print_protocols(cards) if name is None else print_protocol(cards[0])
+    if name is None:
+        print_protocols(list(listing()))
+    else:
+        print_protocol(read_protocol(name))
 
 
 @app.command()
 def operations() -> None:
     """List what the darkroom can do, by edit type, with an example each."""
-    from editloop.registry import load
+    from editloop.darkroom.phrases import listing
     from editloop.terminal import print_operations
 
-    print_operations(load("listing", "darkroom")())
+    print_operations(listing())
 
 
 @contextmanager

@@ -35,10 +35,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "darkroom": "editloop.evaluation.benchmark:DarkroomBenchmark",
         "protocol": "editloop.evaluation.protocol_benchmark:ProtocolBenchmark",
     },
-    "listing": {
-        "darkroom": "editloop.darkroom.phrases:listing",
-        "protocols": "editloop.evaluation.protocol:listing",
-    },
     "editor": {
         "copy": "editloop.editors.copying:CopyEditor",
         "darkroom": "editloop.editors.darkroom:DarkroomEditor",

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from editloop.errors import UnavailableError
+from editloop.records import fingerprint
 
-__all__ = ["command", "download", "find"]
+__all__ = ["command", "download", "find", "stamp"]
 
 # Weights as safetensors, and what describes them; never pickles or code.
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model"]
@@ -39,6 +40,20 @@ def find(name: str) -> Path:
 def command(name: str) -> str:
     """The command that gets a model's weights from the hub."""
     return f"hf download {name}"
+
+
+def stamp(name: str) -> str | None:
+    """A cheap digest of weights: of their files' names, sizes and times; None where absent."""
+    try:
+        folder = find(name)
+    except UnavailableError:
+        return None
+    files = [
+        [path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns]
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and (status := path.stat())
+    ]
+    return fingerprint(files)
 
 
 def download(name: str) -> Path:

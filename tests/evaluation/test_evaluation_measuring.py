@@ -6,7 +6,7 @@ import pytest
 from evaluation_fakes import FakeJudge, photo, region
 
 from editloop.evaluation.measuring import Measures
-from editloop.registry import parse_spec
+from editloop.evaluation.metricset import metrics_of
 from editloop.schema import EditedPair, EditType, Score, Unscored, Verdict
 
 
@@ -67,8 +67,7 @@ def test_a_perspective_the_judge_left_out_and_a_score_without_yes_or_no_are_unsc
 
 
 def test_every_named_number_is_measured_and_further_metrics_join() -> None:
-    metric = parse_spec("pixels:psnr", "metric").create("metric")
-    measures = Measures(FakeJudge(), {"their_psnr": metric})
+    measures = Measures(FakeJudge(), metrics_of(["their_psnr=pixels:psnr"]))
     image = photo("measured")
     pair = EditedPair("a", image, "x", image, image, region(EditType.LOCAL))
     assert set(measures.measure([pair])[0]) == set(measures.names)

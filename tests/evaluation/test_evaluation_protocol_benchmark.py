@@ -284,3 +284,13 @@ def test_recorded_pictures_are_found_by_id_and_never_outside_the_folder(tmp_path
     assert editor.find(EditSample("a", Image(b"")), "independent") == tmp_path / "outputs/a.png"
     outside = editor.find(EditSample("../secret", Image(b"")), "independent")
     assert isinstance(outside, Unedited)
+
+
+def test_a_metric_whose_settings_change_is_measured_again(data: Path, tmp_path: Path) -> None:
+    to_target = run(data, tmp_path, "copy", metrics=["own=pixels:l1"])
+    to_source = run(data, tmp_path, "copy", metrics=["own=pixels:l1?against=source"])
+
+    def mean(results: Json) -> float:
+        return results["evaluation"]["magicbrush/all-turns"]["copy"]["own"]["mean"]
+
+    assert mean(to_target) > mean(to_source) == 0

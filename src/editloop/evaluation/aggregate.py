@@ -29,7 +29,8 @@ class Numbers:
     """What one benchmark measured: `values` is [editors, cases, metrics], NaN where unscored.
 
     `answered` [editors, cases] says where an editor made a picture; `reasons` gives, by (editor,
-    metric), the most frequent reason for a missing value, and `commands`, by metric, what gets it.
+    metric), the most frequent reason for a missing value, and `commands`, by (metric, reason), what
+    mends it.
     With `groups`, a label a case, a mean is the mean of the groups' means.
     """
 
@@ -38,7 +39,7 @@ class Numbers:
     values: _Floats
     answered: NDArray[np.bool_]
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    commands: Mapping[str, str | None] = field(default_factory=dict)
+    commands: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
     groups: Sequence[str | None] | None = None
 
     def groups_of(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -88,7 +89,7 @@ def summarise(
         count = int(made.count[at])
         if count == 0:
             reason = numbers.reasons.get((editor, metric), "no case has this number")
-            command = numbers.commands.get(metric)
+            command = numbers.commands.get((metric, reason))
             summary[editor][metric] = {"mean": None, "reason": reason, "command": command}
             continue
         summary[editor][metric] = {

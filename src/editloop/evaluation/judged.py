@@ -12,9 +12,9 @@ from PIL import Image
 from editloop.evaluation.protocol import Derived, JudgeCard, Perspective
 from editloop.schema import EditedPair, Json, Judge, Pixels, Score, Unscored
 
-__all__ = ["Judged"]
+__all__ = ["NO_JUDGE", "Judged"]
 
-_NO_JUDGE = "no judge was given"
+NO_JUDGE = "no judge was given"
 
 
 class Judged:
@@ -48,7 +48,7 @@ class Judged:
     def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
         """Every number of each pair."""
         if self._judge is None:
-            return [dict.fromkeys(self.names, Unscored(_NO_JUDGE))] * len(batch)
+            return [dict.fromkeys(self.names, Unscored(NO_JUDGE))] * len(batch)
         verdicts = self._judge.judge([self._shown(pair) for pair in batch])
         return [self._numbers(verdict) for verdict in verdicts]
 

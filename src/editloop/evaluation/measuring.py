@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from editloop.evaluation.metricset import MetricSet
+from editloop.evaluation.metricset import Chosen, MetricSet
 from editloop.metrics import pixels
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
 from editloop.schema import (
@@ -12,7 +12,6 @@ from editloop.schema import (
     EditedPair,
     Json,
     Judge,
-    Metric,
     Score,
     Unscored,
     Verdict,
@@ -31,7 +30,7 @@ class Measures:
     followed: `NAME_accuracy_given_following`. `all_accuracy` is 1 where every perspective passed.
     """
 
-    def __init__(self, judge: Judge, metrics: Mapping[str, Metric] | None = None) -> None:
+    def __init__(self, judge: Judge, metrics: Mapping[str, Chosen] | None = None) -> None:
         self._judge = judge
         self._metrics = MetricSet(metrics or {})
 

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from editloop import weights
 from editloop.errors import UnavailableError
 from editloop.metrics.pixels import PixelMetric, measure_many
 from editloop.registry import Spec, parse_spec
 from editloop.schema import EditedPair, Json, Metric, Score, Unscored
 
-__all__ = ["MetricSet", "metrics_of"]
+__all__ = ["Chosen", "MetricSet", "choose", "metrics_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A metric and the SPEC that made it: both say what its numbers mean."""
+
+    spec: Spec
+    metric: Metric
+
+
+def choose(spec: str | Mapping[str, Json]) -> Chosen:
+    """The metric of a SPEC."""
+    parsed = parse_spec(spec, "metric")
+    return Chosen(parsed, parsed.create("metric"))
 
 
 class MetricSet:
@@ -19,10 +35,11 @@ class MetricSet:
     Metrics of pixels share their work, and metrics of embeddings share `embeddings`.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric], embeddings: Any = None) -> None:
-        self._metrics = dict(metrics)
+    def __init__(self, metrics: Mapping[str, Chosen], embeddings: Any = None) -> None:
+        self._chosen = dict(metrics)
+        self._metrics = {name: each.metric for name, each in metrics.items()}
         self.missing: dict[str, UnavailableError] = {}
-        for name, metric in metrics.items():
+        for name, metric in self._metrics.items():
             error = metric.missing() if hasattr(metric, "missing") else None
             if error is not None:
                 self.missing[name] = error
@@ -36,9 +53,18 @@ class MetricSet:
 
     @property
     def parameters(self) -> dict[str, Json]:
-        """What the numbers depend on: each metric's own name and version, and what is absent."""
-        versions = {name: [each.name, each.version] for name, each in self._metrics.items()}
+        """What the numbers mean: each metric's own name, version and SPEC, and what is absent."""
+        versions = {
+            name: [each.metric.name, each.metric.version, each.spec.kind, dict(each.spec.settings)]
+            for name, each in self._chosen.items()
+        }
         return {"versions": versions, "missing": sorted(self.missing)}
+
+    @property
+    def stamps(self) -> dict[str, Json]:
+        """Stamps of the weights on this machine, by their names."""
+        names = {name for each in self._metrics.values() for name in getattr(each, "weights", ())}
+        return {name: weights.stamp(name) for name in sorted(names)}
 
     @property
     def needs(self) -> frozenset[str]:
@@ -69,13 +95,10 @@ class MetricSet:
         return metric.measure(batch)
 
 
-def metrics_of(specs: Sequence[str | Mapping[str, Json]]) -> dict[str, Metric]:
+def metrics_of(specs: Sequence[str | Mapping[str, Json]]) -> dict[str, Chosen]:
     """The metrics of some SPECs; one that is given no name keeps its own."""
-    found: dict[str, Metric] = {}
-    for spec in (parse_spec(each, "metric") for each in specs):
-        metric: Metric = spec.create("metric")
-        found[spec.name if _is_named(spec) else metric.name] = metric
-    return found
+    chosen = [choose(spec) for spec in specs]
+    return {each.spec.name if _is_named(each.spec) else each.metric.name: each for each in chosen}
 
 
 def _is_named(spec: Spec) -> bool:

@@ -28,7 +28,7 @@ class Analysis:
     """How a benchmark's numbers are analysed.
 
     `axes` are what cases are sliced by; `by_group` takes means over the groups' means; `commands`
-    get the metrics that are missing.
+    say, by metric and reason, what gets a missing one.
     """
 
     metrics: tuple[str, ...]
@@ -37,7 +37,7 @@ class Analysis:
     claims: Sequence[Claim] = ()
     axes: tuple[str, ...] = ("type", "turn", "photo")
     by_group: bool = False
-    commands: Mapping[str, str | None] = field(default_factory=dict)
+    commands: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
 
 
 def analyse(

@@ -121,10 +121,10 @@ class Protocol(Settings):
         return fingerprint(self.model_dump(mode="json", exclude=_TOLD))
 
 
-def listing(name: str | None = None) -> Iterator[Protocol]:
-    """The cards of the package, by name; or one of them, or a user's own."""
-    for each in _names() if name is None else [name]:
-        yield read_protocol(each)
+def listing() -> Iterator[Protocol]:
+    """The cards of the package, by name."""
+    for name in _names():
+        yield read_protocol(name)
 
 
 def read_protocol(name: str | Path) -> Protocol:

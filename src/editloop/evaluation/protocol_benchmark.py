@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answering import Answering, Answers, Benchmark, Round
 from editloop.evaluation.benchmark import resolved
@@ -21,7 +22,7 @@ from editloop.evaluation.protocol import read_protocol
 from editloop.evaluation.protocol_measures import ProtocolMeasures, protocol_metrics
 from editloop.evaluation.protocol_results import Asked, publish
 from editloop.evaluation.running import INDEPENDENT, Asking, FoundEditor
-from editloop.evaluation.seats import Seat, seats_of, stamp
+from editloop.evaluation.seats import Seat, seats_of
 from editloop.images import decode_rgb
 from editloop.parts import PartContext, PartResult
 from editloop.recipe import Settings
@@ -78,15 +79,15 @@ class ProtocolBenchmark:
     def parameters(self) -> Mapping[str, Json]:
         """The settings, the card, and stamps of what they name: all can change a result."""
         settings = self._settings.model_dump(mode="json", exclude={"embeddings"})
-        editors = {seat.name: stamp(seat.spec.settings.get("target")) for seat in self._seats}
+        targets = {seat.name: seat.spec.settings.get("target") for seat in self._seats}
         judges = {seat.name: judge.version for seat in self._seats if (judge := self._judge(seat))}
         return {
             **settings,
             "card": self._protocol.fingerprint,
             "data_stamp": self._layout.digest(),
-            "editor_stamps": editors,
+            "editor_stamps": {name: weights.stamp(str(each)) for name, each in targets.items()},
             "judge_versions": judges,
-            "metrics_missing": sorted(MetricSet(self._metrics).missing),
+            "weights": MetricSet(self._metrics).stamps,
         }
 
     @cached_property
@@ -98,7 +99,8 @@ class ProtocolBenchmark:
     def weights(self) -> list[str]:
         """The names of the published weights that metrics and editors load."""
         editors = [seat.spec.create("editor") for seat in self._seats]
-        named = [getattr(each, "weights", ()) for each in (*self._metrics.values(), *editors)]
+        metrics = [each.metric for each in self._metrics.values()]
+        named = [getattr(each, "weights", ()) for each in (*metrics, *editors)]
         return sorted({name for names in named for name in names})
 
     def run(self, context: PartContext) -> PartResult:

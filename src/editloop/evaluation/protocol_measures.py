@@ -7,10 +7,10 @@ from typing import Any
 
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.judged import Judged
-from editloop.evaluation.metricset import MetricSet
+from editloop.evaluation.metricset import Chosen, MetricSet, choose
 from editloop.evaluation.protocol import Protocol
 from editloop.registry import load, parse_spec
-from editloop.schema import EditedPair, Json, Judge, Metric, Score, Unscored
+from editloop.schema import EditedPair, Json, Judge, Score, Unscored
 
 __all__ = ["ProtocolMeasures", "protocol_metrics"]
 
@@ -23,7 +23,7 @@ class ProtocolMeasures:
     def __init__(
         self,
         protocol: Protocol,
-        metrics: Mapping[str, Metric],
+        metrics: Mapping[str, Chosen],
         judge: Judge | None,
         embeddings: Any = None,
     ) -> None:
@@ -56,7 +56,11 @@ class ProtocolMeasures:
     def parameters(self) -> dict[str, Json]:
         """What the numbers depend on, besides the pictures."""
         judged = None if self._judged is None else self._judged.parameters
-        return {"metrics": self._metrics.parameters, "judge": judged}
+        return {
+            "metrics": self._metrics.parameters,
+            "weights": self._metrics.stamps,
+            "judge": judged,
+        }
 
     @property
     def needs(self) -> frozenset[str]:
@@ -74,7 +78,7 @@ class ProtocolMeasures:
 
 def protocol_metrics(
     protocol: Protocol, wanted: Sequence[str], precision: str
-) -> dict[str, Metric]:
+) -> dict[str, Chosen]:
     """The card's metrics, or only the `wanted` ones; a SPEC in `wanted` is a further metric.
 
     `precision` is of the models that encode pictures and texts.
@@ -91,10 +95,7 @@ def protocol_metrics(
     specs: dict[str, Mapping[str, Json]] = {name: protocol.metrics[name] for name in chosen}
     for each in (parse_spec(name, "metric") for name in wanted if name not in protocol.metrics):
         specs[each.name.rpartition(":")[2]] = {"kind": each.kind, **each.settings}
-    return {
-        name: parse_spec(_precise(spec, precision), "metric").create("metric")
-        for name, spec in specs.items()
-    }
+    return {name: choose(_precise(spec, precision)) for name, spec in specs.items()}
 
 
 def _is_spec(name: str) -> bool:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from editloop.errors import UnavailableError
 from editloop.evaluation.answering import Answering, Answers, Benchmark, Round
 from editloop.evaluation.cases import Case, Chunk
+from editloop.evaluation.judged import NO_JUDGE
 from editloop.evaluation.outcomes import Analysis, analyse
 from editloop.evaluation.protocol import Protocol
 from editloop.evaluation.protocol_measures import ProtocolMeasures
@@ -100,10 +101,11 @@ def _place(folder: str, case: Case, setting: str) -> Path:
     return Path(folder) / output_path(case.session or case.id, case.turn, setting)
 
 
-def _commands(measures: ProtocolMeasures) -> dict[str, str | None]:
-    """By metric, what gets it where it is missing."""
-    judged: dict[str, str | None] = dict.fromkeys(measures.unjudged, _JUDGE_COMMAND)
-    return {**judged, **{name: error.command for name, error in measures.missing.items()}}
+def _commands(measures: ProtocolMeasures) -> dict[tuple[str, str], str | None]:
+    """By metric and reason, what gets it where it is missing."""
+    judged = {(name, NO_JUDGE): _JUDGE_COMMAND for name in measures.unjudged}
+    absent = {(name, error.cause): error.command for name, error in measures.missing.items()}
+    return {**judged, **absent}
 
 
 def _facts(

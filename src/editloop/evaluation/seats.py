@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from editloop import weights
-from editloop.errors import RecipeError, UnavailableError
+from editloop.errors import RecipeError
 from editloop.evaluation.protocol import Protocol, Sweep
 from editloop.registry import Spec, parse_spec
-from editloop.schema import Json, canonical_json
+from editloop.schema import Json
 
-__all__ = ["Seat", "seats_of", "stamp"]
+__all__ = ["Seat", "seats_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +70,3 @@ def _at(spec: Spec, sweep: Sweep, value: float) -> Spec:
             fix=f"write recorded:FOLDER/{{{sweep.setting}}}",
         )
     return replace(spec, settings={**spec.settings, "target": found})
-
-
-def stamp(target: Json) -> str | None:
-    """A digest of the names, sizes and times of the files that a SPEC's target means.
-
-    None where it means no folder and no weights on this machine.
-    """
-    if not isinstance(target, str):
-        return None
-    try:
-        folder = weights.find(target)
-    except UnavailableError:
-        return None
-    files = [
-        [path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns]
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and (status := path.stat())
-    ]
-    return hashlib.sha256(canonical_json(files).encode("utf-8", "surrogateescape")).hexdigest()
