@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it, so `editloop --help` answer
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -313,6 +314,8 @@ def main() -> None:
     """The entry point: a user's mistake prints its cause and fix, never a traceback."""
     from editloop.errors import EditLoopError
 
+    # It warns of the picture processors that it takes where torchvision is absent: the right ones.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app()
     except EditLoopError as error:

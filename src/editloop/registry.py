@@ -38,8 +38,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "editor": {
         "copy": "editloop.editors.copying:CopyEditor",
         "darkroom": "editloop.editors.darkroom:DarkroomEditor",
+        "diffedit": "editloop.editors.diffedit:DiffEditEditor",
         "diffusion": "editloop.editors.diffusion:DiffusionEditor",
+        "flux-kontext": "editloop.editors.flux_kontext:FluxKontextEditor",
+        "inpaint": "editloop.editors.inpainting:InpaintEditor",
+        "ledits++": "editloop.editors.leditspp:LeditsEditor",
+        "null-text": "editloop.editors.null_text:NullTextEditor",
+        "qwen-image-edit": "editloop.editors.qwen_image_edit:QwenImageEditEditor",
         "recorded": "editloop.editors.recorded:RecordedEditor",
+        "sdedit": "editloop.editors.sdedit:SDEditEditor",
     },
     "metric": {
         "clip": "editloop.metrics.clip:ClipMetric",

@@ -36,6 +36,7 @@ __all__ = [
 INDEX = "model_index.json"
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _READ = frozenset({".safetensors", ".json", ".txt", ".model"})
+_UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -84,14 +85,15 @@ def load_pipeline(made: Any, folder: Path, precision: str, **components: Any) ->
     index = model_index(folder)
     if precision == "fp16" and device() == "cpu":
         raise RecipeError("fp16 needs a GPU", value="precision=fp16", fix="write precision=bf16")
+    components = {**dict.fromkeys(_UNUSED & index.keys()), **components}
     if "safety_checker" in index:
-        components = {"safety_checker": None, "requires_safety_checker": False, **components}
+        components["requires_safety_checker"] = False
     dtype = _DTYPES[precision]
     try:
         components = {**whole_text_encoders(folder, dtype), **components}
         pipeline = made.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, **components
-        )
+        ).to(device())
     except OSError as error:
         raise UnavailableError(
             f"weights are absent or not in safetensors form: {error}", value=folder
@@ -107,7 +109,7 @@ def load_pipeline(made: Any, folder: Path, precision: str, **components: Any) ->
             fix=str(error),
         ) from error
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device())
+    return pipeline
 
 
 def check_channels(pipeline: Any, *known: int) -> None:
@@ -131,7 +133,7 @@ def weights_digest(folder: Path) -> str:
     In the hub's cache a large file's name is its SHA-256 already, so it is not read again.
     """
     parts = [name for name, value in model_index(folder).items() if isinstance(value, list)]
-    used = [name for name in parts if name != "safety_checker"]
+    used = [name for name in parts if name not in _UNUSED]
     with explained("read a model", folder):
         paths = [folder / INDEX, *(path for name in used for path in (folder / name).rglob("*"))]
         files = {

@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from editloop import recipe, weights
 from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized, resized_mask
-from editloop.editors.loading import device, load_pipeline, model_index, quietly, weights_digest
+from editloop.editors.loading import model_index, quietly, weights_digest
 from editloop.errors import RecipeError, UnavailableError
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
 from editloop.store import fingerprint
@@ -32,11 +32,7 @@ __all__ = [
     "Job",
     "PipelineEditor",
     "PipelineSettings",
-    "device",
-    "load_pipeline",
-    "model_index",
     "pictures_of",
-    "weights_digest",
     "working_size",
 ]
 

@@ -1,0 +1,165 @@
+"""The editor `null-text`: null-text inversion of the picture, then prompt-to-prompt.
+
+Mokady et al., "Null-text Inversion for Editing Real Images using Guided Diffusion Models" (2022):
+DDIM inversion with the source caption, an empty text optimised at each step until sampling brings
+the picture forth again, and Hertz et al.'s "Prompt-to-Prompt" from the source caption to the target
+caption. diffusers has no pipeline for it: Stable Diffusion's parts are used directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from editloop.editors.loading import check_channels, ddim_of, load_pipeline
+from editloop.editors.pipelines import (
+    Job,
+    PipelineEditor,
+    PipelineSettings,
+    pictures_of,
+)
+from editloop.models.attention import Blend, Control, PairControl, controlled, sample_pairs
+from editloop.models.inversion import NullText, invert, null_texts
+from editloop.models.prompts import (
+    PromptEdit,
+    Spelled,
+    changed_tokens,
+    refinement,
+    spelled,
+    swap,
+)
+
+__all__ = ["NullTextEditor", "NullTextSettings"]
+
+
+class NullTextSettings(PipelineSettings):
+    """The released code's settings for inversion and for prompt-to-prompt."""
+
+    steps: int = Field(default=50, ge=2, description="DDIM steps, both ways")
+    text_guidance: float = Field(default=7.5, ge=1, description="guidance scale of the captions")
+    iterations: int = Field(
+        default=10, ge=0, description="gradient steps on the empty text, at most, at each step"
+    )
+    enough: float = Field(
+        default=1e-5, ge=0, description="squared error at which the first step's are ended"
+    )
+    edit: Literal["auto", "refine"] = Field(
+        default="auto",
+        description="refine: words of both captions take the source's attention; auto: where they "
+        "have as many words, each word takes that of the word in its place",
+    )
+    cross: float = Field(
+        default=0.8, ge=0, le=1, description="share of the steps with the source's cross-attention"
+    )
+    itself: float = Field(
+        default=0.5, ge=0, le=1, description="share of the steps with its self-attention"
+    )
+    local: bool = Field(
+        default=True, description="keep the picture where no changed word attends to"
+    )
+
+
+class NullTextEditor(PipelineEditor[NullTextSettings]):
+    """Null-text inversion with prompt-to-prompt: from the source caption to the target caption.
+
+    It uses no randomness: a request's seed changes nothing.
+    """
+
+    Settings = NullTextSettings
+    kind = "null-text"
+    version = "1"
+    captions = ("source", "target")
+
+    def load(self, folder: Path) -> Any:
+        pipeline = load_pipeline(StableDiffusionPipeline, folder, self._settings.precision)
+        check_channels(pipeline, 4)
+        pipeline.scheduler = ddim_of(pipeline)
+        for network in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+            network.requires_grad_(False)
+        return pipeline
+
+    def run(
+        self, pipeline: Any, jobs: Sequence[Job], settings: NullTextSettings
+    ) -> list[Image.Image]:
+        with torch.enable_grad():
+            return [_edited(pipeline, job, settings) for job in jobs]
+
+
+def _edited(pipeline: Any, job: Job, settings: NullTextSettings) -> Image.Image:
+    def predict(latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        states, told = latents.to(pipeline.dtype), text.to(pipeline.dtype)
+        noise: Tensor = pipeline.unet(states, timestep, encoder_hidden_states=told).sample
+        return noise.float()
+
+    scheduler = pipeline.scheduler
+    scheduler.set_timesteps(settings.steps, device=pipeline.device)
+    latents = _encoded(pipeline, job)
+    empty, source, target = _embedded(pipeline, ["", job.source, job.target])[:, None].float()
+    path = invert(predict, latents, source, scheduler)
+    chosen = NullText(settings.text_guidance, settings.iterations, enough=settings.enough)
+    found = null_texts(predict, path, (empty, source), scheduler, chosen)
+    control = _control(pipeline, job, settings, latents)
+    with torch.no_grad(), controlled(pipeline.unet, control):
+        pair = sample_pairs(
+            predict,
+            scheduler,
+            path[-1],
+            torch.cat([source, target]),
+            found,
+            guidance=settings.text_guidance,
+            control=control,
+        )
+    return _decoded(pipeline, pair[1:])
+
+
+def _control(pipeline: Any, job: Job, settings: NullTextSettings, latents: Tensor) -> PairControl:
+    source, target = (spelled(pipeline.tokenizer, text) for text in (job.source, job.target))
+    size = latents.shape[-2], latents.shape[-1]
+    shares = Control(settings.steps, settings.cross, settings.itself)
+    blend = Blend(_marked(source, target)) if settings.local else None
+    return PairControl([_edit(source, target, settings.edit)], shares, size, blend)
+
+
+def _edit(source: Spelled, target: Spelled, chosen: str) -> PromptEdit:
+    alike = len(source.words) == len(target.words)
+    return swap(source, target) if alike and chosen != "refine" else refinement(source, target)
+
+
+def _marked(source: Spelled, target: Spelled) -> Tensor:
+    """The changed words of both captions, [2, tokens] of 0 or 1."""
+    marks = torch.zeros(2, source.length)
+    for row, places in zip(marks, changed_tokens(source, target), strict=True):
+        row[list(places)] = 1
+    return marks
+
+
+@torch.no_grad()
+def _embedded(pipeline: Any, texts: list[str]) -> Tensor:
+    """The texts' embeddings, [texts, tokens, d]."""
+    embedded: Tensor = pipeline.encode_prompt(
+        texts, pipeline.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+    )[0]
+    return embedded
+
+
+@torch.no_grad()
+def _encoded(pipeline: Any, job: Job) -> Tensor:
+    """The picture's latents, [1, c, h, w]: the autoencoder's mean, in fp32 as the maths here."""
+    picture = pipeline.image_processor.preprocess(job.picture).to(pipeline.device, pipeline.dtype)
+    mean: Tensor = pipeline.vae.encode(picture).latent_dist.mode()
+    latents: Tensor = mean.float() * pipeline.vae.config.scaling_factor
+    return latents
+
+
+@torch.no_grad()
+def _decoded(pipeline: Any, latents: Tensor) -> Image.Image:
+    scaled = latents.to(pipeline.dtype) / pipeline.vae.config.scaling_factor
+    picture = pipeline.vae.decode(scaled).sample
+    return pictures_of(pipeline.image_processor.postprocess(picture, output_type="np"))[0]

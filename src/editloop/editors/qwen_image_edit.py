@@ -1,0 +1,106 @@
+"""The editor `qwen-image-edit`: Qwen-Image-Edit, which edits by instructions, through diffusers.
+
+Wu et al., "Qwen-Image Technical Report" (2025). Both pipelines of the family are loaded: the first
+release's and the later ones' ("Plus"), as the folder says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline
+from PIL import Image
+from pydantic import Field
+from transformers import BatchFeature
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from editloop.editors.geometry import Size
+from editloop.editors.loading import load_pipeline, model_index
+from editloop.editors.pipelines import (
+    Job,
+    PipelineEditor,
+    PipelineSettings,
+    pictures_of,
+    working_size,
+)
+
+__all__ = ["PictureTextProcessor", "QwenImageEditEditor", "QwenImageEditSettings"]
+
+_PIPELINES = {each.__name__: each for each in (QwenImageEditPipeline, QwenImageEditPlusPipeline)}
+_PLACE = "<|image_pad|>"  # where a picture's tokens go
+
+
+class QwenImageEditSettings(PipelineSettings):
+    """The released model's settings; left out, `size` is about a megapixel in the picture's shape.
+
+    Its guidance is made for this model: not a protocol's text guidance.
+    """
+
+    steps: int = Field(default=50, ge=1, description="denoising steps")
+    guidance: float = Field(
+        default=4.0, ge=1, description="guidance scale of the instruction, against an empty one"
+    )
+
+
+class QwenImageEditEditor(PipelineEditor[QwenImageEditSettings]):
+    """Qwen-Image-Edit: guided by the instruction; it takes no mask and no captions."""
+
+    Settings = QwenImageEditSettings
+    kind = "qwen-image-edit"
+    version = "1"
+
+    def load(self, folder: Path) -> Any:
+        made = _PIPELINES.get(model_index(folder)["_class_name"], QwenImageEditPipeline)
+        pipeline = load_pipeline(made, folder, self._settings.precision, processor=None)
+        pictures = Qwen2VLImageProcessorPil.from_pretrained(folder / "processor")
+        pipeline.processor = PictureTextProcessor(pictures, pipeline.tokenizer)
+        return pipeline
+
+    def working_size(
+        self, pipeline: Any, height: int, width: int, settings: QwenImageEditSettings
+    ) -> Size:
+        if settings.size is None:
+            return height, width  # the pipeline scales the picture itself
+        return working_size(pipeline, height, width, settings.size, 2 * pipeline.vae_scale_factor)
+
+    def run(
+        self, pipeline: Any, jobs: Sequence[Job], settings: QwenImageEditSettings
+    ) -> list[Image.Image]:
+        return [_edited(pipeline, job, settings) for job in jobs]
+
+
+class PictureTextProcessor:
+    """Qwen2-VL's processor for pictures and texts, by Pillow.
+
+    The library's own reads videos too, and cannot be made without torchvision.
+    """
+
+    def __init__(self, pictures: Any, tokenizer: Any) -> None:
+        self._pictures = pictures
+        self._tokenizer = tokenizer
+
+    def __call__(self, *, text: Sequence[str], images: Any, **others: Any) -> BatchFeature:
+        """Ids with as many places for each picture as it has tokens, and the pictures' patches."""
+        seen = self._pictures(images=images, return_tensors="pt")
+        tokens = iter((seen["image_grid_thw"].prod(dim=1) // self._pictures.merge_size**2).tolist())
+        filled = [re.sub(re.escape(_PLACE), lambda _: _PLACE * next(tokens), each) for each in text]
+        return BatchFeature({**self._tokenizer(filled, **others), **seen})
+
+
+def _edited(pipeline: Any, job: Job, settings: QwenImageEditSettings) -> Image.Image:
+    height, width = (None, None) if settings.size is None else job.mask.shape
+    values = pipeline(
+        image=Image.fromarray(job.request.image),  # it makes the sizes it needs of the picture
+        prompt=job.request.instruction,
+        negative_prompt=" ",
+        height=height,
+        width=width,
+        num_inference_steps=settings.steps,
+        true_cfg_scale=settings.guidance,
+        generator=job.generator(),
+        output_type="np",
+    ).images
+    return pictures_of(values)[0]

@@ -1,0 +1,146 @@
+"""Which token of one prompt answers to which of another: prompt-to-prompt's edits of attention.
+
+Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control" (2022), section 3.2. M
+is the source prompt's cross-attention map, M* the target prompt's, both [..., pixels, tokens];
+every edit of the paper is one formula, `PromptEdit.apply`. Tokens are counted as CLIP's: a start,
+the text's, and an end repeated to the full length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["PromptEdit", "Spelled", "changed_tokens", "refinement", "reweighted", "spelled", "swap"]
+
+LENGTH = 77  # tokens of a CLIP text
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A prompt's words in lower case, and where in the token sequence each of them stands."""
+
+    words: tuple[str, ...]
+    places: tuple[tuple[int, ...], ...]
+    ids: tuple[int, ...]  # without the start and the end
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The place of the first end token."""
+        return len(self.ids) + 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptEdit:
+    """What a target's cross-attention maps become while they are controlled.
+
+    transfer: [tokens, tokens]; row i spreads source token i's attention over target tokens;
+    taken: [tokens] in 0..1; 1 where a target token takes the source's attention;
+    gain: [tokens]; what a target token's attention is multiplied by (re-weighting).
+    """
+
+    transfer: Tensor
+    taken: Tensor
+    gain: Tensor
+
+    def apply(self, source: Tensor, target: Tensor) -> Tensor:
+        """The maps gain * (taken * (M transfer) + (1 - taken) * M*), [..., pixels, tokens]."""
+        moved = source @ self.transfer
+        return self.gain * (self.taken * moved + (1 - self.taken) * target)
+
+    def to(self, maps: Tensor) -> PromptEdit:
+        """The edit on the device and in the precision of some maps."""
+        return PromptEdit(self.transfer.to(maps), self.taken.to(maps), self.gain.to(maps))
+
+
+def spelled(tokenizer: Any, prompt: str, length: int = LENGTH) -> Spelled:
+    """A prompt's words and their places among at most `length` tokens; what is longer is cut.
+
+    CLIP splits at white space before anything else, so words can be taken one at a time.
+    """
+    words = prompt.lower().split()
+    pieces = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    places: list[tuple[int, ...]] = []
+    ids: list[int] = []
+    most = length - 2
+    for piece in pieces:
+        kept = piece[: most - len(ids)]
+        places.append(tuple(range(len(ids) + 1, len(ids) + 1 + len(kept))))
+        ids += kept
+    return Spelled(tuple(words), tuple(places), tuple(ids), length)
+
+
+def swap(source: Spelled, target: Spelled) -> PromptEdit:
+    """Word swap: each word takes the attention of the word in its place.
+
+    Words of as many tokens are matched token by token; others share their attention evenly.
+    Raises ValueError where the prompts have different numbers of words.
+    """
+    if len(source.words) != len(target.words):
+        raise ValueError(
+            f"a word swap needs as many words in both prompts: {len(source.words)} and "
+            f"{len(target.words)}"
+        )
+    transfer = _frame(source, target)
+    for old, new in zip(source.places, target.places, strict=True):
+        if len(old) == len(new):
+            transfer[old, new] = 1.0
+        elif new:
+            transfer[torch.tensor(old, dtype=torch.long)[:, None], torch.tensor(new)] = 1 / len(new)
+    return PromptEdit(transfer, torch.ones(target.length), torch.ones(target.length))
+
+
+def refinement(source: Spelled, target: Spelled) -> PromptEdit:
+    """Adding a new phrase: tokens that both prompts have take the source's attention, others don't.
+
+    The alignment A of the paper: (M_t)_{i, A(j)} where A(j) exists, (M*_t)_{i, j} elsewhere.
+    """
+    transfer = _frame(source, target)
+    taken = torch.ones(target.length)
+    taken[1 : target.end] = 0.0
+    for old, new, count in SequenceMatcher(
+        None, source.ids, target.ids, autojunk=False
+    ).get_matching_blocks():
+        at = torch.arange(count) + 1
+        transfer[old + at, new + at] = 1.0
+        taken[new + at] = 1.0
+    return PromptEdit(transfer, taken, torch.ones(target.length))
+
+
+def reweighted(edit: PromptEdit, places: Iterable[int], gain: float) -> PromptEdit:
+    """Attention re-weighting: the tokens at some places of the target count `gain` times."""
+    gains = edit.gain.clone()
+    gains[list(places)] = gain
+    return replace(edit, gain=gains)
+
+
+def changed_tokens(source: Spelled, target: Spelled) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Places of the words that only the source has, and of those that only the target has."""
+    old: list[int] = []
+    new: list[int] = []
+    matcher = SequenceMatcher(None, source.words, target.words, autojunk=False)
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if tag != "equal":
+            old += _flat(source.places[a:b])
+            new += _flat(target.places[c:d])
+    return tuple(old), tuple(new)
+
+
+def _flat(places: Sequence[Sequence[int]]) -> list[int]:
+    return [each for word in places for each in word]
+
+
+def _frame(source: Spelled, target: Spelled) -> Tensor:
+    """A transfer with the start and the ends matched, and no words yet."""
+    transfer = torch.zeros(source.length, target.length)
+    transfer[0, 0] = 1.0
+    new = torch.arange(target.end, target.length)
+    old = (new - target.end + source.end).clamp(max=source.length - 1)
+    transfer[old, new] = 1.0
+    return transfer
