@@ -18,9 +18,9 @@ from transformers import (
     ViTModel,
 )
 
-from tiny_tokenizer import LENGTH, TEXT_IDS, make_clip_tokenizer
+from tiny_tokenizer import TEXT_IDS, make_clip_tokenizer
 
-__all__ = ["LENGTH", "SIDE", "save_clip", "save_dino", "save_dinov2"]
+__all__ = ["SIDE", "save_clip", "save_dino", "save_dinov2"]
 
 SIDE = 32  # the encoders' input, in pixels
 

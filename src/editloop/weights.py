@@ -12,8 +12,7 @@ from editloop.records import fingerprint
 
 __all__ = ["command", "download", "find", "stamp"]
 
-# Weights as safetensors, and what describes them; never pickles or code.
-_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model"]
+_DESCRIPTIONS = ["*.json", "*.txt", "*.model"]
 
 
 def find(name: str) -> Path:
@@ -57,9 +56,15 @@ def stamp(name: str) -> str | None:
 
 
 def download(name: str) -> Path:
-    """Get a model's weights from the hub, if they are not here yet; returns their folder."""
+    """Get a model's weights from the hub, if they are not here yet; returns their folder.
+
+    Safetensors where there are any; else the older file, which is only read as plain tensors.
+    """
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
-    return Path(snapshot_download(name, allow_patterns=_PATTERNS))
+    files = HfApi().list_repo_files(name)
+    safe = any(file.endswith(".safetensors") for file in files)
+    tensors = "*.safetensors" if safe else "pytorch_model.bin"
+    return Path(snapshot_download(name, allow_patterns=[tensors, *_DESCRIPTIONS]))

@@ -116,7 +116,7 @@ def test_metrics_have_names_in_words(metric: str, words: str) -> None:
         ("following_score", 3.456, "3.46", "+3.46"),
         ("l1", 0.01234, "0.0123", "+0.0123"),
         ("l2_inside", 0.00012, "0.00012", "+0.00012"),
-        ("psnr", 23.45, "23.4", "+23.4"),
+        ("psnr", 23.45, "23.45", "+23.45"),
     ],
 )
 def test_numbers_are_written_in_their_units(

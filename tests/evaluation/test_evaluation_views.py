@@ -9,9 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from evaluation_fakes import single_edits
 
+from editloop.evaluation.curves import sweep_chart
 from editloop.evaluation.figures import PALETTE, Axis, Line, bars, lines
+from editloop.evaluation.labels import label, less_is_better, ranked_by
+from editloop.evaluation.roster import colours_of
 from editloop.evaluation.rundata import choose, find_samples, loss_curves, splits, survey
-from editloop.evaluation.tables import by_metric, by_slice
+from editloop.evaluation.tables import Absence, by_metric, by_slice, main_metrics
 from editloop.evaluation.views import benchmarks, duration, spent
 from editloop.schema import Json, arrow_schema, to_row
 
@@ -45,6 +48,7 @@ def test_time_is_listed_by_part_in_the_loops_order() -> None:
             "editors": {"plain": {"edits": 30, "edit_seconds": 4.0, "measure_seconds": 2.0}},
         },
         "models/plain": {"seconds": 18.0, "steps": 1250},
+        "evaluation/emu": {"seconds": 1.8, "encodes": {"images_encoded": 1200, "texts_found": 0}},
         "build": {"seconds": 3.0, "steps": {"darkroom": 2.0}},
     }
     rows = [(row.name, row.seconds, row.note, row.level, row.share) for row in spent(timings)]
@@ -54,6 +58,7 @@ def test_time_is_listed_by_part_in_the_loops_order() -> None:
         ("models/plain", 18.0, "1,250 steps", 0, 100.0),
         ("evaluation/darkroom", 9.0, "", 0, 50.0),
         ("plain", 6.0, "30 edits, edit 4.0 s, measure 2.0 s", 1, 33.3),
+        ("evaluation/emu", 1.8, "1,200 images encoded", 0, 10.0),
     ]
 
 
@@ -76,8 +81,136 @@ def test_a_number_on_part_of_the_cases_says_how_many() -> None:
 def test_an_empty_cell_gives_its_reason_once() -> None:
     scores = {name: {"l1": MISSING, "ssim": MISSING} for name in ("a", "b")}
     table = by_metric(scores, ["a", "b"], ["l1", "ssim"])
-    assert table.reasons == ["no weights; run `get x`"]
+    assert table.absences == [Absence("everything", "no weights", "get x")]
     assert {cell.text for _, cells in table.rows for cell in cells} == {"–"}
+
+
+def test_absences_name_columns_rows_and_what_is_left() -> None:
+    none = dict.fromkeys(("l1", "ssim"), MISSING)
+    scores = {"a": {"l1": entry(0.2), "ssim": MISSING}, "b": {"l1": MISSING, "ssim": MISSING}}
+    two = {**scores, "c": {"l1": entry(0.1), "ssim": MISSING}}
+    assert by_metric(two, ["a", "c"], ["l1", "ssim"]).absences[0].what == "SSIM"
+    assert by_metric(two, ["a", "b", "c"], ["l1", "ssim"]).absences[0].what == "b; SSIM"
+    mixed = {"a": scores["a"], "c": {"l1": entry(0.1), "ssim": entry(0.3)}, "gone": none}
+    assert by_metric(mixed, list(mixed), ["l1", "ssim"]).absences[0].what == "gone; SSIM of a"
+
+
+def test_the_best_is_marked_by_what_a_metric_measures() -> None:
+    scores = {
+        "a": {"far": entry(0.2), "ssim": entry(0.5)},
+        "b": {"far": entry(0.3), "ssim": entry(0.6)},
+    }
+    measured = {"far": "lpips", "ssim": "ssim"}
+    table = by_metric(scores, ["a", "b"], ["far", "ssim"], measured)
+    assert [[cell.best for cell in cells] for _, cells in table.rows] == [
+        [True, False],
+        [False, True],
+    ]
+    assert [column.better for column in table.columns] == ["less is better", "more is better"]
+    assert not any(
+        cell.best for _, cells in by_metric(scores, ["a", "b"], ["ssim"]).rows for cell in cells
+    )
+
+
+def test_the_best_is_among_those_with_the_most_cases_and_no_tie() -> None:
+    easy = entry(0.9, count=4, coverage=0.5)
+    scores = {"easy": {"ssim": easy}, "a": {"ssim": entry(0.5)}, "b": {"ssim": entry(0.6)}}
+    rows = by_metric(scores, ["easy", "a", "b"], ["ssim"], {}).rows
+    assert [cells[0].best for _, cells in rows] == [False, False, True]
+    even = {"a": {"ssim": entry(0.5)}, "b": {"ssim": entry(0.5)}}
+    assert not any(cells[0].best for _, cells in by_metric(even, ["a", "b"], ["ssim"], {}).rows)
+
+
+def test_a_negative_interval_is_drawn_inside_the_bar() -> None:
+    table = by_metric({"a": {"clip_dir": entry(0.1, low=-0.1, high=0.3)}}, ["a"], ["clip_dir"])
+    (cell,) = table.rows[0][1]
+    assert (cell.left, cell.at, cell.right) == (0.0, 50.0, 100.0)
+
+
+@pytest.mark.parametrize(("coverage", "share"), [(0.999, "99%"), (0.5, "50%"), (0.001, "1%")])
+def test_part_of_the_cases_is_never_all_or_none(coverage: float, share: str) -> None:
+    table = by_metric({"a": {"l1": entry(0.1, coverage=coverage)}}, ["a"], ["l1"])
+    assert table.rows[0][1][0].share == share
+
+
+def test_slices_say_their_cases_and_turns_come_in_order() -> None:
+    by_turn = {turn: {"l1": entry(0.1, coverage=0.5)} for turn in ("10", "2", "1")}
+    table = by_slice({"a": {"turn": by_turn}}, ["a"], "turn", "l1")
+    assert [column.name for column in table.columns] == ["1", "2", "10"]
+    assert table.columns[0].note == "16 cases"
+
+
+def test_the_first_table_of_a_protocol_has_its_metrics() -> None:
+    assert main_metrics(["l1", "l2", "clip_i"]) == ["l1", "l2", "clip_i"]
+    darkroom = ["following_accuracy", "following_score", "all_accuracy", "l1", "l2"]
+    assert main_metrics(darkroom) == ["following_accuracy", "all_accuracy", "l1"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("clip_i", "CLIP-I"),
+        ("clip_t_inside", "CLIP-T inside the mask"),
+        ("clip_dir", "CLIP direction"),
+        ("clip_image", "CLIP image"),
+        ("dinov2", "DINOv2"),
+        ("lpips_outside", "LPIPS outside the mask"),
+        ("structure_distance", "structure distance"),
+        ("semantic_consistency", "semantic consistency"),
+        ("my_own", "my own"),
+    ],
+)
+def test_metrics_of_protocols_have_names_in_words(metric: str, words: str) -> None:
+    assert label(metric) == words
+
+
+def test_less_is_better_of_distances_whatever_a_card_calls_them() -> None:
+    less = ["l1", "l2_outside", "lpips", "structure_distance", "background_mse", "My_Error"]
+    more = ["psnr", "ssim_outside", "clip_i", "dino", "overall", "following_score", "my_own"]
+    assert [less_is_better(name) for name in less + more] == [True] * 6 + [False] * 7
+    assert less_is_better("background", "lpips_outside")
+
+
+def test_cases_are_ranked_by_overall_or_the_first_that_is_no_yes_or_no() -> None:
+    assert ranked_by(["following", "overall"]) == "overall"
+    assert ranked_by(["following_accuracy", "following_score", "l1"]) == "following_score"
+    assert ranked_by(["following_accuracy"]) is None
+
+
+def test_the_points_of_a_sweep_are_a_line_an_editor_with_its_values() -> None:
+    names = {"a@1": (0.7, 0.1), "a@1.5": (0.8, 0.2), "b@1": (0.9, 0.3)}
+    scores = {
+        name: {"clip_image": entry(x), "clip_dir": entry(y)} for name, (x, y) in names.items()
+    }
+    curves = {
+        "a": [{"name": "a@1", "value": 1.0}, {"name": "a@1.5", "value": 1.5}],
+        "b": [{"name": "b@1", "value": 1.0}, {"name": "b@1.5", "value": 1.5}],
+    }
+    sweep = {"across": "clip_image", "up": "clip_dir", "curves": curves}
+    chart = sweep_chart(scores, sweep, dict.fromkeys("ab", PALETTE[1]))
+    assert chart is not None
+    said = "CLIP direction against CLIP image: a at 1: 0.7000, 0.1000; 1.5: 0.8000, 0.2000"
+    assert f'aria-label="{said}"' in chart
+    assert ">1.5</text>" in chart
+    assert sweep_chart({}, sweep, {}) is None
+
+
+def test_editors_that_do_nothing_are_grey_and_a_curve_has_one_colour() -> None:
+    seats = [{"name": f"a@{value}", "value": value} for value in (1, 2)]
+    facts = {
+        "protocol": {"name": "x"},
+        "editors": [
+            {"name": "a@1", "fingerprint": "x"},
+            {"name": "a@2", "fingerprint": "x"},
+            {"name": "still", "fingerprint": "copy-1"},
+        ],
+        "sweep": {"curves": {"a": seats}},
+    }
+    scores: Json = {name: {} for name in ("a@1", "a@2", "still")}
+    colours = colours_of({"evaluation": {"x/y": scores}, "benchmarks": {"x/y": facts}})
+    assert colours == {
+        "a": PALETTE[1], "a@1": PALETTE[1], "a@2": PALETTE[1], "still": PALETTE[0]
+    }  # fmt: skip
 
 
 def test_a_slice_that_one_editor_lacks_is_empty_for_it() -> None:

@@ -1,6 +1,7 @@
 """The store: once a picture and model, in order, the same bits alone and in company."""
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import StepError
-from editloop.metrics.embeddings import Counts, Embeddings
+from editloop.metrics.embeddings import Counts, Embeddings, _prepared
 from editloop.metrics.encoders import ImageModel
 from editloop.schema import Pixels
 from editloop.seeding import generator
@@ -160,3 +161,11 @@ def test_memory_does_not_grow_with_the_number_of_pictures(dino_folder: Path) -> 
         return found
 
     assert peak(128) - peak(16) < 112 * 2000
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5])
+def test_preparing_ahead_keeps_the_order(ahead: int) -> None:
+    chunks = [[1, 2], [3], [4, 5, 6]]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(_prepared(pool, lambda item: 10 * item, chunks, ahead))
+    assert made == [[10, 20], [30], [40, 50, 60]]

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from editloop.errors import RecipeError, UnavailableError
 from editloop.metrics.encoders import ImageModel, missing
-from editloop.metrics.networks import Network
+from editloop.metrics.networks import Network, Tokens
 from editloop.metrics.views import View
 from tiny_encoders import save_clip
 
@@ -112,8 +114,37 @@ def test_weights_that_lack_a_part_are_refused_and_not_made_up(copied: Path) -> N
 def test_weights_cut_short_are_refused_with_their_name(copied: Path) -> None:
     data = (copied / "model.safetensors").read_bytes()
     (copied / "model.safetensors").write_bytes(data[: len(data) // 2])
-    with pytest.raises(UnavailableError, match=r"cannot read the weights.*copy"):
+    with pytest.raises(UnavailableError, match=r"cannot read the files.*copy"):
         Network(ImageModel(str(copied)))
+
+
+def test_a_model_without_a_tokenizer_is_refused(copied: Path) -> None:
+    """Transformers would make an empty one, to which all texts are the same."""
+    (copied / "tokenizer.json").unlink()
+    with pytest.raises(UnavailableError, match=r"has no tokenizer.*copy"):
+        Tokens(ImageModel(str(copied)))
+
+
+def test_a_tokenizer_cut_short_is_refused(copied: Path) -> None:
+    data = (copied / "tokenizer.json").read_bytes()
+    (copied / "tokenizer.json").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnavailableError, match=r"cannot read the files.*copy"):
+        Tokens(ImageModel(str(copied)))
+
+
+def test_describing_a_metric_loads_no_framework() -> None:
+    code = (
+        "import sys\n"
+        "from editloop.registry import parse_spec\n"
+        "for spec in ('clip:text', 'dino', 'dinov2', 'pixels:l1'):\n"
+        "    made = parse_spec(spec, 'metric').create('metric')\n"
+        "    assert made.needs\n"
+        "print('torch' in sys.modules, 'transformers' in sys.modules)\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == ["False", "False"]
 
 
 def test_other_weights_give_other_keys(clip_folder: Path, tmp_path: Path) -> None:

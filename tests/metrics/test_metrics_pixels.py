@@ -4,9 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from editloop.errors import RecipeError
-from editloop.metrics.pixels import PIXEL_METRICS, PSNR_CAP, PixelMetric, measure_pixels
+from editloop.metrics.pixels import (
+    PIXEL_METRICS,
+    PSNR_CAP,
+    PixelMetric,
+    measure_many,
+    measure_pixels,
+)
 from editloop.registry import parse_spec
 from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
 from editloop.seeding import generator
@@ -149,3 +156,70 @@ def test_a_spec_names_one_measure() -> None:
 def test_an_unknown_measure_is_refused_with_the_known_ones() -> None:
     with pytest.raises(RecipeError, match="l1_inside"):
         parse_spec("pixels:l3", "metric").create("metric")
+
+
+def test_a_picture_can_be_compared_with_its_source() -> None:
+    edited, source, _ = pictures()
+    shown = EditedPair("a", source, "make it so", edited)
+    wanted = expected(edited, source, np.ones(source.shape[:2], bool))
+    made = measure_pixels(shown, ("l1", "l2", "psnr"), against="source")
+    assert {name: value(score) for name, score in made.items()} == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(97, 80), (20, 31), (48, 41)])
+def test_another_size_is_brought_to_the_references_by_pillows_default(
+    size: tuple[int, int],
+) -> None:
+    edited, (_, target, _) = pictures(*size)[0], pictures()
+    resized = np.asarray(Image.fromarray(edited).resize((40, 48)))
+    shown = pair(edited, target)
+    wanted = expected(resized, target, np.ones((48, 40), bool))
+    made = measure_pixels(shown, ("l1", "l2", "psnr", "ssim"))
+    assert value(made.pop("ssim")) == pytest.approx(reference_ssim(resized, target)[0], abs=1e-5)
+    assert {name: value(score) for name, score in made.items()} == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_mask_of_another_size_than_the_reference_is_unscored() -> None:
+    edited, target, _ = pictures()
+    made = measure_pixels(pair(edited, target, np.zeros((24, 20), np.uint8)))
+    reason = "the mask has 20x24 px, and the picture 40x48 px"
+    assert made["l1_inside"] == made["ssim_outside"] == Unscored(reason, "1")
+    assert isinstance(made["l1"], Score)
+
+
+@pytest.mark.parametrize(("place", "colour"), [("_inside", 255), ("_outside", 0)])
+def test_pie_bench_counts_the_rest_as_black(place: str, colour: int) -> None:
+    edited, target, mask = pictures()
+    kept = (mask == colour)[:, :, None]
+    wanted = expected(edited * kept, target * kept, np.ones(mask.shape, bool))
+    names = [f"{measure}{place}" for measure in ("l1", "l2", "psnr", "ssim")]
+    made = measure_pixels(pair(edited, target, mask), names, rest="black")
+    similarity = reference_ssim(edited * kept, target * kept)[0]
+    assert value(made.pop(f"ssim{place}")) == pytest.approx(similarity, abs=1e-5)
+    found = {name.removesuffix(place): value(score) for name, score in made.items()}
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
+def test_metrics_of_any_settings_are_taken_together_in_order() -> None:
+    edited, target, mask = pictures()
+    shown = EditedPair("a", mask[:, :, None] + target // 2, "", edited, target, mask)
+    specs = ["pixels:ssim", "pixels:l1?against=source", "pixels:l1", "pixels:l1_inside?rest=black"]
+    metrics = [parse_spec(spec, "metric").create("metric") for spec in specs]
+    together = measure_many(shown, metrics)
+    assert together == [metric.measure([shown])[0] for metric in metrics]
+    assert len({value(score) for score in together}) == 4
+
+
+def test_a_metric_needs_only_the_picture_that_it_compares_with() -> None:
+    source = parse_spec("pixels:l2?against=source&resize=bicubic", "metric").create("metric")
+    assert source.needs == {"edited", "source"}
+    inside = parse_spec("pixels:l2_inside", "metric").create("metric")
+    assert inside.needs == {"edited", "target", "mask"}
+
+
+def test_sums_of_a_large_picture_are_exact() -> None:
+    black, white = np.zeros((3000, 3000, 3), np.uint8), np.full((3000, 3000, 3), 255, np.uint8)
+    half = np.zeros((3000, 3000), np.uint8)
+    half[:1500] = 255
+    made = measure_pixels(pair(black, white, half), ("l1", "l2", "l1_inside", "l2_outside"))
+    assert {value(score) for score in made.values()} == {1.0}

@@ -29,7 +29,8 @@ PALETTE = (
 )
 
 _INK = "#010203"  # stands for the page's own text colour
-_WIDTH, _HEIGHT = 3.6, 2.3  # inches at 100 px: a phone's width
+_SIZE = (3.6, 2.3)  # inches at 100 px: a phone's width
+_LARGE = (6.4, 4.0)
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": _INK,
@@ -70,7 +71,7 @@ _REWRITES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart; `low` and `high` are the ends of a whisker at each point."""
+    """One line of a chart; `low` and `high` end a whisker at each point, `labels` stand at it."""
 
     name: str
     x: Sequence[float]
@@ -80,17 +81,19 @@ class Line:
     high: Sequence[float] = ()
     marked: bool = False
     faint: bool = False
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the axes of a chart say."""
+    """What the axes of a chart say; a `large` one stands alone."""
 
     x: str
     y: str = ""
     percent: bool = False
     ticks: Sequence[float] = field(default_factory=tuple)
     top: float | None = None
+    large: bool = False
 
 
 def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
@@ -114,7 +117,14 @@ def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
             )
             if curve.low:
                 axes.vlines(x, curve.low, curve.high, color=curve.colour, linewidth=1, alpha=0.45)
+            _name_points(axes, curve, above=at % 2 == 0)
         return _svg(figure, alt)
+
+
+def _name_points(axes: Axes, curve: Line, *, above: bool) -> None:
+    place = (5, 4) if above else (5, -11)  # in points: neighbouring curves keep out of each other
+    for x, y, text in zip(curve.x, curve.y, curve.labels, strict=bool(curve.labels)):
+        axes.annotate(text, (x, y), place, textcoords="offset points", fontsize=8)
 
 
 def bars(counts: Mapping[float, int], axis: Axis, colour: str, alt: str) -> Markup:
@@ -135,7 +145,7 @@ def _figure(axis: Axis) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=100, layout="constrained")
+    figure = Figure(figsize=_LARGE if axis.large else _SIZE, dpi=100, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(axis.x)
     axes.set_ylabel(axis.y)

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from editloop.evaluation.rundata import CaseRow, choose, find_samples
+from editloop.evaluation.thumbnails import Picture, exact
 from editloop.files import explained
-from editloop.images import decode, decode_mask, encode_jpeg, encode_png, resize
-from editloop.schema import PERSPECTIVES, EditSample, Mask, Pixels, Score
+from editloop.images import decode, decode_mask
+from editloop.schema import PERSPECTIVES, EditSample, Score
 
-__all__ = ["Card", "Picture", "Reward", "Triplet", "Turn", "cards", "triplets"]
-
-_SMALL = 160  # px: shown as they are, enlarged by whole pixels
-_THUMBNAIL = 320  # px: what larger pictures are reduced to
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture inside the page, or why there is none."""
-
-    label: str
-    alt: str
-    uri: str = ""
-    small: bool = False
-    reason: str | None = None
-    passed: Mapping[str, bool | None] = field(default_factory=dict)
+__all__ = ["Card", "Reward", "Triplet", "Turn", "cards", "triplets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +38,27 @@ class Triplet:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One edit: the true source and target, then what the editors made."""
+    """One edit: the true source and target, then what the editors made.
+
+    `earlier` are the instructions that the picture had to follow before this one.
+    """
 
     instruction: str
     edit_type: str
     pictures: Sequence[Picture]
+    earlier: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A case, or a session: turn by turn what was asked, its pictures, then every editor's."""
+    """A case, or a session: turn by turn what was asked, its pictures, then every editor's.
+
+    `note` says by which number it was chosen.
+    """
 
     id: str
     turns: Sequence[Turn]
+    note: str = ""
 
 
 def triplets(data: Path, split: str, ids: Sequence[str]) -> list[Triplet]:
@@ -80,7 +73,7 @@ def _triplet(sample: EditSample) -> Triplet:
         pictures.append(_stored("target", sample.target.bytes, f"after “{sample.instruction}”"))
     if sample.mask is not None:
         mask = decode_mask(sample.mask.bytes)
-        pictures.append(_picture("mask", mask, "white where editing is allowed"))
+        pictures.append(exact("mask", mask, "white where editing is allowed"))
     return Triplet(
         id=sample.id,
         instruction=sample.instruction,
@@ -136,29 +129,9 @@ def _answer(editor: str, row: CaseRow) -> Picture:
         return Picture(editor, f"{editor} made no picture", reason=row.unedited, passed=row.passed)
     with explained("read an edited picture", row.picture):
         data = row.picture.read_bytes()
-    return _stored(editor, data, f"“{row.instruction}” by {editor}", row.passed)
+    shown = _stored(editor, data, f"“{row.instruction}” by {editor}")
+    return replace(shown, passed=row.passed)
 
 
-def _stored(
-    name: str, data: bytes, alt: str, passed: Mapping[str, bool | None] | None = None
-) -> Picture:
-    return _picture(name, decode(data), alt, passed)
-
-
-def _picture(
-    name: str, pixels: Pixels | Mask, alt: str, passed: Mapping[str, bool | None] | None = None
-) -> Picture:
-    height, width = pixels.shape[:2]
-    small = max(height, width) <= _SMALL
-    if small:
-        data, kind = encode_png(pixels), "png"
-    else:
-        scale = min(1.0, _THUMBNAIL / max(height, width))
-        reduced = resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-        data, kind = (encode_png(reduced), "png") if pixels.ndim == 2 else _jpeg(reduced)
-    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-    return Picture(name, alt, uri, small, passed=passed or {})
-
-
-def _jpeg(pixels: Pixels) -> tuple[bytes, str]:
-    return encode_jpeg(pixels, 88), "jpeg"
+def _stored(name: str, data: bytes, alt: str) -> Picture:
+    return exact(name, decode(data), alt)

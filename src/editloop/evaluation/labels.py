@@ -15,6 +15,7 @@ __all__ = [
     "less_is_better",
     "ordered",
     "ranked_by",
+    "short_label",
     "unit",
 ]
 
@@ -99,6 +100,11 @@ def label(metric: str) -> str:
     return words + place + (" where the edit was followed" if given else "")
 
 
+def short_label(metric: str) -> str:
+    """A metric's name where there is little room: `l1_inside` is "L1 inside"."""
+    return label(metric).replace(" the mask", "").replace("structure distance", "structure")
+
+
 def unit(metric: str) -> str:
     """What a metric's numbers are in: "%", "of 5", "dB" or nothing."""
     if _is_share(metric):
@@ -136,4 +142,3 @@ def _digits(metric: str, value: float) -> int:
 
 def _signed(text: str) -> str:
     return text.replace("-", "−")
-

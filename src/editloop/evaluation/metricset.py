@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class MetricSet:
     def __init__(self, metrics: Mapping[str, Chosen], embeddings: Any = None) -> None:
         self._chosen = dict(metrics)
         self._metrics = {name: each.metric for name, each in metrics.items()}
+        self._held = nullcontext if embeddings is None else embeddings.held
         self.missing: dict[str, UnavailableError] = {}
         for name, metric in self._metrics.items():
             error = metric.missing() if hasattr(metric, "missing") else None
@@ -80,11 +82,12 @@ class MetricSet:
             dict(zip(pixels, measure_many(pair, list(pixels.values())), strict=True))
             for pair in batch
         ]
-        for name, metric in self._metrics.items():
-            if name in pixels:
-                continue
-            for numbers, score in zip(found, self._scores(name, metric, batch), strict=True):
-                numbers[name] = score
+        with self._held():  # each picture is hashed once, whatever metrics ask for it
+            for name, metric in self._metrics.items():
+                if name in pixels:
+                    continue
+                for numbers, score in zip(found, self._scores(name, metric, batch), strict=True):
+                    numbers[name] = score
         return found
 
     def _scores(

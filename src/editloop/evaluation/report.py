@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import jinja2
 import yaml
 from pydantic import Field
 
 from editloop.evaluation.gallery import cards, triplets
+from editloop.evaluation.pages import write_page
+from editloop.evaluation.protocol_pages import protocol_parts
+from editloop.evaluation.protocol_views import ProtocolPart
 from editloop.evaluation.rundata import Survey, loss_curves, read_cases, splits, survey
 from editloop.evaluation.views import (
     BenchmarkView,
+    Spent,
     benchmarks,
     duration,
     losses,
     rewards,
     spent,
 )
-from editloop.files import Files, explained, replace_file
+from editloop.files import explained
 from editloop.recipe import Recipe, Settings
 from editloop.schema import Json
 
@@ -44,55 +48,76 @@ class HtmlReport:
 
     def write(self, run: Path, results: Json, timings: Json) -> Path:
         """Write `run/report.html` from a run folder, its results and its timings."""
-        page = _template().render(self._view(run, results, timings))
-        path = run / _PAGE
-        with explained("write the report", path):
-            replace_file(Files(), path, page.encode("utf-8"))
-        return path
+        write_page(run / _PAGE, _PAGE, **self._view(run, results, timings))
+        return run / _PAGE
 
     def _view(self, run: Path, results: Json, timings: Json) -> dict[str, Json]:
         recipe = _recipe(run)
         names = splits(run)
         surveyed = survey(run / "data", names[0], self._settings.samples) if names else Survey()
         times = spent(timings)
+        own = self._benchmarks(run, results)
+        protocols = protocol_parts(run, results, recipe.get("evaluate", ()), self._settings.gallery)
+        models = losses(loss_curves(run))
         return {
-            "title": self._settings.title or results.get("recipe") or run.name,
-            "results": results,
+            "kind": "report",
+            "title": self._settings.title or _title(results, recipe, protocols) or run.name,
+            "tiles": _tiles(results, own, protocols, models, times),
             "build": results.get("build", {}),
             "recipe": yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True) if recipe else "",
-            "benchmarks": self._benchmarks(run, results),
+            "benchmarks": own,
+            "protocols": protocols,
             "split": names[0] if names else "",
             "survey": surveyed,
             "rewards": rewards(surveyed),
             "triplets": triplets(run / "data", names[0], surveyed.chosen) if names else [],
-            "losses": losses(loss_curves(run)),
+            "losses": models,
             "times": times,
-            "total": sum(row.seconds or 0 for row in times if row.level == 0),
         }
 
     def _benchmarks(self, run: Path, results: Json) -> list[BenchmarkView]:
         views = benchmarks(results)
-        rows = read_cases(run)
+        rows = read_cases(run, {view.name for view in views})
         for view in views:
             # A session is a card of many pictures: a fourth as many say as much.
             count = self._settings.gallery // 4 if view.drift else self._settings.gallery
-            if "protocol" in view.facts:
-                continue
             own = [row for row in rows if row.benchmark == view.name]
             view.cards = cards(run, own, view.editors, count)
         return views
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("editloop.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = duration
-    return environment.get_template(_PAGE)
+def _title(results: Json, recipe: Json, parts: Sequence[ProtocolPart]) -> str:
+    """The recipe's name; where it is no more than a protocol's, the protocol's title."""
+    name: str = results.get("recipe", "")
+    alone = len(parts) == 1 and [part["name"] for part in recipe.get("evaluate", ())] == [name]
+    return parts[0].card.title if alone else name
+
+
+def _tiles(
+    results: Json,
+    own: Sequence[BenchmarkView],
+    parts: Sequence[ProtocolPart],
+    models: Sequence[object],
+    times: Sequence[Spent],
+) -> dict[str, str]:
+    """The few numbers at the top of the page; what there is none of is left out."""
+    editors = {name for part in parts for view in part.benchmarks for name in view.owners}
+    found: dict[str, Json] = {
+        "edits built": results.get("build", {}).get("out"),
+        "models trained": len(models),
+        "held-out cases": sum(view.facts["cases"] for view in own),
+        "protocol": ", ".join(f"{part.card.name} {part.card.version}" for part in parts),
+        "test": ", ".join(part.card.amount for part in parts),
+        "editors": len(editors),
+        "time": duration(sum(row.seconds or 0 for row in times if row.level == 0)) if times else "",
+    }
+    if "seed" in results:
+        found["seed"] = str(results["seed"])
+    return {
+        name: f"{value:,}" if isinstance(value, int) else value
+        for name, value in found.items()
+        if value
+    }
 
 
 def _recipe(run: Path) -> dict[str, Json]:

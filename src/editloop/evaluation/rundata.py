@@ -154,12 +154,13 @@ def _column(lines: Sequence[Json], name: str) -> tuple[list[float], list[float]]
     return [float(line["step"]) for line in kept], [float(line[name]) for line in kept]
 
 
-def read_cases(run: Path) -> list[CaseRow]:
-    """Every answer of every benchmark, without its numbers."""
+def read_cases(run: Path, benchmarks: Collection[str]) -> list[CaseRow]:
+    """Every answer of these benchmarks, without its numbers."""
     return [
         row
         for path in sorted((run / "evaluation").glob(f"*/{CASES_FILE}"))
         for row in _case_rows(path)
+        if row.benchmark in benchmarks
     ]
 
 
@@ -176,7 +177,7 @@ def _case_rows(path: Path) -> Iterator[CaseRow]:
                     passed={
                         name: None if row[column] is None else row[column] == 1
                         for name, column in zip(PERSPECTIVES, passed, strict=True)
-                        if column in row  # a protocol's judge may look at other things
+                        if column in row  # another benchmark has another judge
                     },
                 )
 

@@ -92,21 +92,23 @@ class Table:
         ]
 
     def _what(self, places: set[tuple[str, str]]) -> str:
-        """Rows that are empty throughout, then columns, then single cells."""
+        """Rows that are empty throughout; then columns, and in which rows if not in all others."""
         names = [name for name, _ in self.rows]
         columns = [column.name for column in self.columns]
         if len(places) == len(names) * len(columns) and len(names) > 1:
             return "everything"
         rows = [name for name in names if all((name, each) in places for each in columns)]
         rest = [name for name in names if name not in rows]
-        whole = [each for each in columns if rest and all((name, each) in places for name in rest)]
-        single = [
-            f"{each} of {name}"
-            for each in columns
-            for name in rest
-            if each not in whole and (name, each) in places
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for each in columns:
+            own = tuple(name for name in rest if (name, each) in places)
+            alike.setdefault(own, []).append(each)
+        parts = [
+            ", ".join(found) + ("" if len(own) == len(rest) else f" of {', '.join(own)}")
+            for own, found in alike.items()
+            if own
         ]
-        return ", ".join([*rows, *whole, *single])
+        return "; ".join([*rows, *parts])
 
 
 def main_metrics(metrics: Sequence[str]) -> list[str]:
@@ -185,9 +187,7 @@ def _column(
     # Means over fewer cases are means over others, perhaps easier ones.
     most = max((each["count"] for each in entries if _has(each)), default=0)
     means = {
-        at: each["mean"]
-        for at, each in enumerate(entries)
-        if _has(each) and each["count"] == most
+        at: each["mean"] for at, each in enumerate(entries) if _has(each) and each["count"] == most
     }
     if len(set(means.values())) > 1:
         pick = min if less_is_better(metric, measured.get(metric)) else max

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from editloop.evaluation.curves import turn_chart
 from editloop.evaluation.figures import PALETTE, Axis, Line, bars, lines
 from editloop.evaluation.gallery import Card
-from editloop.evaluation.labels import amount, label, ordered
+from editloop.evaluation.labels import label, ordered
+from editloop.evaluation.roster import colours_of, editors_of
 from editloop.evaluation.rundata import Curve, Survey
 from editloop.evaluation.tables import Table, by_metric, by_slice, main_metrics
 from editloop.schema import PERSPECTIVES, Json
@@ -53,23 +55,28 @@ class Spent:
     level: int
     share: float = 0.0
 
+    @property
+    def took(self) -> str:
+        """The time in words, if it is known."""
+        return "" if self.seconds is None else duration(self.seconds)
+
 
 def benchmarks(results: Mapping[str, Json]) -> list[BenchmarkView]:
-    """Every benchmark: single edits before sessions, without a mask before with one."""
-    found = results.get("evaluation", {})
-    colours: dict[str, str] = {}
-    views = [_benchmark(name, found[name], results, colours) for name in found]
+    """The benchmarks without a protocol: single edits before sessions, masks last."""
+    facts, colours = results.get("benchmarks", {}), colours_of(results)
+    views = [
+        _benchmark(name, scores, results, colours)
+        for name, scores in results.get("evaluation", {}).items()
+        if "protocol" not in facts.get(name, {})
+    ]
     return sorted(views, key=lambda view: ("/mask" in view.name, bool(view.drift), view.name))
 
 
 def _benchmark(
-    name: str, scores: Mapping[str, Json], results: Mapping[str, Json], colours: dict[str, str]
+    name: str, scores: Mapping[str, Json], results: Mapping[str, Json], colours: Mapping[str, str]
 ) -> BenchmarkView:
     facts = {**_NO_FACTS, **results.get("benchmarks", {}).get(name, {})}
-    editors = [each["name"] for each in facts["editors"] if each["name"] in scores]
-    editors += [editor for editor in scores if editor not in editors]
-    for editor in editors:
-        colours.setdefault(editor, PALETTE[len(colours) % len(PALETTE)])
+    editors = editors_of(scores, facts)
     metrics = ordered({metric for editor in editors for metric in scores[editor]})
     slices = results.get("slices", {}).get(name, {})
     own = {editor: colours[editor] for editor in editors}
@@ -89,38 +96,9 @@ def _benchmark(
         drift=[
             (label(metric), chart)
             for metric in _DRIFT
-            if metric in metrics and (chart := _drift(slices, own, metric)) is not None
+            if metric in metrics and (chart := turn_chart(slices, own, metric)) is not None
         ],
     )
-
-
-def _drift(slices: Mapping[str, Json], colours: Mapping[str, str], metric: str) -> Markup | None:
-    """A metric over the turns of a session; None where there is one turn only."""
-    scale = 100 if "_accuracy" in metric else 1
-    curves, said = [], []
-    for editor, colour in colours.items():
-        by_turn = slices.get(editor, {}).get("turn", {})
-        turns = [
-            turn for turn in sorted(by_turn, key=int) if _mean(by_turn[turn], metric) is not None
-        ]
-        entries = [by_turn[turn][metric] for turn in turns]
-        low, mean, high = (
-            [scale * each[key] for each in entries] for key in ("low", "mean", "high")
-        )
-        curves.append(
-            Line(editor, [int(turn) for turn in turns], mean, colour, low, high, marked=True)
-        )
-        said.append(f"{editor} {', '.join(amount(metric, each['mean']) for each in entries)}")
-    turns_seen = sorted({turn for curve in curves for turn in curve.x})
-    if len(turns_seen) < 2:
-        return None
-    axis = Axis(x="turn", percent=scale == 100, ticks=turns_seen)
-    return lines(curves, axis, f"{label(metric)} by turn: {'; '.join(said)}")
-
-
-def _mean(scores: Mapping[str, Json], metric: str) -> float | None:
-    entry = scores.get(metric)
-    return None if entry is None else entry["mean"]
 
 
 def rewards(survey: Survey) -> list[tuple[str, str, Markup]]:
@@ -200,6 +178,8 @@ def _spent(name: str, entry: Json, level: int) -> Iterator[Spent]:
         if isinstance(entry, int | float):
             yield Spent(name, float(entry), "", level)
         return
+    counts = entry.get("encodes", {})
+    entry = {key: value for key, value in entry.items() if key != "encodes"}
     seconds = {key: value for key, value in entry.items() if key.endswith("seconds")}
     total = entry.get("seconds", sum(seconds.values()) if seconds else None)
     parts = [
@@ -212,7 +192,8 @@ def _spent(name: str, entry: Json, level: int) -> Iterator[Spent]:
         for key, value in entry.items()
         if isinstance(value, int | float) and key not in seconds
     ]
-    yield Spent(name, total, ", ".join(plain + parts), level)
+    counted = [f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count]
+    yield Spent(name, total, ", ".join(plain + parts + counted), level)
     for value in entry.values():
         if isinstance(value, Mapping):
             for child, inner in value.items():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "Embeddings"]
 
 _BATCH = {"cpu": 16, "cuda": 64}
+
+# On a CPU the network's threads take every core, and all of them wait for one that is disturbed.
+_AHEAD = {"cpu": 0, "cuda": 1}
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -61,7 +65,7 @@ class Embeddings:
 
     def __init__(self, folder: Path | None = None, *, batch: int | None = None) -> None:
         self._folder = folder
-        self._batch = batch or _BATCH[device()]
+        self._stated_batch = batch
         self._counts: Counter[str] = Counter()
         self._files: dict[ImageModel, VectorFile] = {}
         self._networks: dict[ImageModel, Network] = {}
@@ -91,7 +95,7 @@ class Embeddings:
             keys = list(pool.map(self._picture_key, pictures))
 
             def encoded(chunks: Iterable[Sequence[Pixels]]) -> Iterator[_Vectors]:
-                for inputs in _ahead(pool, model.view.apply, chunks):
+                for inputs in _prepared(pool, model.view.apply, chunks, _AHEAD[device()]):
                     yield self._network(model).images(self._filled(np.stack(inputs)))
 
             found = self._all(model, "images", dict(zip(keys, pictures, strict=True)), encoded)
@@ -143,6 +147,10 @@ class Embeddings:
             vectors |= made
         return vectors
 
+    @cached_property
+    def _batch(self) -> int:
+        return self._stated_batch or _BATCH[device()]
+
     def _filled(self, inputs: NDArray[_Number]) -> NDArray[_Number]:
         """Inputs [n, ...] up to the batch's size, by repeating the last."""
         return inputs[np.minimum(np.arange(self._batch), len(inputs) - 1)]
@@ -190,16 +198,17 @@ def _stacked(found: Mapping[bytes, NDArray[np.float32]], keys: Sequence[bytes]) 
     return np.stack([found[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
 
 
-def _ahead(
+def _prepared(
     pool: ThreadPoolExecutor,
     function: Callable[[_Item], _Made],
     chunks: Iterable[Sequence[_Item]],
+    ahead: int,
 ) -> Iterator[list[_Made]]:
-    """A function of every item, chunk by chunk; the next chunk is made while one is used."""
+    """A function of every item, chunk by chunk, with some chunks begun while one is used."""
     waiting: deque[list[Future[_Made]]] = deque()
     for chunk in chunks:
         waiting.append([pool.submit(function, item) for item in chunk])
-        if len(waiting) == 2:
+        if len(waiting) > ahead:
             yield [future.result() for future in waiting.popleft()]
-    for last in waiting:
-        yield [future.result() for future in last]
+    for rest in waiting:
+        yield [future.result() for future in rest]

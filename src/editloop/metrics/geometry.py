@@ -41,7 +41,7 @@ def resized_to(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
     if pixels.shape[:2] == size:
         return pixels
     image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+    return np.array(image)
 
 
 def _written(size: tuple[int, ...]) -> str:

@@ -26,6 +26,8 @@ _CLASSES = {
     "dinov2_with_registers": "Dinov2WithRegistersModel",
 }
 
+_VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})
+
 
 def load(model: ImageModel, **options: Any) -> torch.nn.Module:
     """A model's network with its published weights, every one of them; frozen, on its device.
@@ -89,9 +91,16 @@ class Tokens:
     """A CLIP model's reading of texts; texts are never cut."""
 
     def __init__(self, model: ImageModel) -> None:
-        self._read: Any = transformers.AutoTokenizer.from_pretrained(
-            model.folder, local_files_only=True
-        )
+        # Without its files transformers makes a tokenizer that reads every text as the same one.
+        present = {path.name for path in model.folder.iterdir()}
+        if not any(files <= present for files in _VOCABULARIES):
+            raise UnavailableError(
+                "a model has no tokenizer", value=model.folder, command=command(model.name)
+            )
+        with _explained(model):
+            self._read: Any = transformers.AutoTokenizer.from_pretrained(
+                model.folder, local_files_only=True
+            )
         self._longest = model.longest_text
         self._name = model.name
 
@@ -116,12 +125,12 @@ class Tokens:
 
 @contextmanager
 def _explained(model: ImageModel) -> Iterator[None]:
-    """Turn what reading weights may raise into one error: absent, cut short, of another size."""
+    """Turn what reading files may raise into one error: absent, cut short, of another size."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UnavailableError(
-            "cannot read the weights of a model",
+            "cannot read the files of a model",
             value=f"{model.name}: {str(error)[:200]}",
             command=command(model.name),
         ) from error

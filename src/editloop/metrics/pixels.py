@@ -170,11 +170,11 @@ class _Part:
 
     @cached_property
     def l1(self) -> float:
-        return self._mean(cv2.NORM_L1) / 255
+        return self._mean(cv2.NORM_L1, 255)
 
     @cached_property
     def l2(self) -> float:
-        return self._mean(cv2.NORM_L2SQR) / 255**2
+        return self._mean(cv2.NORM_L2SQR, 255**2)
 
     @property
     def psnr(self) -> float:
@@ -192,13 +192,17 @@ class _Part:
             return f"the region lies within {_EDGE} px of the border, where SSIM has no window"
         return float(chosen.mean(dtype=np.float64))
 
-    def _mean(self, norm: int) -> float:
-        """The mean over pixels and channels; OpenCV sums integers, and so exactly."""
+    def _mean(self, norm: int, white: int) -> float:
+        """The mean over pixels and channels, in units of `white`.
+
+        The sum is an integer. OpenCV may take it as the square of a root: off by less than a half.
+        """
         edited, reference = self.pictures.edited, self.pictures.reference
         if self.region is None:
-            return float(cv2.norm(edited, reference, norm)) / edited.size
+            return round(cv2.norm(edited, reference, norm)) / (white * edited.size)
         mask = self.region.view(np.uint8)
-        return float(cv2.norm(edited, reference, norm, mask)) / (3 * cv2.countNonZero(mask))
+        total = round(cv2.norm(edited, reference, norm, mask))
+        return total / (white * 3 * cv2.countNonZero(mask))
 
 
 def _part(pictures: _Pictures, place: Place, mask: Mask | None, rest: _Rest) -> _Part | str:

@@ -1,0 +1,61 @@
+"""Pictures inside a page: as data URIs, small enough that the page stays light."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from editloop.images import encode_jpeg, encode_png, resize
+from editloop.schema import Mask, Pixels
+
+__all__ = ["Picture", "exact", "light"]
+
+_SMALL = 160  # px: shown as they are, enlarged by whole pixels
+_REDUCED = 320  # px: what larger pictures are reduced to
+_LIGHT = 256  # px, and bytes: of a picture among very many
+_LIGHT_BYTES = 18_000
+_QUALITIES = (85, 70, 55, 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture inside the page, or why there is none; what a judge and the metrics say of it."""
+
+    label: str
+    alt: str
+    uri: str = ""
+    small: bool = False
+    reason: str | None = None
+    passed: Mapping[str, bool | None] = field(default_factory=dict)
+    numbers: Sequence[tuple[str, str]] = ()
+    words: Sequence[tuple[str, str]] = ()
+
+
+def exact(label: str, pixels: Pixels | Mask, alt: str) -> Picture:
+    """A picture whose pixels matter: lossless where it is small or a mask."""
+    small = max(pixels.shape[:2]) <= _SMALL
+    shown = pixels if small else _reduced(pixels, _REDUCED)
+    if small or pixels.ndim == 2:
+        return Picture(label, alt, _uri("png", encode_png(shown)), small)
+    return Picture(label, alt, _uri("jpeg", encode_jpeg(shown, 88)))
+
+
+def light(label: str, pixels: Pixels, alt: str) -> Picture:
+    """A picture among hundreds: a JPEG as good as a few kilobytes allow."""
+    shown = _reduced(pixels, _LIGHT)
+    for quality in _QUALITIES:
+        data = encode_jpeg(shown, quality)
+        if len(data) <= _LIGHT_BYTES:
+            break
+    return Picture(label, alt, _uri("jpeg", data))
+
+
+def _reduced(pixels: Pixels | Mask, side: int) -> Pixels | Mask:
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    return resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
