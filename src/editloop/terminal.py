@@ -102,21 +102,28 @@ def _print_measured(benchmark: str, by_editor: Mapping[str, Json], card: Json) -
     for start in range(0, len(there), _COLUMNS):
         chosen = there[start : start + _COLUMNS]
         _print_scores(benchmark, by_editor, {name: name for name in chosen})
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for editor, scores in by_editor.items():
-        for name, score in scores.items():
-            if score["mean"] is None:
-                key = f"{editor}: {score['reason']}", score["command"] or ""
-                reasons.setdefault(key, []).append(name)
-    for (reason, command), missing in reasons.items():
-        fix = f" (run `{command}`)" if command else ""
-        Console().print(escape(f"{', '.join(missing)} unavailable, {reason}{fix}"))
+    _print_absences(by_editor)
     if not card["whole"]:
         given, whole = (
             ", ".join(f"{count} {what}" for what, count in card[key].items() if count is not None)
             for key in ("given", "published")
         )
         Console().print(escape(f"not the whole test: {given} of {whole}"))
+
+
+def _print_absences(by_editor: Mapping[str, Json]) -> None:
+    """Why numbers are missing, each reason once."""
+    absent: dict[tuple[str, str | None], dict[str, list[str]]] = {}
+    for editor, scores in by_editor.items():
+        for name, score in scores.items():
+            if score["mean"] is None:
+                why = score["reason"], score["command"]
+                absent.setdefault(why, {}).setdefault(editor, []).append(name)
+    for (reason, command), missing in absent.items():
+        names = dict.fromkeys(name for metrics in missing.values() for name in metrics)
+        whose = "" if len(missing) == len(by_editor) else f" of {', '.join(missing)}"
+        fix = f"; run `{command}`" if command else ""
+        Console().print(escape(f"no {', '.join(names)}{whose}: {reason}{fix}"))
 
 
 def _cell(scores: Mapping[str, Json], key: str) -> str:

@@ -122,9 +122,12 @@ def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
 
 
 def _name_points(axes: Axes, curve: Line, *, above: bool) -> None:
-    place = (5, 4) if above else (5, -11)  # in points: neighbouring curves keep out of each other
+    """Above on the right or below on the left: beside a falling curve, and its neighbour's."""
+    place, side = ((4, 3), "left") if above else ((-4, -10), "right")  # in points
     for x, y, text in zip(curve.x, curve.y, curve.labels, strict=bool(curve.labels)):
-        axes.annotate(text, (x, y), place, textcoords="offset points", fontsize=8)
+        axes.annotate(
+            text, (x, y), place, textcoords="offset points", ha=side, fontsize=8, color=curve.colour
+        )
 
 
 def bars(counts: Mapping[float, int], axis: Axis, colour: str, alt: str) -> Markup:

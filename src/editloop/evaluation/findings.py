@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from editloop.evaluation.aggregate import Numbers, compare
-from editloop.evaluation.labels import HIGHER_IS_WORSE, amount, change, label, unit
+from editloop.evaluation.labels import amount, change, label, less_is_better, unit
 from editloop.recipe import Settings
 from editloop.schema import Json
 
@@ -93,7 +93,7 @@ def _outcome(metric: str, found: Sequence[Json]) -> str:
 def _side(metric: str, step: Json) -> int:
     """1 where the whole interval is on the claimed side of 0, -1 on the other, 0 over it."""
     low, high = float(step["low"]), float(step["high"])
-    if metric in HIGHER_IS_WORSE:
+    if less_is_better(metric):
         low, high = -high, -low
     return (low > 0) - (high < 0)
 
