@@ -51,6 +51,12 @@ def test_turning_a_picture_turns_its_size(height, width) -> None:
         ((400, 900), Sizing(side=600), (400, 904)),  # 900 lies between 896 and 904: the larger
         ((100, 100), Sizing(), (104, 104)),
         ((101, 99), Sizing(multiple=1), (101, 99)),
+        ((427, 640), Sizing(long_side=512, multiple=64), (320, 512)),
+        (
+            (427, 640),
+            Sizing(long_side=512, multiple=64, rounding="instruct-pix2pix"),
+            (384, 512),  # 341.6 up to 384; 640 times the same factor is 575.5, down to 512
+        ),
     ],
 )
 def test_sizes_worked_by_hand(size, sizing, expected) -> None:

@@ -41,6 +41,11 @@ class Sizing(recipe.Settings):
     side: int | None = Field(default=None, ge=1, description="the area is that of this square")
     multiple: int = Field(default=8, ge=1, description="both sides are multiples of this")
     filter: Filter = Field(default="lanczos", description="Pillow's filter for the picture")
+    rounding: Literal["nearest", "instruct-pix2pix"] = Field(
+        default="nearest",
+        description="each side to the nearest multiple; or, as InstructPix2Pix's own command has "
+        "it, the shorter side up and the longer one, scaled with it, down",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -64,9 +69,14 @@ def fitted(height: int, width: int, sizing: Sizing) -> Size:
     """The height and width to work at for a picture of a height and width.
 
     Each side is scaled by the same factor, then rounded to the nearest multiple (the larger one
-    where two are as near), and is never below one multiple.
+    where two are as near), and is never below one multiple. `rounding` may say otherwise.
     """
     factor = _factor(height, width, sizing)
+    if sizing.rounding == "instruct-pix2pix":
+        # In the released arithmetic, whose last bits decide where a side meets a multiple.
+        shorter = min(height, width)
+        factor = math.ceil(shorter * factor / sizing.multiple) * sizing.multiple / shorter
+        return _floored(height * factor, sizing.multiple), _floored(width * factor, sizing.multiple)
     return _rounded(height * factor, sizing.multiple), _rounded(width * factor, sizing.multiple)
 
 
@@ -100,6 +110,10 @@ def _factor(height: int, width: int, sizing: Sizing) -> float:
     if sizing.side is not None:
         return sizing.side / math.sqrt(height * width)
     return 1.0
+
+
+def _floored(length: float, multiple: int) -> int:
+    return max(1, int(length // multiple)) * multiple
 
 
 def _rounded(length: float, multiple: int) -> int:
