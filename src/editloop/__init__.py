@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from editloop.editing import edit
     from editloop.errors import EditLoopError
     from editloop.evaluating import evaluate
+    from editloop.judging import judge
     from editloop.loop import run
     from editloop.recipe import Recipe, read_recipe
     from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
@@ -32,6 +33,7 @@ __all__ = [
     "Unscored",
     "edit",
     "evaluate",
+    "judge",
     "read_recipe",
     "read_samples",
     "run",
@@ -48,6 +50,7 @@ _HOME = {
     "Unscored": "schema",
     "edit": "editing",
     "evaluate": "evaluating",
+    "judge": "judging",
     "read_recipe": "recipe",
     "read_samples": "store",
     "run": "loop",

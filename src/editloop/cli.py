@@ -20,6 +20,7 @@ __all__ = [
     "edit",
     "editors",
     "evaluate",
+    "judge",
     "main",
     "measure",
     "operations",
@@ -192,6 +193,64 @@ def measure(
             data, layout=layout, metrics=metrics or None, out=out, download=download
         )
     print_quality(found)
+
+
+@app.command()
+def judge(
+    data: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
+    judge: Annotated[
+        str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. (default: runs/judged-NAME)")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Judge so many edits, drawn by lot. (default: all)")
+    ] = None,
+    only: Annotated[
+        Path | None, typer.Option(help="A JSON file whose keys or items are the ids to judge.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the lot.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that judge. (default: one a core)")
+    ] = None,
+    new_version: Annotated[
+        bool, typer.Option("--new-version", help="Go on although the judge or the data changed.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
+    ] = False,
+) -> None:
+    """Add a judge's scores and words to a data set's edits, or go on with it."""
+    from editloop import judging
+    from editloop.evaluation.rewards_table import print_rewards
+    from editloop.terminal import build_progress, print_expected
+
+    source = {
+        "layout": layout,
+        "sample": sample,
+        "only": None if only is None else str(only.absolute()),
+    }
+    if dry_run:
+        print_expected(judging.plan(data, judge, seed=seed, **source))
+        return
+    folder = out or Path("runs") / f"judged-{data.resolve().name}"
+    with _going_on_later(), build_progress() as progress:
+        results = judging.judge(
+            data,
+            judge,
+            folder,
+            seed=seed,
+            workers=workers,
+            new_version=new_version,
+            progress=progress,
+            **source,
+        )
+    print_rewards(results)
+    typer.echo(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
 
 
 @app.command()

@@ -228,23 +228,23 @@ class _Loop:
 
 
 def build_specs(recipe: Recipe) -> tuple[list[PartSpec], list[PartSpec]]:
-    """A recipe's sources and steps as the pipeline takes them; sources default to its seed."""
-    if recipe.judge:
-        raise RecipeError(
-            "a recipe cannot judge its data yet",
-            value=recipe.judge[0].name,
-            fix="leave out `judge`",
-        )
+    """A recipe's sources and steps as the pipeline takes them; sources default to its seed.
+
+    An entry of `judge` is the step that asks this judge; what it does not set is the judge's own.
+    """
     sources = [
         PartSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
         for part in recipe.sources
     ]
-    steps = [
-        PartSpec(group, part.name, part.kind, part.own)
-        for group in ("build", "judge")
-        for part in getattr(recipe, group)
-    ]
-    return sources, steps
+    steps = [PartSpec("build", part.name, part.kind, part.own) for part in recipe.build]
+    return sources, [*steps, *map(_judging, recipe.judge)]
+
+
+def _judging(part: PartSettings) -> PartSpec:
+    of_step = load("build", "judge").Settings.model_fields
+    judge = {key: value for key, value in part.own.items() if key not in of_step}
+    own = {key: value for key, value in part.own.items() if key in of_step}
+    return PartSpec("build", part.name, "judge", {**own, "judge": {"kind": part.kind, **judge}})
 
 
 def _seeded(part: PartSettings, seed: int) -> dict[str, Json]:

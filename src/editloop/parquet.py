@@ -6,7 +6,7 @@ gains nothing. Everything else is compressed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -184,15 +184,22 @@ def _content_bytes(column: pa.ChunkedArray) -> int:
 
 
 def read_batches(
-    handle: BinaryIO, path: Path, columns: list[str] | None = None, rows: int = GROUP_ROWS
+    handle: BinaryIO,
+    path: Path,
+    columns: list[str] | None = None,
+    rows: int = GROUP_ROWS,
+    groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file in batches, page checksums verified; CorruptError on a mismatch.
 
-    `rows` bounds a batch, and so the memory that a reader needs.
+    `rows` bounds a batch, and so the memory that a reader needs. `groups` are the row groups to
+    read, by their number (all of them).
     """
     try:
         file = pq.ParquetFile(handle, page_checksum_verification=True)
-        yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+        yield from file.iter_batches(
+            batch_size=rows, row_groups=groups, columns=columns, use_threads=False
+        )
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk failed, which says nothing about the bytes

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from editloop.errors import RecipeError
-from editloop.recipe import Settings, validate
+from editloop.recipe import Settings, read_yaml, validate
 from editloop.schema import Json
 
 __all__ = ["Spec", "create", "kinds", "load", "parse_spec"]
@@ -27,13 +27,26 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "source": {
         "photos": "editloop.sources.photos:PhotosSource",
         "folder": "editloop.sources.folder:FolderSource",
+        "layout": "editloop.sources.layout_source:LayoutSource",
     },
-    "build": {"darkroom": "editloop.darkroom.step:DarkroomStep"},
-    "judge": {"recorded": "editloop.judges.recorded:RecordedJudge"},
+    "build": {
+        "darkroom": "editloop.darkroom.step:DarkroomStep",
+        "judge": "editloop.judges.step:JudgeStep",
+    },
+    "judge": {
+        "metric": "editloop.judges.metric:MetricJudge",
+        "metric-clip": "editloop.judges.metric_clip:MetricClipJudge",
+        "panel": "editloop.judges.panel:PanelJudge",
+        "recorded": "editloop.judges.recorded:RecordedJudge",
+        "reward-edit": "editloop.judges.reward_edit:RewardEditJudge",
+        "truth": "editloop.judges.truth:TruthJudge",
+        "vlm": "editloop.judges.vlm:VlmJudge",
+    },
     "train": {"pocket": "editloop.training.pocket:PocketTraining"},
     "evaluate": {
         "darkroom": "editloop.evaluation.benchmark:DarkroomBenchmark",
         "protocol": "editloop.evaluation.protocol_benchmark:ProtocolBenchmark",
+        "rewards": "editloop.evaluation.rewards:RewardStatistics",
     },
     "editor": {
         "copy": "editloop.editors.copying:CopyEditor",
@@ -106,7 +119,8 @@ class Spec:
 def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
     """Read the short form (text) or the long form (a mapping with `kind`) of a SPEC.
 
-    A bare existing folder or hub name (`owner/name`) is an editor of kind `diffusion`.
+    A bare existing folder or hub name (`owner/name`) is an editor of kind `diffusion`; the name of
+    a YAML file means the long form that it holds.
     """
     if not isinstance(spec, str):
         return _from_mapping(spec)
@@ -114,6 +128,14 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
     name, separator, rest = body.partition("=")
     if not separator or not _NAME.fullmatch(name):
         name, rest = "", body
+    settings: dict[str, Json] = {}
+    for pair in filter(None, query.split("&")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise RecipeError("a SPEC's setting has no value", value=pair, fix=f"write {key}=VALUE")
+        settings[key] = value
+    if Path(rest).suffix in (".yaml", ".yml"):
+        return _from_file(Path(rest), name, settings)
     kind, _, target = rest.partition(":")
     if group == "editor" and kind not in BUILT_IN[group] and _is_model(rest):
         kind, target = "diffusion", rest
@@ -121,13 +143,14 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
         raise RecipeError("a SPEC names no kind", value=spec, fix="write KIND[:TARGET][?key=value]")
     if kind == "python":
         kind, target = target, ""
-    settings: dict[str, Json] = {"target": target} if target else {}
-    for pair in filter(None, query.split("&")):
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise RecipeError("a SPEC's setting has no value", value=pair, fix=f"write {key}=VALUE")
-        settings[key] = value
-    return Spec(name or rest, kind, settings)
+    own = {"target": target} if target else {}
+    return Spec(name or rest, kind, {**own, **settings})
+
+
+def _from_file(path: Path, name: str, settings: Mapping[str, Json]) -> Spec:
+    """The long form in a YAML file; what the SPEC says beside it comes first."""
+    content = {"name": path.stem, **read_yaml(path), **settings}
+    return _from_mapping({**content, "name": name} if name else content)
 
 
 def _from_mapping(spec: Mapping[str, Json]) -> Spec:

@@ -20,6 +20,7 @@ from editloop.schema import Json
 
 __all__ = [
     "build_progress",
+    "print_expected",
     "print_kinds",
     "print_operations",
     "print_plan",
@@ -135,6 +136,15 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
         return f"{mean:.1%}\n{100 * low:.0f}-{100 * high:.0f}"
     digits = 1 if max(abs(low), abs(high)) >= 10 else 4
     return f"{mean:.{digits}f}\n{low:.{digits}f}-{high:.{digits}f}"
+
+
+def print_expected(expected: Any) -> None:
+    """What a judge's dry run expects: calls, tokens, cost."""
+    Console().print(
+        f"{expected.calls:,} calls to make, {expected.found:,} questions need none\n"
+        f"about {expected.input_tokens:,} tokens read, at most {expected.output_tokens:,} written, "
+        f"at most ${expected.cost:,.2f}"
+    )
 
 
 def print_kinds(group: str) -> None:

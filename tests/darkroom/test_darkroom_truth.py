@@ -12,6 +12,7 @@ from truth_cases import Case, cases, scores, values
 from editloop.darkroom.operations import OPERATIONS
 from editloop.darkroom.truth import TruthJudge
 from editloop.schema import PERSPECTIVES, EditedPair, EditType, Score, Unscored
+from editloop.sources.scenes import photo
 
 SETS = [("astronaut", 64), ("coffee", 64), ("rocket", 64), ("chelsea", 256)]
 
@@ -171,3 +172,11 @@ def test_odd_sizes_are_judged(size: tuple[int, int]) -> None:
         score = verdict[name]
         assert isinstance(score, Score)
         assert score.passed is passed
+
+
+@pytest.mark.parametrize("size", [(512, 600), (600, 512), (77, 131), (333, 65)])
+def test_pictures_of_any_shape_are_judged(size: tuple[int, int]) -> None:
+    source = np.ascontiguousarray(cv2.resize(photo("coffee"), size[::-1]))
+    mask = np.full(size, 255, np.uint8)
+    pair = EditedPair("a", source, "make it darker", source, source // 2, mask)
+    assert set(TruthJudge().judge([pair])[0]) == set(PERSPECTIVES)

@@ -11,10 +11,13 @@ import pytest
 from editloop.errors import StepError
 from editloop.metrics.embeddings import Counts, Embeddings, _prepared
 from editloop.metrics.encoders import ImageModel
+from editloop.metrics.networks import Tokens
 from editloop.schema import Pixels
 from editloop.seeding import generator
+from tiny_tokenizer import LENGTH
 
 TEXTS = ["a cat", "a dog on a mat", "ein Fuß, 犬"]
+LONG = "a very long story of a dog that sat on a mat"  # more tokens than a short text may have
 
 
 @pytest.fixture
@@ -43,8 +46,15 @@ def test_a_picture_has_the_same_bits_alone_and_in_company(
 
 
 def test_a_text_has_the_same_bits_alone_and_in_company(clip: ImageModel) -> None:
-    together, alone = Embeddings(batch=2).texts(clip, TEXTS), Embeddings(batch=2)
-    assert same(together, np.concatenate([alone.texts(clip, [each]) for each in TEXTS]))
+    texts = [LONG, *TEXTS, LONG + "!"]
+    together, alone = Embeddings(batch=2).texts(clip, texts), Embeddings(batch=2)
+    assert same(together, np.concatenate([alone.texts(clip, [each]) for each in texts]))
+
+
+def test_a_short_text_is_not_filled_up_to_the_longest(clip: ImageModel) -> None:
+    reader = Tokens(clip)
+    assert [reader.ids([text]).shape for text in ("a cat", LONG)] == [(1, 32), (1, LENGTH)]
+    assert LENGTH > len(LONG) > 32
 
 
 def test_duplicates_are_encoded_once_and_come_back_in_order(clip: ImageModel) -> None:

@@ -57,7 +57,8 @@ def strange(image: Octaves, known: Sequence[Octaves], expected: Octaves, region:
         fit = _fit(columns.reshape(len(columns), -1), band.reshape(-1), weight.reshape(-1))
         fitted = fit.reshape(band.shape)
         squares = np.dstack([(band - fitted) ** 2, fitted**2, hoped**2]) * weight[..., None]
-        left, has, should = np.moveaxis(cells(squares, _CELLS), 2, 0)
+        coarse = cv2.resize(squares, share.shape[::-1], interpolation=cv2.INTER_AREA)
+        left, has, should = np.moveaxis(coarse, 2, 0)
         total = total + left + np.maximum(0, np.sqrt(has) - np.sqrt(should)) ** 2
     there = share > 0.25
     if not there.any():

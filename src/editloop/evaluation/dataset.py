@@ -12,12 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from editloop import weights
-from editloop.errors import RecipeError
 from editloop.evaluation.datachunks import DataChunk, read_data_chunks
 from editloop.evaluation.datameasures import DataMeasures
 from editloop.evaluation.datarows import writing_rows
@@ -27,8 +25,8 @@ from editloop.evaluation.quality_page import write_quality_page
 from editloop.files import Files, explained, replace_file, sweep_temporaries
 from editloop.metrics.embeddings import Embeddings
 from editloop.registry import parse_spec
-from editloop.schema import Json, arrow_schema
-from editloop.sources.layouts import LAYOUTS, Layout, open_layout
+from editloop.schema import Json
+from editloop.sources.layouts import Layout, layout_of, open_layout
 from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
 
 __all__ = ["DATA_METRICS", "measure_data"]
@@ -75,7 +73,7 @@ def measure_data(
             weights.download(name)
     source = Path(folder).expanduser()
     name = source.resolve().name
-    data = _opened(source, layout or _layout_of(source))
+    data = _opened(source, layout or layout_of(source))
     place = Path("runs", f"quality-{name}") if out is None else Path(out)
     place.mkdir(parents=True, exist_ok=True)
     with lock(place):
@@ -157,26 +155,6 @@ def _weights(specs: Sequence[str]) -> list[str]:
 def _opened(folder: Path, layout: str) -> Layout:
     spec = parse_spec(layout, "layout")
     return open_layout(spec.kind, folder, **spec.settings)
-
-
-def _layout_of(folder: Path) -> str:
-    """The layout that a folder's files tell; others must be named."""
-    if (folder / "edit_sessions.json").is_file():
-        return "magicbrush"
-    if (folder / "metadata.jsonl").is_file():
-        return "metadata"
-    tables = [*folder.glob("*.parquet"), *folder.glob("data/*.parquet")]
-    if not tables:
-        raise RecipeError(
-            "cannot tell the layout of a data set",
-            value=folder,
-            fix=f"name the folder of one, and its layout: {', '.join(LAYOUTS)}",
-        )
-    with explained("read a data set", tables[0]):
-        columns = set(pq.read_schema(tables[0]).names)
-    if {"input", "input_image", "output", "output_image"} <= columns:
-        return "hq-edit"  # whose `input` and `output` are captions
-    return "published" if set(arrow_schema().names) <= columns else "metadata"
 
 
 def _watched(chunks: Iterable[DataChunk]) -> Iterator[DataChunk]:

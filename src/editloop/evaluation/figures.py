@@ -130,16 +130,18 @@ def _name_points(axes: Axes, curve: Line, *, above: bool) -> None:
         )
 
 
-def bars(counts: Mapping[float, int], axis: Axis, colour: str, alt: str) -> Markup:
-    """A histogram of scores: the share of all at each value."""
+def bars(
+    counts: Mapping[float, int], axis: Axis, colour: str, alt: str, *, step: float = 0.5
+) -> Markup:
+    """A histogram of scores: the share of all at each value, which are multiples of `step`."""
     import matplotlib
 
     total = sum(counts.values())
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(axis)
         shares = [100 * count / total for count in counts.values()]
-        axes.bar(list(counts), shares, width=0.42, color=colour)
-        axes.set_xlim(min(axis.ticks) - 0.4, max(axis.ticks) + 0.4)
+        axes.bar(list(counts), shares, width=0.84 * step, color=colour)
+        axes.set_xlim(min(axis.ticks) - 0.8 * step, max(axis.ticks) + 0.8 * step)
         axes.grid(axis="x", visible=False)
         return _svg(figure, alt)
 

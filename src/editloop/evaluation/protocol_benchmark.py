@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +26,7 @@ from editloop.evaluation.seats import Seat, seats_of
 from editloop.images import decode_rgb
 from editloop.parts import PartContext, PartResult
 from editloop.recipe import Settings
-from editloop.registry import Spec, parse_spec
+from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
 from editloop.sources.layouts import Layout, open_layout
 from editloop.store import ShardStore
@@ -238,7 +238,7 @@ class ProtocolBenchmark:
         """Measure all edits; returns how many pictures and texts were encoded and found."""
         embeddings = _embeddings(self._settings.embeddings or context.cache / "embeddings")
         for seat in self._seats:
-            measures = asked.measures[seat.name] = self._measures(seat, embeddings)
+            measures = asked.measures[seat.name] = self._measures(seat, embeddings, context.cache)
             edits = asked.edits.get(seat.name)
             if edits is None:
                 continue
@@ -247,19 +247,30 @@ class ProtocolBenchmark:
             asked.answers[seat.name] = Answers(asked.editors[seat.name], edits, numbers)
         return asdict(embeddings.counts)
 
-    def _measures(self, seat: Seat, embeddings: Any) -> ProtocolMeasures:
-        return ProtocolMeasures(self._protocol, self._metrics, self._judge(seat), embeddings)
+    def _measures(self, seat: Seat, embeddings: Any, cache: Path) -> ProtocolMeasures:
+        judge = self._judge(seat, cache)
+        return ProtocolMeasures(self._protocol, self._metrics, judge, embeddings)
 
-    def _judge(self, seat: Seat) -> Judge | None:
-        """The judge, if one is given; recorded verdicts may lie in a file an editor."""
-        if self._settings.judge is None or self._protocol.judge is None:
+    def _judge(self, seat: Seat, cache: Path | None = None) -> Judge | None:
+        """The judge, if one is given; recorded verdicts may lie in a file an editor.
+
+        A model is asked by the rubrics of the card's perspectives, and its ledger is the run's.
+        """
+        card = self._protocol.judge
+        if self._settings.judge is None or card is None:
             return None
         spec = parse_spec(self._settings.judge, "judge")
-        target = spec.settings.get("target")
+        takes = load("judge", spec.kind).Settings.model_fields
+        defaults: dict[str, Json] = {}
+        if "rubrics" in takes:
+            defaults["rubrics"] = list(card.perspectives)
+        if "ledger" in takes and cache is not None:
+            defaults["ledger"] = str(cache / "ledger.sqlite")
+        settings = {**defaults, **spec.settings}
+        target = settings.get("target")
         if isinstance(target, str):
-            settings = {**spec.settings, "target": target.replace("{editor}", seat.name)}
-            spec = Spec(spec.name, spec.kind, settings)
-        judge: Judge = spec.create("judge")
+            settings["target"] = target.replace("{editor}", seat.name)
+        judge: Judge = replace(spec, settings=settings).create("judge")
         return judge
 
 

@@ -13,10 +13,11 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from editloop.errors import CorruptError, ImageError
+from editloop.errors import CorruptError, ImageError, StepError
 from editloop.evaluation.cases import Sequences
 from editloop.evaluation.running import INDEPENDENT, ITERATIVE, Decode
 from editloop.images import content_hash, decode_mask
+from editloop.judges.verdicts import may_pass_later
 from editloop.schema import (
     Captions,
     EditedPair,
@@ -73,7 +74,9 @@ def measure_chunk(
     pairs = _Pairs(measuring.needs, decode)
     made = [pairs.of(samples[row["id"], row["turn"]], row) for row in edits]
     whole = [each for each in made if isinstance(each, EditedPair)]
-    measured = iter(measuring.measure(whole) if whole else [])
+    found = measuring.measure(whole) if whole else []
+    _refuse_unfinished(found)
+    measured = iter(found)
     rows = [
         next(measured)
         if isinstance(each, EditedPair)
@@ -81,6 +84,22 @@ def measure_chunk(
         for each in made
     ]
     return pa.Table.from_pylist([{"numbers": _numbers(row)} for row in rows], schema=NUMBERS)
+
+
+def _refuse_unfinished(found: Sequence[Mapping[str, Score | Unscored]]) -> None:
+    """Numbers that may come yet are not kept as missing; what a judge answered is in its ledger."""
+    reasons = [
+        score.reason
+        for numbers in found
+        for score in numbers.values()
+        if isinstance(score, Unscored) and may_pass_later(score)
+    ]
+    if reasons:
+        raise StepError(
+            "some verdicts are not in yet",
+            value=f"{len(reasons)} of this chunk, the first: {reasons[0]}",
+            fix="run the same command again: what was answered is not asked again",
+        )
 
 
 class _Pairs:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from editloop.evaluation.curves import turn_chart
-from editloop.evaluation.figures import PALETTE, Axis, Line, bars, lines
+from editloop.evaluation.figures import PALETTE, Axis, Line, lines
 from editloop.evaluation.gallery import Card
 from editloop.evaluation.labels import label, ordered
 from editloop.evaluation.roster import colours_of, editors_of
 from editloop.evaluation.rundata import Curve, Survey
+from editloop.evaluation.score_charts import histogram, score_chart
 from editloop.evaluation.tables import Table, by_metric, by_slice, main_metrics
 from editloop.schema import PERSPECTIVES, Json
 
@@ -23,6 +24,7 @@ _DRIFT = ("following_accuracy", "all_accuracy", "l1", "ssim")
 _NO_FACTS: Json = {"cases": 0, "editors": [], "fingerprint": "", "left_out": {}, "photos": []}
 _ORDER = {"build": 1, "models": 2, "evaluation": 3}
 _POINTS = 400  # of a loss curve
+_REWARDS = (0.0, 5.0)  # their lowest and highest
 
 
 @dataclass(slots=True)
@@ -108,12 +110,7 @@ def rewards(survey: Survey) -> list[tuple[str, str, Markup]]:
         counts = survey.scores.get(name)
         if not counts:
             continue
-        total = counts.total()
-        below = sum(count for value, count in counts.items() if value < 5) / total
-        note = f"{100 * below:.0f}% of {total:,} below 5"
-        axis = Axis(x="score", percent=True, ticks=range(6))
-        told = ", ".join(f"{value:g}: {counts[value]}" for value in sorted(counts))
-        chart = bars(dict(sorted(counts.items())), axis, PALETTE[3], f"{name} rewards ({told})")
+        note, chart = score_chart(name, histogram(counts, *_REWARDS), *_REWARDS)
         charts.append((name, note, chart))
     return charts
 

@@ -1,15 +1,15 @@
 """The embedding store: each picture and each text is encoded once a model, and kept.
 
 Pictures are known by their content, so it does not matter which case, turn, editor or run shows
-them. An embedding does not depend on what is encoded with it: every batch has the same shape, the
-last one filled up with its last input.
+them. An embedding does not depend on what is encoded with it: every batch (of texts, for either
+width) has the same shape, the last one filled up with its last input.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "Embeddings"]
 
-_BATCH = {"cpu": 16, "cuda": 64}
+# On a CPU more is no faster, and costs more where a chunk's last batch is filled up.
+_BATCH = {"cpu": 8, "cuda": 64}
 
 # On a CPU the network's threads take every core, and all of them wait for one that is disturbed.
 _AHEAD = {"cpu": 0, "cuda": 1}
@@ -59,8 +60,8 @@ class Embeddings:
     """Embeddings by model and content, in a folder (a file a model) or, without one, in memory.
 
     Several metrics, and several processes, may share a folder. A network is loaded when something
-    must be encoded, and only then. `batch` inputs are encoded at a time: by default 16 on a CPU,
-    where more is no faster, and 64 on a GPU.
+    must be encoded, and only then. `batch` inputs are encoded at a time: by default 8 on a CPU and
+    64 on a GPU.
     """
 
     def __init__(self, folder: Path | None = None, *, batch: int | None = None) -> None:
@@ -114,9 +115,11 @@ class Embeddings:
             for chunk in chunks:
                 yield self._network(model).texts(self._filled(self._reader(model).ids(chunk)))
 
-        return _stacked(
-            self._all(model, "texts", dict(zip(keys, texts, strict=True)), encoded), keys
+        items = dict(zip(keys, texts, strict=True))
+        found = self._all(
+            model, "texts", items, encoded, lambda text: self._reader(model).width(text)
         )
+        return _stacked(found, keys)
 
     def refused(self, model: ImageModel, texts: Sequence[str]) -> list[str | None]:
         """For each text, why the model cannot read it whole, or None. No text is ever cut."""
@@ -132,13 +135,24 @@ class Embeddings:
         table: Table,
         items: Mapping[bytes, _Item],
         encode: Callable[[Iterable[Sequence[_Item]]], Iterator[_Vectors]],
+        width: Callable[[_Item], int] = lambda _: 0,
     ) -> dict[bytes, NDArray[np.float32]]:
-        """The vector of every item by its key: found, or encoded and kept a batch at a time."""
+        """The vector of every item by its key: found, or encoded and kept a batch at a time.
+
+        All items of a batch have one `width`.
+        """
         file = self._file(model)
         vectors = file.read(table, list(items))
         self._counts[f"{table}_found"] += len(vectors)
-        fresh = [key for key in items if key not in vectors]
-        chunks = [fresh[at : at + self._batch] for at in range(0, len(fresh), self._batch)]
+        fresh: dict[int, list[bytes]] = defaultdict(list)
+        for key, item in items.items():
+            if key not in vectors:
+                fresh[width(item)].append(key)
+        chunks = [
+            keys[at : at + self._batch]
+            for keys in fresh.values()
+            for at in range(0, len(keys), self._batch)
+        ]
         encoded = encode([items[key] for key in chunk] for chunk in chunks)
         for chunk in chunks:
             made = dict(zip(chunk, next(encoded), strict=False))  # the rest only fills the batch

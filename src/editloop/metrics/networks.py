@@ -26,6 +26,8 @@ _CLASSES = {
     "dinov2_with_registers": "Dinov2WithRegistersModel",
 }
 
+_SHORT = 32  # tokens: few captions have more, and these cost less than half of the longest
+
 _VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})
 
 
@@ -109,9 +111,14 @@ class Tokens:
         lengths = [len(ids) for ids in self._ids(texts)]
         return [None if length <= self._longest else self._reason(length) for length in lengths]
 
+    def width(self, text: str) -> int:
+        """The length that a text is filled up to; it depends on this text alone."""
+        length = len(self._ids([text])[0])
+        return _SHORT if length <= _SHORT < self._longest else self._longest
+
     def ids(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """The texts' token ids, each filled up to the model's length: [n, length]."""
-        filled = np.full((len(texts), self._longest), self._read.pad_token_id, np.int64)
+        """The token ids of texts of one width, filled up to it: [n, width]."""
+        filled = np.full((len(texts), self.width(texts[0])), self._read.pad_token_id, np.int64)
         for row, ids in zip(filled, self._ids(texts), strict=True):
             row[: len(ids)] = ids
         return filled

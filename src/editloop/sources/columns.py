@@ -54,12 +54,16 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table: its place in words, its number in the data set from 0, and its file."""
+    """A row of a table: its place in words, its number in the data set from 0, and its file.
+
+    `at` is its number in a file of rows, from 0.
+    """
 
     where: str
     number: int
     values: Mapping[str, Json]
     file: Path
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

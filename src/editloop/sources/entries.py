@@ -22,9 +22,11 @@ __all__ = [
     "Entry",
     "Index",
     "Picture",
+    "Place",
     "Problem",
     "below",
     "read_index",
+    "read_json",
 ]
 
 Picture: TypeAlias = Path | Image  # a file to read, or bytes that a table holds
@@ -45,14 +47,31 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a table holds an edit: the row of a file, its number in the data set and its turn.
+
+    Rows are counted from 0, turns from 1.
+    """
+
+    file: Path
+    row: int
+    number: int
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One edit as its index lists it: `sample` holds everything but the pictures."""
+    """One edit as its index lists it: `sample` holds everything but the pictures.
+
+    An edit that lies in a table with its pictures has a `place` there.
+    """
 
     where: str
     sample: EditSample
     source: Picture
     target: Picture | None = None
     mask: Picture | None = None
+    place: Place | None = None
 
     @property
     def pictures(self) -> dict[str, Picture]:
@@ -96,15 +115,20 @@ def below(folder: Path, name: Json) -> Path | None:
     return None if path.is_absolute() or ".." in path.parts else folder / path
 
 
-def read_index(path: Path) -> Mapping[str, Json] | Problem:
-    """The mapping in a JSON file; a key given twice is an error, not an edit that vanishes."""
+def read_json(path: Path) -> Json | Problem:
+    """What a JSON file holds; a key given twice is an error, not an edit that vanishes."""
     try:
-        content = json.loads(read_file(path).decode("utf-8-sig"), object_pairs_hook=_unrepeated)
+        return json.loads(read_file(path).decode("utf-8-sig"), object_pairs_hook=_unrepeated)
     except FileNotFoundError:
         return Problem(path.name, "the index file is missing", "unpack the data set again")
     except (OSError, ImageError, ValueError, RecursionError) as error:
         return Problem(path.name, f"it is no JSON that can be read: {error}", "fetch it again")
-    if not isinstance(content, dict):
+
+
+def read_index(path: Path) -> Mapping[str, Json] | Problem:
+    """The mapping in a JSON file, as `read_json`."""
+    content = read_json(path)
+    if not isinstance(content, dict | Problem):
         return Problem(path.name, "it holds no mapping", "fetch it again")
     return content
 

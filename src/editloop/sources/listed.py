@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from editloop.schema import Json
-from editloop.sources.entries import Entry, Problem, read_index
+from editloop.sources.entries import Entry, Place, Problem, read_index
 
-__all__ = ["ListedIndex", "mapped_index"]
+__all__ = ["ListedIndex", "Rows", "mapped_index"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of tables that hold pictures: listed without them, and read one by one.
+
+    `listed` gives the same entries as the index does, each with its place and with stand-ins for
+    its pictures; `read` makes the whole entry of the values at a place.
+    """
+
+    listed: Callable[[], Iterator[Entry | Problem]]
+    read: Callable[[Place, Mapping[str, Json]], Entry | Problem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,11 @@ class ListedIndex:
     entries: Callable[[], Iterator[Entry | Problem]]
     index_files: Sequence[Path] = ()
     table_files: Sequence[Path] = ()
+    rows: Rows | None = None
+
+    def without_pictures(self) -> ListedIndex:
+        """The same index, but with no picture of a table read: each is a stand-in."""
+        return self if self.rows is None else replace(self, entries=self.rows.listed)
 
     def listings(self) -> Sequence[Path]:
         return self.index_files

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from editloop.errors import EditLoopError
-from editloop.sources.entries import Entry, Problem
-from editloop.sources.listed import ListedIndex
+from editloop.schema import Json, from_row
+from editloop.sources.entries import Entry, Place, Problem
+from editloop.sources.listed import ListedIndex, Rows
+from editloop.sources.stored import rows_without_pictures
 from editloop.store import published_files, read_samples
 
-__all__ = ["published_index"]
+__all__ = ["published_index", "published_splits"]
 
 _FILE = re.compile(r"(?P<split>.+)-\d{5}-of-\d{5}\.parquet")
 
 
 def published_index(folder: Path, split: str | None) -> ListedIndex:
     """The index of the layout kind `published`; the split may be left open where there is one."""
-    data = folder / "data" if (folder / "data").is_dir() else folder
-    matches = map(_FILE.fullmatch, sorted(path.name for path in data.glob("*.parquet")))
-    splits = sorted({match["split"] for match in matches if match})
+    data, splits = _data(folder), published_splits(folder)
     if split is None and len(splits) == 1:
         split = splits[0]
     if split is None or split not in splits:
@@ -34,7 +34,18 @@ def published_index(folder: Path, split: str | None) -> ListedIndex:
         folder,
         partial(_entries, data, split),
         table_files=sorted(data.glob(f"{split}-*.parquet")),
+        rows=Rows(partial(_listed, data, split), _entry_at),
     )
+
+
+def published_splits(folder: Path) -> list[str]:
+    """The splits that there are."""
+    names = sorted(path.name for path in _data(folder).glob("*.parquet"))
+    return sorted({match["split"] for match in map(_FILE.fullmatch, names) if match})
+
+
+def _data(folder: Path) -> Path:
+    return folder / "data" if (folder / "data").is_dir() else folder
 
 
 def _entries(data: Path, split: str) -> Iterator[Entry | Problem]:
@@ -43,4 +54,24 @@ def _entries(data: Path, split: str) -> Iterator[Entry | Problem]:
         for sample in read_samples(data, split):
             yield Entry(sample.id, sample, sample.source, sample.target, sample.mask)
     except EditLoopError as error:
-        yield Problem(str(data), error.cause, error.fix or "build it again")
+        yield _broken(data, error)
+
+
+def _listed(data: Path, split: str) -> Iterator[Entry | Problem]:
+    number = 0
+    try:
+        for path in published_files(data, split):
+            for row, values in enumerate(rows_without_pictures(path)):
+                yield _entry_at(Place(path, row, number, values["turn"]), values)
+                number += 1
+    except EditLoopError as error:
+        yield _broken(data, error)
+
+
+def _entry_at(place: Place, values: Mapping[str, Json]) -> Entry:
+    sample = from_row(values)
+    return Entry(sample.id, sample, sample.source, sample.target, sample.mask, place)
+
+
+def _broken(data: Path, error: EditLoopError) -> Problem:
+    return Problem(str(data), error.cause, error.fix or "build it again")

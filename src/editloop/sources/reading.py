@@ -14,7 +14,7 @@ from editloop.sources.checks import check_session
 from editloop.sources.entries import Entry, Index, Picture, Problem
 from editloop.sources.files import read_file
 
-__all__ = ["IndexedLayout"]
+__all__ = ["IndexedLayout", "refuse"]
 
 _SHOWN = 5  # problems that an error spells out
 
@@ -39,10 +39,10 @@ class IndexedLayout:
 
         What is wrong is looked for once, before the first session.
         """
-        _refuse(self.problems(), self._index.folder)
+        refuse(self.problems(), self._index.folder)
         for entries in self._index.sessions():
             if isinstance(entries, Problem):  # the data changed since it was looked through
-                _refuse([entries], self._index.folder)
+                refuse([entries], self._index.folder)
             else:
                 yield _read(entries)
 
@@ -60,7 +60,7 @@ class IndexedLayout:
         return _digest(index.folder, index.listings(), [*index.tables(), *pictures])
 
 
-def _refuse(problems: Sequence[Problem], folder: Path) -> None:
+def refuse(problems: Sequence[Problem], folder: Path) -> None:
     """Raise a RecipeError that counts the problems and names the first few, if there are any."""
     if not problems:
         return

@@ -11,7 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,17 +20,16 @@ from pydantic import Field
 from editloop import recipe
 from editloop.errors import EditLoopError
 from editloop.files import explained
-from editloop.parquet import read_batches
 from editloop.schema import Json
 from editloop.sources.captions import METADATA
 from editloop.sources.columns import Row, Rules, entry_of, session_of
-from editloop.sources.entries import Entry, Problem
-from editloop.sources.listed import ListedIndex
+from editloop.sources.entries import Entry, Place, Problem
+from editloop.sources.listed import ListedIndex, Rows
+from editloop.sources.stored import all_rows, rows_without_pictures
 
-__all__ = ["TableSettings", "table_index"]
+__all__ = ["TableSettings", "table_index", "table_splits"]
 
 _SHARD = re.compile(r"(?P<split>.+)-(?P<at>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.parquet")
-_BATCH = 16  # rows with pictures that are in memory at a time
 
 
 class TableSettings(recipe.Settings):
@@ -50,25 +49,41 @@ class _Table:
 def table_index(folder: Path, rules: Rules, split: str | None) -> ListedIndex:
     """The index of a table that is read by these rules."""
     table = _find(folder, split)
-    is_listing = any(path.name == METADATA for path in table.files)
+    entries = partial(_entries, table, rules, folder)
+    if any(path.name == METADATA for path in table.files):
+        return ListedIndex(rules.name, rules.version, folder, entries, index_files=table.files)
     return ListedIndex(
         rules.name,
         rules.version,
         folder,
-        partial(_entries, table, rules, folder),
-        index_files=table.files if is_listing else (),
-        table_files=() if is_listing else table.files,
+        entries,
+        table_files=table.files,
+        rows=Rows(partial(entries, pictures=False), partial(_entry_at, rules, folder)),
     )
+
+
+def table_splits(folder: Path) -> list[str]:
+    """The splits by which a folder's Parquet files are called; none where they are not."""
+    splits = _split_files(folder)
+    return [] if "" in splits else list(splits)
+
+
+def _split_files(folder: Path) -> dict[str, list[Path]]:
+    """The Parquet files by split; those that are called by none are under ""."""
+    splits: dict[str, list[Path]] = defaultdict(list)
+    if (folder / METADATA).is_file():
+        return splits
+    paths = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
+    for path in paths:
+        named = _SHARD.fullmatch(path.name)
+        splits[named["split"] if named else ""].append(path)
+    return splits
 
 
 def _find(folder: Path, split: str | None) -> _Table:
     if (folder / METADATA).is_file():
         return _Table([folder / METADATA])
-    splits: dict[str, list[Path]] = defaultdict(list)
-    paths = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
-    for path in paths:
-        named = _SHARD.fullmatch(path.name)
-        splits[named["split"] if named else ""].append(path)
+    splits = _split_files(folder)
     if split is None and len(splits) == 1:
         split = next(iter(splits))
     if split in splits:
@@ -93,33 +108,57 @@ def _gaps(paths: Sequence[Path]) -> Iterator[Problem]:
             yield Problem(name, "a file of the split is missing", "fetch it again")
 
 
-def _entries(table: _Table, rules: Rules, folder: Path) -> Iterator[Entry | Problem]:
+def _entries(
+    table: _Table, rules: Rules, folder: Path, *, pictures: bool = True
+) -> Iterator[Entry | Problem]:
     yield from table.problems
     session: str | None = None
     turn = 0
-    for row in _rows(table.files, folder):
+    for row in _rows(table.files, folder, pictures):
         if isinstance(row, Problem):
             yield row
         elif rules.only is None or row.values.get(rules.only[0]) == rules.only[1]:
             own = session_of(row, rules)
             turn = turn + 1 if own is not None and own == session else 1
             session = own
-            yield entry_of(row, rules, folder, turn)
+            entry = entry_of(row, rules, folder, turn)
+            if isinstance(entry, Entry) and row.file.name != METADATA:
+                place = Place(row.file, row.at, row.number, entry.sample.turn)
+                entry = replace(entry, place=place)
+            yield entry
 
 
-def _rows(files: Sequence[Path], folder: Path) -> Iterator[Row | Problem]:
+def _entry_at(
+    rules: Rules, folder: Path, place: Place, values: Mapping[str, Json]
+) -> Entry | Problem:
+    where = f"{place.file.relative_to(folder).as_posix()} row {place.row}"
+    row = Row(where, place.number, values, place.file, place.row)
+    return entry_of(row, rules, folder, place.turn)
+
+
+def _rows(files: Sequence[Path], folder: Path, pictures: bool) -> Iterator[Row | Problem]:
     number = 0
     for path in files:
         name = path.relative_to(folder).as_posix()
         try:
-            for where, values in _lines(path) if path.name == METADATA else _records(path):
+            for at, where, values in _located(path, pictures):
                 if isinstance(values, dict):
-                    yield Row(f"{name} {where}", number, values, path)
+                    yield Row(f"{name} {where}", number, values, path, at)
                 else:
                     yield Problem(f"{name} {where}", str(values), "correct the line")
                 number += 1
         except EditLoopError as error:
             yield Problem(name, error.cause, error.fix or "fetch it again")
+
+
+def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
+    """Number and place in words of each row, and its values or what is wrong with it."""
+    if path.name == METADATA:
+        for at, (where, content) in enumerate(_lines(path)):
+            yield at, where, content
+    else:
+        for at, values in enumerate(all_rows(path) if pictures else rows_without_pictures(path)):
+            yield at, f"row {at}", values
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Json] | str]]:
@@ -133,12 +172,3 @@ def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Json] | str]]:
             except (ValueError, RecursionError) as error:
                 content = f"it is no JSON: {error}"
             yield f"line {number}", content if isinstance(content, dict | str) else "no mapping"
-
-
-def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Json]]]:
-    number = 0
-    with explained("read a data set", path), path.open("rb") as file:
-        for batch in read_batches(file, path, rows=_BATCH):
-            for values in batch.to_pylist():
-                yield f"row {number}", values
-                number += 1

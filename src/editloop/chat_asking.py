@@ -1,0 +1,215 @@
+"""Asking many questions at once: the work behind `chat.Chat`, inside one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from editloop.chat_body import Call, Dialect, re_asked
+from editloop.chat_calls import CallError, Transport, check_usable, parse_reply
+from editloop.chat_parts import Failed, Question, ReplyError
+from editloop.chat_settings import ChatSettings
+from editloop.concurrency import Gate, Timer
+from editloop.errors import UnavailableError
+from editloop.ledger import Ledger, Reply
+from editloop.retrying import LONGEST_WAIT, retried
+from editloop.spending import OverBudgetError, Purse
+from editloop.steps import FailureClass
+
+__all__ = ["Asking", "Counts"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was done so far: `calls` brought a reply that is kept, `found` came from the ledger.
+
+    `attempts` are requests sent, `re_asks` questions put again after an unusable reply, `failed`
+    questions without an answer. Tokens and cost (USD) are what the server counted in any reply.
+    """
+
+    questions: int = 0
+    found: int = 0
+    calls: int = 0
+    attempts: int = 0
+    re_asks: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+
+@dataclass(slots=True)
+class _Effort:
+    """Requests sent for one question, and the ledger's key of its last raw reply."""
+
+    attempts: int = 0
+    reply_key: str | None = None
+
+
+class Asking:
+    """Asks one server; `counts` grows as it does. Made and used inside one event loop."""
+
+    def __init__(self, settings: ChatSettings, ledger: Ledger, purse: Purse, timer: Timer) -> None:
+        self.counts = Counts()
+        self._settings = settings
+        self._ledger = ledger
+        self._purse = purse
+        self._timer = timer
+        self._gate = Gate(settings.concurrency, timer)
+        self._dialect = Dialect(settings)
+        self._transport = Transport(settings)
+        self._flying: dict[str, asyncio.Event] = {}
+
+    async def ask(
+        self, questions: Sequence[Question], read: Callable[[str], _T]
+    ) -> list[_T | Failed]:
+        """The answers in order.
+
+        After an error that no question is to blame for, calls in flight end and are kept, the rest
+        is not asked, and the error is raised.
+        """
+        answers: dict[int, _T | Failed] = {}
+        stops: list[Exception] = []
+        queue = iter(enumerate(questions))
+
+        async def work() -> None:
+            for index, question in queue:
+                try:
+                    answers[index] = await self._answer(question, read)
+                except Exception as error:
+                    stops.append(error)
+                if stops:
+                    return
+
+        workers = min(self._settings.concurrency, len(questions))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(work())
+        if stops:
+            raise stops[0]
+        return [answers[index] for index in range(len(questions))]
+
+    async def close(self) -> None:
+        await self._transport.close()
+        self._purse.close()
+
+    async def _answer(self, question: Question, read: Callable[[str], _T]) -> _T | Failed:
+        self.counts.questions += 1
+        effort = _Effort()
+        try:
+            return await self._read(question, read, effort)
+        except ReplyError as error:
+            policy = error.code == "refused"
+            failure = FailureClass.POLICY if policy else FailureClass.PERMANENT
+            failed = Failed(error.code, error.reason, failure)
+        except CallError as error:
+            failed = Failed(error.code, error.message, error.failure)
+        except OverBudgetError:
+            told = f"the budget of {self._settings.budget:g} USD has no room for another call"
+            failed = Failed("over-budget", told, FailureClass.TRANSIENT)
+        self.counts.failed += 1
+        return replace(failed, attempts=effort.attempts, reply_key=effort.reply_key)
+
+    async def _read(self, question: Question, read: Callable[[str], _T], effort: _Effort) -> _T:
+        """The answer as it is read; each unusable reply is told to the model and asked again."""
+        re_ask = 0
+        while True:
+            reply = await self._reply(Call(self._settings, question, re_ask), effort)
+            try:
+                return read(reply.text)
+            except ReplyError as error:
+                if re_ask == self._settings.re_asks:
+                    raise
+                question = re_asked(question, reply.text, error.reason)
+            re_ask += 1
+            self.counts.re_asks += 1
+
+    async def _reply(self, call: Call, effort: _Effort) -> Reply:
+        """The reply from the ledger, where the same call in flight may put it, or the server."""
+        key = call.key
+        while (reply := self._ledger.find(key)) is None and key in self._flying:
+            await self._flying[key].wait()
+        if reply is not None:
+            self.counts.found += 1
+        else:
+            landed = self._flying[key] = asyncio.Event()
+            try:
+                reply = await self._fetch(call, key, effort)
+            finally:
+                del self._flying[key]
+                landed.set()
+        effort.reply_key = key
+        return reply
+
+    async def _fetch(self, call: Call, key: str, effort: _Effort) -> Reply:
+        try:
+            return await retried(
+                lambda: self._attempt(call, key, effort), self._settings, key, self._timer
+            )
+        except CallError as error:
+            if error.unreachable and not self.counts.calls:
+                raise UnavailableError("no server answers", value=self._settings.base_url) from None
+            raise
+
+    async def _attempt(self, call: Call, key: str, effort: _Effort) -> Reply:
+        """One attempt at a reply, paid for; what is whole and usable is kept before it is read."""
+        reserved = await self._purse.set_aside(call.question.messages)
+        cost: float | None = None  # unless we learn what it was
+        tokens: int | None = None
+        try:
+            reply = await self._exchange(call, effort)
+            cost, tokens = reply.cost, reply.input_tokens
+        except CallError as error:
+            cost = None if error.billed else 0.0
+            raise
+        except UnavailableError:
+            cost = 0.0
+            raise
+        finally:
+            await self._purse.settle(reserved, cost, tokens)
+        self.counts.input_tokens += reply.input_tokens or 0
+        self.counts.output_tokens += reply.output_tokens or 0
+        self.counts.cost += reply.cost or 0.0
+        check_usable(reply)
+        self.counts.calls += 1
+        return self._ledger.keep(key, reply)
+
+    async def _exchange(self, call: Call, effort: _Effort) -> Reply:
+        """One reply from the server, in the fullest style that it turns out to take."""
+        schema = call.question.schema
+        style = self._dialect.style(schema)
+        async with self._gate.passed() as entered:
+            while True:
+                effort.attempts += 1
+                self.counts.attempts += 1
+                started = time.perf_counter()
+                try:
+                    reply = parse_reply(await self._transport.send(call.body(style)))
+                except CallError as error:
+                    self._heed(error, entered)
+                    simpler = self._dialect.simpler(schema, style, error.message)
+                    if error.code != "bad-request" or simpler is None:
+                        raise
+                    style = simpler
+                else:
+                    self._gate.widen()
+                    self._dialect.found(schema, style)
+                    return self._priced(reply, time.perf_counter() - started)
+
+    def _heed(self, error: CallError, entered: float) -> None:
+        """Ask less where the server is overloaded, and later where it says so."""
+        if error.overload:
+            self._gate.narrow(entered)
+        if error.wait is not None and error.wait <= LONGEST_WAIT:
+            self._gate.close_for(error.wait)
+
+    def _priced(self, reply: Reply, seconds: float) -> Reply:
+        cost = None
+        if reply.input_tokens is not None and reply.output_tokens is not None:
+            cost = self._settings.price(reply.input_tokens, reply.output_tokens)
+        return replace(reply, cost=cost, seconds=seconds)

@@ -1,0 +1,99 @@
+"""What can go wrong between a client and a model server, and schedules by which the fake does it.
+
+A schedule is any function from a request to a fault or None. `at_random` draws from the request
+itself and not from its place in time, so the same requests meet the same faults in any order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeAlias
+
+from editloop.judges.fake_request import Asked
+from editloop.seeding import derive_seed
+
+__all__ = ["MIXED", "Fault", "Schedule", "at_random", "in_order", "spoilt"]
+
+
+class Fault(StrEnum):
+    """What the fake server does instead of answering; first of the way there, then of replies."""
+
+    RATE_LIMITED = "429"
+    RATE_LIMITED_UNTIL = "429-retry-after"
+    ERROR = "500"
+    UNAVAILABLE = "503"
+    OVERLOADED = "529"
+    TIME_OUT = "time-out"  # no answer comes
+    RESET = "reset"  # the connection is reset
+    HALF = "half"  # the response ends in its middle
+    NOT_JSON = "not-json"  # a web page with status 200
+    FILTERED = "filtered"  # a content filter stops the reply
+    REFUSAL = "refusal"  # the model refuses, in the protocol's own field
+    TRUNCATED = "truncated"  # the reply ends at the length limit
+
+    DECLINED = "declined"  # the model refuses in words
+    MALFORMED = "malformed"  # the reply's JSON is not closed
+    EMPTY = "empty"
+    NAN = "nan"  # in the place of every number
+    OUT_OF_RANGE = "out-of-range"  # 777 in the place of every number
+    SURROGATE = "surrogate"  # half a character before the reply
+    HUGE = "huge"  # a megabyte of prose before the reply
+
+
+Schedule: TypeAlias = Callable[[Asked], Fault | None]
+
+MIXED = (
+    Fault.RATE_LIMITED,
+    Fault.ERROR,
+    Fault.TIME_OUT,
+    Fault.RESET,
+    Fault.MALFORMED,
+    Fault.REFUSAL,
+)
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def in_order(*faults: Fault | None) -> Schedule:
+    """The first request meets the first fault, and so on; later ones meet none."""
+    return lambda asked: faults[asked.number] if asked.number < len(faults) else None
+
+
+def at_random(
+    rate: float, seed: int, faults: Sequence[Fault] = MIXED, *, in_a_row: int = 2
+) -> Schedule:
+    """Each request meets a fault with probability `rate`, but at most `in_a_row` times."""
+
+    def draw(asked: Asked) -> Fault | None:
+        if asked.arrival >= in_a_row:
+            return None
+        if derive_seed(seed, asked.digest, asked.arrival) / 2**63 >= rate:
+            return None
+        return faults[derive_seed(seed, asked.digest, asked.arrival, "kind") % len(faults)]
+
+    return draw
+
+
+def spoilt(reply: str, fault: Fault | None) -> str:
+    """A model's reply with a fault of replies in it; other faults leave it as it is."""
+    spoil = _SPOILING.get(fault) if fault is not None else None
+    return reply if spoil is None else spoil(reply)
+
+
+def _cut(reply: str) -> str:
+    return reply[: len(reply) // 2]
+
+
+_SPOILING: Mapping[Fault, Callable[[str], str]] = {
+    Fault.FILTERED: lambda _: "",
+    Fault.TRUNCATED: _cut,
+    Fault.DECLINED: lambda _: "I'm sorry, but I can't help with that.",
+    Fault.MALFORMED: _cut,
+    Fault.EMPTY: lambda _: "",
+    Fault.NAN: lambda reply: _NUMBER.sub("NaN", reply),
+    Fault.OUT_OF_RANGE: lambda reply: _NUMBER.sub("777", reply),
+    Fault.SURROGATE: lambda reply: f"\ud83d {reply}",
+    Fault.HUGE: lambda reply: "blah " * 200_000 + reply,
+}

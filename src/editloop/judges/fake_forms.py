@@ -1,0 +1,95 @@
+"""Rubrics from the other side: by which of them a request asks, and how a reply is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from editloop.judges.fake_request import Asked
+from editloop.judges.rubrics import Rubric
+from editloop.schema import PERSPECTIVES, Json, Score, Verdict
+
+__all__ = ["asks_by", "declined", "preference", "scores"]
+
+_TIE = 0.25  # points of 15
+
+# What a perspective of another name is made of; any that is not here counts all three.
+_MADE_OF: Mapping[str, Sequence[str]] = {
+    **{name: (name,) for name in PERSPECTIVES},
+    "alignment": ("following", "preserving"),
+    "coherence": ("quality",),
+}
+
+
+def declined(reason: str) -> str:
+    """What the fake says where it knows no truth."""
+    return f"I'm sorry, I can't judge this: {reason}."
+
+
+def asks_by(rubric: Rubric, asked: Asked) -> bool:
+    """Whether a request is this rubric's: it has all its words, and as many pictures."""
+    text = "\n".join(asked.texts)
+    words = [piece.strip() for piece in (rubric.system, *rubric.pieces[::2])]
+    return len(rubric.shows) == len(asked.links) and all(each in text for each in words)
+
+
+def scores(rubric: Rubric, verdict: Verdict) -> str:
+    """The reply that gives a verdict's scores, of 5, on the rubric's scales."""
+    fields: list[tuple[str | None, Json]] = []
+    for name, scale in rubric.perspectives.items():
+        score = _lowest(verdict, _MADE_OF.get(name, PERSPECTIVES))
+        if score is None:
+            return declined("it cannot be seen in the truth")
+        value = scale.low + score.value * ((scale.high - scale.low) / 5)
+        passed = "yes" if score.passed else "no"
+        fields += [(scale.text, score.text), (scale.value, value), (scale.passed, passed)]
+    return _written(rubric, fields)
+
+
+def preference(rubric: Rubric, first: Verdict, second: Verdict) -> str:
+    """The reply that prefers what has more points in all three perspectives together."""
+    choice = rubric.preference
+    assert choice is not None
+    sums = [_sum(verdict) for verdict in (first, second)]
+    if sums[0] is None or sums[1] is None:
+        return declined("one of the edits cannot be seen in the truth")
+    better = choice.first if sums[0] > sums[1] else choice.second
+    better = choice.tie if abs(sums[0] - sums[1]) < _TIE else better
+    reason = f"{sums[0]:.1f} points to {sums[1]:.1f}"
+    return _written(rubric, [(choice.text, reason), (choice.key, better)])
+
+
+def _lowest(verdict: Verdict, names: Sequence[str]) -> Score | None:
+    """The lowest of these scores; None where one is missing."""
+    given = [score for name in names if isinstance(score := verdict[name], Score)]
+    return min(given, key=lambda score: score.value) if len(given) == len(names) else None
+
+
+def _sum(verdict: Verdict) -> float | None:
+    given = [score.value for score in verdict.values() if isinstance(score, Score)]
+    return sum(given) if len(given) == len(verdict) else None
+
+
+def _written(rubric: Rubric, fields: Sequence[tuple[str | None, Json]]) -> str:
+    """The reply in the rubric's form: an object with these paths, or a line each."""
+    named = [(path, value) for path, value in fields if path is not None]
+    if rubric.reply == "lines":
+        return "\n".join(f"{path}: {value}" for path, value in named)
+    root: dict[str, Json] = {}
+    for path, value in named:
+        *steps, last = path.split(".")
+        place = root
+        for step in steps:
+            place = place.setdefault(step, {})
+        place[last] = value
+    return json.dumps(_listed(root))
+
+
+def _listed(content: Json) -> Json:
+    """The content with lists in the place of objects whose keys are 0, 1, ..."""
+    if not isinstance(content, dict):
+        return content
+    inner = {key: _listed(value) for key, value in content.items()}
+    if inner and all(key.isdigit() for key in inner):
+        return [inner.get(str(at)) for at in range(max(map(int, inner)) + 1)]
+    return inner

@@ -1,0 +1,83 @@
+"""A chat request as the fake model server has understood it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from editloop.images import decode_rgb
+from editloop.schema import Json, Pixels
+
+__all__ = ["Asked", "read_request"]
+
+_DATA = "data:"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks. `number` counts all requests from 0, `arrival` those with this body.
+
+    `digest` is a short hash of the body, `format` the reply format asked for (`text`,
+    `json_object`, `json_schema`). `texts` and `links` are those of all messages, in order.
+    """
+
+    model: str
+    texts: tuple[str, ...]
+    links: tuple[str, ...]
+    format: str
+    schema: Json | None
+    digest: str
+    number: int = 0
+    arrival: int = 0
+
+    @cached_property
+    def images(self) -> tuple[bytes, ...]:
+        """The encoded pictures; ValueError where one is not sent as base64 data."""
+        return tuple(_data(link) for link in self.links)
+
+    @cached_property
+    def pictures(self) -> tuple[Pixels, ...]:
+        """The pictures' pixels; ImageError where one cannot be decoded."""
+        return tuple(decode_rgb(data) for data in self.images)
+
+
+def read_request(body: bytes, digest: str, number: int, arrival: int) -> Asked:
+    """The request in a body; ValueError where it is not one."""
+    content = json.loads(body)
+    if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
+        raise ValueError("a request needs `messages`")
+    parts = [part for message in content["messages"] for part in _parts(message)]
+    wanted = content.get("response_format") or {"type": "text"}
+    return Asked(
+        model=str(content.get("model", "")),
+        texts=tuple(str(part["text"]) for part in parts if part["type"] == "text"),
+        links=tuple(part["image_url"]["url"] for part in parts if part["type"] == "image_url"),
+        format=str(wanted["type"]),
+        schema=wanted.get("json_schema", {}).get("schema"),
+        digest=digest,
+        number=number,
+        arrival=arrival,
+    )
+
+
+def _parts(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    content = message.get("content")
+    if isinstance(content, str):
+        yield {"type": "text", "text": content}
+    else:
+        yield from content or ()
+
+
+def _data(link: str) -> bytes:
+    head, _, text = link.partition(",")
+    if not head.startswith(_DATA) or not head.endswith(";base64"):
+        raise ValueError(f"a picture is not sent as base64 data: {link[:40]!r}")
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"a picture's base64 is broken: {error}") from None

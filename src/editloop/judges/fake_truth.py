@@ -1,0 +1,160 @@
+"""Answers for the fake server that are true: the truth judge's, in the form that a rubric asks for.
+
+The server is sent pictures and words alone, as a model is. Which edit they show is looked up among
+known samples, by thumbnails and by the instruction where the question has one. A picture that
+arrives in the very bytes in which a known one would be sent is taken for that one, so verdicts
+don't depend on how pictures are encoded; any other is judged as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editloop.darkroom.truth import TruthJudge
+from editloop.images import content_hash, decode, resize
+from editloop.judges.fake_forms import asks_by, declined, preference, scores
+from editloop.judges.fake_request import Asked
+from editloop.judges.fake_server import Answers
+from editloop.judges.prompts import fenced, picture
+from editloop.judges.rubrics import Pictures, Rubric, read_rubric, rubric_names
+from editloop.judges.samples import seen
+from editloop.schema import EditedPair, EditSample, Pixels, Verdict
+
+__all__ = ["Look", "Shown", "TruthTable", "truth_answers"]
+
+_SIDE = 32  # of a thumbnail
+_NEAR = 2.0  # levels (of 255), root mean square, between thumbnails of one picture
+_FAR = 8.0  # beyond this a source is another photo
+_HELD = 32  # edits whose pixels are held at a time
+
+
+def truth_answers(samples: Iterable[EditSample], rubrics: Sequence[Rubric] = ()) -> Answers:
+    """A function that answers questions of these rubrics, or the package's, about darkroom edits.
+
+    What it does not know the truth of it declines to judge, in words.
+    """
+    table = TruthTable(samples)
+    known = tuple(rubrics) or tuple(read_rubric(name) for name in rubric_names())
+
+    def answer(asked: Asked) -> str:
+        rubric = next((each for each in known if asks_by(each, asked)), None)
+        if rubric is None:
+            return declined("the question is of no rubric that I know")
+        shown = dict(zip(rubric.shows, map(Shown, asked.images, asked.pictures), strict=True))
+        look = Look(shown.get("source"), "\n".join(asked.texts), rubric.pictures)
+        judged = ("edited",) if rubric.preference is None else ("first", "second")
+        verdicts = [table.judge(shown[name], look) for name in judged]
+        given = [verdict for verdict in verdicts if verdict is not None]
+        if len(given) < len(verdicts):
+            return declined("I know neither the pictures nor the instruction")
+        return scores(rubric, *given) if len(given) == 1 else preference(rubric, *given)
+
+    return answer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A picture as it arrived."""
+
+    data: bytes
+    pixels: Pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What comes with a picture to judge: its source if it is shown, words, and how it is sent."""
+
+    source: Shown | None
+    text: str
+    rule: Pictures
+
+
+class TruthTable:
+    """Knows edits by their pictures; a verdict on a picture that it knows is made once."""
+
+    def __init__(self, samples: Iterable[EditSample]) -> None:
+        self._samples = [sample for sample in samples if sample.target is not None]
+        self._sources = _thumbnails(sample.source.bytes for sample in self._samples)
+        self._edited = _thumbnails(
+            sample.target.bytes for sample in self._samples if sample.target is not None
+        )
+        self._pair = lru_cache(maxsize=_HELD)(self._load)
+        self._sent = cache(self._hash_sent)
+        self._known_verdict = cache(self._verdict)
+        self._lock = Lock()
+
+    def judge(self, edited: Shown, look: Look) -> Verdict | None:
+        """The truth judge's verdict on a picture; None where it is of no edit in the table."""
+        with self._lock:  # what one thread is rendering, another would render again
+            return self._judge(edited, look)
+
+    def _judge(self, edited: Shown, look: Look) -> Verdict | None:
+        rows = self._candidates(look)
+        if not rows:
+            return None
+        off = _distances(self._edited[rows], edited.pixels)
+        digest = content_hash(edited.data)
+        for at in np.argsort(off, kind="stable")[: int((off <= off.min() + _NEAR).sum())]:
+            for name in ("edited", "source", "target"):
+                if self._sent(rows[at], name, look.rule) == digest:
+                    return self._known_verdict(rows[at], name)
+        return _judged(self._pair(rows[int(off.argmin())]), edited.pixels)
+
+    def _load(self, row: int) -> EditedPair:
+        pair = seen(self._samples[row]).pair
+        assert pair is not None, "its pictures were decoded before"
+        return pair
+
+    def _candidates(self, look: Look) -> list[int]:
+        """Rows with the source, if one is shown, and with an instruction that the words hold."""
+        rows = list(range(len(self._samples)))
+        if look.source is not None and rows:
+            off = _distances(self._sources, look.source.pixels)
+            rows = np.flatnonzero((off < _FAR) & (off <= off.min() + _NEAR)).tolist()
+        for quoted in (fenced, str):
+            told = [row for row in rows if self._tells(row, quoted, look.text)]
+            if told:
+                return told
+        return rows
+
+    def _tells(self, row: int, quoted: Callable[[str], str], text: str) -> bool:
+        instruction = self._samples[row].instruction
+        return bool(instruction) and quoted(instruction) in text
+
+    def _hash_sent(self, row: int, name: str, rule: Pictures) -> str | None:
+        """The hash of the bytes in which one of an edit's pictures is sent by a rubric's rule."""
+        pixels: Pixels | None = getattr(self._pair(row), name, None)
+        return None if pixels is None else content_hash(picture(pixels, rule).data)
+
+    def _verdict(self, row: int, name: str) -> Verdict:
+        pair = self._pair(row)
+        return _judged(pair, getattr(pair, name))
+
+
+def _judged(pair: EditedPair, edited: Pixels) -> Verdict:
+    """The truth judge's verdict on a picture as the answer to a known request."""
+    if edited.shape != pair.source.shape:
+        edited = resize(edited, *pair.source.shape[:2])
+    return TruthJudge().judge([replace(pair, edited=edited)])[0]
+
+
+def _thumbnails(pictures: Iterable[bytes]) -> NDArray[np.float32]:
+    """[n, side * side * 3], in levels."""
+    made = [_thumbnail(decode(data)) for data in pictures]
+    return np.stack(made) if made else np.empty((0, _SIDE * _SIDE * 3), np.float32)
+
+
+def _thumbnail(pixels: Pixels) -> NDArray[np.float32]:
+    return resize(pixels, _SIDE, _SIDE).astype(np.float32).ravel()
+
+
+def _distances(thumbnails: NDArray[np.float32], pixels: Pixels) -> NDArray[np.float32]:
+    """Root mean square differences, in levels."""
+    off: NDArray[np.float32] = np.sqrt(np.square(thumbnails - _thumbnail(pixels)).mean(axis=1))
+    return off

@@ -1,0 +1,187 @@
+"""Which of two edits is better: asked in both orders, so that a place cannot win.
+
+A judge that prefers a place prefers different pictures in the two orders. Then neither counts: the
+comparison is a tie, and how often that happens, and for which place, is `position_bias`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from pydantic import Field
+
+from editloop.chat import Chat, Counts, Failed, Plan, Question
+from editloop.errors import RecipeError
+from editloop.judges.prompts import Sheet
+from editloop.judges.rubrics import read_rubric
+from editloop.judges.verdicts import Preferred, read_choice, unscored
+from editloop.judges.vlm import VlmSettings, identity_of
+from editloop.schema import Pixels, Unscored
+
+__all__ = [
+    "VERSION",
+    "Comparison",
+    "PairwiseJudge",
+    "PositionBias",
+    "Preference",
+    "position_bias",
+]
+
+VERSION = "pairwise-1"
+
+_SWAPPED = {"first": "second", "second": "first"}
+_DISAGREE = "the two orders disagree"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Two edits of one source, asked for by one instruction."""
+
+    id: str
+    source: Pixels
+    instruction: str
+    first: Pixels
+    second: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Which edit is better, and why.
+
+    `orders` are the two answers, as the edit that each prefers: with the first edit in the first
+    place, then with the second edit there.
+    """
+
+    choice: Preferred
+    orders: tuple[Preferred, Preferred]
+    text: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionBias:
+    """How comparisons in both orders came out: agreed, won twice by one place, or half a tie."""
+
+    agreed: int
+    first_place: int
+    second_place: int
+    half_tied: int
+
+    @property
+    def share(self) -> float | None:
+        """Of all comparisons, those in which a place won twice; None where there are none."""
+        both = self.first_place + self.second_place
+        count = self.agreed + both + self.half_tied
+        return both / count if count else None
+
+
+class PairwiseJudge:
+    """Asks a model which of two edits is better, each comparison twice.
+
+    A comparison is unscored where either order has no answer, for a `vlm` judge's reasons. Raises
+    UnavailableError where no question can be answered.
+    """
+
+    class Settings(VlmSettings):
+        """A model behind an OpenAI-compatible server, what it is asked, and where replies go."""
+
+        rubric: str = Field(
+            default="preference", description="a rubric with a `preference`, or a file of your own"
+        )
+
+    def __init__(self, settings: PairwiseJudge.Settings) -> None:
+        self._settings = settings
+        self._rubric = read_rubric(settings.rubric)
+        if self._rubric.preference is None:
+            raise RecipeError(
+                "this rubric does not compare two edits",
+                value=settings.rubric,
+                fix="name one with a `preference`",
+            )
+        self.name = f"pairwise:{settings.target}"
+        self.version = identity_of(VERSION, settings, [self._rubric])
+        self._chat = Chat(settings, settings.ledger.expanduser(), run=settings.run)
+
+    @property
+    def counts(self) -> Counts:
+        """What was asked, found in the ledger and paid for so far."""
+        return self._chat.counts
+
+    def compare(self, batch: Sequence[Comparison]) -> list[Preference | Unscored]:
+        """The preference in each comparison; all questions are in flight together."""
+        asked = self._questions(batch)
+        questions = [each for both in asked if not isinstance(both, str) for each in both]
+        answers = iter(self._chat.ask(questions, partial(read_choice, rubric=self._rubric)))
+        return [
+            Unscored(both, self.version)
+            if isinstance(both, str)
+            else self._preference(next(answers), next(answers))
+            for both in asked
+        ]
+
+    def plan(self, batch: Sequence[Comparison]) -> Plan:
+        """What comparing would take: replies found, calls to make, tokens, cost; asks nothing."""
+        asked = [both for both in self._questions(batch) if not isinstance(both, str)]
+        return self._chat.plan([each for both in asked for each in both])
+
+    def close(self) -> None:
+        """Close the connections; whoever asks after that is refused."""
+        self._chat.close()
+
+    def _questions(self, batch: Sequence[Comparison]) -> list[tuple[Question, Question] | str]:
+        """Each comparison's two questions, or why it cannot be asked."""
+        return [self._both(_sheet_of(each)) for each in batch]
+
+    def _both(self, sheet: Sheet) -> tuple[Question, Question] | str:
+        repeat = self._settings.repeat
+        there = sheet.question(self._rubric, repeat=repeat)
+        back = sheet.question(self._rubric, repeat=repeat, places=_SWAPPED)
+        if isinstance(there, str):
+            return there
+        return back if isinstance(back, str) else (there, back)
+
+    def _preference(
+        self,
+        there: tuple[Preferred, str | None] | Failed,
+        back: tuple[Preferred, str | None] | Failed,
+    ) -> Preference | Unscored:
+        for each in (there, back):
+            if isinstance(each, Failed):
+                return unscored(each, self.version)
+        assert not isinstance(there, Failed)
+        assert not isinstance(back, Failed)
+        orders = there[0], _other(back[0])
+        if orders[0] == orders[1]:
+            return Preference(orders[0], orders, there[1], self.version)
+        return Preference("tie", orders, _DISAGREE, self.version)
+
+
+def position_bias(preferences: Iterable[Preference]) -> PositionBias:
+    """How far a judge's preferences went by place."""
+    counts = {"agreed": 0, "first_place": 0, "second_place": 0, "half_tied": 0}
+    for each in preferences:
+        there, back = each.orders
+        if there == back:
+            counts["agreed"] += 1
+        elif "tie" in each.orders:
+            counts["half_tied"] += 1
+        else:
+            counts[f"{there}_place"] += 1
+    return PositionBias(**counts)
+
+
+def _other(shown: Preferred) -> Preferred:
+    """The edit that stood in a place when the places were swapped."""
+    swapped: dict[Preferred, Preferred] = {"first": "second", "second": "first", "tie": "tie"}
+    return swapped[shown]
+
+
+def _sheet_of(comparison: Comparison) -> Sheet:
+    pictures = {
+        "source": comparison.source,
+        "first": comparison.first,
+        "second": comparison.second,
+    }
+    return Sheet(comparison.id, pictures, {"instruction": comparison.instruction})

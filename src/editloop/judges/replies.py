@@ -1,0 +1,159 @@
+"""The JSON objects in a model's reply, however it was written.
+
+Models wrap objects in fences and prose, quote them as Python does, leave commas behind, vary the
+case of keys. That is all read; nothing is guessed: what is no object is skipped, and a key given
+twice is refused, since which of the two is meant cannot be known.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from editloop.schema import Json
+
+__all__ = ["LONGEST", "DuplicateKeyError", "field_of", "key_of", "objects_in"]
+
+LONGEST = 65_536  # characters; an answer to a rubric has a few hundred
+
+_DEEPEST = 16
+_MOST_STARTS = 64  # braces that are tried; prose with more is no answer
+_TOKEN = re.compile(
+    r"""
+      (?P<mark>[{}\[\]:,])
+    | (?P<double>"(?:[^"\\]|\\.)*")
+    | (?P<single>'(?:[^'\\]|\\.|'(?!\s*[,:}\]]))*')  # an apostrophe inside ends nothing
+    | (?P<word>[^\s{}\[\]:,"']+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|.)|\"", re.DOTALL)
+_SPACE = re.compile(r"\s*")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+_WORDS: dict[str, Json] = {"true": True, "false": False, "null": None, "none": None}
+
+
+class DuplicateKeyError(ValueError):
+    """An object has a key twice; its message is the key."""
+
+
+class _NotAnObjectError(ValueError):
+    """What starts at a brace is no object."""
+
+
+def objects_in(text: str) -> Iterator[dict[str, Json]]:
+    """The outermost objects in a text, keys as `key_of` writes them, numbers as floats.
+
+    Raises DuplicateKeyError at an object that has a key twice.
+    """
+    at = text.find("{")
+    for _ in range(_MOST_STARTS):
+        if at < 0:
+            return
+        reader = _Reader(text, at)
+        try:
+            yield reader.object()
+            at = text.find("{", reader.at)
+        except _NotAnObjectError:
+            at = text.find("{", at + 1)
+
+
+def key_of(name: str) -> str:
+    """A key without regard to case, spaces and marks: `Negative Prompt` is `negative_prompt`."""
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+
+
+def field_of(content: Json, path: str) -> Json | None:
+    """What lies at `following.score` or `score.0` in a content; None where nothing does."""
+    for step in path.split("."):
+        if isinstance(content, dict):
+            content = content.get(key_of(step))
+        elif isinstance(content, list) and step.isdigit() and int(step) < len(content):
+            content = content[int(step)]
+        else:
+            return None
+    return content
+
+
+class _Reader:
+    """Reads one value from a place in a text on; `at` is where it stands."""
+
+    def __init__(self, text: str, at: int) -> None:
+        self.at = at
+        self._text = text
+
+    def object(self, depth: int = 0) -> dict[str, Json]:
+        self._take("{")
+        found: dict[str, Json] = {}
+        while not self._skip("}"):
+            key = key_of(str(self._atom()))
+            self._take(":")
+            if key in found:
+                raise DuplicateKeyError(key)
+            found[key] = self._value(depth + 1)
+            if not self._skip(","):
+                self._take("}")
+                break
+        return found
+
+    def _list(self, depth: int) -> list[Json]:
+        self._take("[")
+        found: list[Json] = []
+        while not self._skip("]"):
+            found.append(self._value(depth + 1))
+            if not self._skip(","):
+                self._take("]")
+                break
+        return found
+
+    def _value(self, depth: int) -> Json:
+        if depth > _DEEPEST:
+            raise _NotAnObjectError
+        mark = self._peek()
+        if mark == "{":
+            return self.object(depth)
+        if mark == "[":
+            return self._list(depth)
+        return self._atom()
+
+    def _atom(self) -> Json:
+        token = _TOKEN.match(self._text, self._start())
+        if token is None or token.lastgroup == "mark":
+            raise _NotAnObjectError
+        self.at = token.end()
+        text = token.group()
+        if token.lastgroup == "word":
+            return float(text) if _NUMBER.fullmatch(text) else _WORDS.get(text.casefold(), text)
+        try:
+            return json.loads(f'"{_ESCAPE.sub(_as_json, text[1:-1])}"', strict=False)
+        except (ValueError, OverflowError):
+            raise _NotAnObjectError from None
+
+    def _start(self) -> int:
+        space = _SPACE.match(self._text, self.at)
+        return self.at if space is None else space.end()
+
+    def _peek(self) -> str:
+        at = self._start()
+        return self._text[at : at + 1]
+
+    def _skip(self, mark: str) -> bool:
+        """Step over a mark if it is next."""
+        at = self._start()
+        if self._text[at : at + 1] != mark:
+            return False
+        self.at = at + 1
+        return True
+
+    def _take(self, mark: str) -> None:
+        if not self._skip(mark):
+            raise _NotAnObjectError
+
+
+def _as_json(escape: re.Match[str]) -> str:
+    """An escape of Python's, or a double quote between single ones, as JSON writes it."""
+    code = escape.group(1) or escape.group(2)
+    if code is not None:
+        return json.dumps(chr(int(code, 16)))[1:-1]
+    return {"\\'": "'", '"': '\\"'}.get(escape.group(), escape.group())

@@ -1,0 +1,142 @@
+"""RewardEdit-20K's JSON (arXiv:2411.04713): rewards read as verdicts, and any rewards written so.
+
+    {"0036161": [{"Score": 2, "Negative Prompt": "the sky was not changed"}, {...}, {...}]}
+
+A key is a triplet's folder in InstructPix2Pix's filtered set (the layout `instruct-pix2pix`), or a
+sample's id; its three objects are following, preserving and quality, in this order. The paper's
+training joins the three texts with "; ".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+
+from editloop import recipe
+from editloop.errors import RecipeError
+from editloop.files import Files, NewFile, explained, file_hash, temporary
+from editloop.schema import PERSPECTIVES, EditedPair, EditSample, Json, Score, Unscored, Verdict
+from editloop.sources.entries import Problem, read_json
+
+__all__ = ["Exported", "RewardEditJudge", "write_reward_edit"]
+
+_SCORE, _TEXT = "Score", "Negative Prompt"
+_CLEAN = "None"  # nothing is wrong
+_HIGHEST = 5.0
+
+
+class RewardEditJudge:
+    """Looks rewards up by the id of a pair; what the file lacks is unscored, with the reason."""
+
+    class Settings(recipe.Settings):
+        """Which file."""
+
+        target: Path = Field(description="a JSON file as RewardEdit_20K.json")
+
+    name = "reward-edit"
+    perspectives = PERSPECTIVES
+
+    def __init__(self, settings: RewardEditJudge.Settings) -> None:
+        self._path = settings.target.expanduser()
+        with explained("read rewards", self._path):
+            self.version = file_hash(Files(), self._path)[:16]
+
+    @cached_property
+    def _rewards(self) -> Mapping[str, Json]:
+        content = read_json(self._path)
+        if not isinstance(content, dict):
+            cause = content.cause if isinstance(content, Problem) else "it holds no mapping"
+            raise RecipeError(
+                f"a file of rewards cannot be read: {cause}",
+                value=self._path,
+                fix='write {KEY: [{"Score": 5, "Negative Prompt": "None"}, ...], ...}',
+            )
+        return content
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        """The rewards of each pair."""
+        return [_verdict(self._rewards.get(pair.id)) for pair in batch]
+
+
+def _verdict(given: Json) -> dict[str, Score | Unscored]:
+    if given is None:
+        return dict.fromkeys(PERSPECTIVES, Unscored("the file has no rewards for it"))
+    if not isinstance(given, list) or len(given) != len(PERSPECTIVES):
+        return dict.fromkeys(PERSPECTIVES, Unscored("unparseable: it is no list of three rewards"))
+    return {name: _score(each) for name, each in zip(PERSPECTIVES, given, strict=True)}
+
+
+def _score(given: Json) -> Score | Unscored:
+    if not isinstance(given, dict):
+        return Unscored("unparseable: the reward is no object")
+    text, value = given.get(_TEXT), _number(given.get(_SCORE))
+    if value is None:
+        return Unscored(f"unparseable: {given.get(_SCORE)!r} is no score")
+    if not 0 <= value <= _HIGHEST:
+        return Unscored(f"out of range: {value:g} is not in 0..{_HIGHEST:g}")
+    return Score(value, text=text.strip() or None if isinstance(text, str) else None)
+
+
+def _number(given: Json) -> float | None:
+    """A number, also in a string; None for anything else, and for NaN."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    return None if math.isnan(value) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many samples' rewards were written, and how many lack a score, which is never made up."""
+
+    written: int
+    left_out: int
+
+
+def write_reward_edit(samples: Iterable[EditSample], path: Path) -> Exported:
+    """Write the rewards of samples that have all three, keyed by the samples' ids, as they come."""
+    files = Files()
+    written = left_out = 0
+    with explained("write rewards", path):
+        files.make_folder(path.parent)
+        new = NewFile(files, temporary(path))
+        try:
+            for sample in samples:
+                rewards = _rewards_of(sample)
+                if rewards is None:
+                    left_out += 1
+                    continue
+                new.write(f"{',' if written else '{'}\n{_line(sample.id, rewards)}".encode())
+                written += 1
+            new.write(b"\n}\n" if written else b"{}\n")
+            new.finish()
+        finally:
+            new.close()
+        files.rename(new.path, path)
+    return Exported(written, left_out)
+
+
+def _rewards_of(sample: EditSample) -> list[Json] | None:
+    scores = [sample.scores.get(name) for name in PERSPECTIVES]
+    found = [score for score in scores if isinstance(score, Score)]
+    if len(found) < len(PERSPECTIVES):
+        return None
+    return [{_SCORE: _plain(score.value), _TEXT: score.text or _CLEAN} for score in found]
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _line(key: str, rewards: list[Json]) -> str:
+    written = json.dumps(rewards, ensure_ascii=False, allow_nan=False)
+    return f"{json.dumps(key, ensure_ascii=False)}: {written}"

@@ -1,0 +1,72 @@
+"""A data set's sample as judges see it: its target is what is judged, an edit that somebody made.
+
+What should have been made instead is known of the darkroom's samples alone. It is rendered from
+their record, without the faults; a record that makes another source than the sample has is not its.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from editloop.darkroom.develop import GENERATOR, replay
+from editloop.errors import EditLoopError, ImageError
+from editloop.images import decode_mask, decode_rgb
+from editloop.schema import Captions, EditedPair, EditSample, Pixels
+
+__all__ = ["Seen", "seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A sample as a pair, or why it is none; `unknown` says why the pair's target is not known."""
+
+    pair: EditedPair | None
+    reason: str = ""
+    unknown: str = ""
+
+    @property
+    def weight(self) -> int:
+        """Bytes of pixels in memory."""
+        if self.pair is None:
+            return 0
+        pictures = (self.pair.source, self.pair.edited, self.pair.target, self.pair.mask)
+        return sum(picture.nbytes for picture in pictures if picture is not None)
+
+
+def seen(sample: EditSample) -> Seen:
+    """The sample as a pair."""
+    if sample.target is None:
+        return Seen(None, "the sample has no target")
+    try:
+        source, edited = decode_rgb(sample.source.bytes), decode_rgb(sample.target.bytes)
+        mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
+    except ImageError as error:
+        return Seen(None, f"a picture cannot be read: {error.cause}")
+    truth = _truth(sample, source)
+    pair = EditedPair(
+        id=sample.id,
+        source=source,
+        instruction=sample.instruction,
+        edited=edited,
+        target=None if isinstance(truth, str) else truth,
+        mask=mask,
+        captions=Captions(sample.source_caption, sample.target_caption),
+        edit_type=sample.edit_type,
+    )
+    return Seen(pair, unknown=truth if isinstance(truth, str) else "")
+
+
+def _truth(sample: EditSample, source: Pixels) -> Pixels | str:
+    """What the edit should have made, or why that is not known."""
+    made = sample.provenance
+    if made is None or made.generator != GENERATOR:
+        return "no true target is known: the darkroom did not make this sample"
+    try:
+        rendered = replay(made)
+    except EditLoopError as error:
+        return f"the true target cannot be rendered: {error.cause}"
+    if not np.array_equal(rendered.source, source):
+        return "the true target cannot be rendered: the record is of another source"
+    return rendered.target

@@ -1,0 +1,178 @@
+"""The step `judge`: what any judge says of a sample's target, kept among the sample's scores.
+
+No sample is dropped. What a judge cannot say is unscored, with the reason, perspective by
+perspective; only where it may yet say it (a server was busy, a budget was spent) does the sample go
+to quarantine, as transient, so that `retry` asks for just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from editloop import recipe
+from editloop.chat_settings import ChatSettings
+from editloop.errors import StepError
+from editloop.images import content_hash
+from editloop.judges.samples import Seen, seen
+from editloop.judges.verdicts import may_pass_later
+from editloop.registry import Spec, load, parse_spec
+from editloop.schema import EditSample, Json, Judge, Score, Unscored, Verdict
+from editloop.steps import Fail, FailureClass, Keep, Outcome, Resource, StepContext
+
+if TYPE_CHECKING:
+    from editloop.chat import Plan
+
+__all__ = ["JudgeStep", "JudgeStepSettings"]
+
+_BYTES = 256_000_000  # of pixels in memory at a time
+_SILENT = Unscored("the judge said nothing of it")
+
+
+class JudgeStepSettings(recipe.Settings):
+    """Who judges, and under which names its scores are kept."""
+
+    judge: str | dict[str, Json] = Field(description="a judge's SPEC, or a mapping with `kind`")
+    prefix: str = Field(
+        default="",
+        pattern=r"^[\w-]*$",
+        description="put before the perspectives' names, to keep other scores of these names",
+    )
+
+
+class JudgeStep:
+    """Adds a judge's verdicts to `scores`: a score a perspective, each with the judge's version.
+
+    A score that the sample has under the same name is replaced. Judges that ask a server share
+    their budget, in all processes of a run. What can change a verdict is in the judge's version.
+    """
+
+    Settings = JudgeStepSettings
+    name = "judge"
+    version = "1"
+    needs = frozenset({"source"})
+    adds = frozenset({"scores"})
+
+    def __init__(self, settings: JudgeStepSettings) -> None:
+        self._spec = parse_spec(settings.judge, "judge")
+        self._prefix = settings.prefix
+        self._judge: Judge = self._spec.create("judge")
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        judge = {"kind": self._spec.kind, "name": self._judge.name, "version": self._judge.version}
+        return {"judge": judge, "prefix": self._prefix}
+
+    @property
+    def resource(self) -> Resource:
+        """The network, where the judge or one of its panel asks a server."""
+        return Resource.NETWORK if _asks(self._spec) else Resource.CPU
+
+    def setup(self, context: StepContext) -> None:
+        if self.resource is Resource.NETWORK:
+            place = "" if context.cache is None else str(context.cache.resolve())
+            run = f"judge-{content_hash(place.encode())[:16]}"
+            self._judge = _in_run(self._spec, run).create("judge")
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        verdicts = [
+            verdict for group in _groups(map(seen, batch)) for verdict in self._verdicts(group)
+        ]
+        return [
+            self._outcome(sample, verdict) for sample, verdict in zip(batch, verdicts, strict=True)
+        ]
+
+    def plan(self, batch: Sequence[EditSample]) -> list[Plan]:
+        """What judging these samples would take of those who are paid; asks nothing."""
+        pairs = [
+            each.pair
+            for each in map(seen, batch)
+            if each.pair is not None and not self._unfit(each)
+        ]
+        return [judge.plan(pairs) for judge in _paid(self._judge)]
+
+    def _verdicts(self, batch: Sequence[Seen]) -> list[Verdict]:
+        """What the judge says of each, and of those that it is not asked about, why not."""
+        reasons = [each.reason or self._unfit(each) for each in batch]
+        asked = [
+            each.pair
+            for each, reason in zip(batch, reasons, strict=True)
+            if each.pair is not None and not reason
+        ]
+        given = self._judge.judge(asked) if asked else []
+        if len(given) != len(asked):
+            raise StepError(
+                f"{self._judge.name} gave {len(given)} verdicts on {len(asked)} pairs",
+                fix="answer each pair with one verdict",
+            )
+        rest = iter(given)
+        return [
+            dict.fromkeys(self._judge.perspectives, Unscored(reason)) if reason else next(rest)
+            for reason in reasons
+        ]
+
+    def _unfit(self, sample: Seen) -> str:
+        """Why this judge cannot judge a pair at all, if so."""
+        return sample.unknown if "target" in getattr(self._judge, "needs", ()) else ""
+
+    def _outcome(self, sample: EditSample, verdict: Verdict) -> Outcome:
+        named = {**dict.fromkeys(self._judge.perspectives, _SILENT), **verdict}
+        later = [
+            f"{name}: {each.reason}"
+            for name, each in named.items()
+            if isinstance(each, Unscored) and may_pass_later(each)
+        ]
+        if later:
+            return Fail("no-verdict-yet", FailureClass.TRANSIENT, "; ".join(later))
+        scores = {f"{self._prefix}{name}": self._signed(each) for name, each in named.items()}
+        return Keep((replace(sample, scores={**sample.scores, **scores}),))
+
+    def _signed(self, score: Score | Unscored) -> Score | Unscored:
+        return replace(score, version=score.version or self._judge.version)
+
+
+def _groups(samples: Iterable[Seen]) -> Iterator[list[Seen]]:
+    """Samples in runs that fit in memory together."""
+    held: list[Seen] = []
+    weight = 0
+    for each in samples:
+        held.append(each)
+        weight += each.weight
+        if weight >= _BYTES:
+            yield held
+            held, weight = [], 0
+    if held:
+        yield held
+
+
+def _members(spec: Spec) -> list[Spec]:
+    """Who sits on the panel, if it is one."""
+    listed = spec.settings.get("judges", ())
+    members = listed.split(",") if isinstance(listed, str) else listed
+    return [parse_spec(member, "judge") for member in members]
+
+
+def _asks(spec: Spec) -> bool:
+    """Whether the judge, or one of its panel, asks a server."""
+    asks = issubclass(load("judge", spec.kind).Settings, ChatSettings)
+    return asks or any(map(_asks, _members(spec)))
+
+
+def _paid(judge: Any) -> list[Any]:
+    """The judge, or those of its panel, that can say what asking them would cost."""
+    members = getattr(judge, "members", None)
+    if members is None:
+        return [judge] if hasattr(judge, "plan") else []
+    return [each for member in members for each in _paid(member)]
+
+
+def _in_run(spec: Spec, run: str) -> Spec:
+    """The same judge, where it asks a server as one of this run's."""
+    members = [_in_run(each, run) for each in _members(spec)]
+    if members:
+        listed = [{"kind": each.kind, **each.settings} for each in members]
+        return replace(spec, settings={**spec.settings, "judges": listed})
+    return replace(spec, settings={"run": run, **spec.settings}) if _asks(spec) else spec

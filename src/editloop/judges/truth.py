@@ -1,0 +1,41 @@
+"""The judge `truth`: what `darkroom.truth` says of pairs whose target and mask are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from editloop import recipe
+from editloop.darkroom import truth
+from editloop.schema import PERSPECTIVES, EditedPair, Unscored, Verdict
+
+__all__ = ["TruthJudge"]
+
+
+class TruthJudge:
+    """Judges by the known target; a pair without target or mask is unscored.
+
+    A mask that allows everything is a statement about the edit, and a missing one is none: what had
+    to stay is then not known, so nothing is assumed.
+    """
+
+    class Settings(recipe.Settings):
+        """It has none."""
+
+    name = "truth"
+    version = truth.VERSION
+    perspectives = PERSPECTIVES
+    needs = frozenset({"source", "edited", "target", "mask"})
+
+    def __init__(self, settings: TruthJudge.Settings | None = None) -> None:
+        del settings  # there is nothing to set
+        self._judge = truth.TruthJudge()
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        """A verdict a pair."""
+        judged = iter(self._judge.judge([pair for pair in batch if pair.mask is not None]))
+        return [_no_mask(pair) if pair.mask is None else next(judged) for pair in batch]
+
+
+def _no_mask(pair: EditedPair) -> Verdict:
+    reason = "no target" if pair.target is None else "no mask"
+    return dict.fromkeys(PERSPECTIVES, Unscored(reason, truth.VERSION))

@@ -1,0 +1,249 @@
+"""From a model's reply to a verdict, or to the reason why it is none: nothing is ever made up.
+
+What a rubric asked for must be there and in range; then whole numbers, numbers in strings, `4/5`,
+yes and no in words are read. A reply with several answers counts if they agree.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias, TypeVar
+
+from editloop.chat_parts import Failed, ReplyError
+from editloop.judges.replies import LONGEST, DuplicateKeyError, field_of, key_of, objects_in
+from editloop.judges.rubrics import Choice, Rubric, Scale
+from editloop.schema import Json, Score, Unscored
+from editloop.steps import FailureClass
+
+__all__ = [
+    "VERSION",
+    "Preferred",
+    "may_pass_later",
+    "read_choice",
+    "read_scores",
+    "unscored",
+]
+
+VERSION = "1"  # changes when the same reply would be read otherwise
+
+Preferred: TypeAlias = Literal["first", "second", "tie"]
+
+_T = TypeVar("_T")
+
+
+# What codes of replies and calls are called in an Unscored's reason; of any other, a call failed.
+_LABELS = {
+    "empty": "unparseable",
+    "filtered": "refused",
+    "out-of-range": "out of range",
+    "over-budget": "over budget",
+    "refused": "refused",
+    "unparseable": "unparseable",
+}
+_FOR_NOW = "failed for now"
+_CLEAN = "None"  # as RewardEdit writes that there is no failure point
+_SHOWN = 60  # characters of a wrong value that a message quotes
+
+_NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?)(?:\s*(?:/|out\s+of|of)\s*([0-9]+(?:\.[0-9]+)?))?")
+_INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+_YES = re.compile(r"(yes|true|passed|pass)\b\s*([,.;:!–—-]|$)", re.IGNORECASE)
+_NO = re.compile(r"(no|false|failed|fail)\b\s*([,.;:!–—-]|$)", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"\b(?:i[’']?m|i am) (?:very |so |really )?(?:sorry|unable|not able|not allowed)"
+    r"|\bi (?:can(?:[’']?t|not| not)|won[’']?t|will not|must (?:decline|refuse)|decline|refuse)\b"
+    r"|\bunable to (?:assist|help|comply|answer|judge|evaluate|rate)"
+    r"|\bas an ai\b|\bagainst (?:my|our|the) (?:polic|guideline|rule)",
+    re.IGNORECASE,
+)
+_THOUGHTS = "</think>"  # what stands before it is no answer
+
+
+def read_scores(text: str, rubric: Rubric) -> dict[str, Score]:
+    """The score of each of the rubric's perspectives, with yes or no where it asks for one.
+
+    Raises ReplyError with the code empty, refused, unparseable or out-of-range.
+    """
+    scales = rubric.perspectives
+    asked = [scale.value for scale in scales.values()]
+
+    def verdict(fields: Json) -> dict[str, Score]:
+        return {name: _score(name, scale, fields) for name, scale in scales.items()}
+
+    return _read(text, rubric, asked, verdict)
+
+
+def read_choice(text: str, rubric: Rubric) -> tuple[Preferred, str | None]:
+    """Which of the two pictures shown is preferred, and the words; raises ReplyError."""
+    choice = rubric.preference
+    assert choice is not None
+
+    def preferred(fields: Json) -> tuple[Preferred, str | None]:
+        return _choice(choice, fields), _words(choice.text, fields)
+
+    return _read(text, rubric, [choice.key], preferred)
+
+
+def unscored(failed: Failed, version: str) -> Unscored:
+    """Why a question has no verdict: refused, unparseable, out of range, over budget or failed.
+
+    What may pass when it is asked again is "over budget" or "failed for now": see `may_pass_later`.
+    """
+    otherwise = _FOR_NOW if failed.failure is FailureClass.TRANSIENT else "failed"
+    return Unscored(f"{_LABELS.get(failed.code, otherwise)}: {failed.message}", version)
+
+
+def may_pass_later(score: Score | Unscored) -> bool:
+    """Whether a verdict is missing only until it is asked again, so that it is not to be kept."""
+    return isinstance(score, Unscored) and score.reason.startswith((_FOR_NOW, "over budget"))
+
+
+def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json], _T]) -> _T:
+    """What `read` makes of every answer in a reply, if they agree."""
+    text = text[text.rfind(_THOUGHTS) + len(_THOUGHTS) :] if _THOUGHTS in text else text
+    if not text.strip():
+        raise ReplyError("it is empty", code="empty")
+    if len(text) > LONGEST:
+        raise ReplyError(f"it has {len(text)} characters")
+    _check_whole(text)
+    answers = [read(fields) for fields in _answers(text, rubric, asked)]
+    if not answers:
+        if _REFUSAL.search(text):
+            raise ReplyError("it declines to answer", code="refused")
+        form = "JSON object" if rubric.reply == "json" else "line"
+        raise ReplyError(f"it has no {form} with {asked[0]!r}")
+    if any(answer != answers[0] for answer in answers):
+        raise ReplyError("it gives several answers that differ")
+    return answers[0]
+
+
+def _answers(text: str, rubric: Rubric, asked: Sequence[str]) -> list[Json]:
+    """What in a reply has one of the fields asked for."""
+    if rubric.reply == "lines":
+        found: list[Json] = [_lines(text, asked)]
+    else:
+        try:
+            found = [_unwrapped(each, asked) for each in objects_in(text)]
+        except DuplicateKeyError as error:
+            raise ReplyError(f"the key {str(error)!r} is given twice") from None
+    return [each for each in found if any(_has(each, path) for path in asked)]
+
+
+def _lines(text: str, asked: Sequence[str]) -> dict[str, Json]:
+    """The `Name: value` lines of a reply."""
+    found: dict[str, Json] = {}
+    for line in text.splitlines():
+        name, mark, value = line.partition(":")
+        key = key_of(name)
+        if not mark:
+            continue
+        if key in found and key in map(key_of, asked):
+            raise ReplyError(f"the line {key!r} is given twice")
+        found[key] = value.strip(" \t*_`")
+    return found
+
+
+def _unwrapped(content: Json, asked: Sequence[str]) -> Json:
+    """The object inside objects that hold nothing else, as `{"answer": {...}}`."""
+    while not any(_has(content, path) for path in asked) and len(content) == 1:
+        (inner,) = content.values()
+        if not isinstance(inner, dict):
+            break
+        content = inner
+    return content
+
+
+def _has(content: Json, path: str) -> bool:
+    """Whether a field is there, be it null."""
+    *steps, last = path.split(".")
+    parent = field_of(content, ".".join(steps)) if steps else content
+    if isinstance(parent, dict):
+        return key_of(last) in parent
+    return isinstance(parent, list) and last.isdigit() and int(last) < len(parent)
+
+
+def _score(name: str, scale: Scale, fields: Json) -> Score:
+    value = _number(name, field_of(fields, scale.value), scale)
+    passed = None if scale.passed is None else _yes_or_no(name, field_of(fields, scale.passed))
+    return Score(value, passed, _words(scale.text, fields))
+
+
+def _number(name: str, given: Json, scale: Scale) -> float:
+    """A score in the scale's range."""
+    value, of = _parsed(name, given)
+    limits = f"{scale.low:g}..{scale.high:g}"
+    if of is not None and of != scale.high:
+        raise ReplyError(
+            f"{name}: {_quoted(given)} is not on the scale {limits}", code="out-of-range"
+        )
+    if not scale.low <= value <= scale.high:
+        raise ReplyError(f"{name}: {value:g} is not in {limits}", code="out-of-range")
+    return value + 0.0  # no negative zero
+
+
+def _parsed(name: str, given: Json) -> tuple[float, float | None]:
+    """A number, and what it is said to be out of."""
+    if isinstance(given, float):
+        return given, None
+    if given is None or (isinstance(given, str) and not given.strip()):
+        raise ReplyError(f"{name}: it gives no score", code="empty")
+    text = given.strip().rstrip(".") if isinstance(given, str) else ""
+    match = _NUMBER.fullmatch(text)
+    if match is not None:
+        value, of = match.groups()
+        return float(value), None if of is None else float(of)
+    if _INFINITE.fullmatch(text):
+        return math.inf, None
+    raise ReplyError(f"{name}: {_quoted(given)} is no score")
+
+
+def _yes_or_no(name: str, given: Json) -> bool:
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, float) and given in (0, 1):
+        return given == 1
+    if isinstance(given, str):
+        text = given.strip()
+        if _YES.match(text):
+            return True
+        if _NO.match(text):
+            return False
+    raise ReplyError(f"{name}: {_quoted(given)} is neither yes nor no")
+
+
+def _choice(choice: Choice, fields: Json) -> Preferred:
+    given = field_of(fields, choice.key)
+    if given is None or given == "":
+        raise ReplyError("it prefers nothing", code="empty")
+    names: dict[str, Preferred] = {
+        key_of(choice.first): "first",
+        key_of(choice.second): "second",
+        key_of(choice.tie): "tie",
+    }
+    found = names.get(key_of(given)) if isinstance(given, str) else None
+    if found is None:
+        raise ReplyError(f"{_quoted(given)} is none of the choices")
+    return found
+
+
+def _words(path: str | None, fields: Json) -> str | None:
+    """The reply's words; a list of failure points is joined, and none at all is "None"."""
+    given = None if path is None else field_of(fields, path)
+    if isinstance(given, list) and all(isinstance(each, str) for each in given):
+        given = "; ".join(each.strip() for each in given) or _CLEAN
+    if not isinstance(given, str) or not given.strip():
+        return None
+    text = given.strip()
+    _check_whole(text)  # escapes may have hidden it until now
+    return _CLEAN if text.rstrip(".").casefold() == "none" else text
+
+
+def _check_whole(text: str) -> None:
+    """A lone surrogate is what a broken stream leaves, and can be stored nowhere."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ReplyError("it holds half a character")
+
+
+def _quoted(given: Json) -> str:
+    return repr(given)[:_SHOWN]

@@ -1,0 +1,173 @@
+"""The judge `vlm`: a vision-language model behind a chat server, asked by rubrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from editloop.chat import Chat, ChatSettings, Counts, Failed, Plan, Question
+from editloop.errors import RecipeError
+from editloop.images import content_hash
+from editloop.judges import verdicts
+from editloop.judges.prompts import Sheet
+from editloop.judges.rubrics import Rubric, read_rubric
+from editloop.judges.verdicts import read_scores, unscored
+from editloop.schema import PERSPECTIVES, EditedPair, Json, Score, Unscored, Verdict, canonical_json
+
+__all__ = ["VERSION", "VlmJudge", "VlmSettings", "identity_of", "sheet_of"]
+
+VERSION = "vlm-1"
+
+# Settings that change how a question is asked and paid for, and not what is answered.
+_MEANS = {
+    "attempts",
+    "base_url",
+    "budget",
+    "concurrency",
+    "input_price",
+    "key_env",
+    "ledger",
+    "output_price",
+    "run",
+    "timeout",
+}
+
+
+class VlmSettings(ChatSettings):
+    """Which model is asked, where, and where its replies are kept."""
+
+    ledger: Path = Field(
+        default=Path(".editloop/ledger.sqlite"),
+        description="the file of all replies, shared by runs: none is paid for twice",
+    )
+    run: str | None = Field(
+        default=None, description="judges of one run share its budget, in any process"
+    )
+    repeat: int = Field(default=0, ge=0, description="another number asks, and pays, once more")
+
+
+class VlmJudge:
+    """Asks a model each rubric's question about each pair.
+
+    A perspective without a verdict is unscored, for one of these reasons: refused, unparseable, out
+    of range, failed, failed for now, over budget. The last two are worth another run
+    (`verdicts.may_pass_later`). Raises UnavailableError where no question can be answered: no
+    server, no such model, no key.
+    """
+
+    class Settings(VlmSettings):
+        """A model behind an OpenAI-compatible server, what it is asked, and where replies go."""
+
+        rubrics: tuple[str, ...] = Field(
+            default=PERSPECTIVES,
+            min_length=1,
+            description="names of rubrics, or files of your own (.yaml), one question each",
+        )
+
+        @field_validator("rubrics", mode="before")
+        @classmethod
+        def _is_a_list(cls, value: Json) -> Json:
+            return value.split(",") if isinstance(value, str) else value
+
+    def __init__(self, settings: VlmJudge.Settings) -> None:
+        self._settings = settings
+        self._rubrics = [read_rubric(name) for name in settings.rubrics]
+        self.perspectives = _perspectives(self._rubrics)
+        self.name = f"vlm:{settings.target}"
+        self.version = identity_of(VERSION, settings, self._rubrics)
+        self._chat = Chat(settings, settings.ledger.expanduser(), run=settings.run)
+
+    @property
+    def counts(self) -> Counts:
+        """What was asked, found in the ledger and paid for so far."""
+        return self._chat.counts
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        """A verdict a pair; all questions of all rubrics are in flight together."""
+        asked = self._questions(batch)
+        with ThreadPoolExecutor(len(self._rubrics)) as threads:
+            columns = list(threads.map(self._answers, self._rubrics, asked))
+        return [
+            {name: score for verdict in verdicts for name, score in verdict.items()}
+            for verdicts in zip(*columns, strict=True)
+        ]
+
+    def plan(self, batch: Sequence[EditedPair]) -> Plan:
+        """What judging would take: replies found, calls to make, tokens and cost; asks nothing."""
+        asked = [each for column in self._questions(batch) for each in column]
+        return self._chat.plan([each for each in asked if isinstance(each, Question)])
+
+    def close(self) -> None:
+        """Close the connections; whoever asks after that is refused."""
+        self._chat.close()
+
+    def _questions(self, batch: Sequence[EditedPair]) -> list[list[Question | str]]:
+        """Each rubric's question about each pair, or why there is none."""
+        sheets = [sheet_of(pair) for pair in batch]
+        repeat = self._settings.repeat
+        return [
+            [sheet.question(rubric, repeat=repeat) for sheet in sheets] for rubric in self._rubrics
+        ]
+
+    def _answers(self, rubric: Rubric, asked: Sequence[Question | str]) -> list[Verdict]:
+        questions = [each for each in asked if isinstance(each, Question)]
+        answers = iter(self._chat.ask(questions, partial(read_scores, rubric=rubric)))
+        version = f"{self._settings.target} {rubric.stamp}"
+        return [
+            _verdict(rubric, each if isinstance(each, str) else next(answers), version)
+            for each in asked
+        ]
+
+
+def sheet_of(pair: EditedPair) -> Sheet:
+    """A pair as rubrics show it; an empty picture counts as none."""
+    pictures = {"source": pair.source, "edited": pair.edited, "target": pair.target}
+    return Sheet(
+        pair.id,
+        {name: each for name, each in pictures.items() if each is not None and each.size},
+        {
+            "instruction": pair.instruction,
+            "source_caption": pair.captions.source,
+            "target_caption": pair.captions.target,
+        },
+    )
+
+
+def identity_of(version: str, settings: VlmSettings, rubrics: Sequence[Rubric]) -> str:
+    """A judge's version: rubrics by their stamps, and a hash of all that can change an answer."""
+    stamps = [rubric.stamp for rubric in rubrics]
+    content = {
+        "settings": settings.model_dump(mode="json", exclude=_MEANS | {"rubrics"}),
+        "rubrics": stamps,
+        "reading": verdicts.VERSION,
+    }
+    digest = content_hash(canonical_json(content).encode())[:12]
+    return " ".join([version, *stamps, digest])
+
+
+def _perspectives(rubrics: Sequence[Rubric]) -> tuple[str, ...]:
+    names = [name for rubric in rubrics for name in rubric.perspectives]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RecipeError(
+            "two rubrics judge the same perspective", value=twice[0], fix="leave one of them out"
+        )
+    for rubric in rubrics:
+        if not rubric.perspectives:
+            raise RecipeError(
+                "this rubric compares two edits", value=rubric.name, fix="judge it by `pairwise`"
+            )
+    return tuple(names)
+
+
+def _verdict(rubric: Rubric, answer: dict[str, Score] | Failed | str, version: str) -> Verdict:
+    if isinstance(answer, str):
+        return dict.fromkeys(rubric.perspectives, Unscored(answer, version))
+    if isinstance(answer, Failed):
+        return dict.fromkeys(rubric.perspectives, unscored(answer, version))
+    return {name: replace(score, version=version) for name, score in answer.items()}

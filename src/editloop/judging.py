@@ -1,0 +1,100 @@
+"""Judge the edits of a data set that exists: what `editloop judge` calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from editloop import loop
+from editloop.pipeline import Progress
+from editloop.recipe import Recipe, read_yaml, validate
+from editloop.registry import Spec, parse_spec
+from editloop.schema import Json
+from editloop.steps import Keep
+
+if TYPE_CHECKING:
+    from editloop.chat import Plan
+
+__all__ = ["judge", "plan"]
+
+_ODD = re.compile(r"[^\w.+-]+")  # what the name of a recipe, or of its part, cannot have
+_BATCH = 64  # edits in memory at a time
+
+
+def judge(
+    data: str | Path,
+    judge: str | Path | Mapping[str, Json],
+    out: str | Path,
+    *,
+    seed: int = 0,
+    workers: int | None = None,
+    new_version: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    **source: Json,
+) -> dict[str, Json]:
+    """Add a judge's scores and words to the edits in the folder `data`; returns the run's results.
+
+    `judge` is a SPEC, a YAML file that holds one (a mapping with `kind`), or such a mapping. `out`
+    is a run folder as `run` makes one, with the judged data, `evaluation/rewards` and a report:
+    interrupted, the same call goes on, and a second one judges nothing. `source` are settings of
+    the source `layout`, such as `sample` (so many edits, by lot) and `layout` (KIND[?key=value]).
+    """
+    recipe = _recipe(data, judge, seed, source)
+    return loop.run(recipe, out, workers=workers, new_version=new_version, progress=progress)
+
+
+def plan(
+    data: str | Path, judge: str | Path | Mapping[str, Json], *, seed: int = 0, **source: Json
+) -> Plan:
+    """What `judge` would ask a server for, and about what that would cost; asks nothing.
+
+    The data is read for it, since a question that is in the ledger costs nothing.
+    """
+    from editloop.chat import Plan
+
+    sources, steps = loop.build_specs(_recipe(data, judge, seed, source))
+    edits, judges = sources[0].create(), steps[0].create()
+    total = Plan(0, 0, 0, 0, 0.0)
+    listed = edits.items()
+    while items := list(islice(listed, _BATCH)):
+        loaded = edits.load(items)
+        samples = [each.samples[0] for each in loaded if isinstance(each, Keep)]
+        for each in judges.plan(samples):
+            total = Plan(*map(sum, zip(astuple(total), astuple(each), strict=True)))
+    return total
+
+
+def _recipe(
+    data: str | Path, judge: str | Path | Mapping[str, Json], seed: int, source: Mapping[str, Json]
+) -> Recipe:
+    spec = _spec(judge)
+    path = Path(data).expanduser().absolute()
+    content = {
+        "name": _ODD.sub("-", path.name) or "data",
+        "seed": seed,
+        "sources": [{"kind": "layout", "path": str(path), **_laid_out(source)}],
+        "judge": [{**spec.settings, "kind": spec.kind, "name": _ODD.sub("-", spec.name)}],
+        "evaluate": [{"kind": "rewards"}],
+    }
+    return validate(Recipe, content, where="judge")
+
+
+def _spec(judge: str | Path | Mapping[str, Json]) -> Spec:
+    if isinstance(judge, Mapping):
+        return parse_spec(judge, "judge")
+    if Path(judge).suffix in (".yaml", ".yml"):
+        return parse_spec(read_yaml(Path(judge).expanduser()), "judge")
+    return parse_spec(str(judge), "judge")
+
+
+def _laid_out(source: Mapping[str, Json]) -> dict[str, Json]:
+    """The settings of the source, where a layout is named with its options."""
+    if source.get("layout") is None:
+        return dict(source)
+    layout = parse_spec(source["layout"], "layout")
+    options = {**source.get("options", {}), **layout.settings}
+    return {**source, "layout": layout.kind, "options": options}

@@ -1,0 +1,34 @@
+"""The bootstrap: how often each resample draws each case, and what the resamples bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["bootstrap_weights", "percentile_interval"]
+
+_PERCENTILES = (2.5, 97.5)
+
+
+def bootstrap_weights(
+    groups: Sequence[str], resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """How often each resample draws each case: whole numbers, [resamples, cases].
+
+    Cases of one group (the turns of a session, the variants of an edit) are drawn together, as many
+    groups as there are.
+    """
+    names, index = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return draws[:, index].astype(np.float64)
+
+
+def percentile_interval(replicates: NDArray[np.float64]) -> tuple[float, float] | None:
+    """The 2.5th and 97.5th percentile of the resamples that have a number; None if none has."""
+    kept = replicates[np.isfinite(replicates)]
+    if not len(kept):
+        return None
+    low, high = np.percentile(kept, _PERCENTILES)
+    return float(low), float(high)

@@ -1,0 +1,78 @@
+"""An edit of a data set as a source's item, and the edit that such an item stands for.
+
+An edit in a table with its pictures is a place: file, row, number and turn. Any other is written
+out whole but for its pictures' files, so that a worker needs no index. Sizes and times of the files
+are in it, so that a change is noticed.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from editloop.schema import EditSample, Image, Json, from_row, to_row
+from editloop.sources.entries import Entry, Picture, Place
+from editloop.sources.files import path_of
+from editloop.steps import SourceItem
+
+__all__ = ["entry_in", "item_of", "place_in"]
+
+_PICTURES = ("source", "target", "mask")
+
+
+def item_of(split: str, entry: Entry) -> SourceItem:
+    """The item of an edit."""
+    place = entry.place
+    if place is not None:
+        facts: dict[str, Json] = {
+            "place": [place.row, place.number, place.turn],
+            "files": [_stamp(place.file)],
+        }
+        return SourceItem(entry.sample.id, split, place.file.absolute().as_uri(), facts)
+    files = [each for each in entry.pictures.values() if isinstance(each, Path)]
+    facts = {
+        "sample": _without_pictures(entry.sample),
+        "pictures": {name: _written(each) for name, each in entry.pictures.items()},
+        "files": [_stamp(path) for path in files],
+    }
+    uri = files[0].absolute().as_uri() if files else ""
+    return SourceItem(entry.sample.id, split, uri, facts)
+
+
+def place_in(item: SourceItem) -> Place | None:
+    """Where a table holds the edit, if it lies in one."""
+    place = item.parameters.get("place")
+    return None if place is None else Place(path_of(item.uri), *place)
+
+
+def entry_in(item: SourceItem) -> Entry:
+    """The edit that an item describes in full."""
+    row = {**dict.fromkeys(_PICTURES), **item.parameters["sample"]}
+    sample = from_row({**row, "source": {"bytes": b"", "path": None}})
+    found = {name: _read_back(each) for name, each in item.parameters["pictures"].items()}
+    return Entry(item.id, sample, found["source"], found.get("target"), found.get("mask"))
+
+
+def _without_pictures(sample: EditSample) -> dict[str, Json]:
+    return {name: value for name, value in to_row(sample).items() if name not in _PICTURES}
+
+
+def _written(picture: Picture) -> Json:
+    if isinstance(picture, Image):
+        return {"bytes": base64.b64encode(picture.bytes).decode("ascii"), "path": picture.path}
+    return picture.absolute().as_uri()
+
+
+def _read_back(written: Json) -> Picture:
+    if isinstance(written, str):
+        return path_of(written)
+    return Image(base64.b64decode(written["bytes"]), written["path"])
+
+
+def _stamp(path: Path) -> Json:
+    """[bytes, modification time in ns]; None where there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]

@@ -1,0 +1,96 @@
+"""The rows of Parquet files that hold pictures: all, all without their pictures, or a few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from editloop.errors import CorruptError
+from editloop.files import explained
+from editloop.parquet import GROUP_ROWS, read_batches
+from editloop.schema import Json
+
+__all__ = ["all_rows", "rows_at", "rows_without_pictures"]
+
+_BATCH = 16  # rows with pictures that are in memory at a time
+
+
+def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
+    """Every row, pictures and all; CorruptError where the file cannot be read back."""
+    with explained("read a data set", path), path.open("rb") as file:
+        for batch in read_batches(file, path, rows=_BATCH):
+            yield from batch.to_pylist()
+
+
+def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
+    """Every row, where no bytes have been read: they are empty, wherever there could be some."""
+    with explained("read a data set", path), path.open("rb") as file:
+        fields = list(_facts(path).schema.to_arrow_schema())
+        columns = [leaf for field in fields for leaf in _leaves(field)]
+        for batch in read_batches(file, path, columns, GROUP_ROWS):
+            for row in batch.to_pylist():
+                yield {field.name: _light(field, row.get(field.name)) for field in fields}
+
+
+def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
+    """Some rows by their numbers: only the row groups that hold one are read, each once."""
+    wanted, found = set(rows), dict[int, Mapping[str, Json]]()
+    with explained("read a data set", path), path.open("rb") as file:
+        start = 0
+        facts = _facts(path)
+        for group in range(facts.num_row_groups):
+            end = start + facts.row_group(group).num_rows
+            if not wanted.isdisjoint(range(start, end)):
+                batches = read_batches(file, path, rows=_BATCH, groups=[group])
+                found.update(_chosen(batches, start, wanted))
+            start = end
+    return found
+
+
+def _chosen(
+    batches: Iterable[pa.RecordBatch], start: int, wanted: Set[int]
+) -> Iterator[tuple[int, Mapping[str, Json]]]:
+    for batch in batches:
+        own = [at for at in range(batch.num_rows) if start + at in wanted]
+        for at, values in zip(own, batch.take(pa.array(own, pa.int64())).to_pylist(), strict=True):
+            yield start + at, values
+        start += batch.num_rows
+
+
+def _facts(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except pa.ArrowException as error:
+        raise CorruptError(
+            "a Parquet file cannot be read back",
+            value=path,
+            fix=f"restore it from a copy, or make it again ({error})",
+        ) from error
+
+
+def _leaves(field: pa.Field) -> list[str]:
+    """The columns to read of a field: those that hold no bytes."""
+    if _is_bytes(field.type):
+        return []
+    if _is_picture(field.type):
+        return [f"{field.name}.{each.name}" for each in field.type if not _is_bytes(each.type)]
+    return [field.name]
+
+
+def _light(field: pa.Field, value: Json) -> Json:
+    if _is_bytes(field.type):
+        return b""
+    if _is_picture(field.type) and value is not None:
+        return {**value, **{each.name: b"" for each in field.type if _is_bytes(each.type)}}
+    return value
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_picture(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and any(_is_bytes(each.type) for each in kind)

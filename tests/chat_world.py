@@ -1,0 +1,96 @@
+"""A small world for tests of the chat client: a fake server that adds, and time that flies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from editloop.chat import Chat, ChatSettings, Message, Question, ReplyError
+from editloop.concurrency import Timer
+from editloop.judges.fake_faults import Fault, Schedule, in_order
+from editloop.judges.fake_request import Asked
+from editloop.judges.fake_server import Answers, FakeServer, FakeSettings
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"sum": {"type": "integer"}},
+    "required": ["sum"],
+    "additionalProperties": False,
+}
+
+
+class FlyingTimer(Timer):
+    """Sleeps take no time but are remembered; the clock jumps ahead by them."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self._now = 0.0
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self._now += seconds
+        await asyncio.sleep(0)
+
+
+def add(asked: Asked) -> str:
+    """The sum that the first text asks for, as JSON."""
+    numbers = re.findall(r"\d+", next(text for text in asked.texts if text.startswith("Add")))
+    return json.dumps({"sum": sum(map(int, numbers))})
+
+
+def question(index: int, **fields: Any) -> Question:
+    return Question(f"q{index}", (Message("user", (f"Add {index} and 1.",)),), **fields)
+
+
+def read_sum(text: str) -> int:
+    """The sum in a reply, or why there is none."""
+    try:
+        return int(json.loads(text)["sum"])
+    except (ValueError, KeyError, TypeError):
+        raise ReplyError("it has no sum") from None
+
+
+class World:
+    """A server, a ledger and the chats that ask the one through the other."""
+
+    def __init__(self, server: FakeServer, folder: Path) -> None:
+        self.server = server
+        self.timer = FlyingTimer()
+        self.ledger = folder / "ledger.db"
+        self._chats: list[Chat] = []
+
+    def chat(self, run: str | None = None, **settings: Any) -> Chat:
+        given = {"target": "adder", "base_url": self.server.base_url, "timeout": 5.0, **settings}
+        made = Chat(ChatSettings(**given), self.ledger, run=run, timer=self.timer)
+        self._chats.append(made)
+        return made
+
+    def close(self) -> None:
+        for chat in self._chats:
+            chat.close()
+
+
+@contextmanager
+def world(
+    folder: Path,
+    *faults: Fault | None,
+    answers: Answers = add,
+    schedule: Schedule | None = None,
+    **settings: Any,
+) -> Iterator[World]:
+    """A world whose server meets these faults in order, or those of a schedule."""
+    made = FakeSettings(**settings)
+    with FakeServer(answers, faults=schedule or in_order(*faults), settings=made) as server:
+        here = World(server, folder)
+        try:
+            yield here
+        finally:
+            here.close()

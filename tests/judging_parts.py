@@ -1,0 +1,86 @@
+"""Judges that cost nothing, for tests of judging: what they say is in a file, or in their name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from editloop import recipe
+from editloop.chat_settings import ChatSettings
+from editloop.errors import UnavailableError
+from editloop.schema import EditedPair, Score, Unscored, Verdict
+
+__all__ = ["Asking", "Moody", "Plain"]
+
+
+class Plain:
+    """Says 4 of following and nothing of preserving; remembers what it was asked."""
+
+    class Settings(recipe.Settings):
+        """It has none."""
+
+    name = "plain"
+    version = "plain-1"
+    perspectives = ("following", "preserving")
+    asked: ClassVar[list[list[EditedPair]]] = []
+
+    def __init__(self, settings: Plain.Settings) -> None:
+        del settings
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        Plain.asked.append(list(batch))
+        return [{"following": Score(4.0, True, "well done")} for _ in batch]
+
+
+class Moody:
+    """Judges as the file `mood` says: `calm`, or `raises`, `busy`, `gone`, `short` about an id.
+
+    Appends the ids of what it judged to the file `judged` beside it.
+    """
+
+    class Settings(recipe.Settings):
+        """Where the files are."""
+
+        target: Path
+        perspective: str = Field(default="quality")
+
+    name = "moody"
+    version = "moody-1"
+
+    def __init__(self, settings: Moody.Settings) -> None:
+        self._folder = settings.target
+        self.perspectives = (settings.perspective,)
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        mood, _, about = (self._folder / "mood").read_text().partition(" ")
+        concerned = any(pair.id == about for pair in batch)
+        if concerned and mood == "raises":
+            raise ValueError(f"cannot bear {about}")
+        if concerned and mood == "gone":
+            raise UnavailableError("the server is gone")
+        verdicts = [{self.perspectives[0]: self._score(pair, mood, about)} for pair in batch]
+        with (self._folder / "judged").open("a") as file:
+            file.writelines(f"{pair.id}\n" for pair in batch)
+        return verdicts[1:] if concerned and mood == "short" else verdicts
+
+    def _score(self, pair: EditedPair, mood: str, about: str) -> Score | Unscored:
+        if mood == "busy" and pair.id == about:
+            return Unscored("failed for now: the server is busy")
+        return Score(float(len(pair.id) % 6), text="None")
+
+
+class Asking(Plain):
+    """One that asks a server; remembers its settings."""
+
+    class Settings(ChatSettings):
+        """A server, and the run whose budget it shares."""
+
+        run: str | None = None
+
+    made: ClassVar[list[Asking.Settings]] = []
+
+    def __init__(self, settings: Asking.Settings) -> None:
+        Asking.made.append(settings)

@@ -1,0 +1,96 @@
+"""InstructPix2Pix's folders of pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from editloop.schema import EditSample, Json
+from editloop.sources.layouts import open_layout
+from layout_folders import jpeg, put
+
+PROMPT = {"input": "a cat", "edit": "make it a dog", "output": "a dog"}
+
+
+def pairs(root: Path, folders: Mapping[str, Sequence[str]], prompt: Json = None) -> Path:
+    """Folders with these seeds' pairs."""
+    for name, seeds in folders.items():
+        put(root / name / "prompt.json", json.dumps(PROMPT if prompt is None else prompt))
+        for seed in seeds:
+            put(root / name / f"{seed}_0.jpg", jpeg())
+            put(root / name / f"{seed}_1.jpg", jpeg("coffee"))
+    return root
+
+
+def read(folder: Path) -> list[EditSample]:
+    return [sample for (sample,) in open_layout("instruct-pix2pix", folder).sessions()]
+
+
+def wrong(folder: Path) -> list[str]:
+    layout = open_layout("instruct-pix2pix", folder)
+    return [f"{it.where}: {it.cause}" for it in layout.problems()]
+
+
+def test_a_folder_of_one_pair_is_an_edit_of_its_name(tmp_path: Path) -> None:
+    (sample,) = read(pairs(tmp_path, {"0000017": ["52"]}))
+    assert (sample.id, sample.instruction) == ("0000017", "make it a dog")
+    assert (sample.source_caption, sample.target_caption) == ("a cat", "a dog")
+    assert sample.target is not None
+    assert (sample.source.bytes, sample.target.bytes) == (jpeg(), jpeg("coffee"))
+
+
+def test_several_pairs_are_told_apart_by_their_seeds(tmp_path: Path) -> None:
+    assert [each.id for each in read(pairs(tmp_path, {"shard-00/3": ["9", "10"]}))] == [
+        "shard-00/3/10",
+        "shard-00/3/9",
+    ]
+
+
+def test_the_list_of_seeds_says_which_pairs_belong(tmp_path: Path) -> None:
+    pairs(tmp_path, {"1": ["5", "6"], "2": ["7"]})
+    put(tmp_path / "seeds.json", json.dumps([["2", [7]], ["1", ["6"]]]))
+    assert [each.id for each in read(tmp_path)] == ["2", "1"]
+
+
+def test_of_several_instructions_the_first_counts(tmp_path: Path) -> None:
+    (sample,) = read(pairs(tmp_path, {"1": ["5"]}, {"edit": ["one", "two"], "caption": "a cat"}))
+    assert (sample.instruction, sample.source_caption) == ("one", "a cat")
+
+
+def test_a_missing_picture_is_a_problem(tmp_path: Path) -> None:
+    pairs(tmp_path, {"1": ["5"]})
+    (tmp_path / "1/5_1.jpg").unlink()
+    assert wrong(tmp_path) == ["1/5_1.jpg: the file is missing"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "cause"),
+    [
+        ({"1": ["5"]}, "seeds.json: it holds no list"),
+        ([["1"]], "seeds.json item 0: it is no folder with a list of seeds"),
+        ([["1", []]], "seeds.json item 0: it is no folder with a list of seeds"),
+        ([["../1", ["5"]]], "seeds.json item 0: it is no folder with a list of seeds"),
+        ([["2", ["5"]]], "2/prompt.json: the index file is missing"),
+    ],
+)
+def test_a_faulty_list_of_seeds_is_a_problem(tmp_path: Path, seeds: Json, cause: str) -> None:
+    put(pairs(tmp_path, {"1": ["5"]}) / "seeds.json", json.dumps(seeds))
+    assert wrong(tmp_path)[0] == cause
+
+
+def test_a_prompt_without_an_edit_is_a_problem(tmp_path: Path) -> None:
+    assert wrong(pairs(tmp_path, {"1": ["5"]}, {"edit": 3})) == ["1/prompt.json: it has no `edit`"]
+
+
+def test_a_folder_without_pictures_is_a_problem(tmp_path: Path) -> None:
+    assert wrong(pairs(tmp_path, {"1": []})) == ["1: it holds no SEED_0.jpg"]
+
+
+def test_the_digest_changes_with_a_prompt(tmp_path: Path) -> None:
+    pairs(tmp_path, {"1": ["5"]})
+    before = open_layout("instruct-pix2pix", tmp_path).digest()
+    put(tmp_path / "1/prompt.json", json.dumps({**PROMPT, "edit": "make it a fox"}))
+    assert open_layout("instruct-pix2pix", tmp_path).digest() != before

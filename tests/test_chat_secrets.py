@@ -1,0 +1,113 @@
+"""A server's key shows itself nowhere: not in files, errors, logs, tracebacks or reprs."""
+
+import logging
+import pickle
+import traceback
+
+import pytest
+
+from chat_world import add, question, read_sum, world
+from editloop.chat import ChatSettings, Failed
+from editloop.chat_settings import Secret, read_key
+from editloop.errors import EditLoopError, RecipeError, UnavailableError
+from editloop.judges.fake_faults import MIXED
+from editloop.recipe import validate
+
+KEY = "sk-SENTINEL-9f8e7d6c"
+
+
+@pytest.fixture
+def key(monkeypatch, caplog) -> str:
+    """The key in its variable, and every logger at its most talkative."""
+    monkeypatch.setenv("EDITLOOP_TEST_KEY", KEY)
+    for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "asyncio"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    caplog.set_level(logging.DEBUG)
+    return "EDITLOOP_TEST_KEY"
+
+
+def files_with_key(folder) -> list[str]:
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert found
+    return [path.name for path in found if KEY.encode() in path.read_bytes()]
+
+
+def test_the_key_reaches_the_server(tmp_path, key) -> None:
+    with world(tmp_path, key=KEY) as here:
+        assert here.chat(key_env=key).ask([question(1)], read_sum) == [2]
+
+
+def test_the_variable_is_the_settings_own(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with world(tmp_path, key=KEY) as here, pytest.raises(UnavailableError):
+        here.chat(key_env="NOT_SET").ask([question(1)], read_sum)
+
+
+def test_ledger_export_logs_and_reprs_are_free_of_it(tmp_path, key, caplog) -> None:
+    with world(tmp_path, *MIXED, key=KEY) as here:
+        chat = here.chat(key_env=key, timeout=0.3, budget=9.0, input_price=1.0)
+        assert chat.ask([question(n) for n in range(8)], read_sum) == list(range(1, 9))
+        chat.ledger.export(tmp_path / "ledger.parquet")
+        shown = [repr(chat), repr(vars(chat)), repr(chat._open), repr(chat.settings)]
+    assert files_with_key(tmp_path) == []
+    assert KEY not in "".join(shown)
+    assert caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_reply_that_echoes_it_is_stored_without(tmp_path, key) -> None:
+    with world(tmp_path, answers=lambda asked: add(asked) + f" by {KEY}", key=KEY) as here:
+        chat = here.chat(key_env=key)
+        assert chat.ask([question(1)], str) == ['{"sum": 2} by [key]']
+        chat.ledger.close()
+    assert files_with_key(tmp_path) == []
+
+
+def test_errors_and_tracebacks_are_free_of_it(tmp_path, key) -> None:
+    # The fake server echoes the key that it refuses.
+    with world(tmp_path, key="another") as here:
+        with pytest.raises(UnavailableError) as raised:
+            here.chat(key_env=key).ask([question(1)], read_sum)
+        text = "".join(traceback.format_exception(raised.value))
+        assert "[key]" in str(raised.value)
+        assert KEY not in text + repr(raised.value) + str(pickle.dumps(raised.value))
+
+
+def test_failures_are_free_of_it(tmp_path, key) -> None:
+    def refuse(_: object) -> str:
+        raise ValueError(f"no such account: {KEY}")
+
+    with world(tmp_path, answers=refuse) as here:
+        (failed,) = here.chat(key_env=key).ask([question(1)], read_sum)
+    assert isinstance(failed, Failed)
+    assert "no such account: [key]" in failed.message
+
+
+@pytest.mark.parametrize("value", [f"{KEY}\nX-Other: 1", f"{KEY}é", f"{KEY}\x00"])
+def test_a_key_that_no_header_carries_is_refused_unseen(monkeypatch, value) -> None:
+    monkeypatch.setattr("os.environ", {"EDITLOOP_TEST_KEY": value})
+    with pytest.raises(RecipeError) as raised:
+        read_key("EDITLOOP_TEST_KEY")
+    assert KEY not in "".join(traceback.format_exception(raised.value))
+
+
+def test_spaces_around_a_key_are_dropped(monkeypatch) -> None:
+    monkeypatch.setenv("EDITLOOP_TEST_KEY", f" {KEY}\n")
+    assert read_key("EDITLOOP_TEST_KEY").reveal() == KEY
+
+
+def test_a_secret_is_shown_and_pickled_by_nobody() -> None:
+    secret = Secret(KEY)
+    assert KEY not in f"{secret} {secret!r} {[secret]}"
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://me:{KEY}@host/v1", f"http://host/v1?key={KEY}", f"http://host/v1#{KEY}"]
+)
+def test_a_url_with_a_secret_is_refused_unseen(url) -> None:
+    with pytest.raises(EditLoopError) as raised:
+        validate(ChatSettings, {"target": "m", "base_url": url}, where="test")
+    assert KEY not in str(raised.value)
+    assert "key_env" in str(raised.value)

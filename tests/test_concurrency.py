@@ -1,0 +1,137 @@
+"""The gate: as many calls at once as the server bears."""
+
+import asyncio
+
+import pytest
+
+from chat_world import FlyingTimer, question, read_sum, world
+from editloop.concurrency import Gate
+from editloop.judges.fake_faults import Fault
+
+
+async def busiest(gate: Gate, calls: int) -> int:
+    """How many of these calls are inside at once."""
+    inside = most = 0
+
+    async def call() -> None:
+        nonlocal inside, most
+        async with gate.passed():
+            inside += 1
+            most = max(most, inside)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(call() for _ in range(calls)))
+    return most
+
+
+def test_no_more_than_the_ceiling_pass_at_once() -> None:
+    assert asyncio.run(busiest(Gate(5, FlyingTimer()), 30)) == 5
+
+
+def test_overload_narrows_by_a_quarter() -> None:
+    gate = Gate(32, FlyingTimer())
+    gate.narrow(entered=1.0)
+    assert gate.width == 24
+    assert asyncio.run(busiest(gate, 60)) == 24
+
+
+def test_calls_of_the_same_overload_narrow_once() -> None:
+    timer = FlyingTimer()
+    gate = Gate(32, timer)
+    asyncio.run(timer.sleep(10))
+    gate.narrow(entered=4.0)
+    gate.narrow(entered=5.0)
+    assert gate.width == 24
+    gate.narrow(entered=11.0)
+    assert gate.width == 18
+
+
+def test_one_call_always_passes() -> None:
+    gate = Gate(4, FlyingTimer())
+    for time in range(1, 50):
+        gate.narrow(entered=float(time))
+    assert gate.width == 1
+    assert asyncio.run(busiest(gate, 5)) == 1
+
+
+def test_eight_rounds_of_replies_open_it_wholly_and_no_further() -> None:
+    gate = Gate(32, FlyingTimer())
+    for time in range(1, 50):
+        gate.narrow(entered=float(time))
+    rounds = 0
+    while gate.width < 32:
+        rounds += 1
+        for _ in range(int(gate.width)):
+            gate.widen()
+    assert rounds in (8, 9)
+    gate.widen()
+    assert gate.width == 32
+
+
+def test_while_closed_nobody_enters() -> None:
+    timer = FlyingTimer()
+    gate = Gate(2, timer)
+
+    async def enter() -> float:
+        async with gate.passed() as entered:
+            return entered
+
+    gate.close_for(7)
+    assert asyncio.run(enter()) >= 7
+
+
+def test_closing_holds_those_who_were_already_waiting() -> None:
+    timer = FlyingTimer()
+    gate = Gate(1, timer)
+    entered: list[float] = []
+
+    async def play() -> None:
+        async def second() -> None:
+            async with gate.passed() as at:
+                entered.append(at)
+
+        async with gate.passed():
+            task = asyncio.create_task(second())
+            await asyncio.sleep(0)
+            gate.close_for(3)
+        await task
+
+    asyncio.run(play())
+    assert entered == [pytest.approx(3)]
+
+
+def test_a_caller_who_gives_up_leaves_no_hole() -> None:
+    gate = Gate(1, FlyingTimer())
+
+    async def pass_through() -> None:
+        async with gate.passed():
+            await asyncio.sleep(0)
+
+    async def play() -> None:
+        async with gate.passed():
+            tasks = [asyncio.create_task(pass_through()) for _ in range(3)]
+            await asyncio.sleep(0)
+            tasks[0].cancel()
+        tasks[1].cancel()  # it was let in just now
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert not tasks[2].cancelled()
+
+    asyncio.run(play())
+    assert asyncio.run(busiest(gate, 3)) == 1
+
+
+def test_a_server_that_bears_four_calls_is_asked_by_about_four(tmp_path) -> None:
+    holder = []
+
+    def overloaded(_: object) -> Fault | None:
+        return Fault.RATE_LIMITED if holder and holder[0].server.busy_now > 4 else None
+
+    with world(tmp_path, schedule=overloaded, latency=0.002) as here:
+        holder.append(here)
+        chat = here.chat(concurrency=32, attempts=50)
+        answers = chat.ask([question(n) for n in range(300)], read_sum)
+        assert answers == [n + 1 for n in range(300)]
+        limited = here.server.seen.faults[Fault.RATE_LIMITED]
+    assert 0 < limited < 150

@@ -1,0 +1,240 @@
+"""Judging a data set: resumable, every edit accounted for, and nothing is judged twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from editloop import loop
+from editloop.errors import ChangedError, RecipeError, UnavailableError
+from editloop.judges.fake_server import FakeServer
+from editloop.judges.fake_truth import truth_answers
+from editloop.judging import judge, plan
+from editloop.recipe import Recipe, validate
+from editloop.schema import PERSPECTIVES, EditSample, Json, Score, to_row
+from editloop.store import read_samples, verify
+
+MOODY = "moody=python:judging_parts:Moody"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with darkroom edits in two splits."""
+    out = tmp_path_factory.mktemp("data") / "edits"
+    recipe = {
+        "name": "edits",
+        "sources": [{"kind": "photos", "size": 48, "train": 20, "heldout": 4}],
+        "build": [{"kind": "darkroom"}],
+    }
+    loop.run(validate(Recipe, recipe, where="test"), out, only=("build",), workers=1)
+    return out
+
+
+@pytest.fixture
+def mood(tmp_path: Path) -> Path:
+    """The folder of a judge that is calm."""
+    folder = tmp_path / "mood"
+    folder.mkdir()
+    (folder / "mood").write_text("calm")
+    return folder
+
+
+def samples(run: Path) -> list[EditSample]:
+    return [each for split in ("train", "heldout") for each in read_samples(run / "data", split)]
+
+
+def quarantined(run: Path) -> list[dict[str, Json]]:
+    found: list[dict[str, Json]] = pq.read_table(run / "rejects/quarantined.parquet").to_pylist()
+    return found
+
+
+def content_of(out: Path) -> dict[str, bytes]:
+    """Every published byte, but for what tells the times."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+        and ".editloop" not in path.parts
+        and path.name not in ("timings.json", "report.html")
+    }
+
+
+def moody(folder: Path) -> dict[str, Json]:
+    return {"kind": "judging_parts:Moody", "name": "moody", "target": str(folder)}
+
+
+def test_a_judged_data_set_has_its_samples_scores_and_statistics(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    results = judge(data, "truth", out, workers=1)
+    before, after = samples(data), samples(out)
+    assert [each.id for each in after] == [each.id for each in before]
+    for old, new in zip(before, after, strict=True):
+        assert {**to_row(new), "scores": None} == {**to_row(old), "scores": None}
+        assert {score.version for score in new.scores.values()} == {"truth-1"}
+    means = results["rewards"]["rewards"]["train"]["means"]
+    values = [each.scores["quality"].value for each in read_samples(out / "data", "train")]
+    assert means["quality_score"]["mean"] == pytest.approx(sum(values) / 20)
+    made = {path.name for path in (out / "evaluation/rewards").iterdir()}
+    assert made == {"rewards.json", "rewards.html", "reward-edit.json"}
+    assert verify(out) == []
+
+
+def test_a_second_run_judges_nothing(data: Path, tmp_path: Path, mood: Path) -> None:
+    first = judge(data, moody(mood), tmp_path / "out", workers=1)
+    asked, content = (mood / "judged").read_text(), content_of(tmp_path / "out")
+    assert len(asked.splitlines()) == 24
+    assert judge(data, moody(mood), tmp_path / "out", workers=1) == first
+    assert (mood / "judged").read_text() == asked
+    assert content_of(tmp_path / "out") == content
+
+
+def test_every_edit_ends_in_one_place_though_the_judge_raises(
+    data: Path, tmp_path: Path, mood: Path
+) -> None:
+    ids = [each.id for each in samples(data)]
+    (mood / "mood").write_text(f"raises {ids[7]}")
+    results = judge(data, moody(mood), tmp_path / "out", workers=1)
+    assert [each.id for each in samples(tmp_path / "out")] == ids[:7] + ids[8:]
+    (row,) = quarantined(tmp_path / "out")
+    assert (row["id"], row["class"], row["code"]) == (ids[7], "bug", "ValueError")
+    counts = results["build"]
+    assert counts["in"] == 24 == sum(counts["inputs"].values())
+    assert (counts["out"], counts["quarantined"], counts["dropped"]) == (23, 1, 0)
+
+
+def test_a_verdict_that_may_yet_come_is_asked_for_by_retry(
+    data: Path, tmp_path: Path, mood: Path
+) -> None:
+    ids = [each.id for each in samples(data)]
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    judge(data, moody(mood), whole, workers=1)
+    (mood / "judged").unlink()
+    (mood / "mood").write_text(f"busy {ids[3]}")
+    judge(data, moody(mood), out, workers=1)
+    assert [row["id"] for row in quarantined(out)] == [ids[3]]
+    (mood / "mood").write_text("calm")
+    (mood / "judged").unlink()
+    assert loop.retry(out) == (1, 1)
+    assert (mood / "judged").read_text().splitlines() == [ids[3]]
+    assert samples(out) == samples(whole)
+
+
+def test_stopped_by_a_lost_server_it_goes_on_and_ends_the_same(
+    data: Path, tmp_path: Path, mood: Path
+) -> None:
+    ids = [each.id for each in samples(data)]
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    judge(data, moody(mood), whole, workers=1)
+    (mood / "mood").write_text(f"gone {ids[2]}")  # of the split that comes second
+    with pytest.raises(UnavailableError, match="the server is gone"):
+        judge(data, moody(mood), out, workers=1)
+    (mood / "mood").write_text("calm")
+    judge(data, moody(mood), out, workers=1)
+    assert content_of(out) == content_of(whole)
+
+
+@pytest.fixture(scope="module")
+def server(data: Path) -> Iterator[FakeServer]:
+    with FakeServer(truth_answers(samples(data))) as running:
+        yield running
+
+
+def test_a_model_is_asked_once_and_says_what_the_truth_is(
+    data: Path, tmp_path: Path, server: FakeServer
+) -> None:
+    spec = f"vlm:fake?base_url={server.base_url}&ledger={tmp_path / 'ledger.sqlite'}"
+    expected = plan(data, spec, sample=6)
+    assert (expected.found, expected.calls) == (0, 18)
+    judge(data, spec, tmp_path / "out", sample=6, workers=1)
+    assert server.seen.requests == 18
+    expected = plan(data, spec, sample=6)
+    assert (expected.found, expected.calls) == (18, 0)
+    judge(data, spec, tmp_path / "again", sample=6, workers=1)  # another run, the same ledger
+    assert server.seen.requests == 18
+    judge(data, "truth", tmp_path / "truth", sample=6, workers=1)
+    for asked, known in zip(samples(tmp_path / "out"), samples(tmp_path / "truth"), strict=True):
+        for name in PERSPECTIVES:
+            said, due = asked.scores[name], known.scores[name]
+            assert isinstance(said, Score)
+            assert isinstance(due, Score)
+            assert said.value == pytest.approx(due.value, abs=0.05)
+            assert said.passed == due.passed
+
+
+def test_judging_by_truth_costs_nothing(data: Path) -> None:
+    assert plan(data, "truth").calls == 0
+
+
+def test_a_judge_may_be_a_file(data: Path, tmp_path: Path, mood: Path) -> None:
+    file = tmp_path / "judge.yaml"
+    file.write_text(json.dumps(moody(mood)))
+    judge(data, file, tmp_path / "out", sample=5, workers=1)
+    assert len((mood / "judged").read_text().splitlines()) == 5
+
+
+def test_settings_of_the_source_reach_it(data: Path, tmp_path: Path, mood: Path) -> None:
+    out = tmp_path / "out"
+    judge(data, moody(mood), out, layout="published?split=heldout", workers=1)
+    assert {path.name.partition("-")[0] for path in (out / "data").iterdir()} == {"heldout"}
+    with pytest.raises(RecipeError, match="did you mean 'sample'"):
+        judge(data, "truth", out, samples=3, workers=1)
+
+
+def test_another_judge_is_refused_until_a_new_version_is_asked_for(
+    data: Path, tmp_path: Path, mood: Path
+) -> None:
+    judge(data, moody(mood), tmp_path / "out", sample=3, workers=1)
+    with pytest.raises(ChangedError, match="moody-1 -> truth-1"):
+        judge(data, "moody=truth", tmp_path / "out", sample=3, workers=1)
+    judge(data, "moody=truth", tmp_path / "out", sample=3, workers=1, new_version=True)
+    (found, *_) = read_samples(tmp_path / "out/data", "train")
+    assert found.scores["quality"].version == "truth-1"
+
+
+def test_nothing_is_made_of_data_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such folder of data"):
+        judge(tmp_path / "gone", "truth", tmp_path / "out", workers=1)
+
+
+def test_a_recipes_judges_are_steps_in_their_order(data: Path, tmp_path: Path, mood: Path) -> None:
+    shutil.copytree(mood, tmp_path / "second")
+    recipe = {
+        "name": "two",
+        "sources": [{"kind": "layout", "path": str(data), "sample": 4}],
+        "judge": [
+            {"kind": "truth", "prefix": "true_"},
+            {**moody(tmp_path / "second"), "name": "second", "perspective": "quality"},
+        ],
+    }
+    settings = validate(Recipe, recipe, where="test")
+    rows = loop.plan(settings, tmp_path / "out")
+    assert [row[0] for row in rows] == ["source.layout", "build.truth", "build.second"]
+    loop.run(settings, tmp_path / "out", only=("judge",), workers=1)
+    for sample in read_samples(tmp_path / "out/data", "train"):
+        assert set(sample.scores) == {*PERSPECTIVES, *(f"true_{name}" for name in PERSPECTIVES)}
+        assert sample.scores["quality"].version == "moody-1"
+        assert sample.scores["following"].version == "darkroom-rewards-1"
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"kind": "thruth"}, "unknown judge kind: thruth"),
+        ({"kind": "truth", "prefixx": "a"}, "unknown key"),
+        ({"kind": "truth", "prefix": "a b"}, "prefix"),
+    ],
+)
+def test_a_wrong_judge_is_refused_before_anything_runs(
+    data: Path, tmp_path: Path, entry: dict[str, Any], words: str
+) -> None:
+    recipe = {"name": "x", "sources": [{"kind": "layout", "path": str(data)}], "judge": [entry]}
+    with pytest.raises(RecipeError, match=words):
+        loop.plan(validate(Recipe, recipe, where="test"), tmp_path)
