@@ -85,3 +85,12 @@ def test_a_users_class_that_is_not_there_is_named() -> None:
 def test_every_built_in_kind_loads(group) -> None:
     for kind in kinds(group):
         assert load(group, kind).Settings
+
+
+def test_a_users_class_needs_no_prefix_and_no_settings() -> None:
+    assert parse_spec("mine=package.module:Class", "editor").kind == "package.module:Class"
+    spec = parse_spec("collections.abc:Hashable", "editor")
+    assert (spec.kind, spec.settings) == ("collections.abc:Hashable", {})
+    assert create("editor", "collections:OrderedDict", {}) == {}
+    with pytest.raises(RecipeError, match="takes no settings"):
+        create("editor", "collections:OrderedDict", {"a": 1})

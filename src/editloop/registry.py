@@ -99,8 +99,13 @@ def load(group: str, kind: str) -> Any:
 def create(group: str, kind: str, settings: Mapping[str, Json], *, where: str = "") -> Any:
     """The part of a kind with checked settings; `where` names their place in errors."""
     made = load(group, kind)
+    where = where or f"{group} {kind}"
+    if not hasattr(made, "Settings"):
+        if settings:
+            raise RecipeError("this class takes no settings", value=where, fix="leave them out")
+        return made()
     model: type[Settings] = made.Settings
-    return made(validate(model, settings, where=where or f"{group} {kind}"))
+    return made(validate(model, settings, where=where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,8 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
         raise RecipeError("a SPEC names no kind", value=spec, fix="write KIND[:TARGET][?key=value]")
     if kind == "python":
         kind, target = target, ""
+    elif "." in kind and kind.replace(".", "").isidentifier() and target.isidentifier():
+        kind, target = f"{kind}:{target}", ""
     own = {"target": target} if target else {}
     return Spec(name or rest, kind, {**own, **settings})
 

@@ -132,10 +132,12 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
     if score is None or score.get("mean") is None:
         return "-"
     mean, low, high = (score[name] for name in ("mean", "low", "high"))
+    # A mean over the cases that someone managed is no mean over all: it says so.
+    part = "" if score["coverage"] == 1 else f"\n{score['count']} cases, {score['coverage']:.0%}"
     if key.endswith("_accuracy"):
-        return f"{mean:.1%}\n{100 * low:.0f}-{100 * high:.0f}"
+        return f"{mean:.1%}\n{100 * low:.0f}-{100 * high:.0f}{part}"
     digits = 1 if max(abs(low), abs(high)) >= 10 else 4
-    return f"{mean:.{digits}f}\n{low:.{digits}f}-{high:.{digits}f}"
+    return f"{mean:.{digits}f}\n{low:.{digits}f}-{high:.{digits}f}{part}"
 
 
 def print_expected(expected: Any) -> None:

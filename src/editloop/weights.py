@@ -5,14 +5,19 @@ Nothing is fetched unless `download` is called, which a user asks for by `--down
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from editloop.errors import UnavailableError
+from editloop.files import Files, file_hash
 from editloop.records import fingerprint
+from editloop.schema import Json
 
-__all__ = ["command", "download", "find", "stamp"]
+__all__ = ["command", "download", "find", "identity", "stamp", "stamps"]
 
 _DESCRIPTIONS = ["*.json", "*.txt", "*.model"]
+_KEPT = {".safetensors", ".bin", ".pth", ".json", ".txt", ".model"}
 
 
 def find(name: str) -> Path:
@@ -42,17 +47,53 @@ def command(name: str) -> str:
 
 
 def stamp(name: str) -> str | None:
-    """A cheap digest of weights: of their files' names, sizes and times; None where absent."""
+    """A cheap digest of weights, a folder's or a file's, that changes with them; None where absent.
+
+    It is of names, sizes and times; links are followed, as they are when weights are read.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return fingerprint(_facts(path))
     try:
-        folder = find(name)
+        return fingerprint(stamps(find(name)))
     except UnavailableError:
         return None
-    files = [
-        [path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns]
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and (status := path.stat())
+
+
+def identity(name: str) -> str | None:
+    """What tells weights apart on any machine, a digest of their content; None where absent."""
+    place = stamp(name)
+    return None if place is None else _content(name, place)
+
+
+@lru_cache(maxsize=64)
+def _content(name: str, _stamp: str) -> str:
+    """The digest of weights that have this stamp, and so are read once."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return file_hash(Files(), path)[:16]
+    folder = find(name)
+    kept = (path for path in sorted(folder.rglob("*")) if path.suffix in _KEPT and path.is_file())
+    return fingerprint(
+        [[path.relative_to(folder).as_posix(), file_hash(Files(), path)] for path in kept]
+    )
+
+
+def stamps(folder: Path) -> list[Json]:
+    """Relative name, size and times of every file below a folder, in order."""
+    found = [
+        Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names
     ]
-    return fingerprint(files)
+    return [
+        [path.relative_to(folder).as_posix(), *_facts(path)]
+        for path in sorted(found)
+        if path.is_file()
+    ]
+
+
+def _facts(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def download(name: str) -> Path:

@@ -15,7 +15,9 @@ from PIL import Image
 from test_evaluation_protocol import own_card
 from transformers import CLIPModel, CLIPTokenizer, ViTModel
 
+from editloop.errors import EditLoopError
 from editloop.evaluating import evaluate
+from editloop.evaluation.comparing import compare_runs
 from magicbrush_data import SIZE, TURNS, make_outputs, make_split, picture
 from tiny_encoders import SIDE, save_clip, save_dino
 
@@ -154,3 +156,13 @@ def test_outputs_of_another_size_are_resized_to_the_truth(world: World, tmp_path
     found = out["evaluation"]["magicbrush/all-turns"]["mine"]["l1"]["mean"]
     assert found == pytest.approx(expected, abs=1e-7)
     assert picture("x", SIZE - 7).shape != picture("x").shape
+
+
+def test_runs_with_other_weights_of_one_name_are_not_compared(world: World, tmp_path: Path) -> None:
+    editors = [f"mine=recorded:{world.outputs}"]
+    for name, seed in (("one", 0), ("two", 1)):
+        save_clip(world.clip, seed=seed)
+        evaluate(world.card, world.data, editors, tmp_path / name, metrics=["clip_i"])
+    save_clip(world.clip)
+    with pytest.raises(EditLoopError, match="clip_i"):
+        compare_runs([tmp_path / "one", tmp_path / "two"])

@@ -98,3 +98,20 @@ def test_emu_edits_broken_cases_are_left_out() -> None:
     assert excluded(sample("a dog", "A dog."), rules) == "identical-captions"
     assert excluded(sample("a dog", "a cat"), rules) is None
     assert excluded(sample(None, None), rules) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"editing": {"stepz": 1}}, "unknown editing setting 'stepz'"),
+        ({"editing": {"text_guidance": float("nan")}}, "editing|JSON|float"),
+        ({"metrics": {"l1": {"target": "l1"}}}, "metrics.l1 has no `kind`"),
+        ({"metrics": {"id": {"kind": "pixels", "target": "l1"}}}, "'id' is taken"),
+        ({"benchmarks": {"a/b": {}}}, "'a/b' is no name"),
+    ],
+)
+def test_a_card_that_cannot_work_is_refused_when_it_is_read(
+    tmp_path: Path, change: dict, cause: str
+) -> None:
+    with pytest.raises(RecipeError, match=cause):
+        read_protocol(own_card(tmp_path, **change))

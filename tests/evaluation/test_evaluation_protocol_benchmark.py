@@ -294,3 +294,74 @@ def test_a_metric_whose_settings_change_is_measured_again(data: Path, tmp_path: 
         return results["evaluation"]["magicbrush/all-turns"]["copy"]["own"]["mean"]
 
     assert mean(to_target) > mean(to_source) == 0
+
+
+def found(folder: Path, sample: EditSample) -> Path | Unedited:
+    return RecordedEditor(RecordedEditor.Settings(target=folder)).find(sample, "independent")
+
+
+def test_a_lone_edit_never_takes_the_picture_of_another(tmp_path: Path) -> None:
+    for name in ("a.png", "a_1.png"):
+        (tmp_path / name).write_bytes(encode_png(picture(name)))
+    assert found(tmp_path, EditSample("a", Image(b""))) == tmp_path / "a.png"
+    (tmp_path / "a.png").unlink()
+    assert isinstance(found(tmp_path, EditSample("a", Image(b""))), Unedited)
+
+
+def test_a_session_of_any_name_is_found_under_it(tmp_path: Path) -> None:
+    path = tmp_path / "my photo/my photo_1.png"
+    path.parent.mkdir()
+    path.write_bytes(encode_png(picture("x")))
+    assert found(tmp_path, EditSample("my photo/1", Image(b""), session="my photo")) == path
+    long = EditSample("x" * 300, Image(b""))
+    assert isinstance(found(tmp_path, long), Unedited)
+
+
+def test_linked_pictures_that_change_are_scored_again(data: Path, tmp_path: Path) -> None:
+    real = make_outputs(tmp_path / "real")
+    (tmp_path / "linked").mkdir()
+    for session in real.iterdir():
+        (tmp_path / "linked" / session.name).symlink_to(session)
+    spec = f"mine=recorded:{tmp_path / 'linked'}"
+    before = run(data, tmp_path / "out", spec)
+    (real / "100/100_1.png").write_bytes(encode_png(picture("another")))
+    assert means(run(data, tmp_path / "out", spec), "mine") != means(before, "mine")
+
+
+def test_a_broken_picture_is_refused_even_where_absent_ones_may_be_counted(
+    data: Path, tmp_path: Path
+) -> None:
+    outputs = make_outputs(tmp_path / "outputs")
+    (outputs / "101/101_iter_2.png").write_bytes(b"no picture")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        run(data, tmp_path / "out", f"mine=recorded:{outputs}", missing="count")
+
+
+@pytest.mark.parametrize("spec", ["l1=pixels:l2", "pixels:l1?against=source", "l1,a=pixels:l2"])
+def test_a_further_metric_needs_a_name_of_its_own(data: Path, tmp_path: Path, spec: str) -> None:
+    names = [*spec.split(","), *(["a=pixels:psnr"] if "," in spec else [])]
+    with pytest.raises(RecipeError, match="the name of another"):
+        run(data, tmp_path, "copy", metrics=names)
+
+
+def test_an_input_smaller_than_its_output_is_no_problem(tmp_path: Path) -> None:
+    data = make_split(tmp_path / "data", (1,))
+    path = data / "images/100/100-input.png"
+    path.write_bytes(encode_png(picture("small", 24)))
+    results = run(data, tmp_path / "out", DARKER, mask="both", metrics=["l1", "i=pixels:l1_inside"])
+    score = results["evaluation"]["magicbrush/all-turns/mask"]["darker"]["i"]
+    assert score["coverage"] == 1
+
+
+def test_a_mask_of_another_shape_is_a_problem(tmp_path: Path) -> None:
+    data = make_split(tmp_path / "data", (1,))
+    (data / "images/100/100-mask1.png").write_bytes(encode_png(np.zeros((48, 30), np.uint8)))
+    with pytest.raises(RecipeError, match="mask is 30 x 48"):
+        run(data, tmp_path / "out", DARKER)
+
+
+def test_a_verdict_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    perspectives = {"following": {"low": 0, "high": 5}}
+    card = {"judge": {"perspectives": perspectives}, "benchmarks": {"test": {}}}
+    with pytest.raises(RecipeError, match="line 1"):
+        judged(tmp_path, card, [{"id": "0", "verdict": {"following": {"value": True}}}])

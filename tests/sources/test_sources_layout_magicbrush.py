@@ -166,8 +166,8 @@ def test_an_empty_instruction_is_a_problem(split: Path) -> None:
 
 
 def test_an_output_of_another_size_than_its_input_is_a_problem(split: Path) -> None:
-    put(split / "images" / "30" / "30-output1.png", png(size=(HEIGHT, WIDTH - 1)))
-    assert wrong(split) == [f"30/1: the target is 47 x 36, its source {WIDTH} x {HEIGHT}"]
+    put(split / "images" / "30" / "30-output1.png", png(size=(HEIGHT, 30)))
+    assert wrong(split) == [f"30/1: the target is 30 x 36, its source {WIDTH} x {HEIGHT}"]
 
 
 def test_an_index_that_is_no_json_is_a_problem(split: Path) -> None:

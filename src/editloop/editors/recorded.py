@@ -21,11 +21,12 @@ from editloop.images import decode, resize
 from editloop.naming import output_path
 from editloop.schema import EditRequest, EditSample, Pixels, Unedited
 from editloop.store import fingerprint
+from editloop.weights import stamps
 
 __all__ = ["RecordedEditor", "RecordedSettings"]
 
-_VERSION = "1"
-_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+_VERSION = "2"
+_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 
 
 class RecordedSettings(recipe.Settings):
@@ -53,12 +54,7 @@ class RecordedEditor:
     def fingerprint(self) -> str:
         """From the files' names, sizes and times: none is opened for it."""
         with explained("list edited pictures", self._folder):
-            files = [
-                [path.relative_to(self._folder).as_posix(), status.st_size, status.st_mtime_ns]
-                for path in sorted(self._folder.rglob("*"))
-                if path.suffix.lower() in _EXTENSIONS and (status := path.stat())
-            ]
-        return fingerprint({"version": _VERSION, "files": files})
+            return fingerprint({"version": _VERSION, "files": stamps(self._folder)})
 
     def find(self, sample: EditSample, setting: str) -> Path | Unedited:
         """The picture of a case in a setting ("independent" or "iterative")."""
@@ -79,14 +75,38 @@ class RecordedEditor:
 
     def _find(self, id: str, session: str | None, turn: int, setting: str) -> Path | Unedited:
         expected = output_path(session or id, turn, setting)
-        for path in self._places(expected, id if session is None else None):
-            if path.is_file():
+        for path in self._places(expected, turn, setting, id, session):
+            if _is_file(path):
                 return path
         return Unedited(f"there is no picture {expected.as_posix()}")
 
-    def _places(self, expected: Path, id: str | None) -> Iterator[Path]:
-        for extension in _EXTENSIONS:
-            yield (self._folder / expected).with_suffix(extension)
-            yield (self._folder / expected.name).with_suffix(extension)
-            if id is not None and not Path(id).is_absolute() and ".." not in Path(id).parts:
-                yield self._folder / f"{id}{extension}"
+    def _places(
+        self, expected: Path, turn: int, setting: str, id: str, session: str | None
+    ) -> Iterator[Path]:
+        """Where a picture may be: for a lone edit by its id first, in no other case's name."""
+        raw = id if session is None else session
+        own = output_path(raw, turn, setting, safe=False) if _is_plain(raw) else expected
+        names = [expected, own, Path(expected.name), Path(own.name)]
+        if session is None:
+            names = [Path(f"{id}.png"), expected] if _is_below(id) else [expected]
+        for name in dict.fromkeys(names):
+            for extension in _EXTENSIONS:
+                yield self._folder / name.with_name(f"{name.name.removesuffix('.png')}{extension}")
+
+
+def _is_below(name: str) -> bool:
+    path = Path(name)
+    odd = path.is_absolute() or ".." in path.parts or "\0" in name
+    return bool(path.name) and not odd
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is one of a file, and of no folder."""
+    return _is_below(name) and len(Path(name).parts) == 1
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for the file system
+        return False

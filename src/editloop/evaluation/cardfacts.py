@@ -77,7 +77,7 @@ def _terms(
 
 def _metric(name: str, said: Sequence[Json]) -> str:
     """A metric's name and what it stands for: its SPEC's kind and settings, its version."""
-    _, version, kind, settings = said
+    _, version, kind, settings, *_ = said
     kind = f"{kind} {settings['target']}" if "target" in settings else kind
     rest = [f"{key} {value}" for key, value in settings.items() if key != "target"]
     return f"{label(name)}: {', '.join([kind, *rest])}, version {version}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.datachunks import DataChunk
 from editloop.evaluation.datapairs import measure_samples
@@ -83,7 +84,12 @@ class DataMeasures:
 
 def _identity(chosen: Chosen) -> dict[str, Json]:
     spec, metric = chosen.spec, chosen.metric
-    return {"kind": spec.kind, "settings": dict(spec.settings), "version": metric.version}
+    return {
+        "kind": spec.kind,
+        "settings": dict(spec.settings),
+        "version": metric.version,
+        "weights": {name: weights.identity(name) for name in getattr(metric, "weights", ())},
+    }
 
 
 def _number(score: Score | Unscored) -> Json:

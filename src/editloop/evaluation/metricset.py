@@ -63,6 +63,15 @@ class MetricSet:
         return {"versions": versions, "missing": sorted(self.missing)}
 
     @property
+    def facts(self) -> dict[str, Json]:
+        """`parameters`, with what tells the weights of each metric apart on any machine."""
+        versions = {
+            name: [*self.parameters["versions"][name], _weights_of(each)]
+            for name, each in self._metrics.items()
+        }
+        return {**self.parameters, "versions": versions}
+
+    @property
     def stamps(self) -> dict[str, Json]:
         """Stamps of the weights on this machine, by their names."""
         names = {name for each in self._metrics.values() for name in getattr(each, "weights", ())}
@@ -96,6 +105,10 @@ class MetricSet:
         if name in self.missing:
             return [Unscored(self.missing[name].cause)] * len(batch)
         return metric.measure(batch)
+
+
+def _weights_of(metric: Metric) -> dict[str, str | None]:
+    return {name: weights.identity(name) for name in getattr(metric, "weights", ())}
 
 
 def metrics_of(specs: Sequence[str | Mapping[str, Json]]) -> dict[str, Chosen]:

@@ -7,17 +7,18 @@ result, and results of different fingerprints share no table.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from editloop.errors import RecipeError
 from editloop.evaluation.exclusions import Exclusion
 from editloop.recipe import Settings, read_yaml, validate
-from editloop.schema import Json
+from editloop.schema import Json, canonical_json
 from editloop.store import fingerprint
 
 __all__ = [
@@ -33,6 +34,13 @@ __all__ = [
 ]
 
 _FOLDER = "protocols"
+# Editing settings that editors know; each takes those it has.
+_EDITING = {"steps", "text_guidance", "image_guidance", "scheduler", "size", "strength"}
+# Columns of the cases' table that are no numbers.
+_COLUMNS = {
+    *("benchmark", "editor", "id", "session", "turn", "setting", "edit_type", "group", "photo"),
+    *("instruction", "picture", "unedited", "unscored"),
+}
 _TOLD = {"title", "source", "about"}  # words for people, which change no number
 
 
@@ -57,7 +65,7 @@ class Sweep(Settings):
     """An editing setting that takes several values: each editor is a curve of two metrics."""
 
     setting: str
-    values: tuple[float, ...] = Field(min_length=2)
+    values: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(min_length=2)
     across: str
     up: str
 
@@ -65,8 +73,8 @@ class Sweep(Settings):
 class Perspective(Settings):
     """One thing that the judge scores, from `low` to `high`; `passes`: it also says yes or no."""
 
-    low: float
-    high: float
+    low: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False)
     passes: bool = False
 
 
@@ -104,7 +112,26 @@ class Protocol(Settings):
     averaging: Literal["cases", "groups"] = "cases"
 
     @model_validator(mode="after")
+    def _is_usable(self) -> Protocol:
+        canonical_json(self.editing)  # refuses what is no number
+        unknown = sorted(set(self.editing) - _EDITING)
+        if unknown:
+            raise ValueError(f"unknown editing setting {unknown[0]!r}; known: {sorted(_EDITING)}")
+        for name, spec in self.metrics.items():
+            if not isinstance(spec.get("kind"), str):
+                raise ValueError(f"metrics.{name} has no `kind`")
+        for name in self.benchmarks:
+            if not re.fullmatch(r"[\w.+-]+", name):
+                raise ValueError(f"benchmarks: {name!r} is no name; letters, digits, . + - _")
+        return self
+
+    @model_validator(mode="after")
     def _names_are_known(self) -> Protocol:
+        judged = (self.judge.perspectives, self.judge.derived) if self.judge else ()
+        names = [*self.metrics, *(name for each in judged for name in each)]
+        taken = sorted({name for name in names if names.count(name) > 1 or name in _COLUMNS})
+        if taken:
+            raise ValueError(f"{taken[0]!r} is taken: give the number another name")
         known = {*self.metrics, *(self.judge.perspectives if self.judge else ())}
         for name, derived in (self.judge.derived if self.judge else {}).items():
             _check_known(f"judge.derived.{name}", derived.of, known)

@@ -86,7 +86,9 @@ class ProtocolBenchmark:
             "card": self._protocol.fingerprint,
             "data_stamp": self._layout.digest(),
             "editor_stamps": {name: weights.stamp(str(each)) for name, each in targets.items()},
+            "editors_own": {seat.name: _own(seat) for seat in self._seats},
             "judge_versions": judges,
+            "metrics_own": MetricSet(self._metrics).parameters,
             "weights": MetricSet(self._metrics).stamps,
         }
 
@@ -101,7 +103,7 @@ class ProtocolBenchmark:
         editors = [seat.spec.create("editor") for seat in self._seats]
         metrics = [each.metric for each in self._metrics.values()]
         named = [getattr(each, "weights", ()) for each in (*metrics, *editors)]
-        return sorted({name for names in named for name in names})
+        return sorted({name for names in named for name in names if not Path(name).is_file()})
 
     def run(self, context: PartContext) -> PartResult:
         """Check all that is given, ask every editor for what is missing, measure, publish."""
@@ -186,32 +188,37 @@ class ProtocolBenchmark:
 
     def _find(self, asked: Asked) -> None:
         """Find all recorded pictures before anything is edited; list what is missing, whole."""
-        problems: list[str] = []
+        absent: list[str] = []
+        broken: list[str] = []
         for seat in self._seats:
             if not seat.is_recorded:
                 continue
             editor = seat.spec.create("editor")
             self._answer(asked, seat, editor)
-            problems += [f"{seat.name}: {each}" for each in self._lacking(asked, seat)]
-        if problems and self._settings.missing == "refuse":
+            for place, is_broken in self._lacking(asked, seat).items():
+                (broken if is_broken else absent).append(f"{seat.name}: {place}")
+        problems = broken + (absent if self._settings.missing == "refuse" else [])
+        if problems:
             raise _refused(
                 "recorded pictures",
                 self._settings.data,
                 problems,
-                " or count them as unedited with `missing: count` (--allow-missing)",
+                " or count absent ones as unedited with `missing: count` (--allow-missing)",
             )
 
-    def _lacking(self, asked: Asked, seat: Seat) -> Iterator[str]:
-        """What a benchmark needs and a recorded editor does not have."""
-        told: set[str] = set()
+    def _lacking(self, asked: Asked, seat: Seat) -> dict[str, bool]:
+        """What a recorded editor lacks, and whether it is there but cannot be read.
+
+        A benchmark that is optional may lack pictures, but none may be broken.
+        """
+        found: dict[str, bool] = {}
         for benchmark in asked.benchmarks[seat.name]:
             card = self._protocol.benchmarks[benchmark.name.split("/")[1]]
-            if card.optional:
-                continue
             for case, edit in asked.answering.edits(asked.edits[seat.name], benchmark):
-                if edit["unedited"] is not None and edit["unedited"] not in told:
-                    told.add(edit["unedited"])
-                    yield f"{case.id}: {edit['unedited']}"
+                is_broken = edit["path"] is not None
+                if edit["unedited"] is not None and (is_broken or not card.optional):
+                    found[f"{case.id}: {edit['unedited']}"] = is_broken
+        return found
 
     def _edit(self, asked: Asked, context: PartContext) -> None:
         for seat in self._seats:
@@ -272,6 +279,17 @@ class ProtocolBenchmark:
             settings["target"] = target.replace("{editor}", seat.name)
         judge: Judge = replace(spec, settings=settings).create("judge")
         return judge
+
+
+def _own(seat: Seat) -> str | None:
+    """The fingerprint of an editor that a stamp of weights does not tell apart."""
+    if seat.spec.kind not in ("copy", "darkroom", "recorded") and ":" not in seat.spec.kind:
+        return None
+    try:
+        found: str = seat.spec.create("editor").fingerprint
+    except UnavailableError:
+        return None
+    return found
 
 
 def _embeddings(folder: Path) -> Any:

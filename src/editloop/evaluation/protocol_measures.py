@@ -63,6 +63,11 @@ class ProtocolMeasures:
         }
 
     @property
+    def facts(self) -> dict[str, Json]:
+        """What each metric's numbers mean, on any machine."""
+        return self._metrics.facts
+
+    @property
     def needs(self) -> frozenset[str]:
         """The fields of EditedPair that are read."""
         return self._metrics.needs | (_JUDGED if self._has_judge else frozenset())
@@ -94,7 +99,14 @@ def protocol_metrics(
     chosen = [name for name in wanted if name in protocol.metrics] if wanted else protocol.metrics
     specs: dict[str, Mapping[str, Json]] = {name: protocol.metrics[name] for name in chosen}
     for each in (parse_spec(name, "metric") for name in wanted if name not in protocol.metrics):
-        specs[each.name.rpartition(":")[2]] = {"kind": each.kind, **each.settings}
+        name = each.name.rpartition(":")[2]
+        if name in specs or name in protocol.metrics:
+            raise RecipeError(
+                "a further metric has the name of another",
+                value=name,
+                fix="give it a name of its own: NAME=SPEC",
+            )
+        specs[name] = {"kind": each.kind, **each.settings}
     return {name: choose(_precise(spec, precision)) for name, spec in specs.items()}
 
 

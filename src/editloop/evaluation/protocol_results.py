@@ -122,7 +122,7 @@ def _facts(
         "data": fingerprint(digests),
         "mask": benchmark.round.asking.with_mask,
         "precision": precision,
-        "judge": measures.parameters["judge"],
+        "judge": _judge(measures),
     }
     return {
         "cases": len(benchmark.cases),
@@ -131,12 +131,20 @@ def _facts(
         "editors": [
             {"name": seat.name, "fingerprint": asked.editors.get(seat.name)} for seat in asked.seats
         ],
-        "metrics": measures.parameters["metrics"],
+        "metrics": measures.facts,
         "protocol": _card(asked),
         "sweep": _sweep(asked),
         "made_from": made_from,
         "fingerprint": fingerprint(made_from),
     }
+
+
+def _judge(measures: ProtocolMeasures) -> Json:
+    """The judge's rules and who judges; recorded verdicts are an editor's, as its pictures are."""
+    found = measures.parameters["judge"]
+    if found is None or found["judge"] is None or found["judge"][0] != "recorded":
+        return found
+    return {**found, "judge": ["recorded"]}
 
 
 def _card(asked: Asked) -> dict[str, Json]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from editloop.errors import ImageError, StepError
 from editloop.evaluation.cases import Sequences
-from editloop.images import content_hash, decode_mask, encode_png
+from editloop.images import content_hash, decode_mask, encode_png, resize
 from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
 from editloop.seeding import derive_seed
 from editloop.sources.checks import picture_size
@@ -174,14 +174,16 @@ def _ask(editor: Editor, turns: Sequence[_Turn], asking: Asking, clock: Clock) -
 
 def _request(turn: _Turn, source: Pixels, asking: Asking) -> EditRequest:
     sample = turn.sample
-    mask = sample.mask if asking.with_mask else None
+    mask = None
+    if asking.with_mask and sample.mask is not None:
+        mask = resize(decode_mask(sample.mask.bytes), *source.shape[:2])
     return EditRequest(
         id=sample.id,
         image=source,
         instruction=sample.instruction,
         turn=sample.turn,
         captions=Captions(sample.source_caption, sample.target_caption),
-        mask=None if mask is None else decode_mask(mask.bytes),
+        mask=mask,
         seed=derive_seed(asking.seed, "edit", sample.id, sample.turn),
         settings=asking.editing,
         session=sample.session,
@@ -200,6 +202,12 @@ def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_A
     for request, answer in zip(requests, answers, strict=True):
         if isinstance(answer, Unedited):
             continue
+        if not isinstance(answer, np.ndarray):
+            raise StepError(
+                f"editor {editor.name} answered {request.id} with no picture",
+                value=type(answer).__name__,
+                fix="return uint8 pixels [height, width, 3], or Unedited",
+            )
         if answer.dtype != np.uint8 or answer.shape != request.image.shape:
             raise StepError(
                 f"editor {editor.name} answered {request.id} in another geometry",
@@ -224,5 +232,6 @@ def _found_row(sample: EditSample, setting: str, found: Path | Unedited) -> Json
     try:
         picture_size(data)
     except ImageError as error:
-        return {**row, "unedited": f"{found.name} cannot be read: {error.cause}"}
+        reason = f"{found.name} cannot be read: {error.cause}"
+        return {**row, "path": str(found.absolute()), "unedited": reason}
     return {**row, "path": str(found.absolute()), "sha256": content_hash(data)}

@@ -16,7 +16,7 @@ import pyarrow as pa
 from editloop.errors import CorruptError, ImageError, StepError
 from editloop.evaluation.cases import Sequences
 from editloop.evaluation.running import INDEPENDENT, ITERATIVE, Decode
-from editloop.images import content_hash, decode_mask
+from editloop.images import content_hash, decode_mask, resize
 from editloop.judges.verdicts import may_pass_later
 from editloop.schema import (
     Captions,
@@ -120,13 +120,14 @@ class _Pairs:
         except ImageError as error:
             return f"its picture cannot be read: {error.cause}"
         source = self._picture("source", sample.source)
+        target = self._picture("target", sample.target)
         return EditedPair(
             id=sample.id if sample.turn == 1 else f"{sample.id}{_AT[row['setting']]}",
             source=_EMPTY if source is None else source,
             instruction=sample.instruction,
             edited=edited,
-            target=self._picture("target", sample.target),
-            mask=self._mask(sample.mask),
+            target=target,
+            mask=self._mask(sample.mask, source if target is None else target),
             captions=Captions(sample.source_caption, sample.target_caption),
             edit_type=sample.edit_type,
         )
@@ -144,12 +145,14 @@ class _Pairs:
             self._pixels[id(image)] = self._decode(image.bytes)
         return self._pixels[id(image)]
 
-    def _mask(self, image: Image | None) -> Mask | None:
+    def _mask(self, image: Image | None, picture: Pixels | None) -> Mask | None:
+        """The mask in the size of the picture that an edit is compared with."""
         if image is None or "mask" not in self._needs:
             return None
         if id(image) not in self._masks:
             self._masks[id(image)] = decode_mask(image.bytes)
-        return self._masks[id(image)]
+        mask = self._masks[id(image)]
+        return mask if picture is None else resize(mask, *picture.shape[:2])
 
 
 def _read(path: Path, sha256: str) -> bytes:

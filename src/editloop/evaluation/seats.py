@@ -39,7 +39,12 @@ def seats_of(protocol: Protocol, specs: Sequence[str | Mapping[str, Json]]) -> l
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise RecipeError("two editors have one name", value=twice[0], fix="write NAME=SPEC")
-    return [seat for spec in editors for seat in _seats(protocol, spec)]
+    seats = [seat for spec in editors for seat in _seats(protocol, spec)]
+    if len({seat.name for seat in seats}) < len(seats):
+        raise RecipeError(
+            "two values of a sweep are alike", value=protocol.name, fix="give other `values`"
+        )
+    return seats
 
 
 def _seats(protocol: Protocol, spec: Spec) -> Iterator[Seat]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from editloop import recipe
 from editloop.errors import RecipeError
@@ -29,15 +29,15 @@ _NO_LINE = Unscored("the file of verdicts has no line for it")
 
 
 class _Perspective(recipe.Settings):
-    value: float | None = None
-    passed: bool | None = None
+    value: StrictInt | StrictFloat | None = None
+    passed: StrictBool | None = None
     text: str | None = None
     reason: str | None = None
 
 
 class _Line(recipe.Settings):
     id: str
-    verdict: dict[str, float | _Perspective]
+    verdict: dict[str, StrictInt | StrictFloat | _Perspective]
     setting: str = "independent"
 
 
@@ -63,7 +63,7 @@ class RecordedJudge:
     @cached_property
     def _verdicts(self) -> dict[str, Verdict]:
         found: dict[str, Verdict] = {}
-        for number, text in enumerate(self._data.decode("utf-8-sig").splitlines(), start=1):
+        for number, text in enumerate(self._text.splitlines(), start=1):
             if not text.strip():
                 continue
             line = self._line(number, text)
@@ -72,6 +72,13 @@ class RecordedJudge:
                 raise self._error(number, f"a second verdict on {key!r}")
             found[key] = {name: _score(each) for name, each in line.verdict.items()}
         return found
+
+    @property
+    def _text(self) -> str:
+        try:
+            return self._data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self._error(self._data[: error.start].count(b"\n") + 1, "no UTF-8") from None
 
     @property
     def perspectives(self) -> tuple[str, ...]:

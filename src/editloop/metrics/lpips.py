@@ -66,6 +66,14 @@ class LpipsMetric:
         self.version = VERSION
         self.needs = frozenset({"edited", settings.against} | ({"mask"} if place else set()))
 
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The files of weights that are on this machine."""
+        try:
+            return tuple(str(path) for path in self._files.find())
+        except UnavailableError:
+            return ()
+
     def missing(self) -> UnavailableError | None:
         """What is not on this machine of the weights, or None; nothing is loaded."""
         try:

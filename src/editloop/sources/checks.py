@@ -45,12 +45,18 @@ def check_session(entries: Sequence[Entry], folder: Path) -> Iterator[Problem]:
 def _other_sizes(entry: Entry, sizes: dict[str, tuple[int, int]]) -> Iterator[Problem]:
     source = sizes.pop("source", None)
     for name, size in sizes.items():
-        if source is not None and size != source:
+        if source is not None and not _same_shape(size, source):
             yield Problem(
                 entry.where,
                 f"the {name} is {size[1]} x {size[0]}, its source {source[1]} x {source[0]}",
-                "make them one size: they share one geometry",
+                "make them one shape: they share one geometry, larger or smaller",
             )
+
+
+def _same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether two sizes differ in scale alone, but for the rounding of a side."""
+    factor = max(first) / max(second)
+    return all(abs(a - b * factor) <= max(1.0, factor) for a, b in zip(first, second, strict=True))
 
 
 def _size(picture: Picture, place: str, folder: Path) -> tuple[int, int] | Problem:
