@@ -1,0 +1,202 @@
+"""A judge, asked each question once: verdicts are kept by what was shown and who judged.
+
+A verdict that is missing only for now (a server was down, the budget spent) is not kept, so that
+the next run asks again; a judge with a ledger of its own then repeats no call that was answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from editloop.judges.calibration.scales import SCALES, points
+from editloop.judges.verdicts import may_pass_later
+from editloop.schema import (
+    EditedPair,
+    Json,
+    Judge,
+    Mask,
+    Pixels,
+    Score,
+    Unscored,
+    Verdict,
+    canonical_json,
+)
+from editloop.store import ShardStore, fingerprint
+
+__all__ = ["Asking", "Judged", "digest_of", "in_batches"]
+
+_VERSION = "1"
+_BATCH = 64
+_SCORES = pa.schema(
+    [
+        ("pair", pa.int32()),
+        ("perspective", pa.string()),
+        ("value", pa.float64()),
+        ("passed", pa.bool_()),
+        ("text", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True, eq=False)
+class Judged(Generic[_T]):
+    """What a judge said of some pairs, whose `facts` are in the same order.
+
+    A column a perspective: `points` of 100 and `passed` (1 or 0), NaN where there is none; `texts`,
+    and `reasons` why there is no score.
+    """
+
+    facts: list[_T]
+    points: dict[str, NDArray[np.float64]]
+    passed: dict[str, NDArray[np.float64]]
+    texts: dict[str, list[str | None]]
+    reasons: dict[str, list[str | None]]
+
+    @property
+    def perspectives(self) -> tuple[str, ...]:
+        return tuple(self.points)
+
+    def only(self, rows: Sequence[int]) -> Judged[_T]:
+        """The columns of some rows."""
+        return Judged(
+            [self.facts[row] for row in rows],
+            {name: column[rows] for name, column in self.points.items()},
+            {name: column[rows] for name, column in self.passed.items()},
+            {name: [column[row] for row in rows] for name, column in self.texts.items()},
+            {name: [column[row] for row in rows] for name, column in self.reasons.items()},
+        )
+
+    def labelled(self, facts: Sequence[_S]) -> Judged[_S]:
+        """The columns with other facts of the same pairs."""
+        return Judged(list(facts), self.points, self.passed, self.texts, self.reasons)
+
+    @classmethod
+    def of(
+        cls, facts: Sequence[_T], verdicts: Sequence[Verdict], perspectives: Sequence[str]
+    ) -> Judged[_T]:
+        """The columns of some verdicts."""
+        made: Judged[_T] = cls(list(facts), {}, {}, {}, {})
+        for name in perspectives:
+            scores = [verdict.get(name, Unscored("no verdict on it")) for verdict in verdicts]
+            found = [points(name, score) for score in scores]
+            made.points[name] = np.array([value for value, _ in found], np.float64)
+            made.passed[name] = np.array([_passed(name, score) for score in scores], np.float64)
+            made.texts[name] = [each.text if isinstance(each, Score) else None for each in scores]
+            made.reasons[name] = [reason for _, reason in found]
+        return made
+
+
+class Asking:
+    """Asks a judge through a store; `asked` counts the pairs that were not found there.
+
+    `open` says that some verdicts are missing for now, so another run may find out more.
+    """
+
+    def __init__(self, judge: Judge, store: ShardStore, *, repeat: int = 0) -> None:
+        self.asked = 0
+        self.open = False
+        self._judge = judge
+        self._store = store
+        self._repeat = repeat
+
+    @property
+    def perspectives(self) -> tuple[str, ...]:
+        """What the judge scores, as far as calibration knows what it means."""
+        return tuple(name for name in self._judge.perspectives if name in SCALES)
+
+    def judged(self, name: str, cases: Iterable[tuple[EditedPair, _T]]) -> Judged[_T]:
+        """The judge's verdicts on the pairs, committed under a name; few are in memory at once."""
+        facts: list[_T] = []
+        verdicts: list[Verdict] = []
+        for index, batch in enumerate(in_batches(cases)):
+            facts += [fact for _, fact in batch]
+            verdicts += self._ask(f"{name}-{index:05d}", [pair for pair, _ in batch])
+        return Judged.of(facts, verdicts, self.perspectives)
+
+    def _ask(self, shard: str, pairs: Sequence[EditedPair]) -> list[Verdict]:
+        key = fingerprint(
+            {
+                "version": _VERSION,
+                "judge": [self._judge.name, self._judge.version],
+                "pairs": [_digest(pair) for pair in pairs],
+                "repeat": self._repeat,
+            }
+        )
+        commit = self._store.find(shard, key)
+        if commit is not None:
+            table = self._store.table(commit, "data", _SCORES)
+            return _verdicts(table.to_pylist(), len(pairs))
+        verdicts = self._judge.judge(pairs)
+        self.asked += len(pairs)
+        if any(may_pass_later(score) for verdict in verdicts for score in verdict.values()):
+            self.open = True
+        else:
+            rows = pa.Table.from_pylist(list(_rows(verdicts)), schema=_SCORES)
+            self._store.commit(shard, {"data": rows}, fingerprint=key)
+        return verdicts
+
+
+def _passed(perspective: str, score: Score | Unscored) -> float:
+    if isinstance(score, Unscored) or score.passed is None or points(perspective, score)[1]:
+        return np.nan
+    return float(score.passed)
+
+
+def in_batches(cases: Iterable[_T]) -> Iterator[list[_T]]:
+    """Cases as a judge is shown them, some at a time."""
+    left = iter(cases)
+    while batch := list(itertools.islice(left, _BATCH)):
+        yield batch
+
+
+def digest_of(pictures: Iterable[Pixels | Mask | None], words: Json) -> str:
+    """A hash of all that a judge can see of a case."""
+    digest = hashlib.sha256()
+    for pixels in pictures:
+        if pixels is not None:
+            digest.update(str(pixels.shape).encode())
+            digest.update(pixels.tobytes())
+        digest.update(b"\0")
+    digest.update(canonical_json(words).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _digest(pair: EditedPair) -> str:
+    captions = [pair.captions.source, pair.captions.target]
+    kind = None if pair.edit_type is None else pair.edit_type.value
+    pictures = (pair.source, pair.edited, pair.target, pair.mask)
+    return digest_of(pictures, [pair.id, pair.instruction, captions, kind])
+
+
+def _rows(verdicts: Sequence[Verdict]) -> Iterator[dict[str, Json]]:
+    for at, verdict in enumerate(verdicts):
+        for perspective, score in verdict.items():
+            row: dict[str, Json] = {"pair": at, "perspective": perspective}
+            if isinstance(score, Unscored):
+                yield {**row, "reason": score.reason}
+            else:
+                yield {**row, "value": score.value, "passed": score.passed, "text": score.text}
+
+
+def _verdicts(rows: Sequence[Mapping[str, Json]], count: int) -> list[Verdict]:
+    found: defaultdict[int, dict[str, Score | Unscored]] = defaultdict(dict)
+    for row in rows:
+        found[row["pair"]][row["perspective"]] = (
+            Score(row["value"], row["passed"], row["text"])
+            if row["reason"] is None
+            else Unscored(row["reason"])
+        )
+    return [found[at] for at in range(count)]

@@ -1,0 +1,164 @@
+"""A judge against people: correlation with their ratings, as HQ-Edit's Table 4 has it.
+
+Ratings are a CSV with the columns `id` and `rater`, and one for each perspective rated
+(arXiv:2404.09990, section 4.2). Both sides are brought to 0-100 before they are averaged. A picture
+that several people rated counts once, with their mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from editloop.errors import RecipeError
+from editloop.files import explained
+from editloop.images import content_hash
+from editloop.judges.calibration.asking import Judged
+from editloop.judges.calibration.correlations import correlations
+from editloop.judges.calibration.estimates import Floats, mean_of
+from editloop.judges.calibration.scales import SCALES, related
+from editloop.resampling import bootstrap_weights
+from editloop.schema import Json
+
+__all__ = ["Ratings", "against_people", "read_ratings"]
+
+_KEYS = ("id", "rater")
+
+
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """What people said, in points of 100: perspective -> id -> rater -> points."""
+
+    points: Mapping[str, Mapping[str, Mapping[str, float]]]
+    digest: str
+
+    @property
+    def ids(self) -> list[str]:
+        """All that were rated, in the file's order."""
+        return list(dict.fromkeys(name for column in self.points.values() for name in column))
+
+
+def read_ratings(path: Path, levels: tuple[float, float] = (1, 5)) -> Ratings:
+    """The ratings in a CSV, whose levels run from the worst to the best of `levels`.
+
+    An empty cell is no rating. Raises RecipeError, with the line, for a level out of range, a
+    second rating of one picture by one rater, and columns that are missing or unknown.
+    """
+    with explained("read ratings", path):
+        data = path.read_bytes()
+    reader = _Reader(data, levels)
+    try:
+        return Ratings(reader.read(), content_hash(data)[:16])
+    except (UnicodeDecodeError, csv.Error, _WrongError) as error:
+        low, high = levels
+        raise RecipeError(
+            f"ratings cannot be read, line {reader.line}: {error}",
+            value=path,
+            fix=f"write columns id, rater and {' or '.join(SCALES)}; levels {low:g} to {high:g}",
+        ) from None
+
+
+class _WrongError(ValueError):
+    """Something in a file of ratings that is not as it must be."""
+
+
+class _Reader:
+    """Reads a CSV of ratings; `line` is where it stands."""
+
+    def __init__(self, data: bytes, levels: tuple[float, float]) -> None:
+        self.line = 1
+        self._data = data
+        self._levels = levels
+
+    def read(self) -> dict[str, dict[str, dict[str, float]]]:
+        text = io.StringIO(self._data.decode("utf-8-sig"), newline="")
+        rows = csv.DictReader(text, restval="", strict=True)
+        names = _perspectives(rows.fieldnames or ())
+        found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
+        for row in rows:
+            self.line = rows.line_num
+            if None in row:
+                raise _WrongError("it has more cells than there are columns")
+            for name in names:
+                if row[name].strip():
+                    _add(found[name], row, _points(row[name], self._levels))
+        return found
+
+
+def _perspectives(columns: Sequence[str]) -> list[str]:
+    for key in _KEYS:
+        if key not in columns:
+            raise _WrongError(f"there is no column {key!r}")
+    names = [name for name in columns if name not in _KEYS]
+    for name in names:
+        if name not in SCALES:
+            close = difflib.get_close_matches(name, SCALES, n=1)
+            guess = f", did you mean {close[0]!r}?" if close else ""
+            raise _WrongError(f"unknown column {name!r}{guess}")
+    if not names:
+        raise _WrongError("it rates nothing")
+    return names
+
+
+def _points(text: str, levels: tuple[float, float]) -> float:
+    """A level in points of 100."""
+    low, high = levels
+    try:
+        level = float(text)
+    except ValueError:
+        raise _WrongError(f"{text!r} is no level") from None
+    if not (math.isfinite(level) and low <= level <= high):
+        raise _WrongError(f"{text} is not in {low:g} to {high:g}")
+    return 100 * (level - low) / (high - low)
+
+
+def _add(column: dict[str, dict[str, float]], row: Mapping[str, str], points: float) -> None:
+    name, rater = row["id"], row["rater"]
+    if not name or not rater:
+        raise _WrongError("an id or a rater is empty")
+    by_rater = column.setdefault(name, {})
+    if rater in by_rater:
+        raise _WrongError(f"{rater!r} rates {name!r} a second time")
+    by_rater[rater] = points
+
+
+def against_people(
+    judged: Judged[str], ratings: Ratings, resamples: int, rng: np.random.Generator
+) -> dict[str, Json]:
+    """Correlations and means by perspective that people rated; the judge's facts are ids.
+
+    A perspective that the judge does not score is compared with the one nearest to it: alignment
+    with following, coherence with quality.
+    """
+    weights = bootstrap_weights(judged.facts, resamples, rng)
+    return {name: _compared(judged, ratings, name, weights) for name in ratings.points}
+
+
+def _compared(judged: Judged[str], ratings: Ratings, name: str, weights: Floats) -> dict[str, Json]:
+    own = related(name, judged.points)
+    if own is None:
+        return {"reason": f"the judge scores nothing like {name}"}
+    by_image = ratings.points[name]
+    means = [
+        float(np.mean(list(by_image.get(each, {}).values() or [np.nan]))) for each in judged.facts
+    ]
+    people = np.array(means)
+    points = judged.points[own]
+    both = np.isfinite(people) & np.isfinite(points)
+    return {
+        "perspective": own,
+        "images": int(both.sum()),
+        "unscored": int((np.isfinite(people) & ~both).sum()),
+        "raters": len({rater for given in by_image.values() for rater in given}),
+        "ratings": sum(map(len, by_image.values())),
+        "judge": mean_of(np.where(both, points, np.nan), weights),
+        "people": mean_of(np.where(both, people, np.nan), weights),
+        **correlations(points, people, weights),
+    }

@@ -1,0 +1,185 @@
+"""A judge of two edits: whether it sees which is better, and whether a place sways it.
+
+An edit without a fault is compared with the same edit with one, and with itself; which of them
+comes first takes turns. Each comparison is asked in both orders.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from editloop.judges.calibration.asking import digest_of
+from editloop.judges.calibration.estimates import mean_of, rounded, share_of
+from editloop.judges.calibration.pairs import VARIANTS, TruthPairs
+from editloop.judges.pairwise import Comparison, Preference, position_bias
+from editloop.judges.verdicts import Preferred, may_pass_later
+from editloop.resampling import bootstrap_weights
+from editloop.schema import PERSPECTIVES, Json, Unscored
+from editloop.store import ShardStore, fingerprint
+
+__all__ = ["Comparer", "Comparing", "Known", "comparisons", "preference_results"]
+
+_VERSION = "1"
+_BATCH = 64
+_EQUAL = "none"  # where both edits are the same picture
+_ROWS = pa.schema(
+    [
+        ("choice", pa.string()),
+        ("there", pa.string()),
+        ("back", pa.string()),
+        ("text", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+class Comparer(Protocol):
+    """A judge that says which of two edits is better."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def compare(self, batch: Sequence[Comparison]) -> list[Preference | Unscored]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Which edit of a comparison is better, and in which perspective the other one has a fault."""
+
+    edit: str
+    family: str
+    better: Preferred
+
+
+def comparisons(pairs: TruthPairs, edits: int) -> Iterator[tuple[Comparison, Known]]:
+    """Four comparisons of each edit: with one fault of each family, and with itself."""
+    for index in range(edits):
+        clean = pairs[index * VARIANTS]
+        for at, family in enumerate((*PERSPECTIVES, _EQUAL)):
+            other = pairs[index * VARIANTS + 1 + 2 * at + index % 2] if at < 3 else clean
+            first = (index + at) % 2 == 0
+            shown = (clean, other) if first else (other, clean)
+            better: Preferred = "tie" if family == _EQUAL else "first" if first else "second"
+            yield (
+                Comparison(
+                    f"{clean.facts.edit}/{family}",
+                    clean.pair.source,
+                    clean.pair.instruction,
+                    *(each.pair.edited for each in shown),
+                ),
+                Known(clean.facts.edit, family, better),
+            )
+
+
+class Comparing:
+    """Asks for preferences through a store; `asked` counts those that were not found there.
+
+    `open` says that some are missing for now, so another run may find out more.
+    """
+
+    def __init__(self, judge: Comparer, store: ShardStore) -> None:
+        self.asked = 0
+        self.open = False
+        self._judge = judge
+        self._store = store
+
+    def preferences(self, cases: Sequence[Comparison]) -> list[Preference | Unscored]:
+        """The preference in each comparison, committed in batches."""
+        found: list[Preference | Unscored] = []
+        for start in range(0, len(cases), _BATCH):
+            found += self._ask(f"preferences-{start:05d}", cases[start : start + _BATCH])
+        return found
+
+    def _ask(self, shard: str, batch: Sequence[Comparison]) -> list[Preference | Unscored]:
+        judge = [self._judge.name, self._judge.version]
+        cases = [
+            digest_of((each.source, each.first, each.second), [each.id, each.instruction])
+            for each in batch
+        ]
+        key = fingerprint({"version": _VERSION, "judge": judge, "comparisons": cases})
+        commit = self._store.find(shard, key)
+        if commit is not None:
+            return [
+                _preference(row) for row in self._store.table(commit, "data", _ROWS).to_pylist()
+            ]
+        found = self._judge.compare(batch)
+        self.asked += len(batch)
+        if any(isinstance(each, Unscored) and may_pass_later(each) for each in found):
+            self.open = True
+        else:
+            rows = pa.Table.from_pylist([_row(each) for each in found], schema=_ROWS)
+            self._store.commit(shard, {"data": rows}, fingerprint=key)
+        return found
+
+
+def preference_results(
+    known: Sequence[Known],
+    found: Sequence[Preference | Unscored],
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, Json]:
+    """How often the better edit won (a tie counts half), and how often a place did.
+
+    `place` is the mean over comparisons of 1 where the first place won twice and -1 where the
+    second did: 0 without a bias.
+    """
+    edits = [each.edit for each in known]
+    weights = bootstrap_weights(edits, resamples, rng)
+    right = np.array([_right(*both) for both in zip(known, found, strict=True)])
+    families = np.array([each.family for each in known])
+    agreed = [
+        np.nan if isinstance(each, Unscored) else each.orders[0] == each.orders[1] for each in found
+    ]
+    counts = position_bias(each for each in found if isinstance(each, Preference))
+    reasons = Counter(each.reason for each in found if isinstance(each, Unscored))
+    return {
+        "comparisons": len(known),
+        "right": {
+            family: share_of(np.where(families == family, right, np.nan), edits)
+            for family in (*PERSPECTIVES, _EQUAL)
+        },
+        "agreed": share_of(np.array(agreed, np.float64), edits),
+        "first_place": counts.first_place,
+        "second_place": counts.second_place,
+        "half_tied": counts.half_tied,
+        "place": mean_of(np.array([_place(each) for each in found]), weights),
+        "coverage": rounded(1 - sum(reasons.values()) / len(known)),
+        "unscored": dict(reasons.most_common()),
+    }
+
+
+def _right(known: Known, found: Preference | Unscored) -> float:
+    if isinstance(found, Unscored):
+        return np.nan
+    if found.choice == known.better:
+        return 1.0
+    return 0.5 if "tie" in (found.choice, known.better) else 0.0
+
+
+def _place(found: Preference | Unscored) -> float:
+    if isinstance(found, Unscored):
+        return np.nan
+    counts = position_bias([found])
+    return float(counts.first_place - counts.second_place)
+
+
+def _row(found: Preference | Unscored) -> dict[str, Json]:
+    if isinstance(found, Unscored):
+        return {"reason": found.reason}
+    there, back = found.orders
+    return {"choice": found.choice, "there": there, "back": back, "text": found.text}
+
+
+def _preference(row: dict[str, Json]) -> Preference | Unscored:
+    if row["reason"] is not None:
+        return Unscored(row["reason"])
+    return Preference(row["choice"], (row["there"], row["back"]), row["text"])

@@ -1,0 +1,55 @@
+"""What perspectives mean to a calibration: their range, and which faults they should notice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from editloop.schema import Score, Unscored
+
+__all__ = ["SCALES", "Scale", "points", "related"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A perspective's range, and the families of faults that should lower it."""
+
+    low: float
+    high: float
+    families: tuple[str, ...]
+
+    def points(self, value: float) -> float:
+        """A value of this range in points of 100 (HQ-Edit, section 4.2)."""
+        return 100 * (value - self.low) / (self.high - self.low)
+
+
+# HQ-Edit's Alignment asks for the edit and for what should stay, its Coherence for the picture.
+SCALES: Mapping[str, Scale] = MappingProxyType(
+    {
+        "following": Scale(0, 5, ("following",)),
+        "preserving": Scale(0, 5, ("preserving",)),
+        "quality": Scale(0, 5, ("quality",)),
+        "alignment": Scale(0, 100, ("following", "preserving")),
+        "coherence": Scale(0, 100, ("quality",)),
+    }
+)
+
+
+def points(perspective: str, score: Score | Unscored) -> tuple[float, str | None]:
+    """A score in points of 100, or NaN and the reason why there is none."""
+    scale = SCALES[perspective]
+    if isinstance(score, Unscored):
+        return math.nan, score.reason
+    if not scale.low <= score.value <= scale.high:
+        return math.nan, f"out of range: {score.value:g} is not in {scale.low:g}..{scale.high:g}"
+    return scale.points(score.value), None
+
+
+def related(perspective: str, others: Mapping[str, object]) -> str | None:
+    """The one of some perspectives that asks the same: itself, or one for the same first family."""
+    if perspective in others:
+        return perspective
+    family = SCALES[perspective].families[0]
+    return next((name for name in others if SCALES[name].families[0] == family), None)

@@ -1,0 +1,72 @@
+"""The judge that a SPEC names, as a calibration asks it: its own ledger, and in several rounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from editloop.recipe import read_yaml
+from editloop.registry import Spec, load, parse_spec
+from editloop.schema import Json
+
+__all__ = ["in_round", "judge_spec", "keeping_in", "ledger_of"]
+
+_MEMBERS = "judges"  # the setting in which a panel names who sits on it
+
+
+def judge_spec(text: str) -> Spec:
+    """The SPEC in a text, or in a YAML file (the long form, a mapping with `kind`)."""
+    if text.endswith((".yaml", ".yml")) and "?" not in text:
+        return parse_spec(read_yaml(Path(text).expanduser()), "judge")
+    return parse_spec(text, "judge")
+
+
+def keeping_in(spec: Spec, ledger: Path) -> Spec:
+    """The judge with its replies in a ledger, if it keeps any and its SPEC names no other.
+
+    A calibration says how a judge is now: an older ledger would answer for the judge it was.
+    """
+    return _settled(spec, {"ledger": str(ledger), "run": "calibration"})
+
+
+def ledger_of(spec: Spec) -> str | None:
+    """The ledger that a SPEC names, for the judge or one of its panel."""
+    named = [spec.settings.get("ledger"), *map(ledger_of, _members(spec))]
+    return next((str(each) for each in named if each is not None), None)
+
+
+def in_round(spec: Spec, number: int) -> Spec:
+    """The judge as it is asked for another time; one that says the same each time is as it was."""
+    takes, members = _takes(spec), _members(spec)
+    if "repeat" in takes:
+        first = int(spec.settings.get("repeat", 0))
+        return replace(spec, settings={**spec.settings, "repeat": first + number})
+    step = int(spec.settings.get("repeats", 1))
+    return _with(spec, [in_round(member, number * step) for member in members])
+
+
+def _settled(spec: Spec, settings: dict[str, Json]) -> Spec:
+    """The judge, and all of its panel, with settings that they take and that are not set."""
+    own = {key: value for key, value in settings.items() if key in _takes(spec)}
+    members = [_settled(member, settings) for member in _members(spec)]
+    return _with(replace(spec, settings={**own, **spec.settings}), members)
+
+
+def _takes(spec: Spec) -> set[str]:
+    """The names of the settings that a judge takes; a class of a user's own may have none."""
+    settings = getattr(load("judge", spec.kind), "Settings", None)
+    return set() if settings is None else set(settings.model_fields)
+
+
+def _members(spec: Spec) -> list[Spec]:
+    """Who sits on the panel, if it is one."""
+    listed = spec.settings.get(_MEMBERS, ())
+    names = listed.split(",") if isinstance(listed, str) else listed
+    return [parse_spec(name, "judge") for name in names]
+
+
+def _with(spec: Spec, members: list[Spec]) -> Spec:
+    if not members:
+        return spec
+    listed = [{"kind": each.kind, "name": each.name, **each.settings} for each in members]
+    return replace(spec, settings={**spec.settings, _MEMBERS: listed})

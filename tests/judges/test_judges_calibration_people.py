@@ -1,0 +1,100 @@
+"""Human ratings: how they are read, and how a judge compares with them."""
+
+import numpy as np
+import pytest
+from calibration_judges import score
+from scipy import stats
+
+from editloop.errors import RecipeError
+from editloop.judges.calibration.asking import Judged
+from editloop.judges.calibration.people import against_people, read_ratings
+from editloop.schema import Score, Unscored
+
+
+def written(folder, text):
+    path = folder / "ratings.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_levels_are_brought_to_points_of_100(tmp_path) -> None:
+    path = written(tmp_path, "id,rater,following,quality\na,ann,1,5\na,bob,3,\nb,ann,2,4\n")
+    assert read_ratings(path).points == {
+        "following": {"a": {"ann": 0, "bob": 50}, "b": {"ann": 25}},
+        "quality": {"a": {"ann": 100}, "b": {"ann": 75}},
+    }
+
+
+def test_other_levels_have_other_ends(tmp_path) -> None:
+    path = written(tmp_path, "id,rater,alignment\na,ann,30\n")
+    assert read_ratings(path, (0, 100)).points == {"alignment": {"a": {"ann": 30}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("id,rater,following\na,ann,6\n", "line 2: 6 is not in 1 to 5"),
+        ("id,rater,following\na,ann,nan\n", "line 2: nan is not in 1 to 5"),
+        ("id,rater,following\na,ann,good\n", "line 2: 'good' is no level"),
+        ("id,rater,following\na,ann,3\na,ann,4\n", "line 3: 'ann' rates 'a' a second time"),
+        ("id,rater,following\na,,3\n", "line 2: an id or a rater is empty"),
+        ("id,rater,following\na,ann,3,4\n", "line 2: it has more cells than there are columns"),
+        ("id,rater,folowing\na,ann,3\n", "unknown column 'folowing', did you mean 'following'?"),
+        ("id,following\na,3\n", "there is no column 'rater'"),
+        ("id,rater\na,ann\n", "it rates nothing"),
+        ("", "there is no column 'id'"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_line(text, told, tmp_path) -> None:
+    with pytest.raises(RecipeError, match=told.replace("?", r"\?")):
+        read_ratings(written(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="ratings cannot be read"):
+        read_ratings(path)
+
+
+def test_the_correlation_is_that_of_each_images_mean_rating(tmp_path) -> None:
+    numbers = np.random.default_rng(5)
+    levels = numbers.integers(1, 6, (40, 3))
+    values = np.clip(levels.mean(axis=1) + numbers.normal(0, 0.7, 40), 0, 5)
+    lines = [
+        f"i{at},{rater},{levels[at, place]}"
+        for at in range(40)
+        for place, rater in enumerate(("ann", "bob", "cat"))
+    ]
+    ratings = read_ratings(written(tmp_path, "\n".join(["id,rater,following", *lines])))
+    names = [f"i{at}" for at in range(40)]
+    judged = Judged.of(names, [{"following": score(value)} for value in values], ["following"])
+    found = against_people(judged, ratings, 200, rng())["following"]
+    expected = stats.pearsonr(values, levels.mean(axis=1)).statistic
+    assert found["pearson"]["mean"] == pytest.approx(expected, abs=1e-6)
+    assert found["pearson"]["low"] < expected < found["pearson"]["high"]
+    assert found["people"]["mean"] == pytest.approx((levels.mean() - 1) / 4 * 100, abs=1e-4)
+    assert (found["images"], found["raters"], found["ratings"]) == (40, 3, 120)
+
+
+def test_alignment_is_compared_with_following_where_that_is_what_the_judge_scores(tmp_path) -> None:
+    ratings = read_ratings(written(tmp_path, "id,rater,alignment,coherence\na,ann,4,2\n"))
+    judged = Judged.of(["a"], [{"following": Score(4.0)}], ["following"])
+    found = against_people(judged, ratings, 100, rng())
+    assert found["alignment"]["perspective"] == "following"
+    assert found["coherence"] == {"reason": "the judge scores nothing like coherence"}
+
+
+def test_an_image_that_the_judge_did_not_score_is_left_out_and_counted(tmp_path) -> None:
+    text = "id,rater,following\n" + "".join(
+        f"{name},ann,{at + 1}\n" for at, name in enumerate("abcd")
+    )
+    verdicts = [{"following": each} for each in (score(1), score(2), score(3), Unscored("refused"))]
+    judged = Judged.of(list("abcd"), verdicts, ["following"])
+    found = against_people(judged, read_ratings(written(tmp_path, text)), 100, rng())["following"]
+    assert (found["images"], found["unscored"]) == (3, 1)
+    assert found["pearson"]["mean"] == pytest.approx(1)
