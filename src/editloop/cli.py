@@ -16,6 +16,7 @@ import typer
 
 __all__ = [
     "app",
+    "calibrate",
     "compare",
     "edit",
     "editors",
@@ -251,6 +252,45 @@ def judge(
         )
     print_rewards(results)
     typer.echo(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
+
+
+@app.command()
+def calibrate(
+    judge: Annotated[
+        str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Where answers and pages are kept.")] = Path(
+        "runs/calibration"
+    ),
+    pairs: Annotated[int, typer.Option(min=56, help="Pairs with recorded faults.")] = 448,
+    repeats: Annotated[int, typer.Option(min=1, help="How often some are judged.")] = 3,
+    frozen: Annotated[
+        Path | None, typer.Option(help="An earlier calibration's frozen.parquet, for drift.")
+    ] = None,
+    ratings: Annotated[Path | None, typer.Option(help="A CSV of what people said.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data that was rated. (default: the pairs)")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the pairs.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
+    ] = False,
+) -> None:
+    """Say how far a judge can be trusted: against truth, sanity, itself and people."""
+    from editloop.evaluation import calibration
+    from editloop.evaluation.calibration_table import print_calibration
+    from editloop.terminal import print_expected
+
+    paths = {"frozen": frozen, "ratings": ratings, "data": data}
+    given = {name: str(path) for name, path in paths.items() if path is not None}
+    settings = {"pairs": pairs, "repeats": repeats, "seed": seed, **given}
+    if dry_run:
+        print_expected(calibration.plan_calibration(judge, out, **settings))
+        return
+    with _going_on_later():
+        results = calibration.calibrate(judge, out, **settings)
+    print_calibration(results)
+    typer.echo(f"calibration: {out / 'calibration.html'}")
 
 
 @app.command()

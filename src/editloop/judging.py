@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from editloop import loop
 from editloop.pipeline import Progress
-from editloop.recipe import Recipe, read_yaml, validate
+from editloop.recipe import Recipe, validate
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Json
 from editloop.steps import Keep
@@ -86,8 +86,6 @@ def _recipe(
 def _spec(judge: str | Path | Mapping[str, Json]) -> Spec:
     if isinstance(judge, Mapping):
         return parse_spec(judge, "judge")
-    if Path(judge).suffix in (".yaml", ".yml"):
-        return parse_spec(read_yaml(Path(judge).expanduser()), "judge")
     return parse_spec(str(judge), "judge")
 
 
