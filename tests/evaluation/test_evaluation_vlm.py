@@ -1,0 +1,74 @@
+"""A judged protocol, whole: an editor, a model that judges over HTTP, accuracy and score."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from test_evaluation_protocol import CARDS
+
+from editloop.errors import EditLoopError
+from editloop.evaluating import evaluate
+from editloop.images import encode_png
+from editloop.judges.fake_request import Asked
+from editloop.judges.fake_server import FakeServer
+from magicbrush_data import picture
+
+ANSWERS = {"followed": (5, "yes"), "preserved": (2, "no"), "good": (4, "yes")}
+
+
+def real_edit(folder: Path) -> Path:
+    """Real-Edit's card over a folder of single edits, judged at a small height."""
+    content = yaml.safe_load((CARDS / "real-edit.yaml").read_text())
+    content["data"] = {"layout": "metadata"}
+    content["judge"]["height"] = 48
+    path = folder / "card.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def data(folder: Path, count: int = 3) -> Path:
+    folder.mkdir()
+    rows = [
+        {"file_name": f"{i}.png", "instruction": f"edit {i}", "id": str(i)} for i in range(count)
+    ]
+    (folder / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for index in range(count):
+        (folder / f"{index}.png").write_bytes(encode_png(picture(str(index))))
+    return folder
+
+
+def answer(seen: Asked) -> str:
+    """A reply in the form that the rubric asks for; the third field tells which rubric it is."""
+    (passed,) = set(seen.schema["properties"]) - {"failures", "score"}
+    score, says = ANSWERS[passed]
+    return json.dumps({"failures": "None", "score": score, passed: says})
+
+
+def test_a_model_judges_by_the_cards_perspectives_and_is_paid_once(tmp_path: Path) -> None:
+    card, where, out = real_edit(tmp_path), data(tmp_path / "data"), tmp_path / "out"
+    with FakeServer(answer) as server:
+        judge = f"vlm:fake?base_url={server.base_url}"
+        results = evaluate(card, where, ["copy"], out, judge=judge)
+        assert server.seen.requests == 3 * len(ANSWERS)
+        evaluate(card, where, ["copy"], out, judge=judge, resamples=200)
+        assert server.seen.requests == 3 * len(ANSWERS)
+    found = results["evaluation"]["real-edit/test"]["copy"]
+    assert {name: score["mean"] for name, score in found.items()} == {
+        "following_accuracy": 1.0,
+        "following_score": 5.0,
+        "preserving_accuracy": 0.0,
+        "preserving_score": 2.0,
+        "quality_accuracy": 1.0,
+        "quality_score": 4.0,
+    }
+
+
+def test_what_the_server_did_not_answer_is_asked_again_and_never_averaged(tmp_path: Path) -> None:
+    card, where, out = real_edit(tmp_path), data(tmp_path / "data"), tmp_path / "out"
+    judge = "vlm:fake?base_url=http://127.0.0.1:9/v1&attempts=1"
+    with pytest.raises(EditLoopError):
+        evaluate(card, where, ["copy"], out, judge=judge)
+    with FakeServer(answer) as server:
+        later = evaluate(card, where, ["copy"], out, judge=f"vlm:fake?base_url={server.base_url}")
+    assert later["evaluation"]["real-edit/test"]["copy"]["following_score"]["coverage"] == 1
