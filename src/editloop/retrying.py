@@ -33,6 +33,7 @@ async def retried(
     A reply that a filter refused or that was cut off costs money and is tried only `re_asks` times
     more; everything else is tried `attempts` times.
     """
+
     def enough(state: RetryCallState) -> bool:
         unusable = _error(state).code in _UNUSABLE
         limit = min(settings.attempts, 1 + settings.re_asks) if unusable else settings.attempts

@@ -1,0 +1,89 @@
+"""Commands run and measured, wall time and memory of all their processes; and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from editloop.schema import Json
+
+__all__ = ["Measured", "machine", "measured"]
+
+_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+_EVERY = 0.05  # seconds between two looks at the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """When a command was started (`time.time()`), its seconds, and its peak memory in bytes."""
+
+    started: float
+    seconds: float
+    peak: int
+
+
+def measured(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Measured:
+    """Run a command to its end, its words into a file; one that fails ends this program.
+
+    The peak is of the resident memory of all its processes together.
+    """
+    started, peak = time.time(), 0
+    with (
+        log.open("wb") as words,
+        subprocess.Popen(
+            command,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            process_group=0,
+        ) as process,
+    ):
+        while process.poll() is None:
+            peak = max(peak, _resident(process.pid))
+            time.sleep(_EVERY)
+        seconds = time.time() - started
+    if process.returncode:
+        tail = log.read_text(errors="replace")[-3000:]
+        raise SystemExit(f"{tail}\nended with {process.returncode}: {' '.join(command)}")
+    return Measured(started, seconds, peak)
+
+
+def machine(threads: int) -> dict[str, Json]:
+    """The processor's name and features, the GPU if there is one, and what runs on them."""
+    import torch
+
+    told = _processor()
+    flags = set(told.get("flags", "").split())
+    return {
+        "processor": told.get("model name", platform.machine()),
+        "features": [name for name in _FEATURES if name in flags],
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
+    return {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+
+
+def _resident(group: int) -> int:
+    total = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:  # the process ended while we looked
+            continue
+        if int(fields[2]) == group:
+            total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return total
