@@ -211,12 +211,12 @@ def stored(ledger: Ledger) -> dict[str, str]:
 
 
 def test_an_interrupt_cancels_what_is_in_flight_and_leaves_the_chat_usable(tmp_path) -> None:
-    with world(tmp_path, latency=2.0) as here:
+    with world(tmp_path, latency=20.0) as here:
         chat = here.chat()
         here_and_now = [threading.get_ident(), signal.SIGINT]
-        interrupt = threading.Timer(0.1, signal.pthread_kill, here_and_now)
-        interrupt.start()
+        interrupt = threading.Timer(0.5, signal.pthread_kill, here_and_now)
         with pytest.raises(KeyboardInterrupt):
+            interrupt.start()
             chat.ask([question(n) for n in range(4)], read_sum)
         assert chat.ledger.count() == 0
         here.server.settings = FakeSettings()
