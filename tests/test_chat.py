@@ -215,8 +215,8 @@ def test_an_interrupt_cancels_what_is_in_flight_and_leaves_the_chat_usable(tmp_p
         chat = here.chat()
         here_and_now = [threading.get_ident(), signal.SIGINT]
         interrupt = threading.Timer(0.5, signal.pthread_kill, here_and_now)
+        interrupt.start()
         with pytest.raises(KeyboardInterrupt):
-            interrupt.start()
             chat.ask([question(n) for n in range(4)], read_sum)
         assert chat.ledger.count() == 0
         here.server.settings = FakeSettings()
