@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from calibration_judges import BusyJudge, CountingJudge
 
+from calibration_judges import BusyJudge, CountingJudge
 from editloop.errors import CorruptError, StoreError
 from editloop.judges.calibration.asking import Asking
 from editloop.judges.calibration.frozen import freeze, read_frozen

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from calibration_judges import facts
 
+from calibration_judges import facts
 from editloop.darkroom.faults import KINDS, Fault
 from editloop.judges.calibration.pairs import VARIANTS, TruthPairs
 from editloop.schema import PERSPECTIVES, EditType

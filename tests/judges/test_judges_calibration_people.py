@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from calibration_judges import score
 from scipy import stats
 
+from calibration_judges import score
 from editloop.errors import RecipeError
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.people import against_people, read_ratings

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from calibration_judges import FirstPlace
 
+from calibration_judges import FirstPlace
 from editloop.judges.calibration.pairs import TruthPairs
 from editloop.judges.calibration.preferences import Comparing, comparisons, preference_results
 from editloop.judges.pairwise import Preference

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from calibration_judges import facts, judged, score
 
+from calibration_judges import facts, judged, score
 from editloop.judges.calibration.stability import drift, repeatability
 from editloop.schema import Unscored
 

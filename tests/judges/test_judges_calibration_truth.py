@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from calibration_judges import facts, judged, score
 
+from calibration_judges import facts, judged, score
 from editloop.darkroom.faults import Fault
 from editloop.darkroom.rewards import rewards
 from editloop.judges.calibration.against_truth import against_truth, disagreements
