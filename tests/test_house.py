@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "editloop"
 ORDER = [
     "sources", "darkroom", "metrics", "models", "filters", "generation", "judges", "training",
-    "editors", "evaluation", "rating", "publishing", "studio",
+    "editors", "evaluation", "rating", "publishing", "studio", "commands",
 ]  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -41,7 +41,7 @@ def imports_of(path: Path) -> set[str]:
 def test_imports_run_one_way(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0]
     allowed = ORDER[: ORDER.index(own) + 1] if own in ORDER else []
-    if own == "cli.py":  # the commands call every room, each when it is asked for
+    if own == "cli.py":  # it names the commands, which call every room
         allowed = ORDER
     rooms = {name.split(".")[1] for name in imports_of(path)} & set(ORDER)
     assert rooms <= set(allowed), f"{name_of(path)} imports {sorted(rooms - set(allowed))}"

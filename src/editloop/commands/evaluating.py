@@ -1,0 +1,131 @@
+"""The commands that measure: editors by a protocol, runs side by side, a data set itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from editloop.commands.common import going_on_later
+
+__all__ = ["compare", "evaluate", "measure", "protocols"]
+
+
+def evaluate(
+    protocol: Annotated[
+        str,
+        typer.Option(help="A protocol's name, or a card (YAML) of your own.", show_default=False),
+    ],
+    data: Annotated[Path, typer.Option(help="The data's folder.", show_default=False)],
+    editor: Annotated[
+        list[str], typer.Option(help="An editor's SPEC; can repeat.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. (default: runs/PROTOCOL)")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option(help="Some of the protocol's metrics, as l1,l2, or SPECs. (default: all)")
+    ] = "",
+    judge: Annotated[str | None, typer.Option(help="A judge's SPEC, for judged protocols.")] = None,
+    mask: Annotated[
+        str, typer.Option(help="Editors are asked without, with, or both.")
+    ] = "without",
+    precision: Annotated[
+        str, typer.Option(help="Of the models that metrics use: fp32 or bf16.")
+    ] = "fp32",
+    embeddings: Annotated[
+        Path | None, typer.Option(help="A folder of embeddings that runs share.")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Count recorded pictures not there as unedited.")
+    ] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Get the weights that are not on this machine.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the edits.")] = 0,
+) -> None:
+    """Evaluate editors by a published protocol, or go on with it; editors may be added later."""
+    from editloop.evaluating import evaluate as call
+    from editloop.terminal import print_results
+
+    folder = out or Path("runs") / Path(protocol).stem
+    with going_on_later():
+        results = call(
+            protocol,
+            data,
+            editor,
+            folder,
+            seed=seed,
+            download=download,
+            metrics=[name for name in metrics.split(",") if name],
+            judge=judge,
+            mask=mask,
+            precision=precision,
+            embeddings=None if embeddings is None else str(embeddings.absolute()),
+            missing="count" if allow_missing else "refuse",
+        )
+    print_results(results)
+    typer.echo(f"report: {folder / 'report.html'}")
+
+
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+    metrics: Annotated[str, typer.Option(help="Some metrics, as l1,l2. (default: all)")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write compare.json and compare.html here.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the bootstrap.")] = 0,
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
+) -> None:
+    """Join runs of one protocol and data into one table, with paired differences."""
+    from editloop.evaluation.comparing import compare_runs
+    from editloop.evaluation.comparison_page import write_comparison
+    from editloop.evaluation.comparison_table import print_comparison
+
+    chosen = [name for name in metrics.split(",") if name] or None
+    found = compare_runs(folders, metrics=chosen, seed=seed, resamples=resamples)
+    print_comparison(found)
+    if out is not None:
+        typer.echo(write_comparison(found, out))
+
+
+def measure(
+    data: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
+    layout: Annotated[
+        str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="A metric's SPEC; can repeat. (default: the papers')")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write. (default: runs/quality-NAME)")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Get the weights that are not on this machine.")
+    ] = False,
+) -> None:
+    """Measure a data set's own quality: how well captions, edits and pictures fit."""
+    from editloop.evaluation.dataset import measure_data
+    from editloop.evaluation.quality_table import print_quality
+
+    with going_on_later():
+        found = measure_data(
+            data, layout=layout, metrics=metrics or None, out=out, download=download
+        )
+    print_quality(found)
+
+
+def protocols(
+    name: Annotated[
+        str | None, typer.Argument(help="Explain this one.", show_default=False)
+    ] = None,
+) -> None:
+    """List the protocols that editors can be evaluated by, or explain one."""
+    from editloop.evaluation.protocol import listing, read_protocol
+    from editloop.terminal import print_protocol, print_protocols
+
+    if name is None:
+        print_protocols(list(listing()))
+    else:
+        print_protocol(read_protocol(name))

@@ -1,0 +1,107 @@
+"""The commands of judges: score a data set, and say how far a judge can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from editloop.commands.common import going_on_later
+
+__all__ = ["calibrate", "judge"]
+
+
+def judge(
+    data: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
+    judge: Annotated[
+        str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. (default: runs/judged-NAME)")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Judge so many edits, drawn by lot. (default: all)")
+    ] = None,
+    only: Annotated[
+        Path | None, typer.Option(help="A JSON file whose keys or items are the ids to judge.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the lot.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that judge. (default: one a core)")
+    ] = None,
+    new_version: Annotated[
+        bool, typer.Option("--new-version", help="Go on although the judge or the data changed.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
+    ] = False,
+) -> None:
+    """Add a judge's scores and words to a data set's edits, or go on with it."""
+    from editloop import judging
+    from editloop.evaluation.rewards_table import print_rewards
+    from editloop.terminal import build_progress, print_expected
+
+    source = {
+        "layout": layout,
+        "sample": sample,
+        "only": None if only is None else str(only.absolute()),
+    }
+    if dry_run:
+        print_expected(judging.plan(data, judge, seed=seed, **source))
+        return
+    folder = out or Path("runs") / f"judged-{data.resolve().name}"
+    with going_on_later(), build_progress() as progress:
+        results = judging.judge(
+            data,
+            judge,
+            folder,
+            seed=seed,
+            workers=workers,
+            new_version=new_version,
+            progress=progress,
+            **source,
+        )
+    print_rewards(results)
+    typer.echo(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
+
+
+def calibrate(
+    judge: Annotated[
+        str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Where answers and pages are kept.")] = Path(
+        "runs/calibration"
+    ),
+    pairs: Annotated[int, typer.Option(min=56, help="Pairs with recorded faults.")] = 448,
+    repeats: Annotated[int, typer.Option(min=1, help="How often some are judged.")] = 3,
+    frozen: Annotated[
+        Path | None, typer.Option(help="An earlier calibration's frozen.parquet, for drift.")
+    ] = None,
+    ratings: Annotated[Path | None, typer.Option(help="A CSV of what people said.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data that was rated. (default: the pairs)")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the pairs.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
+    ] = False,
+) -> None:
+    """Say how far a judge can be trusted: against truth, sanity, itself and people."""
+    from editloop.evaluation import calibration
+    from editloop.evaluation.calibration_table import print_calibration
+    from editloop.terminal import print_expected
+
+    paths = {"frozen": frozen, "ratings": ratings, "data": data}
+    given = {name: str(path) for name, path in paths.items() if path is not None}
+    settings = {"pairs": pairs, "repeats": repeats, "seed": seed, **given}
+    if dry_run:
+        print_expected(calibration.plan_calibration(judge, out, **settings))
+        return
+    with going_on_later():
+        results = calibration.calibrate(judge, out, **settings)
+    print_calibration(results)
+    typer.echo(f"calibration: {out / 'calibration.html'}")
