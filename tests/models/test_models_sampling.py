@@ -3,8 +3,10 @@ import torch
 
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
-from editloop.models.sampling import noise_like, noise_schedule, sample, signal_levels
+from editloop.models.sampling import noise_like, noise_schedule, sample
+from editloop.models.schedules import diffusion_levels
 
+LEVELS = diffusion_levels(noise_schedule("x0"))
 TRUTH = torch.linspace(-1, 1, 2 * 3 * 4 * 4).view(2, 3, 4, 4)
 
 
@@ -12,12 +14,12 @@ def oracle(prediction):
     """A network that knows the truth, in each way of saying it."""
 
     def predict(noisy, timestep, _inputs):
-        share = signal_levels()[timestep].view(-1, 1, 1, 1)
-        noise = (noisy - share.sqrt() * TRUTH) / (1 - share).sqrt()
+        alpha, sigma = (each[timestep].view(-1, 1, 1, 1) for each in (LEVELS.alpha, LEVELS.sigma))
+        noise = (noisy - alpha * TRUTH) / sigma
         answers = {
             "x0": TRUTH,
             "epsilon": noise,
-            "v": share.sqrt() * noise - (1 - share).sqrt() * TRUTH,
+            "v": alpha * noise - sigma * TRUTH,
         }
         return answers[prediction]
 
@@ -47,7 +49,7 @@ def test_noise_depends_on_its_own_seed_only() -> None:
 
 
 def test_the_schedule_goes_from_the_picture_to_pure_noise() -> None:
-    levels = signal_levels()
+    levels = LEVELS.alpha.square()
     assert levels[0] > 0.999
     assert levels[-1] < 1e-4
     assert (levels.diff() < 0).all()

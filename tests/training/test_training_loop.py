@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,9 +9,24 @@ from torch import nn
 
 from editloop.errors import StoreError, TrainingError
 from editloop.training import checkpoints
-from editloop.training.loop import METRICS, Plan, learning_rate, samples_of, train
+from editloop.training.loop import METRICS, train
+from editloop.training.plan import Plan, learning_rate
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
+
+
+@dataclass
+class Examples:
+    samples: np.ndarray
+    inputs: torch.Tensor
+    noise: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def part(self, start, stop):
+        own = slice(start, stop)
+        return Examples(self.samples[own], self.inputs[own], self.noise[own])
 
 
 class Regression:
@@ -23,20 +39,24 @@ class Regression:
         self.calls = 0
         self.seen = []
 
-    def __len__(self) -> int:
-        return self.samples
+    @property
+    def buckets(self):
+        return (np.arange(self.samples),)
 
-    def loss(self, network, samples, random):
+    def batch(self, samples, random, own=slice(None)):
+        inputs = torch.randn(len(samples), 3, generator=random)
+        noise = 0.1 * torch.randn(len(samples), 1, generator=random)
+        return Examples(samples[own], inputs[own], noise[own])
+
+    def loss(self, network, batch):
         if self.calls == self.stop_at:
             raise KeyboardInterrupt
         self.calls += 1
-        self.seen.append(samples.tolist())
-        inputs = torch.randn(len(samples), 3, generator=random)
-        noise = 0.1 * torch.randn(len(samples), 1, generator=random)
-        loss = (network(inputs) - inputs @ TRUTH.T - noise).square().mean()
+        self.seen.append(batch.samples.tolist())
+        loss = (network(batch.inputs) - batch.inputs @ TRUTH.T - batch.noise).square().mean()
         return loss * math.nan if self.calls == self.spoil_at else loss
 
-    def validation_loss(self, network):
+    def rest(self, network, _step):
         with torch.no_grad():
             return (network.weight - TRUTH).square().mean().item()
 
@@ -142,22 +162,47 @@ def test_the_network_ends_with_its_average_not_its_last_weights(tmp_path) -> Non
     assert not torch.equal(made.weight, state["network"]["weight"])
 
 
-def test_every_pass_shows_every_sample_once_in_a_new_order() -> None:
-    rows = np.concatenate([samples_of(10, plan(batch=4), step) for step in range(5)])
-    first, second = rows[:10].tolist(), rows[10:].tolist()
-    assert sorted(first) == sorted(second) == list(range(10))
-    assert first != second
+def test_a_batch_in_parts_makes_the_same_step(tmp_path) -> None:
+    whole, result = trained(tmp_path / "whole", batch=6)
+    parts, again = trained(tmp_path / "parts", batch=6, micro=4)
+    assert torch.allclose(whole.weight, parts.weight, atol=1e-6)
+    assert again.loss == pytest.approx(result.loss, rel=1e-5)
 
 
-def test_a_batch_may_be_larger_than_the_data() -> None:
-    made = samples_of(3, plan(batch=8), 1)
-    assert len(made) == 8
-    assert set(made) == {0, 1, 2}
+def test_without_an_average_the_last_weights_stay(tmp_path) -> None:
+    made, _ = trained(tmp_path, average=None)
+    state = checkpoints.load_newest(tmp_path / "checkpoints")
+    assert torch.equal(made.weight, state["network"]["weight"])
+    assert "average" not in state
 
 
-def test_the_order_depends_on_the_seed() -> None:
-    orders = [samples_of(100, plan(seed=seed), 0).tolist() for seed in (1, 1, 2)]
-    assert orders[0] == orders[1] != orders[2]
+def test_what_needs_no_gradient_is_neither_trained_nor_kept(tmp_path) -> None:
+    made = nn.Sequential(nn.Linear(3, 3, bias=False), network())
+    made[0].requires_grad_(False)
+    before = made[0].weight.clone()
+    task = type("Task", (Regression,), {"rest": lambda *_: None})
+    train(made, task(), plan(), tmp_path)
+    assert torch.equal(made[0].weight, before)
+    assert list(checkpoints.load_newest(tmp_path / "checkpoints")["network"]) == ["1.weight"]
+
+
+def test_dropout_inside_a_network_resumes_to_the_bit(tmp_path) -> None:
+    def dropping():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    whole, parts, again = dropping(), dropping(), dropping()
+    task = type("Task", (Regression,), {"rest": lambda *_: None})
+    train(whole, task(), plan(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, task(stop_at=13), plan(), tmp_path / "parts")
+    train(again, task(), plan(), tmp_path / "parts")
+    assert all(map(torch.equal, whole.parameters(), again.parameters()))
+
+
+def test_a_constant_rate_stays() -> None:
+    steady = plan(steps=100, learning_rate=1.0, schedule="constant", warm_up=0)
+    assert {learning_rate(steady, step) for step in range(100)} == {1.0}
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing() -> None:

@@ -4,16 +4,20 @@ import torch
 
 from editloop.models.inputs import EditInputs
 from editloop.training.objective import (
+    DropRates,
     add_noise,
+    chosen_levels,
     drop_conditions,
-    loss_of,
-    noisy_timesteps,
+    losses_of,
+    min_snr_weights,
     wanted_output,
 )
 
 COUNT = 40_000
 EMPTY_TEXT = torch.tensor([1, 2])
 EMPTY_REWARD = torch.tensor([1, 2, 0])
+BLANKS = {"text": EMPTY_TEXT, "reward_text": EMPTY_REWARD, "mask": torch.ones(())}
+RATES = DropRates(reward=0.1, mask=0.5)
 
 
 def random(*shape, seed=0):
@@ -25,7 +29,9 @@ def test_noise_is_added_as_the_paper_says() -> None:
     signal = torch.tensor([0.0, 0.3, 1.0])
     share = signal.numpy()[:, None, None, None]
     expected = np.sqrt(share) * clean.numpy() + np.sqrt(1 - share) * noise.numpy()
-    assert np.allclose(add_noise(clean, noise, signal).numpy(), expected, atol=1e-6)
+    assert np.allclose(
+        add_noise(clean, noise, signal.sqrt(), (1 - signal).sqrt()).numpy(), expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("prediction", ["x0", "epsilon", "v"])
@@ -33,8 +39,8 @@ def test_from_each_prediction_the_picture_can_be_had_back(prediction) -> None:
     clean, noise = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
     signal = torch.tensor([0.2, 0.5, 0.9])
     a, s = (each.view(3, 1, 1, 1) for each in (signal.sqrt(), (1 - signal).sqrt()))
-    noisy = add_noise(clean, noise, signal)
-    wanted = wanted_output(prediction, clean, noise, signal)
+    noisy = add_noise(clean, noise, signal.sqrt(), (1 - signal).sqrt())
+    wanted = wanted_output(prediction, clean, noise, signal.sqrt(), (1 - signal).sqrt())
     back = {"x0": wanted, "epsilon": (noisy - s * wanted) / a, "v": a * noisy - s * wanted}
     assert torch.allclose(back[prediction], clean, atol=1e-5)
 
@@ -50,28 +56,64 @@ def test_from_each_prediction_the_picture_can_be_had_back(prediction) -> None:
 def test_losses_are_their_formulas(kind, formula) -> None:
     output, wanted = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
     expected = formula((output - wanted).numpy())
-    assert loss_of(kind, output, wanted).item() == pytest.approx(expected, rel=1e-5)
+    assert losses_of(kind, output, wanted).mean().item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_rms_weighs_small_and_large_edits_alike() -> None:
     output = torch.zeros(2, 1, 8, 8, requires_grad=True)
     wanted = torch.stack([torch.full((1, 8, 8), 1.5), torch.full((1, 8, 8), 0.1)])
-    loss_of("rms", output, wanted).backward()
+    losses_of("rms", output, wanted).mean().backward()
     small, large = output.grad[1].norm(), output.grad[0].norm()
     assert small / large == pytest.approx(1, abs=0.01)
 
 
 def test_timesteps_lean_towards_noise_and_stay_in_range() -> None:
     draws = torch.linspace(0, 1, COUNT)
-    made = noisy_timesteps(draws, 1000)
+    made = chosen_levels("mostly-last", draws, 1000)
     assert (made.min(), made.max()) == (0, 999)
     assert (made == 999).float().mean() == pytest.approx(0.75, abs=0.01)
+
+
+def test_uniform_levels_are_all_as_likely() -> None:
+    made = chosen_levels("uniform", torch.linspace(0, 1, 1000 * 20 + 1)[:-1], 1000)
+    assert (torch.bincount(made, minlength=1000) - 20).abs().max() <= 1
+
+
+def test_logit_normal_levels_lie_around_the_middle() -> None:
+    draws = torch.rand(COUNT, generator=torch.Generator().manual_seed(0))
+    made = chosen_levels("logit-normal", draws, 1000).double().div(1000).logit(1e-4)
+    assert made.mean().item() == pytest.approx(0, abs=0.02)
+    assert made.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_flow_predicts_the_way_from_the_picture_to_the_noise() -> None:
+    clean, noise = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
+    sigma = torch.tensor([0.1, 0.5, 1.0])
+    noisy = add_noise(clean, noise, 1 - sigma, sigma)
+    wanted = wanted_output("flow", clean, noise, 1 - sigma, sigma)
+    assert torch.allclose(noisy - sigma.view(3, 1, 1, 1) * wanted, clean, atol=1e-6)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_min_snr_weighs_predictions_as_it_weighs_the_picture(prediction) -> None:
+    clean, noise = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
+    signal = torch.tensor([0.2, 0.5, 0.97])
+    alpha, sigma = signal.sqrt(), (1 - signal).sqrt()
+    noisy = add_noise(clean, noise, alpha, sigma)
+    wanted = wanted_output(prediction, clean, noise, alpha, sigma)
+    answer = wanted + 0.1 * random(3, 2, 4, 4, seed=2)
+    a, s = (each.view(3, 1, 1, 1) for each in (alpha, sigma))
+    picture = (noisy - s * answer) / a if prediction == "epsilon" else a * noisy - s * answer
+    by_picture = losses_of("mse", picture, clean) * min_snr_weights("x0", alpha, sigma)
+    weighted = losses_of("mse", answer, wanted) * min_snr_weights(prediction, alpha, sigma)
+    steady = 1 if prediction == "epsilon" else sigma.square() * (alpha / sigma).square().add(1)
+    assert torch.allclose(weighted * steady, by_picture, rtol=1e-4)
 
 
 def dropped(**others) -> EditInputs:
     inputs = EditInputs(torch.ones(COUNT, 1, 1, 1), torch.full((COUNT, 2), 9), **others)
     draws = torch.rand(COUNT, 3, generator=torch.Generator().manual_seed(0))
-    return drop_conditions(inputs, draws, EMPTY_TEXT, EMPTY_REWARD)
+    return drop_conditions(inputs, draws, BLANKS, RATES)
 
 
 def test_instruction_and_source_are_dropped_as_by_instruct_pix2pix() -> None:

@@ -13,8 +13,10 @@ from editloop.recipe import validate
 from editloop.registry import create
 from editloop.training import checkpoints
 from editloop.training.cache import open_cache
-from editloop.training.edits import EditTask, Samples
+from editloop.training.edits import EditTask
+from editloop.training.objective import Objective
 from editloop.training.pocket import PocketTraining, PocketTrainingSettings
+from editloop.training.pocket_samples import PocketSamples
 from networks import SIZE, awake, edit_samples, pocket, publish
 
 REWARD = ("source", "reward")
@@ -93,10 +95,10 @@ def test_interrupted_and_run_again_it_makes_the_same_files(run, monkeypatch) -> 
     usual = EditTask.loss
     left = iter(range(3))
 
-    def interrupted(self, network, samples, random):
+    def interrupted(self, network, batch):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return usual(self, network, samples, random)
+        return usual(self, network, batch)
 
     monkeypatch.setattr(EditTask, "loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -153,12 +155,14 @@ def task_of(tmp_path, *conditions):
     samples = edit_samples(6)
     model = pocket(*conditions)
     cache = open_cache(tmp_path, "k", SIZE, lambda: samples)
-    return model, EditTask(model, Samples(cache, model), Samples(cache, model), "rms", False, 1)
+    read = PocketSamples(cache, model)
+    objective = Objective("rms", timesteps="mostly-last")
+    return model, EditTask(model, read, read, objective, bf16=False, seed=1)
 
 
 def test_samples_become_latents_ids_and_scores(tmp_path) -> None:
     model, task = task_of(tmp_path, "mask", "reward")
-    clean, inputs = task.samples.read(np.array([1, 2]))
+    clean, inputs = task.samples.read(np.array([1, 2]), None)
     assert clean.shape == inputs.source.shape == (2, 48, 8, 8)
     assert inputs.scores.tolist() == [[0, 5, 5], [5, 5, 5]]
     assert inputs.mask.shape == (2, 1, SIZE, SIZE)
@@ -168,7 +172,7 @@ def test_samples_become_latents_ids_and_scores(tmp_path) -> None:
 
 def test_a_model_without_rewards_is_shown_none(tmp_path) -> None:
     _, task = task_of(tmp_path)
-    _, inputs = task.samples.read(np.array([0]))
+    _, inputs = task.samples.read(np.array([0]), None)
     assert (inputs.mask, inputs.scores, inputs.keep, inputs.reward_text) == (None,) * 4
 
 
@@ -176,7 +180,7 @@ def test_the_loss_depends_on_its_random_state_only(tmp_path) -> None:
     model, task = task_of(tmp_path, "reward")
     awake(model)
     losses = [
-        task.loss(model, np.array([0, 1]), torch.Generator().manual_seed(seed)).item()
+        task.loss(model, task.batch(np.array([0, 1]), torch.Generator().manual_seed(seed))).item()
         for seed in (1, 1, 2)
     ]
     assert losses[0] == losses[1] != losses[2]
@@ -184,4 +188,4 @@ def test_the_loss_depends_on_its_random_state_only(tmp_path) -> None:
 
 def test_validation_is_the_same_every_time(tmp_path) -> None:
     model, task = task_of(tmp_path, "reward")
-    assert task.validation_loss(model) == task.validation_loss(model)
+    assert task.rest(model, 1) == task.rest(model, 2)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from editloop import weights
 from editloop.editors.asking import ORIGINAL
-from editloop.editors.loading import model_index
 from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.models.loading import model_index
 from editloop.schema import Json
 
 __all__ = ["Checkpoint", "read_checkpoint"]

@@ -15,13 +15,13 @@ from diffusers.pipelines.deprecated import StableDiffusionDiffEditPipeline
 from PIL import Image
 from pydantic import Field
 
-from editloop.editors.loading import check_channels, ddim_of, load_pipeline
 from editloop.editors.pipelines import (
     Job,
     PipelineEditor,
     PipelineSettings,
     pictures_of,
 )
+from editloop.models.loading import check_channels, ddim_of, load_pipeline
 
 __all__ = ["DiffEditEditor", "DiffEditSettings"]
 

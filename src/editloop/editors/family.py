@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from editloop.editors.checkpoints import Checkpoint
-from editloop.editors.loading import device, load_pipeline, weights_digest
 from editloop.errors import RecipeError, StoreError
 from editloop.files import Files, explained, file_hash
+from editloop.models.loading import device, load_pipeline, weights_digest
 from editloop.store import fingerprint
 
 __all__ = ["checkpoint_digest", "load_checkpoint"]

@@ -16,7 +16,6 @@ from PIL import Image
 from pydantic import Field
 
 from editloop.editors.geometry import Size
-from editloop.editors.loading import load_pipeline
 from editloop.editors.pipelines import (
     Job,
     PipelineEditor,
@@ -24,6 +23,7 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
+from editloop.models.loading import load_pipeline
 
 __all__ = ["FluxKontextEditor", "FluxKontextSettings"]
 

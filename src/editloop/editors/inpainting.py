@@ -17,13 +17,13 @@ from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPi
 from PIL import Image
 from pydantic import Field
 
-from editloop.editors.loading import check_channels, is_xl, load_pipeline
 from editloop.editors.pipelines import (
     DenoisedSettings,
     Job,
     PipelineEditor,
     pictures_of,
 )
+from editloop.models.loading import check_channels, is_xl, load_pipeline
 
 __all__ = ["InpaintEditor", "InpaintSettings"]
 

@@ -21,10 +21,10 @@ from torch import Tensor
 from editloop.editors.asking import Steps
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
 from editloop.editors.family import checkpoint_digest, load_checkpoint
-from editloop.editors.loading import quietly
 from editloop.editors.pipelines import Job, PipelineEditor, PipelineSettings, pictures_of
 from editloop.editors.schedulers import SchedulerName, scheduler_like
 from editloop.errors import UnavailableError
+from editloop.models.loading import quietly
 from editloop.store import fingerprint
 
 __all__ = ["InstructEditor", "InstructSettings"]

@@ -21,7 +21,6 @@ from PIL import Image
 from pydantic import Field
 
 from editloop.editors.geometry import Size
-from editloop.editors.loading import check_channels, is_xl, load_pipeline
 from editloop.editors.pipelines import (
     Job,
     PipelineEditor,
@@ -29,6 +28,7 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
+from editloop.models.loading import check_channels, is_xl, load_pipeline
 
 __all__ = ["LeditsEditor", "LeditsSettings"]
 

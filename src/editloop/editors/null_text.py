@@ -18,7 +18,6 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from editloop.editors.loading import check_channels, ddim_of, load_pipeline
 from editloop.editors.pipelines import (
     Job,
     PipelineEditor,
@@ -27,6 +26,7 @@ from editloop.editors.pipelines import (
 )
 from editloop.models.attention import Blend, Control, PairControl, controlled, sample_pairs
 from editloop.models.inversion import NullText, invert, null_texts
+from editloop.models.loading import check_channels, ddim_of, load_pipeline
 from editloop.models.prompts import (
     PromptEdit,
     Spelled,

@@ -18,7 +18,6 @@ from transformers import BatchFeature
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from editloop.editors.geometry import Size
-from editloop.editors.loading import load_pipeline, model_index
 from editloop.editors.pipelines import (
     Job,
     PipelineEditor,
@@ -26,6 +25,7 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
+from editloop.models.loading import load_pipeline, model_index
 
 __all__ = ["PictureTextProcessor", "QwenImageEditEditor", "QwenImageEditSettings"]
 

@@ -13,13 +13,13 @@ from typing import Any
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 from PIL import Image
 
-from editloop.editors.loading import check_channels, is_xl, load_pipeline
 from editloop.editors.pipelines import (
     DenoisedSettings,
     Job,
     PipelineEditor,
     pictures_of,
 )
+from editloop.models.loading import check_channels, is_xl, load_pipeline
 
 __all__ = ["SDEditEditor", "SDEditSettings"]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from editloop.models.channels import ChannelCondition
 from editloop.models.inputs import EditInputs
 from editloop.models.reward import MultiRewardCondition, RewardSettings
+from editloop.models.sampling import noise_schedule
+from editloop.models.schedules import NoiseLevels, diffusion_levels
 from editloop.models.tokens import to_ids
 from editloop.models.wrapper import ConditionedUNet, UNetShape
 from editloop.recipe import Settings
@@ -110,6 +113,15 @@ class PocketModel(nn.Module):
         )
         output = output.float()
         return edited(output, inputs.source) if self.settings.prediction == "x0" else output
+
+    @cached_property
+    def levels(self) -> NoiseLevels:
+        """The noise levels it is trained at, and what it predicts there."""
+        return diffusion_levels(noise_schedule(self.settings.prediction))
+
+    def given(self, inputs: EditInputs) -> EditInputs:
+        """The conditions as the model takes them: as they are, since it learns to read texts."""
+        return inputs
 
     def _condition_inputs(self, inputs: EditInputs) -> dict[str, Mapping[str, Tensor]]:
         given: dict[str, Mapping[str, Tensor]] = {"source": {"picture": inputs.source}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -20,7 +19,6 @@ __all__ = [
     "noise_like",
     "noise_schedule",
     "sample",
-    "signal_levels",
 ]
 
 STEPS = 1000  # of the noise schedule; a timestep lies in 0..999
@@ -42,13 +40,6 @@ def noise_schedule(prediction: str) -> Any:
         timestep_spacing="trailing",
         clip_sample=True,
     )
-
-
-@lru_cache(maxsize=1)
-def signal_levels() -> Tensor:
-    """The share of the picture's variance that is left at each timestep, [STEPS] in 0..1."""
-    levels: Tensor = noise_schedule("x0").alphas_cumprod
-    return levels
 
 
 def noise_like(latents: Tensor, seeds: Sequence[int]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from editloop.errors import TrainingError
-from editloop.files import Files, explained, replace_file, sweep_temporaries
+from editloop.files import Files, NewFile, explained, sweep_temporaries, temporary
 
 __all__ = ["load_newest", "save"]
 
@@ -19,14 +18,25 @@ _NAME = re.compile(r"step-(\d{8})\.pt")
 
 def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> None:
     """Write the state at a step, durably and at once; older ones beyond `keep` go afterwards."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
     files = Files()
     with explained("write a checkpoint", folder):
-        replace_file(files, folder / f"step-{step:08d}.pt", buffer.getvalue())
+        files.make_folder(folder)
         sweep_temporaries(files, folder)
+        _write(files, folder / f"step-{step:08d}.pt", state)
         for old in _steps(folder)[:-keep]:
             files.remove(folder / f"step-{old:08d}.pt")
+
+
+def _write(files: Files, path: Path, state: dict[str, Any]) -> None:
+    """As it is made, since a large model's state would not fit in memory twice."""
+    new = NewFile(files, temporary(path))
+    try:
+        torch.save(state, new)  # type: ignore[arg-type]
+        new.finish()
+    finally:
+        new.close()
+    files.rename(new.path, path)
+    files.sync_path(path.parent)
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:

@@ -1,8 +1,10 @@
-"""Learning to edit: cached samples, the diffusion objective, and dropped conditions, as a task."""
+"""Learning to edit: samples, the objective and dropped conditions, as a task of the loop."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,111 +12,167 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from editloop.models.inputs import EditInputs
-from editloop.models.pocket import PocketModel, mask_tensor
-from editloop.models.sampling import STEPS, noise_like, signal_levels
-from editloop.models.tokens import to_ids
+from editloop.models.sampling import noise_like
+from editloop.models.schedules import NoiseLevels
 from editloop.seeding import derive_seed
-from editloop.training.cache import EditCache
 from editloop.training.objective import (
-    Loss,
+    Objective,
     add_noise,
+    chosen_levels,
     drop_conditions,
-    loss_of,
-    noisy_timesteps,
+    losses_of,
+    min_snr_weights,
     wanted_output,
 )
 
-__all__ = ["EditTask", "Samples"]
+__all__ = ["EditBatch", "EditModel", "EditTask", "Samples"]
 
 _VALIDATED = 64  # held-out samples
+_AT_ONCE = 16  # of them in memory, so that a large network's fit
+_Numbers = NDArray[np.int64]
 
 
-class Samples:
-    """A cache's samples as a model takes them: texts as ids, pictures as latents."""
+class EditModel(Protocol):
+    """What of a model a training uses: its noise levels, and how it reads conditions."""
 
-    def __init__(self, cache: EditCache, model: PocketModel) -> None:
-        words = model.vocabulary
-        self._cache = cache
-        self._model = model
-        self._text = torch.from_numpy(to_ids(words.tokenizer, cache.texts, words.text))
-        self._reward = torch.from_numpy(to_ids(words.tokenizer, cache.reward_texts, words.reward))
+    @property
+    def levels(self) -> NoiseLevels: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def given(self, inputs: EditInputs) -> Any:
+        """The conditions as the network takes them; frozen encoders run here."""
+        ...
+
+
+class Samples(Protocol):
+    """Samples of a data set by number, as a model takes them."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def buckets(self) -> Sequence[_Numbers]:
+        """The numbers of the samples of each picture size."""
+        ...
+
+    def read(self, samples: _Numbers, seeds: Sequence[int] | None) -> tuple[Tensor, EditInputs]:
+        """The targets' latents [batch, c, h, w] and the conditions of samples of one bucket.
+
+        What is random of reading (flips, the encoder's noise) follows from each sample's own seed;
+        without seeds nothing is.
+        """
+        ...
+
+    def shape(self, sample: int) -> tuple[int, int, int]:
+        """The shape [c, h, w] of a sample's latents."""
+        ...
+
+    def blanks(self, sample: int) -> Mapping[str, Tensor]:
+        """What stands for a dropped text, reward text and mask at this sample's size."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditBatch:
+    """Edits with everything drawn: clean latents, conditions, noise, places in the noise levels."""
+
+    clean: Tensor
+    inputs: EditInputs
+    noise: Tensor
+    levels: Tensor
 
     def __len__(self) -> int:
-        return len(self._cache)
+        return len(self.clean)
 
-    def read(self, samples: NDArray[np.int64]) -> tuple[Tensor, EditInputs]:
-        """The targets' latents [batch, c, h, w] and the conditions of these samples."""
-        cache, conditions = self._cache, self._model.settings.conditions
-        rows = cache.pictures[samples]
-        encode = self._model.encode
-        inputs = EditInputs(
-            source=encode(torch.from_numpy(rows[..., :3])),
-            text=self._text[cache.instruction[samples]],
-            mask=mask_tensor(rows[..., 6]) if "mask" in conditions else None,
-        )
-        if "reward" in conditions:
-            inputs = inputs.with_(
-                {
-                    "scores": torch.from_numpy(cache.scores[samples]),
-                    "keep": torch.from_numpy(cache.keep[samples]),
-                    "reward_text": self._reward[cache.reward[samples]],
-                }
-            )
-        return encode(torch.from_numpy(rows[..., 3:6])), inputs
+    def part(self, start: int, stop: int) -> EditBatch:
+        """Some of the edits."""
+        return self._mapped(lambda each: each[start:stop])
+
+    def to(self, device: torch.device) -> EditBatch:
+        """The batch on a device; from pinned memory nobody waits for it."""
+        return self._mapped(lambda each: each.to(device, non_blocking=True))
+
+    def pinned(self) -> EditBatch:
+        """The batch in memory that a GPU reads by itself."""
+        return self._mapped(Tensor.pin_memory)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> EditBatch:
+        tensors = (change(each) for each in (self.clean, self.noise, self.levels))
+        clean, noise, levels = tensors
+        return EditBatch(clean, self.inputs.mapped(change), noise, levels)
 
 
 @dataclass(frozen=True, slots=True)
 class EditTask:
-    """Predict the edited picture's latents from noisy ones, under an editor's conditions.
+    """Predict what the objective asks of noisy latents of the edited picture, under its conditions.
 
-    Validation draws its noise once and for all from `seed`, spreads its timesteps evenly and drops
-    nothing. With `bf16`, the network computes in bfloat16 and keeps its weights in float32.
+    Validation draws its noise once and for all from `seed`, spreads its noise levels evenly and
+    drops nothing. With `bf16`, the network computes in bfloat16 and keeps its weights in float32.
+    `look` is called with the network and the step where the loop rests.
     """
 
-    model: PocketModel
+    model: EditModel
     samples: Samples
     heldout: Samples | None
-    loss_kind: Loss
+    objective: Objective
     bf16: bool
     seed: int
+    look: Callable[[nn.Module, int], None] | None = None
 
-    def __len__(self) -> int:
-        return len(self.samples)
+    @property
+    def buckets(self) -> Sequence[_Numbers]:
+        return self.samples.buckets
 
-    def loss(
-        self, network: nn.Module, samples: NDArray[np.int64], random: torch.Generator
-    ) -> Tensor:
-        clean, inputs = self.samples.read(samples)
-        count = len(samples)
-        noise = torch.randn(clean.shape, generator=random)
-        timesteps = noisy_timesteps(torch.rand(count, generator=random), STEPS)
-        empty = self.model.empty_texts()
-        dropped = drop_conditions(inputs, torch.rand(count, 3, generator=random), *empty)
-        return self._loss(network, clean, dropped, noise, timesteps)
+    def batch(
+        self, samples: _Numbers, random: torch.Generator, own: slice = slice(None)
+    ) -> EditBatch:
+        count, first = len(samples), int(samples[0])
+        noise = torch.randn(count, *self.samples.shape(first), generator=random)
+        draws = torch.rand(count, generator=random)
+        levels = chosen_levels(self.objective.timesteps, draws, len(self.model.levels))
+        drops = torch.rand(count, 3, generator=random)
+        seeds = torch.randint(2**62, (count,), generator=random)[own].tolist()
+        clean, inputs = self.samples.read(samples[own], seeds)
+        blanks = self.samples.blanks(first)
+        inputs = drop_conditions(inputs, drops[own], blanks, self.objective.drop)
+        made = EditBatch(clean, inputs, noise[own], levels[own])
+        return made.pinned() if self.model.device.type == "cuda" else made
 
-    def validation_loss(self, network: nn.Module) -> float | None:
-        if self.heldout is None:
-            return None
-        count = min(_VALIDATED, len(self.heldout))
-        clean, inputs = self.heldout.read(np.arange(count))
-        seeds = [derive_seed(self.seed, "validation", each) for each in range(count)]
-        timesteps = torch.arange(count) * STEPS // count
-        noise = noise_like(clean, seeds)
-        return self._loss(network, clean, inputs, noise, timesteps).item()
+    def loss(self, network: nn.Module, batch: EditBatch) -> Tensor:
+        """The objective's mean over a batch."""
+        there = batch.to(self.model.device)
+        levels = self.model.levels.to(there.clean.device)
+        alpha, sigma = levels.alpha[there.levels], levels.sigma[there.levels]
+        noisy = add_noise(there.clean, there.noise, alpha, sigma)
+        with torch.autocast(there.clean.device.type, torch.bfloat16, enabled=self.bf16):
+            given = self.model.given(there.inputs)
+            output = network(noisy, levels.timestep[there.levels], given)
+        wanted = wanted_output(levels.prediction, there.clean, there.noise, alpha, sigma)
+        losses = losses_of(self.objective.loss, output, wanted)
+        if self.objective.weighting == "min-snr":
+            losses = losses * min_snr_weights(levels.prediction, alpha, sigma)
+        return losses.mean()
 
-    def _loss(
-        self,
-        network: nn.Module,
-        clean: Tensor,
-        inputs: EditInputs,
-        noise: Tensor,
-        timesteps: Tensor,
-    ) -> Tensor:
-        device = self.model.device
-        prediction = self.model.settings.prediction
-        clean, noise, timesteps = clean.to(device), noise.to(device), timesteps.to(device)
-        signal = signal_levels().to(device)[timesteps]
-        noisy = add_noise(clean, noise, signal)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            output = network(noisy, timesteps, inputs.to(device))
-        return loss_of(self.loss_kind, output, wanted_output(prediction, clean, noise, signal))
+    def rest(self, network: nn.Module, step: int) -> float | None:
+        if self.look is not None:
+            self.look(network, step)
+        return None if self.heldout is None else self._validation_loss(network, self.heldout)
+
+    def _validation_loss(self, network: nn.Module, heldout: Samples) -> float:
+        """The mean over the first held-out samples, size by size."""
+        total, count = 0.0, 0
+        for bucket in heldout.buckets:
+            numbers = bucket[: max(0, _VALIDATED - count)]
+            for start in range(0, len(numbers), _AT_ONCE):
+                chunk = numbers[start : start + _AT_ONCE]
+                total += self.loss(network, self._fixed(heldout, chunk)).item() * len(chunk)
+            count += len(numbers)
+        return total / count
+
+    def _fixed(self, heldout: Samples, numbers: _Numbers) -> EditBatch:
+        clean, inputs = heldout.read(numbers, None)
+        count = min(_VALIDATED, len(heldout))
+        seeds = [derive_seed(self.seed, "validation", int(each)) for each in numbers]
+        spread = torch.from_numpy(numbers) % count * len(self.model.levels) // count
+        return EditBatch(clean, inputs, noise_like(clean, seeds), spread)

@@ -1,74 +1,76 @@
 """The training loop for any network: seeded, resumable to the bit, averaged, measured.
 
-Nothing random is carried from step to step: a step's samples and noise follow from the seed and the
+Nothing random is carried from step to step: a step's samples and draws follow from the seed and the
 step's number. So the whole state is the step, the weights, their average and the optimiser's
 moments, and a run that was stopped ends with the same bits as one that was not, on one machine with
-one number of threads.
+one number of threads and processes.
 
-The loop knows nothing of pictures: a `Task` says how many samples there are and what they cost.
+The loop knows nothing of pictures: a `Task` says which samples there are and what they cost.
 """
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from editloop.seeding import derive_seed, generator
+from editloop.errors import TrainingError
+from editloop.seeding import derive_seed
 from editloop.training import checkpoints
+from editloop.training.ahead import one_ahead
+from editloop.training.order import BatchOrder
+from editloop.training.plan import Plan, learning_rate, make_optimiser
+from editloop.training.state import TrainingState
 from editloop.training.watching import Metrics, watched
 
-__all__ = ["METRICS", "Plan", "Task", "Trained", "learning_rate", "samples_of", "train"]
+__all__ = ["METRICS", "Batch", "Task", "Trained", "train"]
 
 METRICS = "metrics.jsonl"
-_WARM_UP = 50  # steps
-_CLIP = 1.0
-_WEIGHT_DECAY = 0.01
-_KEPT = 2
 
 
-class Task(Protocol):
-    """What is learned: samples by number, and what a network's answer to some of them costs."""
+class Batch(Protocol):
+    """Samples of a step with everything random already drawn."""
 
     def __len__(self) -> int: ...
 
-    def loss(
-        self, network: nn.Module, samples: NDArray[np.int64], random: torch.Generator
-    ) -> Tensor:
-        """The mean loss of these samples; every random draw comes from `random`."""
-        ...
-
-    def validation_loss(self, network: nn.Module) -> float | None:
-        """The loss on held-out samples at fixed noise; None where there are none."""
+    def part(self, start: int, stop: int) -> Self:
+        """Some of them, in order."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long and how fast to learn.
+_Batch = TypeVar("_Batch", bound=Batch)
 
-    Every `rest` steps, and at the end, the average is validated and a checkpoint written; every
-    `note` steps the loss is written down.
-    """
 
-    name: str
-    steps: int
-    batch: int
-    learning_rate: float
-    seed: int
-    average: float = 0.995
-    rest: int = 250
-    note: int = 10
+class Task(Protocol[_Batch]):
+    """What is learned: samples by number, and what a network's answer to some of them costs."""
+
+    @property
+    def buckets(self) -> Sequence[NDArray[np.int64]]:
+        """The numbers of all samples; those in one bucket go into one batch."""
+        ...
+
+    def batch(
+        self, samples: NDArray[np.int64], random: torch.Generator, own: slice = slice(None)
+    ) -> _Batch:
+        """The `own` ones of a step's samples; the draws are those of all, whoever's they are."""
+        ...
+
+    def loss(self, network: nn.Module, batch: _Batch) -> Tensor:
+        """The mean loss of a batch; it waits for no device."""
+        ...
+
+    def rest(self, network: nn.Module, step: int) -> float | None:
+        """Look at the averaged network: its loss on held-out samples at fixed noise, if any."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,123 +83,126 @@ class Trained:
     seconds: float
 
 
-def learning_rate(plan: Plan, step: int) -> float:
-    """A short linear warm-up, then half a cosine down to zero at the last step."""
-    warm = min(1.0, (step + 1) / _WARM_UP)
-    return plan.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
-
-
-def samples_of(count: int, plan: Plan, step: int) -> NDArray[np.int64]:
-    """The sample numbers of a step: one endless row of passes, each in an order of its own."""
-    first = step * plan.batch
-    passes = range(first // count, (first + plan.batch - 1) // count + 1)
-    start = first - passes[0] * count
-    orders = np.concatenate([_order(plan.seed, each, count) for each in passes])
-    return orders[start : start + plan.batch]
-
-
-@lru_cache(maxsize=2)
-def _order(seed: int, number: int, count: int) -> NDArray[np.int64]:
-    return generator(seed, "order", number).permutation(count)
-
-
-def train(network: nn.Module, task: Task, plan: Plan, folder: Path) -> Trained:
+def train(network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> Trained:
     """Train a network in place, going on from the newest checkpoint in `folder` if there is one.
 
-    It ends with its averaged weights; `folder` also gets METRICS. Raises TrainingError where the
-    loss stops being a number.
+    What of it needs a gradient is trained. It ends with its averaged weights; `folder` also gets
+    METRICS. Raises TrainingError where the loss stops being a number.
     """
     run = _Run(network, task, plan, folder)
+    steps = range(run.step, plan.steps)
     with watched(plan.name, plan.steps, run.step, shown=run.accelerator.is_main_process) as show:
-        for step in range(run.step, plan.steps):
-            show(run.advance(step))
+        for step, batch in one_ahead(run.batch, steps):
+            show(run.advance(step, batch))
     return run.finish()
 
 
 class _Run:
     """One training in progress."""
 
-    def __init__(self, network: nn.Module, task: Task, plan: Plan, folder: Path) -> None:
-        self.accelerator = Accelerator(mixed_precision="no")  # the task chooses its precision
+    def __init__(self, network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> None:
+        self.accelerator = Accelerator(  # the task chooses its precision
+            mixed_precision="no",
+            log_with=list(plan.trackers) or None,
+            project_dir=folder,
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        )
         self.task = task
         self.plan = plan
+        self.own = _share(self.accelerator, plan)
+        self.order = BatchOrder(task.buckets, plan.batch, plan.seed)
         self.checkpoints = folder / "checkpoints"
         self.metrics = Metrics(folder / METRICS, written=self.accelerator.is_main_process)
         self.step = 0
         self.seconds = 0.0
         self.steps_here = 0
-        optimiser = torch.optim.AdamW(
-            network.parameters(),
-            lr=plan.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=_WEIGHT_DECAY,
-            fused=True,
-        )
+        self.draws_inside = _drops_out(network)
         network.train()
+        optimiser = make_optimiser(plan.optimiser, network, plan.learning_rate)
         self.network, self.optimiser = self.accelerator.prepare(network, optimiser)
         self.plain: nn.Module = self.accelerator.unwrap_model(self.network)
-        self.average = EMAModel(self.plain.parameters(), decay=plan.average, foreach=True)
+        self.called: nn.Module = self.network
+        if plan.compile:
+            self.called = torch.compile(self.network)  # type: ignore[assignment]
+        self.state = TrainingState(self.plain, self.optimiser, plan.average)
         self._restore()
+        if plan.trackers:
+            self.accelerator.init_trackers(plan.name)
 
-    def advance(self, step: int) -> float | None:
+    def batch(self, step: int) -> Any:
+        """The samples of a step that are this process's, with what is drawn for them."""
+        random = torch.Generator().manual_seed(derive_seed(self.plan.seed, "step", step, 0))
+        return self.task.batch(self.order.at(step), random, self.own)
+
+    def advance(self, step: int, batch: Any) -> float | None:
         """One step of the optimiser; the loss where it is time to note it."""
         started = time.perf_counter()
-        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
-        samples = samples_of(len(self.task), self.plan, step)[rank::ranks]
-        random = torch.Generator().manual_seed(derive_seed(self.plan.seed, "step", step, rank))
+        if self.draws_inside:  # dropout draws from torch's global state
+            rank = self.accelerator.process_index
+            torch.manual_seed(derive_seed(self.plan.seed, "dropout", step, rank))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.plan, step)
-        loss = self.task.loss(self.network, samples, random)
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.network.parameters(), _CLIP)
+        self.metrics.add(self._accumulated(batch))
+        self.accelerator.clip_grad_norm_(self.network.parameters(), self.plan.optimiser.clip)
         self.optimiser.step()
         self.optimiser.zero_grad()
-        self.average.step(self.plain.parameters())
-        self.metrics.add(loss.detach())
+        self.state.average_in()
         self.step = step + 1
         self.steps_here += 1
         self.seconds += time.perf_counter() - started
         if self.step % self.plan.rest == 0 or self.step == self.plan.steps:
             return self._rest()
-        return self.metrics.write(self.step) if self.step % self.plan.note == 0 else None
+        return self._note() if self.step % self.plan.note == 0 else None
 
-    def _rest(self) -> float:
-        """Validate the average, note it, and write a checkpoint."""
-        self.average.store(self.plain.parameters())
-        self.average.copy_to(self.plain.parameters())
-        self.plain.eval()
-        with torch.no_grad():
-            validation_loss = self.task.validation_loss(self.plain)
-        self.plain.train()
-        self.average.restore(self.plain.parameters())
-        loss = self.metrics.write(self.step, validation_loss)
-        if self.accelerator.is_main_process:
-            checkpoints.save(self.checkpoints, self.step, self._state(), keep=_KEPT)
-        self.accelerator.wait_for_everyone()
+    def _accumulated(self, batch: Any) -> Tensor:
+        """Add up the gradients of a batch, part by part; its mean loss, on the device."""
+        count = len(batch)
+        size = min(self.plan.micro or count, count)
+        losses = []
+        for start in range(0, count, size):
+            part = batch if size == count else batch.part(start, min(start + size, count))
+            last = start + size >= count
+            with nullcontext() if last else self.accelerator.no_sync(self.network):
+                loss = self.task.loss(self.called, part) * (len(part) / count)
+                self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _note(self, validation_loss: float | None = None) -> float:
+        loss = self.metrics.write(self.step, validation_loss, across=self.accelerator.reduce)
+        if self.plan.trackers:
+            known = {"loss": loss, "validation_loss": validation_loss}
+            self.accelerator.log({k: v for k, v in known.items() if v is not None}, step=self.step)
         return loss
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "network": self.plain.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state_dict(),
-        }
+    def _rest(self) -> float:
+        """Look at the average, note what it is worth, and write a checkpoint."""
+        with self.state.averaged():
+            self.plain.eval()
+            with torch.no_grad():
+                validation_loss = self.task.rest(self.plain, self.step)
+            self.plain.train()
+        loss = self._note(validation_loss)
+        state = {"step": self.step, **self.state.save()}
+        if self.accelerator.is_main_process:
+            checkpoints.save(self.checkpoints, self.step, state, keep=self.plan.keep)
+        self.accelerator.wait_for_everyone()
+        return loss
 
     def _restore(self) -> None:
         state = checkpoints.load_newest(self.checkpoints)
         if state is not None:
             self.step = state["step"]
-            self.plain.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.average.load_state_dict(state["average"])
-        self.average.to(self.accelerator.device)
+            self.state.restore(state)
         self.metrics.rewind(self.step)
+        self.accelerator.wait_for_everyone()
 
     def finish(self) -> Trained:
         """Leave the averaged weights in the network, and sum up."""
-        self.average.copy_to(self.plain.parameters())
+        self.state.keep_average()
         self.plain.eval()
+        if self.plan.trackers:
+            self.accelerator.end_training()
         *_, last = self.metrics.lines()
         return Trained(
             loss=last["loss"],
@@ -205,3 +210,19 @@ class _Run:
             steps=self.steps_here,
             seconds=self.seconds,
         )
+
+
+def _share(accelerator: Accelerator, plan: Plan) -> slice:
+    """Which of a step's samples are this process's."""
+    ranks = accelerator.num_processes
+    if plan.batch % ranks:
+        raise TrainingError(
+            "a batch cannot be shared evenly by the processes",
+            value=f"batch {plan.batch}, {ranks} processes",
+            fix=f"set batch to a multiple of {ranks}",
+        )
+    return slice(accelerator.process_index, None, ranks)
+
+
+def _drops_out(network: nn.Module) -> bool:
+    return any(isinstance(each, nn.Dropout) and each.p > 0 for each in network.modules())

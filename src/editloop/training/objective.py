@@ -1,57 +1,89 @@
-"""The diffusion objective in pure functions: noise, what is to be predicted, loss, dropout."""
+"""The training objective in pure functions: noise, what is to be predicted, loss, dropout."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from editloop.models.inputs import EditInputs
+from editloop.models.schedules import Prediction
 
 __all__ = [
+    "DropRates",
     "Loss",
-    "Prediction",
+    "Objective",
+    "Timesteps",
+    "Weighting",
     "add_noise",
+    "chosen_levels",
     "drop_conditions",
-    "loss_of",
-    "noisy_timesteps",
+    "losses_of",
+    "min_snr_weights",
     "wanted_output",
 ]
 
-Prediction: TypeAlias = Literal["x0", "epsilon", "v"]
 Loss: TypeAlias = Literal["rms", "l1", "mse"]
+Timesteps: TypeAlias = Literal["uniform", "mostly-last", "logit-normal"]
+Weighting: TypeAlias = Literal["plain", "min-snr"]
 
-_TEXT_ONLY = 0.05
-_BOTH = 0.05
-_SOURCE_ONLY = 0.05
-_REWARD = 0.10
-_MASK = 0.50
 _LAST_SHARE = 0.75
 _SMOOTH = 1e-4  # of rms: below a distance of 0.01 the slope goes to 0
+_GAMMA = 5.0
 
 
-def add_noise(clean: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
-    """z_t = sqrt(a) x_0 + sqrt(1 - a) e (DDPM, equation 4); `signal` [batch] is a, in 0..1."""
-    share = signal.view(-1, *(1,) * (clean.ndim - 1))
-    return share.sqrt() * clean + (1 - share).sqrt() * noise
+@dataclass(frozen=True, slots=True)
+class DropRates:
+    """How often conditions are left out in training, as probabilities.
+
+    Instruction and source: each alone and both (InstructPix2Pix, section 3.2.1); a sample's rewards
+    together; the mask, which is then white everywhere.
+    """
+
+    text: float = 0.05
+    both: float = 0.05
+    source: float = 0.05
+    reward: float = 0.0
+    mask: float = 0.0
 
 
-def wanted_output(prediction: Prediction, clean: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
-    """What a network of this kind should answer: x_0, e, or v = sqrt(a) e - sqrt(1 - a) x_0.
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a step minimises."""
 
-    v is from Progressive Distillation (Salimans and Ho, 2022), appendix D.
+    loss: Loss = "mse"
+    timesteps: Timesteps = "uniform"
+    weighting: Weighting = "plain"
+    drop: DropRates = DropRates()
+
+
+def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Z = alpha x + sigma e (DDPM, equation 4; flow matching); alpha and sigma are [batch]."""
+    return _each(alpha, clean) * clean + _each(sigma, clean) * noise
+
+
+def wanted_output(
+    prediction: Prediction, clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor
+) -> Tensor:
+    """What a network of this kind should answer.
+
+    x0: x; epsilon: e; v: alpha e - sigma x (Salimans and Ho, 2022, appendix D); flow: e - x
+    (rectified flow, Esser et al., 2024, section 2).
     """
     if prediction == "x0":
         return clean
     if prediction == "epsilon":
         return noise
-    share = signal.view(-1, *(1,) * (clean.ndim - 1))
-    return share.sqrt() * noise - (1 - share).sqrt() * clean
+    if prediction == "flow":
+        return noise - clean
+    return _each(alpha, clean) * noise - _each(sigma, clean) * clean
 
 
-def loss_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:
-    """The mean over the batch [batch, ...] of a distance in each sample.
+def losses_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:
+    """A distance for each sample of the batch [batch, ...] -> [batch].
 
     mse: the mean square; l1: the mean distance; rms: the root of the mean square. Where targets
     have faults, mse learns their mixture and l1, value by value, the median, which of many small
@@ -60,50 +92,69 @@ def loss_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:
     """
     difference = (output.float() - wanted.float()).flatten(1)
     if kind == "l1":
-        return difference.abs().mean()
+        return difference.abs().mean(1)
     squares = difference.square().mean(1)
-    return squares.mean() if kind == "mse" else (squares + _SMOOTH).sqrt().mean()
+    return squares if kind == "mse" else (squares + _SMOOTH).sqrt()
 
 
-def noisy_timesteps(draws: Tensor, steps: int) -> Tensor:
-    """Timesteps [batch] from uniform draws in [0, 1): three quarters the last, the others uniform.
+def min_snr_weights(prediction: Prediction, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """min(SNR, 5) in terms of the prediction (Hang et al., 2023, section 3.4), [batch].
 
-    Sampling starts at the last timestep, pure noise. Below it, the look of the answer can be read
-    off the noisy picture, nearly to the end of the schedule: little is learned there of the
-    instruction and the reward.
+    SNR = alpha^2 / sigma^2. As a weight on x0's error it is min(SNR, 5); epsilon's error is SNR
+    times that of x0, v's and flow's SNR + 1 times up to what depends on the noise level alone.
     """
-    below = (draws - _LAST_SHARE) / (1 - _LAST_SHARE)
-    return torch.where(below < 0, steps - 1, (steps * below).long().clamp(0, steps - 1))
+    ratio = alpha.square() / sigma.square().clamp(min=1e-12)
+    clipped = ratio.clamp(max=_GAMMA)
+    if prediction == "x0":
+        return clipped
+    return clipped / (ratio if prediction == "epsilon" else ratio + 1)
+
+
+def chosen_levels(kind: Timesteps, draws: Tensor, count: int) -> Tensor:
+    """Places [batch] in a table of `count` noise levels, from uniform draws in [0, 1).
+
+    mostly-last: three quarters the last one (pure noise, where sampling starts), the others
+    uniform: below it, the look of the answer can be read off the noisy picture, and little is
+    learned there of the instruction and the reward. logit-normal: mean 0, scale 1 (Esser et al.,
+    2024, section 3.1).
+    """
+    if kind == "mostly-last":
+        below = (draws - _LAST_SHARE) / (1 - _LAST_SHARE)
+        return torch.where(below < 0, count - 1, (count * below).long().clamp(0, count - 1))
+    if kind == "logit-normal":
+        draws = torch.special.ndtri(draws.double().clamp(1e-9, 1 - 1e-9)).sigmoid()
+    return (count * draws).long().clamp(0, count - 1)
 
 
 def drop_conditions(
-    inputs: EditInputs, draws: Tensor, empty_text: Tensor, empty_reward: Tensor | None = None
+    inputs: EditInputs, draws: Tensor, blanks: Mapping[str, Tensor], rates: DropRates
 ) -> EditInputs:
     """Leave conditions out at random, so that one network also answers without them.
 
-    draws [batch, 3] uniform in [0, 1): the first decides on instruction and source (5% each alone
-    and 5% both, InstructPix2Pix section 3.2.1), the second on all rewards of a sample (10%), the
-    third on the mask (50%: then it is white everywhere). A dropped source is zeros, a dropped text
-    the ids [tokens] of the empty one.
+    draws [batch, 3] uniform in [0, 1): the first decides on instruction and source, the second on
+    all rewards of a sample, the third on the mask. A dropped source is zeros; `blanks` are the ids
+    of the empty `text` and `reward_text`, and the `mask` of everywhere.
     """
     first, second, third = draws.unbind(1)
+    both, with_source = rates.text + rates.both, rates.text + rates.both + rates.source
+    no_source = (first >= rates.text) & (first < with_source)
     changes = {
-        "text": _where(first < _TEXT_ONLY + _BOTH, empty_text, inputs.text),
-        "source": _where(
-            (first >= _TEXT_ONLY) & (first < _TEXT_ONLY + _BOTH + _SOURCE_ONLY),
-            torch.zeros_like(inputs.source),
-            inputs.source,
-        ),
+        "text": _where(first < both, blanks["text"], inputs.text),
+        "source": _where(no_source, torch.zeros_like(inputs.source), inputs.source),
     }
-    unrewarded = second < _REWARD
+    unrewarded = second < rates.reward
     if inputs.keep is not None:
         changes["keep"] = _where(unrewarded, torch.zeros_like(inputs.keep), inputs.keep)
-    if inputs.reward_text is not None and empty_reward is not None:
-        changes["reward_text"] = _where(unrewarded, empty_reward, inputs.reward_text)
-    if inputs.mask is not None:
-        changes["mask"] = _where(third < _MASK, torch.ones_like(inputs.mask), inputs.mask)
+    if inputs.reward_text is not None:
+        changes["reward_text"] = _where(unrewarded, blanks["reward_text"], inputs.reward_text)
+    if inputs.mask is not None and rates.mask:
+        changes["mask"] = _where(third < rates.mask, blanks["mask"], inputs.mask)
     return inputs.with_(changes)
 
 
+def _each(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(-1, *(1,) * (like.ndim - 1))
+
+
 def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
-    return torch.where(rows.view(-1, *(1,) * (other.ndim - 1)), chosen, other)
+    return torch.where(_each(rows, other), chosen, other)

@@ -20,13 +20,17 @@ from editloop.schema import Json
 from editloop.seeding import derive_seed
 from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
-from editloop.training.edits import EditTask, Samples
-from editloop.training.loop import METRICS, Plan, train
-from editloop.training.objective import Loss
+from editloop.training.edits import EditTask
+from editloop.training.loop import METRICS, train
+from editloop.training.objective import DropRates, Loss, Objective
+from editloop.training.plan import Optimiser, Plan
+from editloop.training.pocket_samples import PocketSamples
 
 __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
 _HELD_OUT = "heldout"
+_DROP = DropRates(reward=0.1, mask=0.5)
+_OPTIMISER = Optimiser(betas=(0.9, 0.99))
 _TEXT_TOKENS = 32  # at least, as a user's instruction may be longer than those of the training
 
 
@@ -75,13 +79,20 @@ class PocketTraining:
         }
         task = EditTask(
             model=model,
-            samples=Samples(cache, model),
-            heldout=None if heldout is None else Samples(heldout, model),
-            loss_kind=settings.loss,
+            samples=PocketSamples(cache, model),
+            heldout=None if heldout is None else PocketSamples(heldout, model),
+            objective=Objective(settings.loss, timesteps="mostly-last", drop=_DROP),
             bf16=_in_bf16(settings.precision),
             seed=seed,
         )
-        plan = Plan(context.name, settings.steps, settings.batch, settings.learning_rate, seed)
+        plan = Plan(
+            name=context.name,
+            steps=settings.steps,
+            batch=settings.batch,
+            learning_rate=settings.learning_rate,
+            seed=seed,
+            optimiser=_OPTIMISER,
+        )
         trained = train(model, task, plan, context.work)
         results = facts | {"final_loss": trained.loss, "validation_loss": trained.validation_loss}
         made = results | {"training": dict(self.parameters), "data": context.inputs, "seed": seed}

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from rich.console import Console
@@ -18,6 +19,12 @@ from editloop.files import Files, explained, replace_file
 from editloop.schema import Json
 
 __all__ = ["Metrics", "watched"]
+
+_Across: TypeAlias = Callable[[Tensor, str], Tensor]
+
+
+def _alone(value: Tensor, _reduction: str) -> Tensor:
+    return value
 
 
 class Metrics:
@@ -34,9 +41,14 @@ class Metrics:
         """Keep a step's loss for the next line, without waiting for the device."""
         self._losses.append(loss)
 
-    def write(self, step: int, validation_loss: float | None = None) -> float:
-        """Write a line; returns its loss. TrainingError where that is no number."""
-        loss = torch.stack(self._losses).double().mean().item()
+    def write(
+        self, step: int, validation_loss: float | None = None, *, across: _Across = _alone
+    ) -> float:
+        """Write a line; returns its loss, the mean `across` processes.
+
+        TrainingError where that is no number.
+        """
+        loss = across(torch.stack(self._losses).double().mean(), "mean").item()
         self._losses.clear()
         if not math.isfinite(loss):
             raise TrainingError(

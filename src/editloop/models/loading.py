@@ -17,12 +17,13 @@ import torch
 import transformers.utils.logging
 from diffusers import DDIMScheduler
 
-from editloop.editors.text_encoders import whole_text_encoders
 from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.files import Files, explained, file_hash
+from editloop.models.text_encoders import whole_text_encoders
 from editloop.store import fingerprint
 
 __all__ = [
+    "DTYPES",
     "check_channels",
     "ddim_of",
     "device",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 INDEX = "model_index.json"
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _READ = frozenset({".safetensors", ".json", ".txt", ".model"})
 _UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -88,7 +89,7 @@ def load_pipeline(made: Any, folder: Path, precision: str, **components: Any) ->
     components = {**dict.fromkeys(_UNUSED & index.keys()), **components}
     if "safety_checker" in index:
         components["requires_safety_checker"] = False
-    dtype = _DTYPES[precision]
+    dtype = DTYPES[precision]
     try:
         components = {**whole_text_encoders(folder, dtype), **components}
         pipeline = made.from_pretrained(

@@ -1,0 +1,61 @@
+"""Noise schedules as tables: how much of the picture and of the noise is there at each level.
+
+z_i = alpha_i x + sigma_i e, for diffusion (DDPM, equation 4) and for flow matching alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+__all__ = ["NoiseLevels", "Prediction", "diffusion_levels", "flow_levels"]
+
+Prediction: TypeAlias = Literal["x0", "epsilon", "v", "flow"]
+
+_DIFFUSERS: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseLevels:
+    """alpha, sigma and what the network is told (timestep), each [levels], from little noise on;
+    and what the network predicts.
+    """
+
+    alpha: Tensor
+    sigma: Tensor
+    timestep: Tensor
+    prediction: Prediction
+    _copies: dict[object, NoiseLevels] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    def to(self, device: torch.device) -> NoiseLevels:
+        """The same tables on a device; they are copied there once."""
+        if device not in self._copies:
+            alpha, sigma, timestep = (
+                each.to(device) for each in (self.alpha, self.sigma, self.timestep)
+            )
+            self._copies[device] = NoiseLevels(alpha, sigma, timestep, self.prediction)
+        return self._copies[device]
+
+
+def diffusion_levels(scheduler: Any, prediction: Prediction | None = None) -> NoiseLevels:
+    """The levels that a diffusers diffusion scheduler was configured with.
+
+    `prediction` says what the network answers; left out, what the scheduler's configuration says.
+    """
+    signal: Tensor = DDPMScheduler.from_config(scheduler.config).alphas_cumprod
+    kind = prediction or _DIFFUSERS[scheduler.config.prediction_type]
+    return NoiseLevels(signal.sqrt(), (1 - signal).sqrt(), torch.arange(len(signal)), kind)
+
+
+def flow_levels(scheduler: Any) -> NoiseLevels:
+    """The levels of a flow-matching scheduler: z = (1 - s) x + s e, told as its timesteps."""
+    sigma = scheduler.sigmas[: scheduler.config.num_train_timesteps].flip(0)
+    timesteps = sigma * scheduler.config.num_train_timesteps
+    return NoiseLevels(1 - sigma, sigma, timesteps, "flow")
