@@ -15,7 +15,7 @@ from editloop import loop
 from editloop.errors import ChangedError, RecipeError, UnavailableError
 from editloop.judges.fake_server import FakeServer
 from editloop.judges.fake_truth import truth_answers
-from editloop.judging import judge, plan
+from editloop.judging import asked, judge, plan
 from editloop.recipe import Recipe, validate
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score, to_row
 from editloop.store import read_samples, verify
@@ -154,15 +154,17 @@ def test_a_model_is_asked_once_and_says_what_the_truth_is(
     expected = plan(data, spec, sample=6)
     assert (expected.found, expected.calls) == (0, 18)
     judge(data, spec, tmp_path / "out", sample=6, workers=1)
-    assert server.seen.requests == 18
+    assert server.seen.requests == asked(spec, tmp_path / "out").attempts == 18
     expected = plan(data, spec, sample=6)
     assert (expected.found, expected.calls) == (18, 0)
     judge(data, spec, tmp_path / "again", sample=6, workers=1)  # another run, the same ledger
     assert server.seen.requests == 18
+    assert asked(spec, tmp_path / "again").attempts == 0
+    assert asked("truth", tmp_path / "out").attempts == 0
     judge(data, "truth", tmp_path / "truth", sample=6, workers=1)
-    for asked, known in zip(samples(tmp_path / "out"), samples(tmp_path / "truth"), strict=True):
+    for given, known in zip(samples(tmp_path / "out"), samples(tmp_path / "truth"), strict=True):
         for name in PERSPECTIVES:
-            said, due = asked.scores[name], known.scores[name]
+            said, due = given.scores[name], known.scores[name]
             assert isinstance(said, Score)
             assert isinstance(due, Score)
             assert said.value == pytest.approx(due.value, abs=0.05)

@@ -20,8 +20,9 @@ from typing import TypeVar
 from uuid import uuid4
 
 from editloop.background import Background
-from editloop.chat_asking import Asking, Counts
+from editloop.chat_asking import Asking
 from editloop.chat_body import Call
+from editloop.chat_counts import Counts, RunCounts
 from editloop.chat_parts import Failed, Message, Picture, Question, ReplyError
 from editloop.chat_settings import ChatSettings
 from editloop.concurrency import Timer
@@ -60,9 +61,9 @@ class Plan:
 class Chat:
     """One model at one server, asked through a ledger; it may be used from any thread.
 
-    Chats of the same `run` share one budget, in any process and after a restart; without a name a
-    chat has a budget of its own. No connection is made before the first question; `close`, the end
-    of a `with` or of the object itself closes them for good.
+    Chats of the same `run` share one budget and one count, in any process and after a restart;
+    without a name a chat has its own. No connection is made before the first question; `close`, the
+    end of a `with` or of the object itself closes them for good.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Chat:
     ) -> None:
         self.settings = settings
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
-        self._run = run or uuid4().hex
+        self._run = run
         self._timer = timer or Timer()
         self._lock = Lock()
         self._open: _Open | None = None
@@ -119,8 +120,10 @@ class Chat:
     def _opened(self) -> _Open:
         with self._lock:
             if self._open is None:
-                purse = Purse(self.settings, self.ledger.path, self._run)
-                asking = Asking(self.settings, self.ledger, purse, self._timer)
+                path = self.ledger.path
+                purse = Purse(self.settings, path, self._run or uuid4().hex)
+                counts = RunCounts(path, self._run)
+                asking = Asking(self.settings, self.ledger, purse, counts, self._timer)
                 self._open = _Open(Background(), asking)
                 weakref.finalize(self, self._open.close)
             return self._open

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from editloop.chat_body import Call, Dialect, re_asked
 from editloop.chat_calls import CallError, Transport, check_usable, parse_reply
+from editloop.chat_counts import Counts, RunCounts
 from editloop.chat_parts import Failed, Question, ReplyError
 from editloop.chat_settings import ChatSettings
 from editloop.concurrency import Gate, Timer
@@ -19,28 +20,9 @@ from editloop.retrying import LONGEST_WAIT, retried
 from editloop.spending import OverBudgetError, Purse
 from editloop.steps import FailureClass
 
-__all__ = ["Asking", "Counts"]
+__all__ = ["Asking"]
 
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was done so far: `calls` brought a reply that is kept, `found` came from the ledger.
-
-    `attempts` are requests sent, `re_asks` questions put again after an unusable reply, `failed`
-    questions without an answer. Tokens and cost (USD) are what the server counted in any reply.
-    """
-
-    questions: int = 0
-    found: int = 0
-    calls: int = 0
-    attempts: int = 0
-    re_asks: int = 0
-    failed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float = 0.0
 
 
 @dataclass(slots=True)
@@ -52,10 +34,17 @@ class _Effort:
 
 
 class Asking:
-    """Asks one server; `counts` grows as it does. Made and used inside one event loop."""
+    """Asks one server; `counts` grow as it does. Made and used inside one event loop."""
 
-    def __init__(self, settings: ChatSettings, ledger: Ledger, purse: Purse, timer: Timer) -> None:
-        self.counts = Counts()
+    def __init__(
+        self,
+        settings: ChatSettings,
+        ledger: Ledger,
+        purse: Purse,
+        counts: RunCounts,
+        timer: Timer,
+    ) -> None:
+        self._counts = counts
         self._settings = settings
         self._ledger = ledger
         self._purse = purse
@@ -94,12 +83,18 @@ class Asking:
             raise stops[0]
         return [answers[index] for index in range(len(questions))]
 
+    @property
+    def counts(self) -> Counts:
+        """What was done so far."""
+        return self._counts.own
+
     async def close(self) -> None:
         await self._transport.close()
         self._purse.close()
+        self._counts.close()
 
     async def _answer(self, question: Question, read: Callable[[str], _T]) -> _T | Failed:
-        self.counts.questions += 1
+        self._counts.add(questions=1)
         effort = _Effort()
         try:
             return await self._read(question, read, effort)
@@ -112,7 +107,7 @@ class Asking:
         except OverBudgetError:
             told = f"the budget of {self._settings.budget:g} USD has no room for another call"
             failed = Failed("over-budget", told, FailureClass.TRANSIENT)
-        self.counts.failed += 1
+        self._counts.add(failed=1)
         return replace(failed, attempts=effort.attempts, reply_key=effort.reply_key)
 
     async def _read(self, question: Question, read: Callable[[str], _T], effort: _Effort) -> _T:
@@ -127,7 +122,7 @@ class Asking:
                     raise
                 question = re_asked(question, reply.text, error.reason)
             re_ask += 1
-            self.counts.re_asks += 1
+            self._counts.add(re_asks=1)
 
     async def _reply(self, call: Call, effort: _Effort) -> Reply:
         """The reply from the ledger, where the same call in flight may put it, or the server."""
@@ -135,7 +130,7 @@ class Asking:
         while (reply := self._ledger.find(key)) is None and key in self._flying:
             await self._flying[key].wait()
         if reply is not None:
-            self.counts.found += 1
+            self._counts.add(found=1)
         else:
             landed = self._flying[key] = asyncio.Event()
             try:
@@ -172,12 +167,19 @@ class Asking:
             raise
         finally:
             await self._purse.settle(reserved, cost, tokens)
-        self.counts.input_tokens += reply.input_tokens or 0
-        self.counts.output_tokens += reply.output_tokens or 0
-        self.counts.cost += reply.cost or 0.0
-        check_usable(reply)
-        self.counts.calls += 1
-        return self._ledger.keep(key, reply)
+        paid = {
+            "input_tokens": reply.input_tokens or 0,
+            "output_tokens": reply.output_tokens or 0,
+            "cost": reply.cost or 0.0,
+        }
+        try:
+            check_usable(reply)
+        except CallError:
+            self._counts.add(**paid)
+            raise
+        kept = self._ledger.keep(key, reply)
+        self._counts.add(calls=1, **paid)
+        return kept
 
     async def _exchange(self, call: Call, effort: _Effort) -> Reply:
         """One reply from the server, in the fullest style that it turns out to take."""
@@ -186,7 +188,7 @@ class Asking:
         async with self._gate.passed() as entered:
             while True:
                 effort.attempts += 1
-                self.counts.attempts += 1
+                self._counts.add(attempts=1)
                 started = time.perf_counter()
                 try:
                     reply = parse_reply(await self._transport.send(call.body(style)))

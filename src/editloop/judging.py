@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from editloop import loop
 from editloop.pipeline import Progress
 from editloop.recipe import Recipe, validate
-from editloop.registry import Spec, parse_spec
+from editloop.registry import Spec, create, parse_spec
 from editloop.schema import Json
 from editloop.steps import Keep
+from editloop.versions import work_folder
 
 if TYPE_CHECKING:
     from editloop.chat import Plan
+    from editloop.chat_counts import Counts
 
-__all__ = ["judge", "plan"]
+__all__ = ["asked", "judge", "plan"]
 
 _ODD = re.compile(r"[^\w.+-]+")  # what the name of a recipe, or of its part, cannot have
 _BATCH = 64  # edits in memory at a time
@@ -66,6 +68,14 @@ def plan(
         for each in judges.plan(samples):
             total = Plan(*map(sum, zip(astuple(total), astuple(each), strict=True)))
     return total
+
+
+def asked(judge: str | Path | Mapping[str, Json], out: str | Path) -> Counts:
+    """What the run in `out` has asked a judge's servers since it began, in all its processes."""
+    spec = _spec(judge)
+    step = create("build", "judge", {"judge": {**spec.settings, "kind": spec.kind}})
+    counts: Counts = step.asked(work_folder(Path(out)) / "cache")
+    return counts
 
 
 def _recipe(

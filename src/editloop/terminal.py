@@ -20,6 +20,7 @@ from editloop.schema import Json
 
 __all__ = [
     "build_progress",
+    "print_asked",
     "print_expected",
     "print_kinds",
     "print_operations",
@@ -147,6 +148,16 @@ def print_expected(expected: Any) -> None:
         f"about {expected.input_tokens:,} tokens read, at most {expected.output_tokens:,} written, "
         f"at most ${expected.cost:,.2f}"
     )
+
+
+def print_asked(counts: Any) -> None:
+    """What a run has asked of model servers since it began, if anything."""
+    if counts.attempts:
+        Console().print(
+            f"{counts.calls:,} replies in {counts.attempts:,} requests since the run began: "
+            f"{counts.input_tokens:,} tokens read, {counts.output_tokens:,} written, "
+            f"${counts.cost:,.2f}"
+        )
 
 
 def print_kinds(group: str) -> None:

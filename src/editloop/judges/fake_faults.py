@@ -46,6 +46,7 @@ Schedule: TypeAlias = Callable[[Asked], Fault | None]
 
 MIXED = (
     Fault.RATE_LIMITED,
+    Fault.RATE_LIMITED_UNTIL,
     Fault.ERROR,
     Fault.TIME_OUT,
     Fault.RESET,

@@ -8,7 +8,8 @@ to quarantine, as transient, so that `retry` asks for just that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -25,6 +26,7 @@ from editloop.steps import Fail, FailureClass, Keep, Outcome, Resource, StepCont
 
 if TYPE_CHECKING:
     from editloop.chat import Plan
+    from editloop.chat_counts import Counts
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 
@@ -73,9 +75,7 @@ class JudgeStep:
 
     def setup(self, context: StepContext) -> None:
         if self.resource is Resource.NETWORK:
-            place = "" if context.cache is None else str(context.cache.resolve())
-            run = f"judge-{content_hash(place.encode())[:16]}"
-            self._judge = _in_run(self._spec, run).create("judge")
+            self._judge = _in_run(self._spec, _run_of(context.cache)).create("judge")
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
         verdicts = [
@@ -93,6 +93,15 @@ class JudgeStep:
             if each.pair is not None and not self._unfit(each)
         ]
         return [judge.plan(pairs) for judge in _paid(self._judge)]
+
+    def asked(self, cache: Path) -> Counts:
+        """What the run whose cache this is has asked of servers since it began."""
+        from editloop.chat_counts import Counts, counts_of_run
+
+        judge = _in_run(self._spec, _run_of(cache)).create("judge")
+        accounts = {each.account for each in _paid(judge)}
+        counts = [counts_of_run(path, run) for path, run in sorted(accounts)]
+        return Counts(*(sum(column) for column in zip(*map(astuple, counts), strict=True)))
 
     def _verdicts(self, batch: Sequence[Seen]) -> list[Verdict]:
         """What the judge says of each, and of those that it is not asked about, why not."""
@@ -132,6 +141,12 @@ class JudgeStep:
 
     def _signed(self, score: Score | Unscored) -> Score | Unscored:
         return replace(score, version=score.version or self._judge.version)
+
+
+def _run_of(cache: Path | None) -> str:
+    """The name under which a run's budget and counts are kept."""
+    place = "" if cache is None else str(cache.resolve())
+    return f"judge-{content_hash(place.encode())[:16]}"
 
 
 def _groups(samples: Iterable[Seen]) -> Iterator[list[Seen]]:

@@ -87,6 +87,11 @@ class VlmJudge:
         """What was asked, found in the ledger and paid for so far."""
         return self._chat.counts
 
+    @property
+    def account(self) -> tuple[Path, str | None]:
+        """The file of its replies, and the run whose budget and counts it shares."""
+        return self._chat.ledger.path, self._settings.run
+
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         """A verdict a pair; all questions of all rubrics are in flight together."""
         asked = self._questions(batch)
