@@ -1,0 +1,107 @@
+"""A base model with room for conditions, or one that was trained here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TypeAlias
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from editloop import weights
+from editloop.errors import StoreError
+from editloop.models.backbones.families import family_of
+from editloop.models.backbones.lora import load_lora
+from editloop.models.backbones.model import DiffusionModel, Lora
+from editloop.models.backbones.saving import GROWN, INDEX, KIND, LORA, REWARD
+from editloop.models.backbones.wanted import Precision, Wanted
+from editloop.models.loading import quietly
+from editloop.models.reward import RewardSettings
+from editloop.schema import Json
+
+__all__ = ["is_trained_here", "load_base", "load_trained", "trained_index"]
+
+_Loader: TypeAlias = Callable[[str, Path, Wanted], DiffusionModel]
+
+
+def load_base(name: str, wanted: Wanted) -> DiffusionModel:
+    """The model of a folder or hub name, with room for the wanted conditions.
+
+    What a training here left beside the pipeline, its reward condition, is taken along. Raises
+    UnavailableError where it is not on this machine (with the command that gets it), StoreError
+    where it is not whole, RecipeError where it cannot take the conditions.
+    """
+    folder = weights.find(name)
+    module, _, function = family_of(folder).loader.partition(":")
+    load: _Loader = getattr(import_module(module), function)
+    with quietly():
+        model = load(name, folder, wanted)
+    before = trained_index(folder)
+    if before is not None and wanted.reward is not None:
+        saved = RewardSettings.model_validate(before["reward"]) if before["reward"] else None
+        if saved == wanted.reward:
+            _load_reward(model, folder)
+    return model
+
+
+def is_trained_here(folder: Path) -> bool:
+    """Whether a folder holds a diffusion model that `save_diffusion_model` wrote."""
+    return trained_index(folder) is not None
+
+
+def trained_index(folder: Path) -> Mapping[str, Json] | None:
+    """What a folder says of the model that was trained into it; None where none was."""
+    try:
+        index: dict[str, Json] = json.loads((folder / INDEX).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StoreError(
+            "a model's index cannot be read", value=folder / INDEX, fix=f"train it again ({error})"
+        ) from error
+    return index if index.get("kind") == KIND else None
+
+
+def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
+    """The model that `save_diffusion_model` wrote, ready to edit; errors as of `load_base`."""
+    index = trained_index(folder)
+    if index is None:
+        raise StoreError("no trained diffusion model here", value=folder, fix="name its folder")
+    wanted = Wanted(
+        conditions=tuple(index["conditions"]),
+        reward=None if index["reward"] is None else RewardSettings(**index["reward"]),
+        lora=None if index["lora"] is None else Lora(*index["lora"]),
+        precision=precision,
+    )
+    if wanted.lora is None:
+        return load_base(str(folder), wanted)
+    model = load_base(index["base"], wanted)
+    load_lora(model.network, _tensors(folder / LORA), model.family.part)
+    if (folder / GROWN).is_file():
+        model.network.load_state_dict(_tensors(folder / GROWN), strict=False)
+    if wanted.reward is not None:
+        _load_reward(model, folder)
+    return model
+
+
+def _load_reward(model: DiffusionModel, folder: Path) -> None:
+    try:
+        model.condition("reward").load_state_dict(_tensors(folder / REWARD))
+    except RuntimeError as error:
+        raise StoreError(
+            "a reward condition of another plan", value=folder, fix=f"train it again ({error})"
+        ) from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(
+            "a model's folder is not whole", value=path, fix=f"train it again ({error})"
+        ) from error
+    return tensors

@@ -1,0 +1,109 @@
+"""A published diffusion model as an editor: what training changes and editing runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.models.backbones.denoisers import Denoiser, Given
+from editloop.models.backbones.families import Family
+from editloop.models.backbones.texts import Texts
+from editloop.models.inputs import EditInputs
+from editloop.models.reward import RewardSettings
+from editloop.models.schedules import NoiseLevels
+from editloop.schema import Pixels
+
+__all__ = ["CONDITIONS", "DiffusionModel", "Lora"]
+
+CONDITIONS = ("source", "mask", "reward")
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters on the attention layers: their rank and scale."""
+
+    rank: int
+    alpha: int
+
+
+@dataclass(slots=True, eq=False)
+class DiffusionModel:
+    """A family's frozen autoencoder and text encoders, and the denoiser that is trained.
+
+    `base` is the name it was loaded by, and `folder` holds that in diffusers layout. `scheduler` is
+    the base's own.
+    """
+
+    family: Family
+    base: str
+    folder: Path
+    autoencoder: Autoencoder
+    texts: Texts
+    denoiser: Denoiser
+    scheduler: Any
+    levels: NoiseLevels
+    conditions: tuple[str, ...]
+    reward: RewardSettings | None = None
+    lora: Lora | None = None
+    _blanks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    @property
+    def network(self) -> Any:
+        """The denoiser's diffusers network."""
+        return self.denoiser.network
+
+    def condition(self, name: str) -> nn.Module:
+        """The network of one of its conditions."""
+        return self.denoiser.conditions[name]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser's weights are."""
+        return next(self.denoiser.parameters()).device
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(each.numel() for each in self.denoiser.parameters() if each.requires_grad)
+
+    def given(self, inputs: EditInputs) -> Given:
+        """The conditions as the denoiser reads them: texts are encoded here."""
+        rewarded = inputs.reward_text is not None
+        return Given(
+            source=inputs.source,
+            text=self.texts.states(inputs.text),
+            mask=inputs.mask,
+            scores=inputs.scores,
+            keep=inputs.keep,
+            reward=self.texts.states(inputs.reward_text) if rewarded else None,  # type: ignore[arg-type]
+        )
+
+    def shown(self, pixels: Tensor) -> Tensor:
+        """Pictures or masks uint8 [batch, height, width, 3] as the denoiser is shown them."""
+        return self.autoencoder.shown(self.autoencoder.posterior(pixels).mean)
+
+    def decode(self, latents: Tensor) -> list[Pixels]:
+        """The pictures of denoised latents [batch, c, h, w]."""
+        return self.autoencoder.pictures(latents)
+
+    def blank_mask(self, height: int, width: int) -> Tensor:
+        """A white mask's latents [1, c, h, w] at a size: editing is free everywhere."""
+        if (height, width) not in self._blanks:
+            white = torch.from_numpy(np.full((1, height, width, 3), 255, np.uint8))
+            self._blanks[height, width] = self.shown(white)
+        return self._blanks[height, width]
+
+    def blank_text(self) -> Tensor:
+        """The ids [n] of no text."""
+        return self.texts.ids([""])[0]
+
+    def noise_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """The shape [c, h, w] of the latents of a picture of a size."""
+        factor = self.autoencoder.factor
+        return self.autoencoder.channels, height // factor, width // factor

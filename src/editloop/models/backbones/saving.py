@@ -1,0 +1,107 @@
+"""A trained model as a folder that diffusers reads, where diffusers knows its plan.
+
+model_index.json and the parts that it names    a whole pipeline; the trained network in safetensors
+reward/                                         the reward condition, where there is one
+pytorch_lora_weights.safetensors                instead of a pipeline, where LoRA was trained
+grown.safetensors                               beside it, layers that were made wider
+editloop.json                                   what it is and how it was made; written last
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save
+from torch import Tensor
+
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.loading import INDEX as PIPELINE
+from editloop.models.loading import model_index
+from editloop.schema import Json
+
+__all__ = ["GROWN", "INDEX", "KIND", "LORA", "REWARD", "save_diffusion_model"]
+
+INDEX = "editloop.json"
+KIND = "diffusion"
+REWARD = Path("reward") / "diffusion_pytorch_model.safetensors"
+LORA = "pytorch_lora_weights.safetensors"
+GROWN = "grown.safetensors"
+_LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
+
+
+def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str, Json]) -> None:
+    """Write a model into a folder; equal models and facts give equal bytes.
+
+    `facts` (JSON) say how it was made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if model.lora is None:
+        _save_pipeline(model, folder)
+    else:
+        _save_lora(model, folder)
+    if "reward" in model.conditions:
+        _write(folder / REWARD, model.condition("reward").state_dict())
+    index = {
+        "kind": KIND,
+        "family": model.family.name,
+        "base": model.base,
+        "conditions": list(model.conditions),
+        "reward": None if model.reward is None else model.reward.model_dump(mode="json"),
+        "lora": None if model.lora is None else [model.lora.rank, model.lora.alpha],
+        "facts": dict(facts),
+    }
+    text = json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (folder / INDEX).write_text(f"{text}\n", encoding="utf-8")
+
+
+def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
+    """The base's pipeline with the trained network in its place."""
+    part = model.family.part
+    index = model_index(model.folder)
+    for name in set(_LEFT_OUT) & index.keys():
+        index[name] = [None, None]
+    for name, value in index.items():
+        if isinstance(value, list) and value[0] is not None and name != part:
+            shutil.copytree(model.folder / name, folder / name, dirs_exist_ok=True)
+    model.network.save_pretrained(folder / part)
+    index["_class_name"] = model.family.saved_as
+    index.pop("_name_or_path", None)
+    text = json.dumps(index, indent=2, sort_keys=True)
+    (folder / PIPELINE).write_text(f"{text}\n", encoding="utf-8")
+
+
+def _save_lora(model: DiffusionModel, folder: Path) -> None:
+    """As diffusers writes it, so that a base's pipeline takes it by `load_lora_weights`."""
+    part: str = model.family.part
+    layers: dict[str, Tensor] = convert_state_dict_to_diffusers(
+        get_peft_model_state_dict(model.network)
+    )
+    made: Any = getattr(diffusers, model.family.saved_as)
+    made.save_lora_weights(
+        folder,
+        weight_name=LORA,
+        **{
+            f"{part}_lora_layers": {name: each.contiguous() for name, each in layers.items()},
+            f"{part}_lora_adapter_metadata": model.network.peft_config["default"].to_dict(),
+        },
+    )
+    grown = {
+        name: each
+        for name, each in model.network.named_parameters()
+        if each.requires_grad and "lora_" not in name
+    }
+    if grown:
+        _write(folder / GROWN, grown)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
+    path.write_bytes(save(whole, metadata={"format": "pt"}))
