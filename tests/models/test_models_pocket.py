@@ -96,6 +96,7 @@ def test_the_default_has_about_three_million_parameters_with_rewards() -> None:
         {"size": 50},
         {"patch": 3},
         {"prediction": "y"},
+        {"reward": {"variant": "released"}},
     ],
 )
 def test_settings_that_cannot_be_built_are_refused(content) -> None:

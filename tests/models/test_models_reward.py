@@ -4,10 +4,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from editloop.models.released_reward import ReleasedRewardCondition
 from editloop.models.reward import (
     MultiRewardCondition,
     RewardSettings,
     ScoreEmbedding,
+    reward_condition,
     score_waves,
 )
 from editloop.models.wrapper import UNetShape
@@ -81,8 +83,50 @@ def test_what_is_switched_on_must_be_given(missing, word) -> None:
         {"injection": ("telepathy",)},
         {"score": False, "text": False},
         {"blocks": 0},
+        {"variant": "modern"},
+        {"variant": ["paper"]},
+        {"variant": "paper", "injection": ["attention"]},
+        {"variant": "released", "injection": ["time"]},
+        {"variant": "released", "score": False},
+        {"variant": "released", "text": False},
+        {"variant": "released", "blocks": 2},
     ],
 )
 def test_settings_without_sense_are_refused(content) -> None:
     with pytest.raises(ValidationError):
         RewardSettings(**content)
+
+
+def test_the_papers_variant_is_attention_and_addition() -> None:
+    named = RewardSettings(variant="paper", blocks=2, text=False)
+    assert named.injection == ("attention", "addition")
+    condition = reward_condition(named, UNetShape.of(stable_diffusion_like()))
+    assert isinstance(condition, MultiRewardCondition)
+    assert (len(condition.encoder), len(condition.additions), condition.time) == (2, 5, None)
+    assert condition.droppable
+
+
+def test_the_released_variant_is_a_condition_of_its_own() -> None:
+    shape = UNetShape.of(stable_diffusion_like())
+    condition = reward_condition(RewardSettings(variant="released"), shape)
+    assert isinstance(condition, ReleasedRewardCondition)
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_a_variant_is_written_and_read_again(variant) -> None:
+    named = RewardSettings(variant=variant)
+    assert RewardSettings(**named.model_dump(mode="json")) == named
+
+
+def test_settings_without_a_variant_are_written_as_before() -> None:
+    written = RewardSettings(injection=("attention",)).model_dump(mode="json")
+    assert written == {"injection": ["attention"], "score": True, "text": True, "blocks": 1}
+
+
+@pytest.mark.parametrize("variant", [None, "paper", "released"])
+def test_all_conditions_are_called_alike(variant) -> None:
+    condition = reward_condition(
+        RewardSettings(variant=variant), UNetShape.of(stable_diffusion_like())
+    )
+    ones = torch.ones(2, 3)
+    condition(scores=ones, keep=ones, text=torch.ones(2, 4, 12), pooled=torch.ones(2, 12))

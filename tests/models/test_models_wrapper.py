@@ -2,11 +2,13 @@ import pytest
 import torch
 
 from editloop.models.channels import ChannelCondition
-from editloop.models.reward import MultiRewardCondition, RewardSettings
+from editloop.models.reward import MultiRewardCondition, RewardSettings, reward_condition
 from editloop.models.wrapper import ConditionedUNet, UNetShape
 from networks import awake, stable_diffusion_like
+from tiny_pipelines import TEXT_WIDTH, tiny_unet
 
 WAYS = ["time", "attention", "addition"]
+VARIANTS = [{"injection": WAYS}, {"variant": "paper"}, {"variant": "released"}]
 
 
 def call(network, inputs, seed=0):
@@ -105,3 +107,119 @@ def test_the_unet_is_saved_and_loaded_alone(tmp_path) -> None:
     unet.save_pretrained(tmp_path)
     again = type(unet).from_pretrained(tmp_path).eval()
     assert torch.equal(call(ConditionedUNet(again, {}), {}), call(network, {}))
+
+
+def of_plan(chosen, *, xl=False):
+    """A UNet of SD 1.5's or XL's plan with a condition that carries something everywhere."""
+    unet = tiny_unet(8, xl=xl)
+    condition = reward_condition(RewardSettings(**chosen), UNetShape.of(unet)).eval()
+    awake(condition)
+    return ConditionedUNet(unet, {"reward": condition})
+
+
+def answer(network, *, xl=False, batch=2, dtype=torch.float32, **changes):
+    """What a network says to a fixed edit, some of whose reward inputs may be changed."""
+    random = torch.Generator().manual_seed(3)
+    width = 2 * TEXT_WIDTH if xl else TEXT_WIDTH
+    sample = torch.randn(2, 8, 8, 8, generator=random)[:batch].to(dtype)
+    words = torch.randn(2, 5, width, generator=random)[:batch].to(dtype)
+    reward = {
+        "scores": torch.tensor([[5.0, 3.0, 0.0], [1.0, 4.0, 5.0]])[:batch],
+        "keep": torch.ones(batch, 3),
+        "text": torch.randn(2, 6, width, generator=random)[:batch].to(dtype),
+        "pooled": torch.randn(2, TEXT_WIDTH, generator=random)[:batch].to(dtype),
+    }
+    pooled = torch.randn(2, TEXT_WIDTH, generator=random)[:batch]
+    added = {"text_embeds": pooled, "time_ids": torch.full((batch, 6), 16.0)}
+    return network(
+        sample,
+        torch.tensor([7, 900])[:batch],
+        words,
+        {"reward": reward | changes},
+        **({"added_cond_kwargs": added} if xl else {}),
+    )
+
+
+@pytest.mark.parametrize("chosen", VARIANTS)
+@torch.no_grad()
+def test_every_variant_conditions_an_xl_unet(chosen) -> None:
+    network = of_plan(chosen, xl=True)
+    asked = answer(network, xl=True)
+    other = answer(network, xl=True, scores=torch.zeros(2, 3))
+    assert not torch.allclose(asked, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("chosen", VARIANTS)
+@torch.no_grad()
+def test_an_edit_is_the_same_beside_others(chosen) -> None:
+    network = of_plan(chosen)
+    assert torch.allclose(answer(network, batch=1), answer(network)[:1], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_papers_variant_leaves_an_xl_unet_as_it_was() -> None:
+    unet = tiny_unet(8, xl=True)
+    plain = answer(ConditionedUNet(unet, {}), xl=True)
+    condition = reward_condition(RewardSettings(variant="paper"), UNetShape.of(unet))
+    assert torch.equal(answer(ConditionedUNet(unet, {"reward": condition}), xl=True), plain)
+
+
+def gradients(network, *, xl):
+    network.zero_grad()
+    answer(network, xl=xl).square().mean().backward()
+    return {name: each.grad.clone() for name, each in network.named_parameters()}
+
+
+@pytest.mark.parametrize("xl", [False, True])
+@pytest.mark.parametrize("chosen", VARIANTS)
+def test_checkpointing_gives_the_same_gradients_everywhere(chosen, xl) -> None:
+    network = of_plan(chosen, xl=xl)
+    network.unet.train()
+    expected = gradients(network, xl=xl)
+    network.unet.enable_gradient_checkpointing()
+    found = gradients(network, xl=xl)
+    assert [name for name, each in found.items() if not each.any()] == []
+    assert all(torch.allclose(found[name], each, rtol=1e-5) for name, each in expected.items())
+
+
+def precisions(network, call):
+    """The precisions in which the UNet's parts hand on what they computed, during a call."""
+    found, unet = [], network.unet
+    parts = [unet.time_embedding, unet.conv_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks]
+
+    def note(_module, _inputs, output):
+        found.append((output[0] if isinstance(output, tuple) else output).dtype)
+
+    handles = [part.register_forward_hook(note) for part in parts]
+    call()
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+@pytest.mark.parametrize("chosen", VARIANTS)
+@torch.no_grad()
+def test_autocast_computes_as_precisely_with_conditions_as_without(chosen) -> None:
+    network = of_plan(chosen)
+    plain = ConditionedUNet(tiny_unet(8), {})
+    with torch.autocast("cpu", torch.bfloat16):
+        without = precisions(plain, lambda: answer(plain))
+        assert precisions(network, lambda: answer(network)) == without
+        rough = answer(network)
+    assert torch.allclose(rough.float(), answer(network), rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("chosen", VARIANTS)
+@torch.no_grad()
+def test_a_network_of_half_precision_takes_scores_of_full_precision(chosen) -> None:
+    network = of_plan(chosen).bfloat16()
+    assert answer(network, dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_conditions_of_full_precision_leave_the_unets_as_it_is() -> None:
+    network = of_plan({"injection": ["time", "addition"]})
+    network.unet.bfloat16()
+    given = {"text": torch.ones(2, 6, TEXT_WIDTH), "pooled": torch.ones(2, TEXT_WIDTH)}
+    found = precisions(network, lambda: answer(network, dtype=torch.bfloat16, **given))
+    assert set(found) == {torch.bfloat16}

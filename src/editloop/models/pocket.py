@@ -29,7 +29,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from editloop.models.channels import ChannelCondition
 from editloop.models.inputs import EditInputs
-from editloop.models.reward import MultiRewardCondition, RewardSettings
+from editloop.models.reward import RewardSettings, reward_condition
 from editloop.models.sampling import noise_schedule
 from editloop.models.schedules import NoiseLevels, diffusion_levels
 from editloop.models.tokens import to_ids
@@ -70,6 +70,13 @@ class PocketSettings(Settings):
         if not widths or any(width < _GROUPS or width % _GROUPS for width in widths):
             raise ValueError(f"channels are positive multiples of {_GROUPS}")
         return widths
+
+    @field_validator("reward")
+    @classmethod
+    def _rewards_can_be_dropped(cls, reward: RewardSettings) -> RewardSettings:
+        if reward.variant == "released":  # a pocket model learns to edit without rewards, too
+            raise ValueError("variant released is Stable Diffusion's: take paper, or an injection")
+        return reward
 
     @property
     def multiple(self) -> int:
@@ -247,5 +254,5 @@ def _conditions(settings: PocketSettings, shape: UNetShape) -> dict[str, nn.Modu
     if "mask" in settings.conditions:
         made["mask"] = ChannelCondition()
     if "reward" in settings.conditions:
-        made["reward"] = MultiRewardCondition(settings.reward, shape)
+        made["reward"] = reward_condition(settings.reward, shape)
     return made

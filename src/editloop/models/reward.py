@@ -6,48 +6,96 @@ Scores and words become tokens, the reward condition c_R. It can enter a UNet in
     attention  the first convolution's output attends to c_R ("reward encoder", section 4.2)
     addition   a linear map of c_R is added after each block (section 4.2)
 
-Every way ends in a layer that starts at zero, so that a pretrained UNet starts as it was.
+Every way ends in a layer that starts at zero, so that a pretrained UNet starts as it was. The
+paper's variant is attention and addition; what the authors released instead stands in
+`released_reward`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 
+from editloop.models.released_reward import ReleasedRewardCondition
 from editloop.models.wrapper import Injection, UNetShape
 from editloop.recipe import Settings
 from editloop.schema import PERSPECTIVES
 
-__all__ = ["MultiRewardCondition", "RewardSettings", "ScoreEmbedding", "score_waves"]
+__all__ = [
+    "MultiRewardCondition",
+    "RewardSettings",
+    "ScoreEmbedding",
+    "reward_condition",
+    "score_waves",
+]
 
 _OCTAVES = 4
 _BEST = 5.0
 _HIDDEN = 128
+_INJECTION: dict[str, tuple[str, ...]] = {"paper": ("attention", "addition"), "released": ()}
 _Layer = TypeVar("_Layer", bound=nn.Linear)
 
 
 class RewardSettings(Settings):
-    """What of the rewards is used, and where it enters; `blocks` is the reward encoder's depth."""
+    """What of the rewards is used, and where it enters; `blocks` is the reward encoder's depth.
 
+    A `variant` is a published design by name: `paper` is injection by attention and addition;
+    `released` is what the authors' code does, which leaves nothing else to choose.
+    """
+
+    variant: Literal["paper", "released"] | None = None
     injection: tuple[Literal["time", "attention", "addition"], ...] = ("time",)
     score: bool = True
     text: bool = True
     blocks: int = Field(default=1, ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _variant_names_the_injection(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        named = _INJECTION.get(str(content.get("variant")))
+        return content if named is None else {"injection": named, **content}
+
     @model_validator(mode="after")
     def _has_way_and_content(self) -> RewardSettings:
+        if self.variant is not None and self.injection != _INJECTION[self.variant]:
+            raise ValueError(f"variant {self.variant} fixes injection: leave out one of the two")
+        if self.variant == "released":
+            if not (self.score and self.text and self.blocks == 1):
+                raise ValueError("variant released has score, text and one block: leave them out")
+            return self
         if not self.injection or len(set(self.injection)) < len(self.injection):
             raise ValueError("injection names one or more of time, attention, addition, each once")
         if not (self.score or self.text):
             raise ValueError("a reward without score and text is none: leave out the condition")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_an_unnamed_variant(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As settings were written before there were variants, so that their bytes are the same."""
+        content: dict[str, Any] = write(self)
+        return {key: each for key, each in content.items() if key != "variant" or each is not None}
+
+
+def reward_condition(settings: RewardSettings, shape: UNetShape) -> nn.Module:
+    """The condition that the settings describe, for a UNet of a shape.
+
+    All are called alike, by keyword: `scores` and `keep` [batch, 3], `text` [batch, tokens, d] and
+    `pooled` [batch, d]. Each reads what it needs, says what is missing, and tells by `droppable`
+    whether rewards may be left out (`keep` 0).
+    """
+    if settings.variant == "released":
+        return ReleasedRewardCondition(shape)
+    return MultiRewardCondition(settings, shape)
 
 
 def score_waves(scores: Tensor) -> Tensor:
@@ -74,7 +122,8 @@ class ScoreEmbedding(nn.Module):
     def forward(self, scores: Tensor, keep: Tensor) -> Tensor:
         """Scores [batch, 3] in 0..5 and keep [batch, 3] of 0 or 1 -> [batch, width]."""
         waves = score_waves(scores) * keep[..., None]
-        embedded: Tensor = self.layers(torch.cat([waves.flatten(1), keep], dim=1))
+        told = torch.cat([waves.flatten(1), keep], dim=1).to(next(self.parameters()).dtype)
+        embedded: Tensor = self.layers(told)
         return embedded
 
 
@@ -108,8 +157,10 @@ class MultiRewardCondition(nn.Module):
 
     `scores` [batch, 3] in 0..5 in the order of PERSPECTIVES, `keep` [batch, 3] of 0 or 1 (0: not
     known, or dropped), `text` [batch, tokens, shape.text] the encoded reward text. What the
-    settings switch off may be left out, and is not looked at.
+    settings switch off may be left out, and is not looked at; nor is `pooled`, another variant's.
     """
+
+    droppable = True
 
     def __init__(self, settings: RewardSettings, shape: UNetShape) -> None:
         super().__init__()
@@ -131,15 +182,19 @@ class MultiRewardCondition(nn.Module):
             )
 
     def forward(
-        self, scores: Tensor | None = None, keep: Tensor | None = None, text: Tensor | None = None
+        self,
+        scores: Tensor | None = None,
+        keep: Tensor | None = None,
+        text: Tensor | None = None,
+        pooled: Tensor | None = None,  # noqa: ARG002
     ) -> Injection:
         parts = self._tokens(scores, keep, text)
         condition = torch.cat(parts, dim=1)
-        pooled = torch.cat([part.mean(1) for part in parts], dim=1)
+        means = torch.cat([part.mean(1) for part in parts], dim=1)
         return Injection(
-            time=None if self.time is None else self.time(pooled),
+            time=None if self.time is None else self.time(means),
             features=partial(self._encode, condition=condition) if self.encoder else None,
-            blocks=tuple(layer(pooled) for layer in self.additions),
+            blocks=tuple(layer(means) for layer in self.additions),
         )
 
     def _tokens(

@@ -26,6 +26,8 @@ class Injection:
     time: [batch, d], added to the time embedding;
     features: a map of the first convolution's output [batch, c, h, w] to its like;
     blocks: [batch, c_i] for each block, added to its output at every place.
+
+    Each is cast to the precision of what it meets.
     """
 
     channels: Tensor | None = None
@@ -36,23 +38,33 @@ class Injection:
 
 @dataclass(frozen=True, slots=True)
 class UNetShape:
-    """The widths at which a condition meets a UNet; `text` is that of its text embeddings."""
+    """The widths at which a condition meets a UNet.
+
+    `text` is that of its text embeddings, `pooled` that of its text encoder's pooled output.
+    """
 
     time: int
     features: int
     blocks: tuple[int, ...]
     text: int
+    pooled: int
 
     @classmethod
     def of(cls, unet: Any) -> UNetShape:
         """The shape of a `UNet2DConditionModel`; its blocks are down, middle and up, in order."""
         widths = tuple(unet.config.block_out_channels)
         text = unet.config.cross_attention_dim
+        text = text if isinstance(text, int) else text[0]
+        pooled = text
+        if unet.config.addition_embed_type == "text_time":  # XL: behind six embedded sizes
+            sizes = 6 * unet.config.addition_time_embed_dim
+            pooled = unet.config.projection_class_embeddings_input_dim - sizes
         return cls(
             time=unet.time_embedding.linear_2.out_features,
             features=unet.conv_in.out_channels,
             blocks=(*widths, widths[-1], *reversed(widths)),
-            text=text if isinstance(text, int) else text[0],
+            text=text,
+            pooled=pooled,
         )
 
 
@@ -91,7 +103,9 @@ class ConditionedUNet(nn.Module):
             for name, condition in self.conditions.items()
             if name in inputs
         )
-        extra = [each.channels for each in self._current if each.channels is not None]
+        extra = [
+            each.channels.to(sample.dtype) for each in self._current if each.channels is not None
+        ]
         sample = torch.cat([sample, *extra], dim=1)
         try:
             output: Tensor = self.unet(sample, timestep, text, return_dict=False, **unet_inputs)[0]
@@ -102,13 +116,13 @@ class ConditionedUNet(nn.Module):
     def _after_time(self, _module: nn.Module, _inputs: Any, embedding: Tensor) -> Tensor:
         for each in self._current:
             if each.time is not None:
-                embedding = embedding + each.time
+                embedding = embedding + each.time.to(embedding.dtype)
         return embedding
 
     def _after_first(self, _module: nn.Module, _inputs: Any, features: Tensor) -> Tensor:
         for each in self._current:
             if each.features is not None:
-                features = each.features(features)
+                features = each.features(features).to(features.dtype)
         return features
 
     def _after_block(self, index: int, _module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -117,7 +131,7 @@ class ConditionedUNet(nn.Module):
             if each.blocks:
                 added = each.blocks[index][:, :, None, None]
                 if isinstance(output, tuple):
-                    output = (output[0] + added, *output[1:])
+                    output = (output[0] + added.to(output[0].dtype), *output[1:])
                 else:
-                    output = output + added
+                    output = output + added.to(output.dtype)
         return output
