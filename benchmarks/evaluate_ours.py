@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any
 
 from editloop.evaluating import evaluate
-from editloop.evaluation.report import HtmlReport
+from editloop.evaluation.report.html import HtmlReport
 from editloop.metrics import encoders, networks
 from evaluate_counting import count_pictures, tell
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from editloop import loop
-from editloop.evaluation.protocol import Protocol
+from editloop.evaluation.protocol.card import Protocol
 from editloop.recipe import Recipe, read_recipe, validate
 from editloop.recipe import read_yaml as read_yaml_file
 from editloop.sources.photos import PhotosSource

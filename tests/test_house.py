@@ -71,7 +71,7 @@ def test_every_public_name_of_the_package_loads() -> None:
 
 
 def test_every_room_says_what_it_is_for() -> None:
-    for path in PACKAGE.glob("*/__init__.py"):
+    for path in PACKAGE.glob("*/**/__init__.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 

@@ -44,9 +44,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "train": {"pocket": "editloop.training.pocket:PocketTraining"},
     "evaluate": {
-        "darkroom": "editloop.evaluation.benchmark:DarkroomBenchmark",
-        "protocol": "editloop.evaluation.protocol_benchmark:ProtocolBenchmark",
-        "rewards": "editloop.evaluation.rewards:RewardStatistics",
+        "darkroom": "editloop.evaluation.darkroom.benchmark:DarkroomBenchmark",
+        "protocol": "editloop.evaluation.protocol.benchmark:ProtocolBenchmark",
+        "rewards": "editloop.evaluation.rewards.statistics:RewardStatistics",
     },
     "editor": {
         "copy": "editloop.editors.copying:CopyEditor",
@@ -69,7 +69,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pixels": "editloop.metrics.pixels:PixelMetric",
         "structure": "editloop.metrics.structure:StructureMetric",
     },
-    "report": {"html": "editloop.evaluation.report:HtmlReport"},
+    "report": {"html": "editloop.evaluation.report.html:HtmlReport"},
 }
 
 _NAME = re.compile(r"[\w.+-]+")

@@ -79,9 +79,9 @@ def compare(
     resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
 ) -> None:
     """Join runs of one protocol and data into one table, with paired differences."""
-    from editloop.evaluation.comparing import compare_runs
-    from editloop.evaluation.comparison_page import write_comparison
-    from editloop.evaluation.comparison_table import print_comparison
+    from editloop.evaluation.comparing.compare import compare_runs
+    from editloop.evaluation.comparing.page import write_comparison
+    from editloop.evaluation.comparing.table import print_comparison
 
     chosen = [name for name in metrics.split(",") if name] or None
     found = compare_runs(folders, metrics=chosen, seed=seed, resamples=resamples)
@@ -106,8 +106,8 @@ def measure(
     ] = False,
 ) -> None:
     """Measure a data set's own quality: how well captions, edits and pictures fit."""
-    from editloop.evaluation.dataset import measure_data
-    from editloop.evaluation.quality_table import print_quality
+    from editloop.evaluation.quality.dataset import measure_data
+    from editloop.evaluation.quality.table import print_quality
 
     with going_on_later():
         found = measure_data(
@@ -122,7 +122,7 @@ def protocols(
     ] = None,
 ) -> None:
     """List the protocols that editors can be evaluated by, or explain one."""
-    from editloop.evaluation.protocol import listing, read_protocol
+    from editloop.evaluation.protocol.card import listing, read_protocol
     from editloop.terminal import print_protocol, print_protocols
 
     if name is None:

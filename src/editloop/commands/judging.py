@@ -42,8 +42,8 @@ def judge(
 ) -> None:
     """Add a judge's scores and words to a data set's edits, or go on with it."""
     from editloop import judging
-    from editloop.evaluation.rewards_table import print_rewards
-    from editloop.terminal import build_progress, print_expected
+    from editloop.evaluation.rewards.table import print_rewards
+    from editloop.terminal import build_progress, print_asked, print_expected
 
     source = {
         "layout": layout,
@@ -66,6 +66,7 @@ def judge(
             **source,
         )
     print_rewards(results)
+    print_asked(judging.asked(judge, folder))
     typer.echo(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
 
 
@@ -91,17 +92,17 @@ def calibrate(
     ] = False,
 ) -> None:
     """Say how far a judge can be trusted: against truth, sanity, itself and people."""
-    from editloop.evaluation import calibration
-    from editloop.evaluation.calibration_table import print_calibration
+    from editloop.evaluation.calibration import calibrating
+    from editloop.evaluation.calibration.table import print_calibration
     from editloop.terminal import print_expected
 
     paths = {"frozen": frozen, "ratings": ratings, "data": data}
     given = {name: str(path) for name, path in paths.items() if path is not None}
     settings = {"pairs": pairs, "repeats": repeats, "seed": seed, **given}
     if dry_run:
-        print_expected(calibration.plan_calibration(judge, out, **settings))
+        print_expected(calibrating.plan_calibration(judge, out, **settings))
         return
     with going_on_later():
-        results = calibration.calibrate(judge, out, **settings)
+        results = calibrating.calibrate(judge, out, **settings)
     print_calibration(results)
     typer.echo(f"calibration: {out / 'calibration.html'}")

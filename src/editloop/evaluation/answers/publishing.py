@@ -1,0 +1,142 @@
+"""What a benchmark leaves for its users: every picture, and every case's numbers.
+
+cases.parquet    a row for each benchmark, editor and case; the means in the results are the means
+                 of its columns
+*.png            the edited pictures, where the caller wants them
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from editloop.evaluation.answers.cases import Case
+from editloop.files import Files, explained
+from editloop.parquet import TableWriter
+from editloop.schema import Json
+
+__all__ = ["CASES_FILE", "CaseWriter", "frequent_reasons", "values_of"]
+
+CASES_FILE = "cases.parquet"
+
+_UNSCORED = pa.list_(pa.struct([("metric", pa.string()), ("reason", pa.string())]))
+_FACTS = [
+    ("benchmark", pa.string()),
+    ("editor", pa.string()),
+    ("id", pa.string()),
+    ("session", pa.string()),
+    ("turn", pa.int32()),
+    ("setting", pa.string()),
+    ("edit_type", pa.string()),
+    ("group", pa.string()),
+    ("photo", pa.string()),
+    ("instruction", pa.string()),
+    ("picture", pa.string()),  # relative to the folder of the table, or elsewhere
+    ("unedited", pa.string()),  # why there is no picture
+]
+
+
+class CaseWriter:
+    """Writes the table and the pictures into a benchmark's output folder.
+
+    `texts` names the metrics that come with words, as columns `METRIC_text` less `_score`.
+    """
+
+    def __init__(self, output: Path, metrics: Sequence[str], texts: Sequence[str] = ()) -> None:
+        self._output = output
+        self._texts = {f"{name.removesuffix('_score')}_text": name for name in texts}
+        self._schema = pa.schema(
+            [
+                *_FACTS,
+                *((metric, pa.float64()) for metric in metrics),
+                *((column, pa.string()) for column in self._texts),
+                ("unscored", _UNSCORED),
+            ]
+        )
+        self._written: set[Path] = set()
+        with explained("write a benchmark's cases", output):
+            output.mkdir(parents=True, exist_ok=True)
+            self._writer = TableWriter(Files(), output / CASES_FILE, self._schema)
+
+    def write(
+        self,
+        benchmark: str,
+        editor: str,
+        answers: Iterable[tuple[Case, Json]],
+        place: Callable[[Case, str], Path],
+    ) -> pa.Table:
+        """Write one editor's answers to a benchmark; returns their rows of the table.
+
+        `place` says where below the output the picture of a case and a setting belongs; benchmarks
+        that share a place share the picture.
+        """
+        with explained("write a benchmark's cases", self._output):
+            rows = [
+                {
+                    "benchmark": benchmark,
+                    "editor": editor,
+                    "picture": self._picture(place(case, answer["setting"]), answer),
+                    **self._row(case, answer),
+                }
+                for case, answer in answers
+            ]
+            table = pa.Table.from_pylist(rows, schema=self._schema)
+            self._writer.write(table)
+        return table
+
+    def finish(self) -> None:
+        """Close the table and prove that it reads back."""
+        with explained("write a benchmark's cases", self._output):
+            self._writer.finish()
+
+    def _picture(self, path: Path, answer: Json) -> str | None:
+        if answer["edited"] is None:
+            found: str | None = answer["path"]
+            return found
+        if path not in self._written:
+            whole = self._output / path
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            whole.write_bytes(answer["edited"])
+            self._written.add(path)
+        return path.as_posix()
+
+    def _row(self, case: Case, answer: Json) -> dict[str, Json]:
+        numbers = {number["name"]: number for number in answer["numbers"]}
+        return {
+            "id": case.id,
+            "session": case.session,
+            "turn": case.turn,
+            "setting": answer["setting"],
+            "edit_type": None if case.edit_type is None else case.edit_type.value,
+            "group": case.group,
+            "photo": case.photo,
+            "instruction": case.instruction,
+            "unedited": answer["unedited"],
+            **{name: number["value"] for name, number in numbers.items()},
+            **{column: numbers[name]["text"] for column, name in self._texts.items()},
+            "unscored": [
+                {"metric": name, "reason": number["reason"]}
+                for name, number in numbers.items()
+                if number["reason"] is not None
+            ],
+        }
+
+
+def values_of(table: pa.Table, metrics: Sequence[str]) -> NDArray[np.float64]:
+    """The numbers of a table, NaN where unscored: [cases, metrics]."""
+    columns = [table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in metrics]
+    return np.stack(columns, axis=1)
+
+
+def frequent_reasons(table: pa.Table) -> dict[str, str]:
+    """By metric, why most of the cases without its number have none."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for unscored in table["unscored"].to_pylist():
+        for item in unscored:
+            counts[item["metric"]][item["reason"]] += 1
+    return {metric: counter.most_common(1)[0][0] for metric, counter in counts.items()}

@@ -1,0 +1,237 @@
+"""Ask an editor for one chunk of cases, and make its answers a table.
+
+Single edits and sessions are asked alike: turn by turn, in batches. In the *iterative* setting the
+source of a later turn is the editor's own previous picture, in the *independent* one it is the
+truth of the turn before; the first turn is the same in both and asked once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+
+from editloop.errors import ImageError, StepError
+from editloop.evaluation.answers.cases import Sequences
+from editloop.images import content_hash, decode_mask, encode_png, resize
+from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
+from editloop.seeding import derive_seed
+from editloop.sources.checks import picture_size
+
+__all__ = [
+    "EDITS",
+    "INDEPENDENT",
+    "ITERATIVE",
+    "Asking",
+    "Clock",
+    "Decode",
+    "FoundEditor",
+    "edit_chunk",
+    "find_chunk",
+    "settings_of",
+]
+
+INDEPENDENT, ITERATIVE = "independent", "iterative"
+
+Decode: TypeAlias = Callable[[bytes], Pixels]
+_Answer: TypeAlias = Pixels | Unedited
+_Item = TypeVar("_Item")
+_Row: TypeAlias = tuple[int, int, str]  # sequence, turn from 0, setting
+
+EDITS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("turn", pa.int32()),
+        ("setting", pa.string()),
+        ("edited", pa.binary()),  # PNG; null where the picture is a file, or there is none
+        ("path", pa.string()),  # of a picture that was made elsewhere
+        ("sha256", pa.string()),  # of the picture's bytes; null where `unedited` says why
+        ("unedited", pa.string()),
+    ]
+)
+
+
+@runtime_checkable
+class FoundEditor(Protocol):
+    """An editor whose pictures exist already, as files: they are found and not made."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def find(self, sample: EditSample, setting: str) -> Path | Unedited: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How editors are asked: all of it may change their answers.
+
+    `editing` holds the protocol's editing settings; an editor's own settings come before them.
+    """
+
+    seed: int
+    batch: int
+    with_mask: bool = False
+    settings: tuple[str, ...] = (ITERATIVE,)
+    editing: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds spent on new edits and on measuring them."""
+
+    edits: int = 0
+    edit_seconds: float = 0.0
+    measured: int = 0
+    measure_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turn:
+    """One case to ask for; `source` is what came before, or why there is nothing."""
+
+    sample: EditSample
+    setting: str
+    source: _Answer
+
+
+def settings_of(turn: int, settings: Sequence[str]) -> Sequence[str]:
+    """The settings in which a turn (from 0) is asked: the first turn is the same in all."""
+    return settings if turn else (INDEPENDENT,)
+
+
+def edit_chunk(
+    editor: Editor, sequences: Sequences, asking: Asking, clock: Clock, decode: Decode
+) -> pa.Table:
+    """One editor's answers to a chunk, by sequence, turn and setting: a table of schema EDITS."""
+    own: dict[int, _Answer] = {}  # the last picture of each sequence, for the iterative setting
+    rows: dict[_Row, Json] = {}
+    for index in range(max(map(len, sequences))):
+        for group in _batches(_asked(sequences, index, asking), asking.batch):
+            turns = [_turn(sequences[at][index], way, own.get(at), decode) for at, _, way in group]
+            for row, turn, answer in zip(
+                group, turns, _ask(editor, turns, asking, clock), strict=True
+            ):
+                if index == 0 or turn.setting == ITERATIVE:
+                    own[row[0]] = answer
+                rows[row] = _edited_row(turn, answer)
+    return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=EDITS)
+
+
+def find_chunk(editor: FoundEditor, sequences: Sequences, asking: Asking) -> pa.Table:
+    """The pictures of a chunk that were made elsewhere: a table of schema EDITS."""
+    rows = [
+        _found_row(sequences[at][index], setting, editor.find(sequences[at][index], setting))
+        for at in range(len(sequences))
+        for index in range(len(sequences[at]))
+        for setting in sorted(settings_of(index, asking.settings))
+    ]
+    return pa.Table.from_pylist(rows, schema=EDITS)
+
+
+def _asked(sequences: Sequences, index: int, asking: Asking) -> list[_Row]:
+    return [
+        (at, index, setting)
+        for at, sequence in enumerate(sequences)
+        if index < len(sequence)
+        for setting in settings_of(index, asking.settings)
+    ]
+
+
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _turn(sample: EditSample, setting: str, own: _Answer | None, decode: Decode) -> _Turn:
+    source = own if setting == ITERATIVE and own is not None else decode(sample.source.bytes)
+    return _Turn(sample, setting, source)
+
+
+def _ask(editor: Editor, turns: Sequence[_Turn], asking: Asking, clock: Clock) -> list[_Answer]:
+    """The editor's answers; a turn whose previous turn has no picture cannot be asked."""
+    requests = [
+        _request(turn, turn.source, asking)
+        for turn in turns
+        if not isinstance(turn.source, Unedited)
+    ]
+    began = time.perf_counter()
+    answers = editor.edit(requests) if requests else []
+    clock.edit_seconds += time.perf_counter() - began
+    clock.edits += len(requests)
+    _check(editor, requests, answers)
+    coming = iter(answers)
+    missing = Unedited("the turn before was not edited")
+    return [missing if isinstance(turn.source, Unedited) else next(coming) for turn in turns]
+
+
+def _request(turn: _Turn, source: Pixels, asking: Asking) -> EditRequest:
+    sample = turn.sample
+    mask = None
+    if asking.with_mask and sample.mask is not None:
+        mask = resize(decode_mask(sample.mask.bytes), *source.shape[:2])
+    return EditRequest(
+        id=sample.id,
+        image=source,
+        instruction=sample.instruction,
+        turn=sample.turn,
+        captions=Captions(sample.source_caption, sample.target_caption),
+        mask=mask,
+        seed=derive_seed(asking.seed, "edit", sample.id, sample.turn),
+        settings=asking.editing,
+        session=sample.session,
+        setting=turn.setting,
+        provenance=sample.provenance,
+    )
+
+
+def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_Answer]) -> None:
+    if len(answers) != len(requests):
+        raise StepError(
+            f"editor {editor.name} lost or added answers",
+            value=f"{len(answers)} answers to {len(requests)} requests",
+            fix="answer each request with a picture or Unedited",
+        )
+    for request, answer in zip(requests, answers, strict=True):
+        if isinstance(answer, Unedited):
+            continue
+        if not isinstance(answer, np.ndarray):
+            raise StepError(
+                f"editor {editor.name} answered {request.id} with no picture",
+                value=type(answer).__name__,
+                fix="return uint8 pixels [height, width, 3], or Unedited",
+            )
+        if answer.dtype != np.uint8 or answer.shape != request.image.shape:
+            raise StepError(
+                f"editor {editor.name} answered {request.id} in another geometry",
+                value=f"{answer.dtype} {answer.shape} instead of uint8 {request.image.shape}",
+                fix="return uint8 pixels of the request's size",
+            )
+
+
+def _edited_row(turn: _Turn, answer: _Answer) -> Json:
+    row = {"id": turn.sample.id, "turn": turn.sample.turn, "setting": turn.setting}
+    if isinstance(answer, Unedited):
+        return {**row, "unedited": answer.reason}
+    data = encode_png(answer)
+    return {**row, "edited": data, "sha256": content_hash(data)}
+
+
+def _found_row(sample: EditSample, setting: str, found: Path | Unedited) -> Json:
+    row = {"id": sample.id, "turn": sample.turn, "setting": setting}
+    if isinstance(found, Unedited):
+        return {**row, "unedited": found.reason}
+    data = found.read_bytes()
+    try:
+        picture_size(data)
+    except ImageError as error:
+        reason = f"{found.name} cannot be read: {error.cause}"
+        return {**row, "path": str(found.absolute()), "unedited": reason}
+    return {**row, "path": str(found.absolute()), "sha256": content_hash(data)}

@@ -1,0 +1,132 @@
+"""What the numbers show and what they don't: claims made before looking, answered in sentences.
+
+A claim puts editors in order, best first, in some metrics. It is shown where the paired 95%
+interval of every neighbouring difference lies on the claimed side of 0; where an interval lies on
+the other side, the opposite is shown; otherwise it is not shown. Whatever comes out is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from editloop.evaluation.averaging.aggregate import Numbers, compare
+from editloop.evaluation.showing.labels import amount, change, label, less_is_better, unit
+from editloop.recipe import Settings
+from editloop.schema import Json
+
+__all__ = ["CLAIMS", "Claim", "find"]
+
+
+class Claim(Settings):
+    """These editors, best first, differ in each of these metrics."""
+
+    order: Annotated[tuple[str, ...], Field(min_length=2)]
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+# What the quickstart is expected to show, fixed before its numbers were seen.
+CLAIMS = (
+    Claim(order=("plain", "copy"), metrics=("following_accuracy",)),
+    Claim(
+        order=("reward-5", "plain"),
+        metrics=(
+            "following_accuracy",
+            "l1",
+            "all_accuracy",
+            "preserving_score_given_following",
+            "quality_score_given_following",
+        ),
+    ),
+    Claim(order=("reward-5", "reward-3", "reward-0"), metrics=("following_accuracy",)),
+)
+
+
+def find(
+    claims: Sequence[Claim], numbers: Numbers, weights: NDArray[np.float64]
+) -> list[dict[str, Json]]:
+    """An answer to each claim about editors that ran; `sentence` says it in words."""
+    return [
+        _answer(claim.order, metric, numbers, weights)
+        for claim in claims
+        if set(claim.order) <= set(numbers.editors)
+        for metric in claim.metrics
+        if metric in numbers.metrics
+    ]
+
+
+def _answer(
+    order: Sequence[str], metric: str, numbers: Numbers, weights: NDArray[np.float64]
+) -> dict[str, Json]:
+    steps = [
+        {
+            "better": better,
+            "worse": worse,
+            "found": compare(numbers, weights, better, worse, metric),
+        }
+        for better, worse in pairwise(order)
+    ]
+    outcome = _outcome(metric, [step["found"] for step in steps])
+    return {
+        "order": list(order),
+        "metric": metric,
+        "outcome": outcome,
+        "steps": steps,
+        "sentence": _sentence(metric, outcome, steps),
+    }
+
+
+def _outcome(metric: str, found: Sequence[Json]) -> str:
+    if None in found:
+        return "unavailable"
+    sides = [_side(metric, step) for step in found]
+    if all(side > 0 for side in sides):
+        return "shown"
+    return "opposite" if any(side < 0 for side in sides) else "not shown"
+
+
+def _side(metric: str, step: Json) -> int:
+    """1 where the whole interval is on the claimed side of 0, -1 on the other, 0 over it."""
+    low, high = float(step["low"]), float(step["high"])
+    if less_is_better(metric):
+        low, high = -high, -low
+    return (low > 0) - (high < 0)
+
+
+_HEADS = {
+    "shown": "{claim} in {metric}",
+    "not shown": "It is not shown that {claim} in {metric}",
+    "opposite": "It was expected that {claim} in {metric}, and it came out otherwise",
+    "unavailable": "Whether {claim} in {metric} cannot be said: one of them has no number there",
+}
+
+
+def _sentence(metric: str, outcome: str, steps: Sequence[Json]) -> str:
+    first, *others = steps
+    claim = f"{first['better']} is better than {first['worse']}"
+    claim += "".join(f", and {step['better']} better than {step['worse']}," for step in others)
+    head = _HEADS[outcome].format(claim=claim, metric=label(metric))
+    if outcome == "unavailable":
+        return f"{head}."
+    details = "; ".join(_detail(metric, step) for step in steps)
+    return f"{head}, over {first['found']['cases']} paired cases: {details}."
+
+
+def _detail(metric: str, step: Json) -> str:
+    found = step["found"]
+    points = " points" if unit(metric) == "%" else ""
+    low, high = change(metric, found["low"]), change(metric, found["high"])
+    apart = "; their own intervals are apart" if found["apart"] else ""
+    first, second = (
+        amount(metric, found[key]) + (f" on {count} of them" if count < found["cases"] else "")
+        for key, count in zip(("first", "second"), found["counts"], strict=True)
+    )
+    return (
+        f"{step['better']} {first} against {step['worse']} {second}, a difference of "
+        f"{change(metric, found['difference'])}{points} (95% interval {low} to {high}{apart})"
+    )

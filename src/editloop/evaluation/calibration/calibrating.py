@@ -1,0 +1,160 @@
+"""Who judges the judge: `editloop calibrate` as one call.
+
+OUT/calibration.json     every answer (deterministic)
+OUT/calibration.html     the same to look at
+OUT/frozen.parquet       pairs with their scores, for a later calibration to compare with
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from editloop.chat import Plan
+from editloop.errors import RecipeError
+from editloop.evaluation.calibration.page import write_calibration_page
+from editloop.files import Files, explained, replace_file, sweep_temporaries
+from editloop.images import content_hash
+from editloop.judges.calibration.answers import Answers, Beside, Calibration
+from editloop.judges.calibration.edits import VERSION as EDITS_VERSION
+from editloop.judges.calibration.frozen import read_frozen
+from editloop.judges.calibration.people import read_ratings
+from editloop.judges.calibration.settings import CalibrationSettings
+from editloop.judges.calibration.specs import judge_spec, keeping_in, ledger_of
+from editloop.recipe import validate
+from editloop.registry import parse_spec
+from editloop.schema import Json
+from editloop.sources.layouts import layout_of, open_layout
+from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
+
+__all__ = ["calibrate", "plan_calibration"]
+
+_VERSION = "1"
+_NAME = "calibration"
+_RESULTS, _PAGE, _FROZEN = "calibration.json", "calibration.html", "frozen.parquet"
+
+
+def calibrate(judge: str, out: Path | str, **settings: Json) -> dict[str, Json]:
+    """Calibrate the judge that a SPEC (or a YAML file) names; returns `calibration.json`'s content.
+
+    `settings` are those of `CalibrationSettings`. Everything is kept in `out`: a second run asks
+    nothing, and after an interruption only what was not answered. A judge with a ledger keeps one
+    of its own there, so that it is asked as it is now.
+    """
+    place = Path(out)
+    place.mkdir(parents=True, exist_ok=True)
+    with lock(place), _opened(judge, place, settings) as (calibration, beside):
+        made_from = _made_from(calibration, beside)
+        found = find_manifest(place, _NAME)
+        if found is None or found.fingerprint != made_from or not found.in_place(place):
+            _make(calibration, beside, place, made_from)
+    results: dict[str, Json] = json.loads((place / _RESULTS).read_bytes())
+    return results
+
+
+def plan_calibration(judge: str, out: Path | str, **settings: Json) -> Plan:
+    """What `calibrate` would ask of a server: calls, tokens and cost; asks nothing."""
+    place = Path(out)
+    place.mkdir(parents=True, exist_ok=True)
+    with lock(place), _opened(judge, place, settings) as (calibration, beside):
+        return calibration.plan(beside)
+
+
+@contextmanager
+def _opened(
+    judge: str, place: Path, settings: Mapping[str, Json]
+) -> Iterator[tuple[Calibration, Beside]]:
+    """A calibration, and what the judge is compared with."""
+    asked = validate(CalibrationSettings, settings, where="calibrate")
+    work = place / ".editloop" / _NAME
+    spec = judge_spec(judge)
+    if asked.frozen is not None and ledger_of(spec) is not None:
+        raise RecipeError(
+            "a ledger would answer for the judge as it was",
+            value=ledger_of(spec),
+            fix="leave `ledger` out to compare with a frozen set",
+        )
+    beside = _beside(asked)
+    spec = keeping_in(spec, work / "ledger.sqlite")
+    with closing(Calibration(spec, asked, ShardStore(work), _watched)) as calibration:
+        yield calibration, beside
+
+
+def _beside(asked: CalibrationSettings) -> Beside:
+    frozen = None if asked.frozen is None else read_frozen(asked.frozen.expanduser())
+    if asked.ratings is None:
+        return Beside(frozen)
+    ratings = read_ratings(asked.ratings.expanduser(), asked.levels)
+    if asked.data is None:
+        return Beside(frozen, ratings)
+    layout = parse_spec(asked.layout or layout_of(asked.data), "layout")
+    return Beside(frozen, ratings, open_layout(layout.kind, asked.data, **layout.settings))
+
+
+def _made_from(calibration: Calibration, beside: Beside) -> str:
+    """The same where the same is asked of the same judge."""
+    ratings, data = beside.ratings, beside.data
+    settings = calibration.settings.model_dump(
+        mode="json", exclude={"frozen", "ratings", "data", "layout"}
+    )
+    return fingerprint(
+        {
+            "version": [_VERSION, EDITS_VERSION],
+            "judge": [calibration.judge.name, calibration.judge.version],
+            "settings": settings,
+            "frozen": None if beside.frozen is None else _hash(beside.frozen.path),
+            "ratings": None if ratings is None else ratings.digest,
+            "data": None if data is None else [data.name, data.version, data.digest()],
+        }
+    )
+
+
+def _hash(path: Path) -> str:
+    with explained("read a frozen set", path):
+        return content_hash(path.read_bytes())
+
+
+def _make(calibration: Calibration, beside: Beside, place: Path, made_from: str) -> None:
+    withdraw(place, _NAME)
+    with explained("tidy up a folder", place):
+        sweep_temporaries(Files(), place)
+    answers = calibration.answers(beside, place / _FROZEN)
+    results = {**_facts(calibration, made_from, answers), **answers.results}
+    text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with explained("write a calibration", place / _RESULTS):
+        replace_file(Files(), place / _RESULTS, f"{text}\n".encode())
+    write_calibration_page(results, answers.judged, calibration.pairs, place / _PAGE)
+    if not answers.open:
+        files = [place / name for name in (_RESULTS, _PAGE, _FROZEN) if (place / name).exists()]
+        record_manifest(place, _NAME, files, made_from=made_from)
+
+
+def _facts(calibration: Calibration, made_from: str, answers: Answers) -> dict[str, Json]:
+    judge, settings = calibration.judge, calibration.settings
+    return {
+        "judge": {"name": judge.name, "version": judge.version},
+        "fingerprint": made_from,
+        "open": answers.open,
+        "seed": settings.seed,
+        "resamples": settings.resamples,
+        "version": _VERSION,
+    }
+
+
+def _watched(told: str, total: int, cases: Iterable[Any]) -> Iterable[Any]:
+    """The cases, with a bar where a person is looking."""
+    console = Console(stderr=True)
+    return track(
+        cases,
+        description=told,
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,110 @@
+"""What `editloop calibrate` prints: one table, what leaks between perspectives, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.markup import escape
+
+from editloop.evaluation.calibration.numbers import HEADS, Number, number, preferences, summary
+from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.schema import Json
+
+__all__ = ["print_calibration"]
+
+
+def print_calibration(results: Mapping[str, Json]) -> None:
+    """Print what `calibrate` found."""
+    if "reason" in results["truth"]:
+        _print_preferences(results)
+    else:
+        _print_summary(results)
+        _print_confusion(results["truth"])
+        _print_sanity(results["sanity"])
+        _print_missing(results)
+    if results["open"]:
+        _print("some verdicts are missing for now: run it again")
+
+
+def _print_summary(results: Mapping[str, Json]) -> None:
+    rows = summary(results).rows
+    columns = [
+        NarrowColumn(head, [_cell(row[at]) for row in rows.values()])
+        for at, head in enumerate(HEADS)
+        if any(row[at].text != "-" for row in rows.values())
+    ]
+    truth = results["truth"]
+    title = f"{results['judge']['name']}: {truth['pairs']:,} pairs with recorded faults"
+    print_narrow(f"{title}, with 95% intervals", NarrowColumn("perspective", list(rows)), columns)
+
+
+def _print_confusion(truth: Mapping[str, Json]) -> None:
+    found = truth["confusion"]
+    names = list(truth["perspectives"])
+    print_narrow(
+        "points of 100 that a single fault of a family costs",
+        NarrowColumn("fault of", list(found)),
+        [
+            NarrowColumn(name, [_cell(number("points", row[name])) for row in found.values()])
+            for name in names
+        ],
+    )
+
+
+def _print_sanity(sanity: Mapping[str, Json]) -> None:
+    counts = sanity["counts"]
+    _print(
+        f"sanity: {counts['pass']} rules met, {counts['fail']} not met, "
+        f"{counts['not applicable']} not applicable"
+    )
+    for row in sanity["checks"]:
+        place = f"{row['check']}, {row['perspective']}"
+        if row["outcome"] == "fail":
+            unit = "share" if row["unit"].startswith("share") else "change"
+            _print(f"- not met: {place}: {number(unit, row['number']).text} ({row['rule']})")
+    for reason, checks in _not_applicable(sanity).items():
+        _print(f"- not applicable: {', '.join(checks)}: {reason}")
+
+
+def _not_applicable(sanity: Mapping[str, Json]) -> dict[str, dict[str, None]]:
+    """The checks that are not, by the reason: each once, in order."""
+    found: dict[str, dict[str, None]] = {}
+    for row in sanity["checks"]:
+        if row["outcome"] == "not applicable":
+            found.setdefault(row["reason"], {})[row["check"]] = None
+    return found
+
+
+def _print_missing(results: Mapping[str, Json]) -> None:
+    """Why some scores and some answers are not there."""
+    for name, found in results["truth"]["perspectives"].items():
+        for reason, count in found["unscored"].items():
+            _print(f"- {name}: {count:,} of {results['truth']['pairs']:,} not scored: {reason}")
+    for part in ("repeats", "drift", "people"):
+        if "reason" in results[part]:
+            _print(f"- {part}: {results[part]['reason']}")
+
+
+def _print_preferences(results: Mapping[str, Json]) -> None:
+    found = results["preferences"]
+    rows = preferences(found)
+    print_narrow(
+        f"{results['judge']['name']}: {found['comparisons']:,} comparisons, with 95% intervals",
+        NarrowColumn("preference", list(rows)),
+        [NarrowColumn("share", [_cell(each) for each in rows.values()])],
+    )
+    for reason, count in found["unscored"].items():
+        _print(f"- {count:,} not answered: {reason}")
+
+
+def _cell(found: Number) -> str:
+    if not found.low:
+        return found.text
+    if found.low[0] in "−+" or found.high[0] in "−+":
+        return f"{found.text}\n{found.low} to {found.high}"
+    return f"{found.text}\n{interval(found.low, found.high)}"
+
+
+def _print(text: str) -> None:
+    Console().print(f"  {escape(text)}", highlight=False)

@@ -1,0 +1,140 @@
+"""Runs side by side: `editloop compare` as one call.
+
+Only numbers of one protocol, data and seed meet in a table: runs whose fingerprints of a benchmark
+differ are refused, with all that is known to differ.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from editloop.errors import RecipeError, StoreError
+from editloop.evaluation.comparing.pairing import BenchmarkComparison, Pairing, compare_benchmark
+from editloop.evaluation.comparing.runfolders import RunFolder, open_runs
+from editloop.evaluation.showing.labels import ordered
+from editloop.schema import Json
+from editloop.versions import differences
+
+__all__ = ["Comparison", "compare_runs"]
+
+_FEWEST_RESAMPLES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs by a short name each, and the benchmarks of any of them."""
+
+    runs: Mapping[str, Path]
+    benchmarks: tuple[BenchmarkComparison, ...]
+    seed: int
+    resamples: int
+
+    def to_json(self) -> dict[str, Json]:
+        """All of it: `benchmarks.<name>` has `scores.<editor>.<metric>` and `differences`."""
+        return {
+            "runs": {name: path.as_posix() for name, path in self.runs.items()},
+            "benchmarks": {each.name: asdict(each) for each in self.benchmarks},
+            "seed": self.seed,
+            "resamples": self.resamples,
+        }
+
+
+def compare_runs(
+    folders: Sequence[Path],
+    *,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Comparison:
+    """Compare every editor of the runs in these folders; `metrics` limits on what (all, if None).
+
+    Raises StoreError where two runs of a benchmark have different fingerprints or metrics, where no
+    benchmark is in two runs, and where a run is not whole; RecipeError where the question is wrong.
+    """
+    if not folders:
+        raise RecipeError("there is nothing to compare", fix="name the folders of runs")
+    if resamples < _FEWEST_RESAMPLES:
+        raise RecipeError(
+            "too few resamples for an interval",
+            value=resamples,
+            fix=f"ask for at least {_FEWEST_RESAMPLES}",
+        )
+    runs = open_runs(folders)
+    _check_metrics(runs, metrics or ())
+    having = {
+        name: [run for run in runs if name in run.scores]
+        for name in dict.fromkeys(name for run in runs for name in run.scores)
+    }
+    _check_shared(runs, having)
+    _check_same(having, metrics)
+    pairing = Pairing(metrics, seed, resamples)
+    made = [
+        compare_benchmark(name, those, pairing, [run.name for run in runs if run not in those])
+        for name, those in having.items()
+    ]
+    return Comparison({run.name: run.path for run in runs}, tuple(made), seed, resamples)
+
+
+def _check_metrics(runs: Sequence[RunFolder], metrics: Sequence[str]) -> None:
+    estimates = [
+        scores for run in runs for editors in run.scores.values() for scores in editors.values()
+    ]
+    known = ordered({metric for scores in estimates for metric in scores})
+    for metric in metrics:
+        if metric not in known:
+            close = difflib.get_close_matches(metric, known, n=1)
+            guess = f"did you mean {close[0]!r}? " if close else ""
+            raise RecipeError(
+                "no run has this metric", value=metric, fix=f"{guess}known: {', '.join(known)}"
+            )
+
+
+def _check_shared(runs: Sequence[RunFolder], having: Mapping[str, Sequence[RunFolder]]) -> None:
+    if len(runs) > 1 and all(len(those) == 1 for those in having.values()):
+        lines = [f"{run.name}: {', '.join(run.scores)}" for run in runs]
+        raise StoreError(
+            "these runs have no benchmark in common",
+            value="\n  ".join(["", *lines]),
+            fix="evaluate all editors by one protocol, then compare",
+        )
+
+
+def _check_same(having: Mapping[str, Sequence[RunFolder]], metrics: Sequence[str] | None) -> None:
+    """Refuse runs whose numbers rest on different things, naming all that is known to differ."""
+    lines = []
+    for name, (first, *others) in having.items():
+        for other in others:
+            old, new = first.facts(name), other.facts(name)
+            told = _other_metrics(old, new, metrics)
+            if old["fingerprint"] != new["fingerprint"]:
+                told = [*_differing(old, new), *told]
+            if told:
+                prints = f"{first.name} {old['fingerprint']}, {other.name} {new['fingerprint']}"
+                lines += [f"{name}: {prints}", *(f"  {line}" for line in told)]
+    if lines:
+        raise StoreError(
+            "numbers of different protocols, data or settings cannot share a table",
+            value="\n  ".join(["", *lines]),
+            fix="evaluate again by one protocol, with the same data, settings and metrics",
+        )
+
+
+def _other_metrics(
+    old: Mapping[str, Json], new: Mapping[str, Json], metrics: Sequence[str] | None
+) -> list[str]:
+    """The metrics that two runs both have under one name, and measured by other rules."""
+    first, second = (facts.get("metrics", {}).get("versions", {}) for facts in (old, new))
+    both = [name for name in first if name in second and (metrics is None or name in metrics)]
+    return [line for name in both for line in differences(first[name], second[name], name)]
+
+
+def _differing(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[str]:
+    """What the facts of two runs say differs; those of older runs say less."""
+    told: list[str] = []
+    for key in ("protocol", "made_from", "cases", "left_out", "photos"):
+        if key in old and key in new:
+            told += differences(old[key], new[key], "" if key == "made_from" else key)
+    return told or ["what differs is not recorded: settings, metrics, or a version of either"]

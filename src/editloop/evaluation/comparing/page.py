@@ -1,0 +1,162 @@
+"""A comparison as files: `compare.json`, and `compare.html` to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from editloop.evaluation.comparing.compare import Comparison
+from editloop.evaluation.comparing.pairing import BenchmarkComparison, Difference
+from editloop.evaluation.showing.figures import PALETTE
+from editloop.evaluation.showing.labels import change, less_is_better
+from editloop.evaluation.showing.pages import write_page
+from editloop.evaluation.showing.tables import Column, Table, by_metric
+from editloop.files import Files, explained, replace_file
+
+__all__ = ["write_comparison"]
+
+_JSON, _PAGE = "compare.json", "compare.html"
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """A difference with its interval; `left`, `right` and `at` are per cent, with zero at 50."""
+
+    text: str
+    outcome: str = ""  # better, worse or noise: of the first editor
+    interval: str = ""
+    left: float = 50.0
+    right: float = 50.0
+    at: float = 50.0
+    counts: str = ""
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """Rows of two editors and their differences, under columns."""
+
+    columns: Sequence[Column]
+    rows: Sequence[tuple[str, str, Sequence[_Gap]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One benchmark's part of the page; `everything` only where `table` leaves metrics out."""
+
+    name: str
+    cases: int
+    common: int
+    absent: Sequence[str]
+    fingerprint: str
+    protocol: Mapping[str, object] | None
+    colours: Mapping[str, str]
+    table: Table
+    gaps: _Gaps | None
+    everything: Table | None
+    every_gap: _Gaps | None
+
+
+def write_comparison(comparison: Comparison, out: Path) -> Path:
+    """Write both files into the folder `out`; returns the page's path."""
+    content = json.dumps(
+        comparison.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
+    with explained("write a comparison", out / _JSON):
+        replace_file(Files(), out / _JSON, f"{content}\n".encode())
+    views = [_view(each) for each in comparison.benchmarks]
+    write_page(
+        out / _PAGE,
+        _PAGE,
+        kind="comparison",
+        title=", ".join(comparison.runs),
+        tiles={
+            "runs": len(comparison.runs),
+            "benchmarks": len(views),
+            "editors": len({name for view in views for name in view.colours}),
+        },
+        benchmarks=views,
+        runs={name: path.as_posix() for name, path in comparison.runs.items()},
+        seed=comparison.seed,
+        resamples=comparison.resamples,
+    )
+    return out / _PAGE
+
+
+def _view(benchmark: BenchmarkComparison) -> _View:
+    names = [editor.name for editor in benchmark.editors]
+    more = benchmark.metrics if len(benchmark.main) < len(benchmark.metrics) else ()
+    return _View(
+        name=benchmark.name,
+        cases=benchmark.cases,
+        common=benchmark.common,
+        absent=benchmark.absent,
+        fingerprint=benchmark.fingerprint,
+        protocol=benchmark.protocol,
+        colours={name: PALETTE[at % len(PALETTE)] for at, name in enumerate(names)},
+        table=by_metric(benchmark.scores, names, benchmark.main, benchmark.measured),
+        gaps=_gaps(benchmark, benchmark.main),
+        everything=by_metric(benchmark.scores, names, more, benchmark.measured) if more else None,
+        every_gap=_gaps(benchmark, more) if more else None,
+    )
+
+
+def _gaps(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> _Gaps | None:
+    found = {(each.first, each.second, each.metric): each for each in benchmark.differences}
+    paired = benchmark.paired_metrics(metrics)
+    if not paired:
+        return None
+    scales = {
+        metric: max(
+            (
+                max(abs(each.low), abs(each.high))
+                for each in found.values()
+                if each.metric == metric
+            ),
+            default=0.0,
+        )
+        for metric in paired
+    }
+    pairs = dict.fromkeys((first, second) for first, second, _ in found)
+    return _Gaps(
+        columns=by_metric({}, [], paired, benchmark.measured).columns,
+        rows=[
+            (
+                *pair,
+                [
+                    _gap(found.get((*pair, metric)), scale, benchmark)
+                    for metric, scale in scales.items()
+                ],
+            )
+            for pair in pairs
+        ],
+    )
+
+
+def _gap(found: Difference | None, scale: float, benchmark: BenchmarkComparison) -> _Gap:
+    if found is None:
+        return _Gap("–")
+    low, at, high = (
+        round(50 + 50 * value / (scale or 1.0), 1)
+        for value in (found.low, found.difference, found.high)
+    )
+    return _Gap(
+        text=change(found.metric, found.difference),
+        outcome=_outcome(found, benchmark.measured),
+        interval=f"{change(found.metric, found.low)} to {change(found.metric, found.high)}",
+        left=low,
+        right=high,
+        at=at,
+        counts=" and ".join(f"{count:,}" for count in found.counts) + " cases",
+        whole=found.counts == (benchmark.common, benchmark.common),
+    )
+
+
+def _outcome(found: Difference, measured: Mapping[str, str]) -> str:
+    if found.within_noise:
+        return "noise"
+    is_less = found.difference < 0
+    better = is_less == less_is_better(found.metric, measured.get(found.metric))
+    return "better" if better else "worse"

@@ -1,0 +1,86 @@
+"""What `editloop compare` prints: every editor's means, and the differences that were paired."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from editloop.evaluation.comparing.compare import Comparison
+from editloop.evaluation.comparing.pairing import BenchmarkComparison, Difference
+from editloop.evaluation.showing.labels import amount, change, label
+from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.evaluation.showing.tables import by_metric
+from editloop.schema import Json
+
+__all__ = ["print_comparison"]
+
+_MOST_PAIRS = 10
+_NOISE = "≈"
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print the main metrics of each benchmark: means, then differences."""
+    for benchmark in comparison.benchmarks:
+        _print_scores(benchmark)
+        if benchmark.differences:
+            _print_differences(benchmark)
+
+
+def _print_scores(benchmark: BenchmarkComparison) -> None:
+    names = [editor.name for editor in benchmark.editors]
+    entries = {
+        metric: [benchmark.scores[name].get(metric) for name in names] for metric in benchmark.main
+    }
+    title = f"{benchmark.name}: {benchmark.cases:,} cases, means with 95% intervals"
+    print_narrow(
+        title,
+        NarrowColumn("editor", names),
+        [
+            NarrowColumn(label(metric), [_mean(metric, entry) for entry in found])
+            for metric, found in entries.items()
+        ],
+    )
+    for each in by_metric(benchmark.scores, names, benchmark.main).absences:
+        command = f"; run `{each.command}`" if each.command else ""
+        _print(f"- {each.what}: {each.reason}{command}")
+    if benchmark.absent:
+        _print(f"not in {', '.join(benchmark.absent)}")
+
+
+def _print_differences(benchmark: BenchmarkComparison) -> None:
+    found = {(each.first, each.second, each.metric): each for each in benchmark.differences}
+    pairs = list(dict.fromkeys((first, second) for first, second, _ in found))
+    shown = (
+        pairs if len(pairs) <= _MOST_PAIRS else [each for each in pairs if each[0] == pairs[0][0]]
+    )
+    print_narrow(
+        f"{benchmark.name}: differences over the {benchmark.common:,} cases that all answered",
+        NarrowColumn("editors", [f"{first}\n− {second}" for first, second in shown]),
+        [
+            NarrowColumn(label(metric), [_difference(found.get((*pair, metric))) for pair in shown])
+            for metric in benchmark.paired_metrics(benchmark.main)
+        ],
+    )
+    _print(f"{_NOISE} within noise: the interval of the difference holds 0")
+    if len(shown) < len(pairs):
+        _print(f"differences of {pairs[0][0]}; `--out DIR` writes those of all {len(pairs)} pairs")
+
+
+def _print(text: str) -> None:
+    Console().print(f"  {escape(text)}", highlight=False)
+
+
+def _mean(metric: str, entry: Json) -> str:
+    if not entry or entry["mean"] is None:
+        return "-"
+    mean, low, high = (amount(metric, entry[key]) for key in ("mean", "low", "high"))
+    shown = f"{mean}\n{interval(low, high)}"
+    return shown if entry["coverage"] == 1 else f"{shown}\nof {entry['count']:,}"
+
+
+def _difference(found: Difference | None) -> str:
+    if found is None:
+        return "-"
+    mark = f"{_NOISE} " if found.within_noise else ""
+    low, high = change(found.metric, found.low), change(found.metric, found.high)
+    return f"{mark}{change(found.metric, found.difference)}\n{low} {high}"

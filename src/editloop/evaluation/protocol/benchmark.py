@@ -1,0 +1,308 @@
+"""The benchmark `protocol`: any editors, on any data, by a published protocol's card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from editloop import weights
+from editloop.errors import RecipeError, UnavailableError
+from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
+from editloop.evaluation.answers.cases import Chunk, Sequences, chunked
+from editloop.evaluation.answers.metricset import MetricSet
+from editloop.evaluation.answers.running import INDEPENDENT, Asking, FoundEditor
+from editloop.evaluation.darkroom.benchmark import resolved
+from editloop.evaluation.protocol.card import read_protocol
+from editloop.evaluation.protocol.exclusions import excluded
+from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
+from editloop.evaluation.protocol.results import Asked, publish
+from editloop.evaluation.protocol.seats import Seat, seats_of
+from editloop.images import decode_rgb
+from editloop.parts import PartContext, PartResult
+from editloop.recipe import Settings
+from editloop.registry import load, parse_spec
+from editloop.schema import Editor, EditSample, Json, Judge
+from editloop.sources.layouts import Layout, open_layout
+from editloop.store import ShardStore
+
+__all__ = ["ProtocolBenchmark"]
+
+_MASKS = {"without": (False,), "with": (True,), "both": (False, True)}
+
+
+class ProtocolBenchmark:
+    """Editors by a protocol: every picture and number is paid for once, and nothing is skipped."""
+
+    version = "1"
+
+    class Settings(Settings):
+        """A protocol's name or card, the data's folder, and the editors as SPECs.
+
+        `metrics` are names of the card (all of them, if none is given) or further SPECs. `mask`
+        says whether editors are given the mask. `missing: count` accepts recorded pictures that are
+        not there as unedited. `batch` cases are given to an editor at once, `chunk` sessions are
+        one unit of resumable work, `embeddings` is a folder that runs may share.
+        """
+
+        protocol: str
+        data: Path
+        editors: Annotated[tuple[str | dict[str, Json], ...], Field(min_length=1)]
+        metrics: tuple[str, ...] = ()
+        judge: str | dict[str, Json] | None = None
+        mask: Literal["without", "with", "both"] = "without"
+        missing: Literal["refuse", "count"] = "refuse"
+        precision: Literal["fp32", "bf16"] = "fp32"
+        embeddings: Path | None = None
+        batch: Annotated[int, Field(ge=1)] = 8
+        chunk: Annotated[int, Field(ge=1)] = 16
+        resamples: Annotated[int, Field(ge=100)] = 1000
+
+    def __init__(self, settings: ProtocolBenchmark.Settings) -> None:
+        self._settings = settings
+        self._protocol = read_protocol(settings.protocol)
+        self._seats = seats_of(self._protocol, settings.editors)
+        if settings.mask == "both" and any(seat.is_recorded for seat in self._seats):
+            raise RecipeError(
+                "recorded pictures were made with a mask or without, not both",
+                value="mask: both",
+                fix="evaluate them apart, once with `mask: without` and once with `mask: with`",
+            )
+        self._metrics = protocol_metrics(self._protocol, settings.metrics, settings.precision)
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        """The settings, the card, and stamps of what they name: all can change a result."""
+        settings = self._settings.model_dump(mode="json", exclude={"embeddings"})
+        targets = {seat.name: seat.spec.settings.get("target") for seat in self._seats}
+        judges = {seat.name: judge.version for seat in self._seats if (judge := self._judge(seat))}
+        return {
+            **settings,
+            "card": self._protocol.fingerprint,
+            "data_stamp": self._layout.digest(),
+            "editor_stamps": {name: weights.stamp(str(each)) for name, each in targets.items()},
+            "editors_own": {seat.name: _own(seat) for seat in self._seats},
+            "judge_versions": judges,
+            "metrics_own": MetricSet(self._metrics).parameters,
+            "weights": MetricSet(self._metrics).stamps,
+        }
+
+    @cached_property
+    def _layout(self) -> Layout:
+        data = self._protocol.data
+        return open_layout(data.layout, self._settings.data, **data.options)
+
+    @property
+    def weights(self) -> list[str]:
+        """The names of the published weights that metrics and editors load."""
+        editors = [seat.spec.create("editor") for seat in self._seats]
+        metrics = [each.metric for each in self._metrics.values()]
+        named = [getattr(each, "weights", ()) for each in (*metrics, *editors)]
+        return sorted({name for names in named for name in names if not Path(name).is_file()})
+
+    def run(self, context: PartContext) -> PartResult:
+        """Check all that is given, ask every editor for what is missing, measure, publish."""
+        asked = self._asked(context)
+        self._find(asked)
+        self._edit(asked, context)
+        encodes = self._measure(asked, context)
+        results = publish(
+            asked,
+            context.output,
+            seed=context.seed,
+            resamples=self._settings.resamples,
+            precision=self._settings.precision,
+        )
+        clocks = {name: asdict(clock) for name, clock in asked.clocks.items() if clock.measured}
+        return PartResult(results, {"editors": clocks, "encodes": encodes})
+
+    def _asked(self, context: PartContext) -> Asked:
+        problems = self._layout.problems()
+        if problems:
+            raise _refused("the data", self._settings.data, map(str, problems))
+        left_out: Counter[str] = Counter()
+        chunks = tuple(chunk for chunk, _ in self._read(left_out))
+        if not chunks:
+            raise RecipeError(
+                "there is no case to evaluate", value=self._settings.data, fix="name other data"
+            )
+        store = ShardStore(context.cache / "answers")
+        return Asked(
+            protocol=self._protocol,
+            seats=self._seats,
+            answering=Answering(store, read=self._read, decode=decode_rgb),
+            benchmarks={
+                seat.name: self._benchmarks(seat, chunks, context.seed) for seat in self._seats
+            },
+            chunks=chunks,
+            left_out=left_out,
+        )
+
+    def _read(self, left_out: Counter[str] | None = None) -> Iterator[tuple[Chunk, Sequences]]:
+        sequences = self._included(Counter() if left_out is None else left_out)
+        return chunked(sequences, self._settings.chunk, lambda _: "cases")
+
+    def _included(self, left_out: Counter[str]) -> Iterator[list[EditSample]]:
+        """The sessions less what the card leaves out, with the turns that follow it."""
+        for session in self._layout.sessions():
+            kept: list[EditSample] = []
+            for sample in session:
+                rule = excluded(sample, self._protocol.exclude)
+                if rule is not None:
+                    left_out[rule] += 1
+                elif len(kept) + 1 == sample.turn:
+                    kept.append(sample)
+                else:
+                    left_out["an earlier turn was left out"] += 1
+            if kept:
+                yield kept
+
+    def _benchmarks(
+        self, seat: Seat, chunks: tuple[Chunk, ...], seed: int
+    ) -> tuple[Benchmark, ...]:
+        """The card's benchmarks, without and with the mask as far as asked."""
+        cards = self._protocol.benchmarks
+        ways = sorted({INDEPENDENT, *(card.setting for card in cards.values())})
+        if not any(card.setting == INDEPENDENT for card in cards.values()):
+            ways.remove(INDEPENDENT)
+        made = []
+        for with_mask in _MASKS[self._settings.mask]:
+            asking = Asking(seed, self._settings.batch, with_mask, tuple(ways), seat.editing)
+            asking_round = Round("mask" if with_mask else "plain", asking, chunks)
+            suffix = "/mask" if with_mask else ""
+            made += [
+                Benchmark(
+                    f"{self._protocol.name}/{name}{suffix}",
+                    asking_round,
+                    card.setting,
+                    card.last_only,
+                )
+                for name, card in cards.items()
+            ]
+        return tuple(made)
+
+    def _find(self, asked: Asked) -> None:
+        """Find all recorded pictures before anything is edited; list what is missing, whole."""
+        absent: list[str] = []
+        broken: list[str] = []
+        for seat in self._seats:
+            if not seat.is_recorded:
+                continue
+            editor = seat.spec.create("editor")
+            self._answer(asked, seat, editor)
+            for place, is_broken in self._lacking(asked, seat).items():
+                (broken if is_broken else absent).append(f"{seat.name}: {place}")
+        problems = broken + (absent if self._settings.missing == "refuse" else [])
+        if problems:
+            raise _refused(
+                "recorded pictures",
+                self._settings.data,
+                problems,
+                " or count absent ones as unedited with `missing: count` (--allow-missing)",
+            )
+
+    def _lacking(self, asked: Asked, seat: Seat) -> dict[str, bool]:
+        """What a recorded editor lacks, and whether it is there but cannot be read.
+
+        A benchmark that is optional may lack pictures, but none may be broken.
+        """
+        found: dict[str, bool] = {}
+        for benchmark in asked.benchmarks[seat.name]:
+            card = self._protocol.benchmarks[benchmark.name.split("/")[1]]
+            for case, edit in asked.answering.edits(asked.edits[seat.name], benchmark):
+                is_broken = edit["path"] is not None
+                if edit["unedited"] is not None and (is_broken or not card.optional):
+                    found[f"{case.id}: {edit['unedited']}"] = is_broken
+        return found
+
+    def _edit(self, asked: Asked, context: PartContext) -> None:
+        for seat in self._seats:
+            if seat.is_recorded:
+                continue
+            try:
+                editor: Editor = resolved(seat.spec, context).create("editor")
+                self._check_mask(editor)
+                self._answer(asked, seat, editor)
+            except UnavailableError as error:
+                asked.missing[seat.name] = error
+
+    @staticmethod
+    def _answer(asked: Asked, seat: Seat, editor: Editor | FoundEditor) -> None:
+        edits = asked.answering.edit(editor, asked.rounds(seat.name), asked.clock(seat.name))
+        asked.editors[seat.name], asked.edits[seat.name] = editor.fingerprint, edits
+
+    def _check_mask(self, editor: Editor) -> None:
+        """An editor that reads no mask would be asked the same again under another name."""
+        if self._settings.mask != "without" and not getattr(editor, "uses_mask", True):
+            raise UnavailableError(f"{editor.name} reads no mask: evaluate it without")
+
+    def _measure(self, asked: Asked, context: PartContext) -> Json:
+        """Measure all edits; returns how many pictures and texts were encoded and found."""
+        embeddings = _embeddings(self._settings.embeddings or context.cache / "embeddings")
+        for seat in self._seats:
+            measures = asked.measures[seat.name] = self._measures(seat, embeddings, context.cache)
+            edits = asked.edits.get(seat.name)
+            if edits is None:
+                continue
+            clock, rounds = asked.clock(seat.name), asked.rounds(seat.name)
+            numbers = asked.answering.measure(edits, rounds, measures, clock)
+            asked.answers[seat.name] = Answers(asked.editors[seat.name], edits, numbers)
+        return asdict(embeddings.counts)
+
+    def _measures(self, seat: Seat, embeddings: Any, cache: Path) -> ProtocolMeasures:
+        judge = self._judge(seat, cache)
+        return ProtocolMeasures(self._protocol, self._metrics, judge, embeddings)
+
+    def _judge(self, seat: Seat, cache: Path | None = None) -> Judge | None:
+        """The judge, if one is given; recorded verdicts may lie in a file an editor.
+
+        A model is asked by the rubrics of the card's perspectives, and its ledger is the run's.
+        """
+        card = self._protocol.judge
+        if self._settings.judge is None or card is None:
+            return None
+        spec = parse_spec(self._settings.judge, "judge")
+        takes = load("judge", spec.kind).Settings.model_fields
+        defaults: dict[str, Json] = {}
+        if "rubrics" in takes:
+            defaults["rubrics"] = list(card.perspectives)
+        if "ledger" in takes and cache is not None:
+            defaults["ledger"] = str(cache / "ledger.sqlite")
+        settings = {**defaults, **spec.settings}
+        target = settings.get("target")
+        if isinstance(target, str):
+            settings["target"] = target.replace("{editor}", seat.name)
+        judge: Judge = replace(spec, settings=settings).create("judge")
+        return judge
+
+
+def _own(seat: Seat) -> str | None:
+    """The fingerprint of an editor that a stamp of weights does not tell apart."""
+    if seat.spec.kind not in ("copy", "darkroom", "recorded") and ":" not in seat.spec.kind:
+        return None
+    try:
+        found: str = seat.spec.create("editor").fingerprint
+    except UnavailableError:
+        return None
+    return found
+
+
+def _embeddings(folder: Path) -> Any:
+    from editloop.metrics.embeddings import Embeddings  # torch loads with it
+
+    return Embeddings(folder)
+
+
+def _refused(what: str, where: Path, problems: Iterable[str], more: str = "") -> RecipeError:
+    lines = list(problems)
+    count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}"
+    return RecipeError(
+        f"{count} in {what}",
+        value="\n  ".join([str(where), *lines]),
+        fix=f"mend them{more}; nothing is skipped in silence",
+    )

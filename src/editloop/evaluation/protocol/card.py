@@ -1,0 +1,193 @@
+"""Protocol cards: everything that a published number depends on, pinned in YAML.
+
+A card's fingerprint covers what can change a number and nothing else; it stands beside every
+result, and results of different fingerprints share no table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from editloop.errors import RecipeError
+from editloop.evaluation.protocol.exclusions import Exclusion
+from editloop.recipe import Settings, read_yaml, validate
+from editloop.schema import Json, canonical_json
+from editloop.store import fingerprint
+
+__all__ = [
+    "BenchmarkCard",
+    "DataCard",
+    "Derived",
+    "JudgeCard",
+    "Perspective",
+    "Protocol",
+    "Sweep",
+    "listing",
+    "read_protocol",
+]
+
+_FOLDER = "protocols"
+# Editing settings that editors know; each takes those it has.
+_EDITING = {"steps", "text_guidance", "image_guidance", "scheduler", "size", "strength"}
+# Columns of the cases' table that are no numbers.
+_COLUMNS = {
+    *("benchmark", "editor", "id", "session", "turn", "setting", "edit_type", "group", "photo"),
+    *("instruction", "picture", "unedited", "unscored"),
+}
+_TOLD = {"title", "source", "about"}  # words for people, which change no number
+
+
+class DataCard(Settings):
+    """Which layout the data comes in, and how much of it the whole test is."""
+
+    layout: str
+    options: dict[str, Json] = Field(default_factory=dict)
+    sessions: int | None = None
+    cases: int | None = None
+
+
+class BenchmarkCard(Settings):
+    """Which answers count under one name; an `optional` one may lack pictures made elsewhere."""
+
+    setting: Literal["independent", "iterative"] = "independent"
+    last_only: bool = False
+    optional: bool = False
+
+
+class Sweep(Settings):
+    """An editing setting that takes several values: each editor is a curve of two metrics."""
+
+    setting: str
+    values: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(min_length=2)
+    across: str
+    up: str
+
+
+class Perspective(Settings):
+    """One thing that the judge scores, from `low` to `high`; `passes`: it also says yes or no."""
+
+    low: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False)
+    passes: bool = False
+
+
+class Derived(Settings):
+    """A number made from a case's other numbers."""
+
+    how: Literal["min", "mean", "geometric-mean"]
+    of: tuple[str, ...] = Field(min_length=2)
+
+
+class JudgeCard(Settings):
+    """What the judge scores; `published` names the judge of the published numbers."""
+
+    perspectives: dict[str, Perspective] = Field(min_length=1)
+    derived: dict[str, Derived] = Field(default_factory=dict)
+    published: str | None = None
+    height: int | None = Field(default=None, description="pictures are resized to it for the judge")
+
+
+class Protocol(Settings):
+    """A card: data, editing settings, metrics, judge, averaging."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$")
+    version: int = Field(ge=1)
+    title: str
+    source: str
+    about: str
+    data: DataCard
+    exclude: tuple[Exclusion, ...] = ()
+    editing: dict[str, Json] = Field(default_factory=dict)
+    sweep: Sweep | None = None
+    benchmarks: dict[str, BenchmarkCard] = Field(min_length=1)
+    metrics: dict[str, dict[str, Json]] = Field(default_factory=dict)
+    judge: JudgeCard | None = None
+    averaging: Literal["cases", "groups"] = "cases"
+
+    @model_validator(mode="after")
+    def _is_usable(self) -> Protocol:
+        canonical_json(self.editing)  # refuses what is no number
+        unknown = sorted(set(self.editing) - _EDITING)
+        if unknown:
+            raise ValueError(f"unknown editing setting {unknown[0]!r}; known: {sorted(_EDITING)}")
+        for name, spec in self.metrics.items():
+            if not isinstance(spec.get("kind"), str):
+                raise ValueError(f"metrics.{name} has no `kind`")
+        for name in self.benchmarks:
+            if not re.fullmatch(r"[\w.+-]+", name):
+                raise ValueError(f"benchmarks: {name!r} is no name; letters, digits, . + - _")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Protocol:
+        judged = (self.judge.perspectives, self.judge.derived) if self.judge else ()
+        names = [*self.metrics, *(name for each in judged for name in each)]
+        taken = sorted({name for name in names if names.count(name) > 1 or name in _COLUMNS})
+        if taken:
+            raise ValueError(f"{taken[0]!r} is taken: give the number another name")
+        known = {*self.metrics, *(self.judge.perspectives if self.judge else ())}
+        for name, derived in (self.judge.derived if self.judge else {}).items():
+            _check_known(f"judge.derived.{name}", derived.of, known)
+            known.add(name)
+        if self.sweep is not None:
+            _check_known("sweep", (self.sweep.across, self.sweep.up), known)
+        if not known:
+            raise ValueError("a protocol needs `metrics` or a `judge`")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with everything that a number depends on, and not with the words for people."""
+        return fingerprint(self.model_dump(mode="json", exclude=_TOLD))
+
+
+def listing() -> Iterator[Protocol]:
+    """The cards of the package, by name."""
+    for name in _names():
+        yield read_protocol(name)
+
+
+def read_protocol(name: str | Path) -> Protocol:
+    """A card of the package by its name, or a user's own by its file (YAML)."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name) not in _names():
+            raise _unknown(str(name))
+        with resources.as_file(_cards() / f"{name}.yaml") as own:
+            return _read(own)
+    return _read(path)
+
+
+def _read(path: Path) -> Protocol:
+    return validate(Protocol, read_yaml(path), where=str(path))
+
+
+def _names() -> list[str]:
+    names: Mapping[str, None] = dict.fromkeys(
+        path.name.removesuffix(".yaml") for path in _cards().iterdir()
+    )
+    return sorted(names)
+
+
+def _cards() -> resources.abc.Traversable:
+    return resources.files("editloop.evaluation") / _FOLDER
+
+
+def _unknown(name: str) -> RecipeError:
+    close = difflib.get_close_matches(name, _names(), n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    fix = f"{guess}known: {', '.join(_names())}; a card of your own is a .yaml file"
+    return RecipeError("unknown protocol", value=name, fix=fix)
+
+
+def _check_known(where: str, names: tuple[str, ...], known: set[str]) -> None:
+    unknown = sorted(set(names) - known)
+    if unknown:
+        raise ValueError(f"{where} names no metric of the card: {unknown[0]!r}")

@@ -1,0 +1,117 @@
+"""A judge's verdicts as numbers: what a protocol makes of scores, and of yes and no."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from editloop.evaluation.protocol.card import Derived, JudgeCard, Perspective
+from editloop.schema import EditedPair, Json, Judge, Pixels, Score, Unscored
+
+__all__ = ["NO_JUDGE", "Judged"]
+
+NO_JUDGE = "no judge was given"
+
+
+class Judged:
+    """The numbers of a protocol's judge: `NAME_score` and `NAME_accuracy` where it says yes or no,
+    otherwise `NAME`; and those derived from a case's others.
+
+    Without a judge all of them are unscored, with that reason.
+    """
+
+    def __init__(self, card: JudgeCard, judge: Judge | None) -> None:
+        self._card = card
+        self._judge = judge
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The numbers' names, in the card's order."""
+        own = [name for key, each in self._card.perspectives.items() for name in _names(key, each)]
+        return (*own, *self._card.derived)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The numbers that come with words."""
+        return tuple(_names(key, each)[-1] for key, each in self._card.perspectives.items())
+
+    @property
+    def parameters(self) -> Json:
+        """The card's rules and who judges."""
+        judge = None if self._judge is None else [self._judge.name, self._judge.version]
+        return {"card": self._card.model_dump(mode="json"), "judge": judge}
+
+    def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
+        """Every number of each pair."""
+        if self._judge is None:
+            return [dict.fromkeys(self.names, Unscored(NO_JUDGE))] * len(batch)
+        verdicts = self._judge.judge([self._shown(pair) for pair in batch])
+        return [self._numbers(verdict) for verdict in verdicts]
+
+    def _shown(self, pair: EditedPair) -> EditedPair:
+        """The pair as the judge sees it: output and source in one size, of the card's height."""
+        height, width = pair.source.shape[:2]
+        if self._card.height is not None:
+            height, width = self._card.height, round(width * self._card.height / height)
+        return replace(
+            pair,
+            source=_resized(pair.source, height, width),
+            edited=_resized(pair.edited, height, width),
+            target=None,
+            mask=None,
+        )
+
+    def _numbers(self, verdict: Mapping[str, Score | Unscored]) -> dict[str, Score | Unscored]:
+        numbers: dict[str, Score | Unscored] = {}
+        values: dict[str, Score | Unscored] = {}
+        for key, each in self._card.perspectives.items():
+            score = _in_range(verdict.get(key, Unscored("the judge gave no verdict on it")), each)
+            values[key] = numbers[_names(key, each)[-1]] = score
+            if each.passes:
+                numbers[_names(key, each)[0]] = _passed(score)
+        for key, derived in self._card.derived.items():
+            values[key] = numbers[key] = _derive(derived, values)
+        return numbers
+
+
+def _names(key: str, perspective: Perspective) -> tuple[str, ...]:
+    return (f"{key}_accuracy", f"{key}_score") if perspective.passes else (key,)
+
+
+def _in_range(score: Score | Unscored, allowed: Perspective) -> Score | Unscored:
+    if isinstance(score, Score) and not allowed.low <= score.value <= allowed.high:
+        limits = f"{allowed.low:g}..{allowed.high:g}"
+        return Unscored(f"out of range: {score.value:g} is not in {limits}", score.version)
+    return score
+
+
+def _passed(score: Score | Unscored) -> Score | Unscored:
+    if isinstance(score, Unscored):
+        return score
+    if score.passed is None:
+        return Unscored("the judge gave a score and no yes or no", score.version)
+    return Score(float(score.passed), version=score.version)
+
+
+def _derive(derived: Derived, values: Mapping[str, Score | Unscored]) -> Score | Unscored:
+    found = [values[name] for name in derived.of]
+    missing = [each for each in found if isinstance(each, Unscored)]
+    if missing:
+        return missing[0]
+    numbers = [each.value for each in found if isinstance(each, Score)]
+    if derived.how == "min":
+        return Score(min(numbers))
+    if derived.how == "mean":
+        return Score(sum(numbers) / len(numbers))
+    return Score(math.prod(numbers) ** (1 / len(numbers)))
+
+
+def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)

@@ -1,0 +1,119 @@
+"""Everything a protocol measures of an edited picture: its metrics, and what its judge says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from editloop.errors import RecipeError, UnavailableError
+from editloop.evaluation.answers.metricset import Chosen, MetricSet, choose
+from editloop.evaluation.protocol.card import Protocol
+from editloop.evaluation.protocol.judged import Judged
+from editloop.registry import load, parse_spec
+from editloop.schema import EditedPair, Json, Judge, Score, Unscored
+
+__all__ = ["ProtocolMeasures", "protocol_metrics"]
+
+_JUDGED = frozenset({"source", "edited"})
+
+
+class ProtocolMeasures:
+    """The numbers of a protocol under its names; those of its judge need one."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        metrics: Mapping[str, Chosen],
+        judge: Judge | None,
+        embeddings: Any = None,
+    ) -> None:
+        self._metrics = MetricSet(metrics, embeddings)
+        self._judged = None if protocol.judge is None else Judged(protocol.judge, judge)
+        self._has_judge = judge is not None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The numbers' names, in the card's order."""
+        judged = () if self._judged is None else self._judged.names
+        return (*judged, *self._metrics.names)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The numbers that come with words."""
+        return () if self._judged is None else self._judged.texts
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """The judge's numbers, where there is no judge."""
+        return () if self._judged is None or self._has_judge else self._judged.names
+
+    @property
+    def missing(self) -> Mapping[str, UnavailableError]:
+        """By metric, what is not on this machine."""
+        return self._metrics.missing
+
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """What the numbers depend on, besides the pictures."""
+        judged = None if self._judged is None else self._judged.parameters
+        return {
+            "metrics": self._metrics.parameters,
+            "weights": self._metrics.stamps,
+            "judge": judged,
+        }
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        """What each metric's numbers mean, on any machine."""
+        return self._metrics.facts
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The fields of EditedPair that are read."""
+        return self._metrics.needs | (_JUDGED if self._has_judge else frozenset())
+
+    def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
+        """Every number of each pair."""
+        found = self._metrics.measure(batch)
+        if self._judged is None:
+            return found
+        judged = self._judged.measure(batch)
+        return [{**verdict, **numbers} for verdict, numbers in zip(judged, found, strict=True)]
+
+
+def protocol_metrics(
+    protocol: Protocol, wanted: Sequence[str], precision: str
+) -> dict[str, Chosen]:
+    """The card's metrics, or only the `wanted` ones; a SPEC in `wanted` is a further metric.
+
+    `precision` is of the models that encode pictures and texts.
+    """
+    unknown = [name for name in wanted if name not in protocol.metrics and not _is_spec(name)]
+    if unknown:
+        raise RecipeError(
+            f"the protocol {protocol.name} has no such metric",
+            value=unknown[0],
+            fix=f"it has {', '.join(protocol.metrics) or 'none'}; another one is a SPEC, as "
+            "`ssim=pixels:ssim`",
+        )
+    chosen = [name for name in wanted if name in protocol.metrics] if wanted else protocol.metrics
+    specs: dict[str, Mapping[str, Json]] = {name: protocol.metrics[name] for name in chosen}
+    for each in (parse_spec(name, "metric") for name in wanted if name not in protocol.metrics):
+        name = each.name.rpartition(":")[2]
+        if name in specs or name in protocol.metrics:
+            raise RecipeError(
+                "a further metric has the name of another",
+                value=name,
+                fix="give it a name of its own: NAME=SPEC",
+            )
+        specs[name] = {"kind": each.kind, **each.settings}
+    return {name: choose(_precise(spec, precision)) for name, spec in specs.items()}
+
+
+def _is_spec(name: str) -> bool:
+    return ":" in name or "=" in name
+
+
+def _precise(spec: Mapping[str, Json], precision: str) -> Mapping[str, Json]:
+    takes = "precision" in load("metric", spec["kind"]).Settings.model_fields
+    return {"precision": precision, **spec} if takes else spec

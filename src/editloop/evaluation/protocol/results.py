@@ -1,0 +1,178 @@
+"""What came of a protocol: cases, pictures and results, from what was asked and measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from editloop.errors import UnavailableError
+from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
+from editloop.evaluation.answers.cases import Case, Chunk
+from editloop.evaluation.answers.outcomes import Analysis, analyse
+from editloop.evaluation.answers.publishing import CaseWriter
+from editloop.evaluation.answers.running import Clock
+from editloop.evaluation.protocol.card import Protocol
+from editloop.evaluation.protocol.judged import NO_JUDGE
+from editloop.evaluation.protocol.measures import ProtocolMeasures
+from editloop.evaluation.protocol.seats import Seat
+from editloop.naming import output_path, safe_name
+from editloop.schema import Json
+from editloop.store import Commit, fingerprint
+
+__all__ = ["Asked", "publish"]
+
+_AXES = ("type", "group", "turn")
+_JUDGE_COMMAND = "editloop evaluate ... --judge recorded:VERDICTS.jsonl"
+
+
+@dataclass(slots=True)
+class Asked:
+    """Everything of one evaluation, by the name of a seat; it fills up as the work is done."""
+
+    protocol: Protocol
+    seats: Sequence[Seat]
+    answering: Answering
+    benchmarks: Mapping[str, tuple[Benchmark, ...]]
+    chunks: tuple[Chunk, ...]
+    left_out: Counter[str]
+    editors: dict[str, str] = field(default_factory=dict)  # fingerprints
+    edits: dict[str, Mapping[tuple[str, int], Commit]] = field(default_factory=dict)
+    measures: dict[str, ProtocolMeasures] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
+    missing: dict[str, UnavailableError] = field(default_factory=dict)
+    clocks: dict[str, Clock] = field(default_factory=dict)
+
+    def rounds(self, name: str) -> tuple[Round, ...]:
+        """The rounds in which a seat is asked."""
+        return tuple({each.round.name: each.round for each in self.benchmarks[name]}.values())
+
+    def clock(self, name: str) -> Clock:
+        """A seat's clock."""
+        return self.clocks.setdefault(name, Clock())
+
+
+def publish(
+    asked: Asked, output: Path, *, seed: int, resamples: int, precision: str
+) -> dict[str, dict[str, Json]]:
+    """Write every picture and every case's numbers below `output`; returns the results.
+
+    Pictures are in MagicBrush's names, in a folder an editor: its released evaluator reads them.
+    """
+    measures = next(iter(asked.measures.values()))
+    analysis = Analysis(
+        metrics=measures.names,
+        resamples=resamples,
+        seed=seed,
+        axes=_AXES,
+        by_group=asked.protocol.averaging == "groups",
+        commands=_commands(measures),
+    )
+    writer = CaseWriter(output, measures.names, measures.texts)
+    results: dict[str, dict[str, Json]] = {
+        name: {} for name in ("evaluation", "slices", "benchmarks")
+    }
+    for benchmark in asked.benchmarks[asked.seats[0].name]:
+        tables = _tables(asked, benchmark.name, writer)
+        found = analyse(benchmark.name, benchmark.cases, tables, asked.missing, analysis)
+        for key in ("evaluation", "slices"):
+            results[key][benchmark.name] = found[key]
+        results["benchmarks"][benchmark.name] = _facts(asked, benchmark, measures, precision)
+    writer.finish()
+    return results
+
+
+def _tables(asked: Asked, name: str, writer: CaseWriter) -> dict[str, pa.Table]:
+    """Each seat's cases of one benchmark, written."""
+    tables = {}
+    for seat, answers in asked.answers.items():
+        benchmark = next(each for each in asked.benchmarks[seat] if each.name == name)
+        folder = safe_name(seat) + ("-mask" if benchmark.round.asking.with_mask else "")
+        rows = asked.answering.rows(answers, benchmark)
+        tables[seat] = writer.write(name, seat, rows, partial(_place, folder))
+    return tables
+
+
+def _place(folder: str, case: Case, setting: str) -> Path:
+    return Path(folder) / output_path(case.session or case.id, case.turn, setting)
+
+
+def _commands(measures: ProtocolMeasures) -> dict[tuple[str, str], str | None]:
+    """By metric and reason, what gets it where it is missing."""
+    judged = {(name, NO_JUDGE): _JUDGE_COMMAND for name in measures.unjudged}
+    absent = {(name, error.cause): error.command for name, error in measures.missing.items()}
+    return {**judged, **absent}
+
+
+def _facts(
+    asked: Asked, benchmark: Benchmark, measures: ProtocolMeasures, precision: str
+) -> dict[str, Json]:
+    """What a benchmark's numbers rest on; an absent editor has no fingerprint.
+
+    `made_from` is all that must be equal before two runs may share a table.
+    """
+    protocol = asked.protocol
+    digests = [digest for chunk in asked.chunks for digest in chunk.digests]
+    made_from = {
+        "protocol": protocol.fingerprint,
+        "data": fingerprint(digests),
+        "mask": benchmark.round.asking.with_mask,
+        "precision": precision,
+        "judge": _judge(measures),
+    }
+    return {
+        "cases": len(benchmark.cases),
+        "left_out": dict(asked.left_out),
+        "photos": [],
+        "editors": [
+            {"name": seat.name, "fingerprint": asked.editors.get(seat.name)} for seat in asked.seats
+        ],
+        "metrics": measures.facts,
+        "protocol": _card(asked),
+        "sweep": _sweep(asked),
+        "made_from": made_from,
+        "fingerprint": fingerprint(made_from),
+    }
+
+
+def _judge(measures: ProtocolMeasures) -> Json:
+    """The judge's rules and who judges; recorded verdicts are an editor's, as its pictures are."""
+    found = measures.parameters["judge"]
+    if found is None or found["judge"] is None or found["judge"][0] != "recorded":
+        return found
+    return {**found, "judge": ["recorded"]}
+
+
+def _card(asked: Asked) -> dict[str, Json]:
+    """The protocol, and whether this is its whole test."""
+    protocol, data = asked.protocol, asked.protocol.data
+    cases = sum(len(chunk.cases) for chunk in asked.chunks) + asked.left_out.total()
+    sessions = sum(len(chunk.digests) for chunk in asked.chunks)
+    published = {"sessions": data.sessions, "cases": data.cases}
+    given = {"sessions": sessions, "cases": cases}
+    return {
+        "name": protocol.name,
+        "version": protocol.version,
+        "title": protocol.title,
+        "source": protocol.source,
+        "fingerprint": protocol.fingerprint,
+        "averaging": protocol.averaging,
+        "given": given,
+        "published": published,
+        "whole": all(count is None or count == given[name] for name, count in published.items()),
+    }
+
+
+def _sweep(asked: Asked) -> Json:
+    """The curve of each editor: which seat stands for which value."""
+    sweep = asked.protocol.sweep
+    if sweep is None:
+        return None
+    curves: dict[str, list[Json]] = {}
+    for seat in asked.seats:
+        curves.setdefault(seat.editor, []).append({"name": seat.name, "value": seat.value})
+    return {**sweep.model_dump(mode="json", exclude={"values"}), "curves": curves}

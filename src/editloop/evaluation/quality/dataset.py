@@ -1,0 +1,175 @@
+"""A data set's own quality table: `editloop measure` as one call.
+
+As UltraEdit reports its data (arXiv:2407.05282, supplement, Table 6): how well captions fit their
+pictures (CLIP in and out), how well the change of the picture follows the change of the caption
+(CLIP direction), and how much of the picture stays (CLIP image, SSIM, DINOv2), by kind of edit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from editloop import weights
+from editloop.evaluation.answers.metricset import metrics_of
+from editloop.evaluation.quality.chunks import DataChunk, read_data_chunks
+from editloop.evaluation.quality.measures import DataMeasures
+from editloop.evaluation.quality.page import write_quality_page
+from editloop.evaluation.quality.rows import writing_rows
+from editloop.evaluation.quality.summary import DataSummary
+from editloop.files import Files, explained, replace_file, sweep_temporaries
+from editloop.metrics.embeddings import Embeddings
+from editloop.registry import parse_spec
+from editloop.schema import Json
+from editloop.sources.layouts import Layout, layout_of, open_layout
+from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
+
+__all__ = ["DATA_METRICS", "measure_data"]
+
+_CLIP = "model=openai/clip-vit-large-patch14&crop=none"
+_DINOV2 = "model=facebook/dinov2-with-registers-large&crop=nearest"
+
+# The models and input rules of UltraEdit's release. Its SSIM averages over 7 px squares of equal
+# weight; ours has the Gaussian window of its authors, and so is not comparable to the last digit.
+DATA_METRICS = (
+    f"clip_in=clip:text_source?{_CLIP}",
+    f"clip_out=clip:text?{_CLIP}",
+    f"clip_direction=clip:direction?{_CLIP}",
+    f"clip_image=clip:image?against=source&{_CLIP}",
+    "ssim=pixels:ssim?against=source",
+    f"dinov2=dinov2?against=source&{_DINOV2}",
+)
+
+_VERSION = "1"
+_NAME = "quality"
+_RESULTS, _ROWS, _PAGE = "quality.json", "quality.parquet", "quality.html"
+
+
+def measure_data(
+    folder: Path | str,
+    *,
+    layout: str | None = None,
+    metrics: Sequence[str] | None = None,
+    out: Path | str | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+    download: bool = False,
+) -> dict[str, Json]:
+    """Measure the edits of the data set in a folder, or go on; returns what `quality.json` holds.
+
+    `layout` is KIND[?key=value] of `sources.layouts` (found by the folder's files, if None) and
+    `metrics` are SPECs (`DATA_METRICS`). Everything is kept in `out` (runs/quality-NAME): a second
+    run measures nothing. `download` gets the weights that the metrics load; otherwise the network
+    is not used. Raises RecipeError that lists what is wrong with the data, if anything is.
+    """
+    specs = DATA_METRICS if metrics is None else tuple(metrics)
+    if download:
+        for name in _weights(specs):
+            weights.download(name)
+    source = Path(folder).expanduser()
+    name = source.resolve().name
+    data = _opened(source, layout or layout_of(source))
+    place = Path("runs", f"quality-{name}") if out is None else Path(out)
+    place.mkdir(parents=True, exist_ok=True)
+    with lock(place):
+        work = place / ".editloop" / _NAME
+        store, embeddings = ShardStore(work), Embeddings(work / "embeddings")
+        measures = DataMeasures(specs, store, embeddings)
+        asked = _Asked(name, data, measures, seed, resamples)
+        found = find_manifest(place, _NAME)
+        if found is None or found.fingerprint != asked.made_from or not found.in_place(place):
+            _make(asked, place)
+    results: dict[str, Json] = json.loads((place / _RESULTS).read_bytes())
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked: all of it may change the answer."""
+
+    name: str
+    data: Layout
+    measures: DataMeasures
+    seed: int
+    resamples: int
+
+    @property
+    def made_from(self) -> str:
+        """The same where the same is asked of files that have not changed since."""
+        return fingerprint(
+            {
+                "version": _VERSION,
+                "name": self.name,
+                "layout": [self.data.name, self.data.version, self.data.digest()],
+                "metrics": self.measures.parameters,
+                "missing": sorted(self.measures.missing),
+                "bootstrap": [self.seed, self.resamples],
+            }
+        )
+
+
+def _make(asked: _Asked, place: Path) -> None:
+    withdraw(place, _NAME)
+    with explained("tidy up a folder", place):
+        sweep_temporaries(Files(), place)
+    results = _measured(asked, place / _ROWS)
+    text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with explained("write a data set's quality", place / _RESULTS):
+        replace_file(Files(), place / _RESULTS, f"{text}\n".encode())
+    write_quality_page(results, place / _PAGE)
+    files = [place / name for name in (_RESULTS, _ROWS, _PAGE)]
+    record_manifest(place, _NAME, files, made_from=asked.made_from)
+
+
+def _measured(asked: _Asked, rows: Path) -> dict[str, Json]:
+    measures = asked.measures
+    summary = DataSummary(measures.names, asked.seed, asked.resamples)
+    with writing_rows(rows, measures.names, measures.missing) as writer:
+        for chunk in _watched(read_data_chunks(asked.data.sessions())):
+            numbers = measures.measure(chunk)
+            writer.add(chunk, numbers)
+            summary.add(chunk, numbers)
+    found = summary.results(measures.missing)
+    return {
+        "data": asked.name,
+        "layout": {"name": asked.data.name, "version": asked.data.version},
+        "metrics": measures.parameters,
+        "fingerprint": fingerprint([_VERSION, found["content"], measures.parameters]),
+        "seed": asked.seed,
+        "resamples": asked.resamples,
+        **found,
+    }
+
+
+def _weights(specs: Sequence[str]) -> list[str]:
+    """The names of the weights that some metrics load."""
+    owned = (getattr(each.metric, "weights", ()) for each in metrics_of(specs).values())
+    return sorted({name for names in owned for name in names})
+
+
+def _opened(folder: Path, layout: str) -> Layout:
+    spec = parse_spec(layout, "layout")
+    return open_layout(spec.kind, folder, **spec.settings)
+
+
+def _watched(chunks: Iterable[DataChunk]) -> Iterator[DataChunk]:
+    """The chunks, with a count of their samples where a person is looking."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("measuring"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} samples"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("measuring", total=None)
+        for chunk in chunks:
+            yield chunk
+            progress.advance(task, len(chunk.samples))

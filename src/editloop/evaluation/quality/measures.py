@@ -1,0 +1,98 @@
+"""The numbers of a data set, chunk by chunk: each metric of each chunk is paid for once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from editloop import weights
+from editloop.errors import RecipeError, UnavailableError
+from editloop.evaluation.answers.metricset import Chosen, MetricSet, metrics_of
+from editloop.evaluation.quality.chunks import DataChunk
+from editloop.evaluation.quality.pairs import measure_samples
+from editloop.metrics.embeddings import Embeddings
+from editloop.records import fingerprint
+from editloop.schema import EditSample, Json, Score, Unscored
+from editloop.store import ShardStore
+
+__all__ = ["NUMBERS", "DataMeasures"]
+
+_VERSION = "1"
+
+NUMBERS = pa.schema([("value", pa.float64()), ("reason", pa.string())])  # a row for each sample
+
+
+class DataMeasures:
+    """Metrics by SPEC; their numbers are kept by content in a store, and found there again.
+
+    `missing` says why metrics without weights are left out; the rest is measured.
+    """
+
+    def __init__(
+        self, specs: Sequence[str | Mapping[str, Json]], store: ShardStore, embeddings: Embeddings
+    ) -> None:
+        self._metrics = metrics_of(specs)
+        if len(self._metrics) < len(specs):
+            raise RecipeError(
+                "two metrics have one name",
+                value=", ".join(map(str, specs)),
+                fix="write NAME=SPEC for one of them",
+            )
+        self._store = store
+        self._embeddings = embeddings
+        self.missing: Mapping[str, UnavailableError] = MetricSet(self._metrics, embeddings).missing
+        self._identities = {name: _identity(chosen) for name, chosen in self._metrics.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all metrics, in order."""
+        return tuple(self._metrics)
+
+    @property
+    def parameters(self) -> list[Json]:
+        """What the numbers depend on besides the data: each metric's kind, settings and version."""
+        return [{"name": name, **each} for name, each in self._identities.items()]
+
+    def measure(self, chunk: DataChunk) -> dict[str, pa.Table]:
+        """By name, the numbers (NUMBERS) of every metric that is not missing."""
+        keys = {
+            name: fingerprint([_VERSION, self._identities[name], chunk.digest])
+            for name in self.names
+            if name not in self.missing
+        }
+        commits = {name: self._store.find(name, key) for name, key in keys.items()}
+        fresh = [name for name, commit in commits.items() if commit is None]
+        found = self._measured(chunk.samples, fresh)
+        for name, table in found.items():
+            self._store.commit(name, {"data": table}, fingerprint=keys[name])
+        for name, commit in commits.items():
+            if commit is not None:
+                found[name] = self._store.table(commit, "data", NUMBERS)
+        return found
+
+    def _measured(self, samples: Sequence[EditSample], names: Sequence[str]) -> dict[str, pa.Table]:
+        if not names:
+            return {}
+        metrics = {name: self._metrics[name] for name in names}
+        rows = list(measure_samples(samples, metrics, self._embeddings))
+        return {
+            name: pa.Table.from_pylist([_number(row[name]) for row in rows], schema=NUMBERS)
+            for name in names
+        }
+
+
+def _identity(chosen: Chosen) -> dict[str, Json]:
+    spec, metric = chosen.spec, chosen.metric
+    return {
+        "kind": spec.kind,
+        "settings": dict(spec.settings),
+        "version": metric.version,
+        "weights": {name: weights.identity(name) for name in getattr(metric, "weights", ())},
+    }
+
+
+def _number(score: Score | Unscored) -> Json:
+    if isinstance(score, Unscored):
+        return {"value": None, "reason": score.reason}
+    return {"value": score.value, "reason": None}

@@ -1,0 +1,54 @@
+"""What `editloop measure` prints: a data set's quality by kind of edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.markup import escape
+
+from editloop.evaluation.showing.labels import amount, label
+from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.schema import Json
+
+__all__ = ["print_quality"]
+
+
+def print_quality(results: Mapping[str, Json]) -> None:
+    """Print what `measure_data` found: all samples, then each kind of edit."""
+    rows = _by_kind(results)
+    samples, sessions = results["samples"], results["sessions"]
+    title = f"{results['data']}: {samples:,} edits"
+    if sessions < samples:
+        title += f" in {sessions:,} sessions"
+    print_narrow(
+        f"{title}, means with 95% intervals",
+        NarrowColumn("edits", [f"{kind}\n{count:,}" for kind, count in rows]),
+        [
+            NarrowColumn(label(name), [_cell(name, found[name]) for found in rows.values()])
+            for name in (metric["name"] for metric in results["metrics"])
+        ],
+    )
+    for metric, entry in results["quality"].items():
+        if entry["mean"] is None:
+            command = f"; run `{entry['command']}`" if entry["command"] else ""
+            text = f"  - {label(metric)}: {entry['reason']}{command}"
+            Console().print(escape(text), highlight=False)
+
+
+def _by_kind(results: Mapping[str, Json]) -> dict[tuple[str, int], Json]:
+    """The means by kind of edit and its count: all edits, the types, the data set's own kinds."""
+    rows = {("all", results["samples"]): results["quality"]}
+    for axis in ("type", "label"):
+        for value, scores in results["slices"].get(axis, {}).items():
+            name = value if axis == "type" else f"“{value}”"
+            rows[name, results["counts"][axis][value]] = scores
+    return rows
+
+
+def _cell(metric: str, entry: Json) -> str:
+    if entry["mean"] is None:
+        return "-"
+    mean, low, high = (amount(metric, entry[key]) for key in ("mean", "low", "high"))
+    shown = f"{mean}\n{interval(low, high)}"
+    return shown if entry["coverage"] == 1 else f"{shown}\nof {entry['count']:,}"

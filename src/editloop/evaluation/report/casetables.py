@@ -1,0 +1,160 @@
+"""What a report reads of a benchmark's table of cases: its shape, its extremes, chosen rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from editloop.evaluation.answers.publishing import CASES_FILE
+from editloop.files import explained
+from editloop.parquet import read_batches
+from editloop.schema import Json
+
+__all__ = ["Answered", "CaseTable", "Extremes", "answers", "case_tables", "extremes"]
+
+_TEXT = "_text"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTable:
+    """One benchmark in a file of cases; `metrics` are in their protocol's order.
+
+    `texts` are the columns of a judge's words. `builds` says that a turn's edit starts from the
+    editor's own picture, and `sessions` that all turns of a session are cases.
+    """
+
+    path: Path
+    benchmark: str
+    metrics: tuple[str, ...]
+    texts: tuple[str, ...]
+    builds: bool
+    sessions: bool
+
+    @property
+    def part(self) -> str:
+        """The name of the benchmark's part of the recipe."""
+        return self.path.parent.name
+
+    @property
+    def drifts(self) -> bool:
+        """Whether mistakes of one turn can be followed into the next."""
+        return self.builds and self.sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The cases, or sessions, in which an editor was worst and best, each from the end inwards.
+
+    `ranked` is how many there were to choose from, `unranked` how many have no number.
+    """
+
+    worst: Sequence[str]
+    best: Sequence[str]
+    ranked: int
+    unranked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One editor's answer to one case: its picture, or why there is none, and its numbers."""
+
+    editor: str
+    id: str
+    session: str | None
+    turn: int
+    kind: str | None
+    instruction: str
+    picture: Path | None
+    unedited: str | None
+    numbers: Mapping[str, float]
+    words: Mapping[str, str]  # by what was judged
+
+
+def case_tables(run: Path, benchmarks: Collection[str]) -> dict[str, CaseTable]:
+    """The tables of these benchmarks in a run folder, by name."""
+    found: dict[str, CaseTable] = {}
+    for path in sorted((run / "evaluation").glob(f"*/{CASES_FILE}")):
+        columns = _columns(path)
+        shapes: dict[str, tuple[bool, bool]] = {}
+        last: dict[str, tuple[str, str | None]] = {}
+        for row in _rows(path, ["benchmark", "editor", "session", "setting"]):
+            name, now = row["benchmark"], (row["editor"], row["session"])
+            if name not in benchmarks:
+                continue
+            builds, sessions = shapes.get(name, (False, False))
+            again = row["session"] is not None and last.get(name) == now
+            shapes[name] = (builds or row["setting"] == "iterative", sessions or again)
+            last[name] = now
+        found |= {name: CaseTable(path, name, *columns, *shape) for name, shape in shapes.items()}
+    return found
+
+
+def _columns(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of a file's metrics, and of its judge's words."""
+    with explained("read a benchmark's cases", path):
+        schema = pq.read_schema(path)
+    metrics = tuple(each.name for each in schema if pa.types.is_float64(each.type))
+    texts = tuple(each.name for each in schema if each.name.endswith(_TEXT))
+    return metrics, texts
+
+
+def extremes(table: CaseTable, editor: str, metric: str, count: int, *, less: bool) -> Extremes:
+    """The `count` worst and best cases of an editor by a metric, none in both.
+
+    Sessions whose turns are all cases are ranked by their turns' mean. `less` is better.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in _rows(table.path, ["benchmark", "editor", "id", "session", metric]):
+        if row["benchmark"] == table.benchmark and row["editor"] == editor:
+            name = row["session"] if table.drifts and row["session"] else row["id"]
+            values[name].append(np.nan if row[metric] is None else row[metric])
+    means = {name: float(np.mean(own)) for name, own in values.items()}
+    known = [name for name, mean in means.items() if not np.isnan(mean)]
+    ranked = sorted(known, key=lambda name: (means[name] if less else -means[name], name))
+    half = min(count, len(ranked) // 2)
+    return Extremes(
+        worst=ranked[::-1][: min(count, len(ranked) - half)],
+        best=ranked[:half],
+        ranked=len(ranked),
+        unranked=len(means) - len(ranked),
+    )
+
+
+def answers(table: CaseTable, names: Collection[str]) -> dict[str, list[Answered]]:
+    """The rows of these cases or sessions, by its name: by turn, then in the editors' order."""
+    facts = ["editor", "id", "session", "turn", "edit_type", "group", "instruction"]
+    columns = ["benchmark", *facts, "picture", "unedited", *table.metrics, *table.texts]
+    found: dict[str, list[Answered]] = defaultdict(list)
+    for row in _rows(table.path, columns):
+        name = row["session"] if table.drifts and row["session"] else row["id"]
+        if row["benchmark"] == table.benchmark and name in names:
+            found[name].append(_answered(row, table))
+    return {name: sorted(own, key=lambda each: each.turn) for name, own in found.items()}
+
+
+def _answered(row: Json, table: CaseTable) -> Answered:
+    picture = row["picture"]
+    return Answered(
+        editor=row["editor"],
+        id=row["id"],
+        session=row["session"],
+        turn=row["turn"],
+        kind=row["group"] or row["edit_type"],
+        instruction=row["instruction"],
+        picture=None if picture is None else table.path.parent / picture,
+        unedited=row["unedited"],
+        numbers={name: row[name] for name in table.metrics if row[name] is not None},
+        words={name.removesuffix(_TEXT): row[name] for name in table.texts if row[name]},
+    )
+
+
+def _rows(path: Path, columns: list[str]) -> Iterator[Json]:
+    with explained("read a benchmark's cases", path), path.open("rb") as handle:
+        for batch in read_batches(handle, path, columns):
+            yield from batch.to_pylist()

@@ -1,0 +1,129 @@
+"""The galleries of a protocol's benchmarks: the cases in which editors were worst and best."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from editloop.errors import ImageError
+from editloop.evaluation.report.casetables import Answered, CaseTable, Extremes, answers, extremes
+from editloop.evaluation.report.gallery import Card, Turn
+from editloop.evaluation.report.truths import Truth
+from editloop.evaluation.showing.labels import amount, label, short_label
+from editloop.evaluation.showing.thumbnails import Picture, light
+from editloop.images import decode_rgb
+
+__all__ = ["Choice", "Gallery", "choose_extremes", "gallery"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The worst and best of one editor by one metric, and every editor's answers there."""
+
+    table: CaseTable
+    editor: str
+    metric: str
+    extremes: Extremes
+    answers: Mapping[str, Sequence[Answered]]
+
+    @property
+    def ids(self) -> set[str]:
+        """The cases that are shown."""
+        return {each.id for own in self.answers.values() for each in own}
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """One editor's worst and best cases (or sessions) as the page shows them."""
+
+    editor: str
+    metric: str
+    sessions: bool
+    ranked: int
+    unranked: int
+    worst: Sequence[Card]
+    best: Sequence[Card]
+
+
+def choose_extremes(
+    table: CaseTable, editor: str, metric: str, count: int, *, less: bool
+) -> Choice:
+    """The `count` worst and best of an editor by a metric, of which `less` may be better."""
+    found = extremes(table, editor, metric, count, less=less)
+    return Choice(table, editor, metric, found, answers(table, {*found.worst, *found.best}))
+
+
+def gallery(choice: Choice, editors: Sequence[str], truths: Mapping[str, Truth]) -> Gallery:
+    """The cards of a choice, with the answers of all `editors` in this order."""
+    worst, best = (
+        [_card(choice, name, editors, truths) for name in names]
+        for names in (choice.extremes.worst, choice.extremes.best)
+    )
+    return Gallery(
+        editor=choice.editor,
+        metric=label(choice.metric),
+        sessions=choice.table.drifts,
+        ranked=choice.extremes.ranked,
+        unranked=choice.extremes.unranked,
+        worst=worst,
+        best=best,
+    )
+
+
+def _card(choice: Choice, name: str, editors: Sequence[str], truths: Mapping[str, Truth]) -> Card:
+    own = choice.answers[name]
+    mine = [each.numbers[choice.metric] for each in own if each.editor == choice.editor]
+    note = f"{label(choice.metric)} {amount(choice.metric, sum(mine) / len(mine))}"
+    turns = [
+        _turn(choice, sorted(turn, key=lambda each: editors.index(each.editor)), truths)
+        for _, turn in groupby(own, key=lambda each: each.turn)
+    ]
+    return Card(name, turns, note)
+
+
+def _turn(choice: Choice, own: Sequence[Answered], truths: Mapping[str, Truth]) -> Turn:
+    case = own[0]
+    truth = truths.get(case.id)
+    pictures = [] if truth is None else _before(choice.table, case, truth)
+    pictures += [_answer(each, choice.metric) for each in own]
+    goes_on = choice.table.builds and not choice.table.sessions and truth is not None
+    return Turn(
+        instruction=case.instruction,
+        edit_type=f"turn {case.turn}" if case.session else case.kind or "edit",
+        pictures=pictures,
+        earlier=truth.instructions[:-1] if truth is not None and goes_on else (),
+    )
+
+
+def _before(table: CaseTable, case: Answered, truth: Truth) -> list[Picture]:
+    """What the answers are seen beside: in sessions the start once, then each turn's truth."""
+    if not table.builds:
+        shown = [truth.source]
+    elif table.sessions and case.turn > 1:
+        shown = []
+    else:
+        shown = [truth.start]
+    return shown if truth.target is None else [*shown, truth.target]
+
+
+def _answer(answer: Answered, metric: str) -> Picture:
+    """What an editor made, with its numbers, the one that counts here first."""
+    names: Collection[str] = dict.fromkeys(
+        [*(name for name in answer.numbers if name == metric), *answer.numbers]
+    )
+    numbers = [(short_label(name), amount(name, answer.numbers[name])) for name in names]
+    words = [(label(name), said) for name, said in answer.words.items()]
+    return replace(_made(answer), numbers=numbers, words=words)
+
+
+def _made(answer: Answered) -> Picture:
+    if answer.picture is None:
+        return Picture(answer.editor, f"{answer.editor} made no picture", reason=answer.unedited)
+    try:
+        pixels = decode_rgb(answer.picture.read_bytes())
+    except (OSError, ImageError) as error:
+        told = error.cause if isinstance(error, ImageError) else error.strerror
+        reason = f"the picture cannot be read any more: {told}"
+        return Picture(answer.editor, f"{answer.editor}'s picture is not here", reason=reason)
+    return light(answer.editor, pixels, f"“{answer.instruction}” by {answer.editor}")

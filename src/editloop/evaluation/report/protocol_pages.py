@@ -1,0 +1,89 @@
+"""The report's protocols, whole: views of the results, with galleries from the run and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from editloop.errors import EditLoopError
+from editloop.evaluation.protocol.card import Protocol, read_protocol
+from editloop.evaluation.report.casetables import CaseTable, case_tables
+from editloop.evaluation.report.protocol_gallery import Choice, choose_extremes, gallery
+from editloop.evaluation.report.protocol_views import ProtocolPart, ProtocolView, protocols
+from editloop.evaluation.report.truths import Truths, read_truths
+from editloop.schema import Json
+
+__all__ = ["protocol_parts"]
+
+_KIND = "protocol"
+_MOST_PICTURES = 220  # of all galleries together: what keeps a page below 6 MB
+_MOST_EDITORS = 4  # whose worst and best are shown
+
+
+def protocol_parts(
+    run: Path, results: Mapping[str, Json], entries: Sequence[Mapping[str, Json]], count: int
+) -> list[ProtocolPart]:
+    """Every protocol of a run, with about `count` cases a benchmark in its galleries.
+
+    `entries` are the recipe's `evaluate`: they say where the data is.
+    """
+    names = [name for name, own in results.get("benchmarks", {}).items() if own.get("protocol")]
+    tables = case_tables(run, names)
+    evaluated = {entry["name"]: entry for entry in entries if entry["kind"] == _KIND}
+    cards = {name: _card(entry["protocol"]) for name, entry in evaluated.items()}
+    current = {card.fingerprint: card for card in cards.values() if card is not None}
+    parts = protocols(results, tables, current)
+    pictures = _MOST_PICTURES // max(1, sum(len(part.benchmarks) for part in parts))
+    for part in parts:
+        choices = {
+            view.name: _choices(view, tables[view.name], count, pictures)
+            for view in part.benchmarks
+            if view.name in tables
+        }
+        truths = _truths(part, choices, evaluated, cards)
+        part.problem = truths.problem
+        for view in part.benchmarks:
+            view.galleries = [
+                gallery(choice, view.editors, truths.found) for choice in choices.get(view.name, ())
+            ]
+    return parts
+
+
+def _card(name: str) -> Protocol | None:
+    """The card as it is today; None where a user's own file is gone."""
+    try:
+        return read_protocol(name)
+    except EditLoopError:
+        return None
+
+
+def _choices(view: ProtocolView, table: CaseTable, count: int, pictures: int) -> list[Choice]:
+    """The worst and best of each editor: together `count` cases, of so many `pictures`."""
+    ranked = view.ranked[:_MOST_EDITORS]
+    each = len(view.editors) * (3 if table.drifts else 1) + 2
+    cases = min(count // 4 if table.drifts else count, pictures // each)
+    if not ranked or cases < 1:
+        return []
+    ends = max(1, cases // (2 * len(ranked)))
+    made = [
+        choose_extremes(table, own.editor, own.metric, ends, less=own.less)
+        for own in ranked[: max(1, cases // 2)]
+    ]
+    return [choice for choice in made if choice.extremes.ranked]
+
+
+def _truths(
+    part: ProtocolPart,
+    choices: Mapping[str, Sequence[Choice]],
+    evaluated: Mapping[str, Mapping[str, Json]],
+    cards: Mapping[str, Protocol | None],
+) -> Truths:
+    chosen = [choice for own in choices.values() for choice in own]
+    if not chosen:
+        return Truths()
+    name = chosen[0].table.part
+    card = cards.get(name)
+    if card is None:
+        return Truths(problem=f"the card of {part.card.name!r} cannot be read any more")
+    ids = {case for choice in chosen for case in choice.ids}
+    return read_truths(card, Path(evaluated[name]["data"]), ids)

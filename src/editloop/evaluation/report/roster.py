@@ -1,0 +1,53 @@
+"""Whom a report shows: each benchmark's editors in their order, and one colour for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from editloop.editors.copying import CopyEditor
+from editloop.evaluation.showing.figures import PALETTE
+from editloop.schema import Json
+
+__all__ = ["colours_of", "curve_of", "does_nothing", "editors_of"]
+
+
+def editors_of(scores: Mapping[str, Json], facts: Mapping[str, Json]) -> list[str]:
+    """The editors of a benchmark in the order in which they were named."""
+    named = [each["name"] for each in facts.get("editors", ()) if each["name"] in scores]
+    return named + [editor for editor in scores if editor not in named]
+
+
+def does_nothing(editor: str, facts: Mapping[str, Json]) -> bool:
+    """Whether an editor gives every picture back as it came."""
+    return {"name": editor, "fingerprint": CopyEditor.fingerprint} in facts.get("editors", ())
+
+
+def curve_of(facts: Mapping[str, Json]) -> dict[str, str]:
+    """By the name of a seat, the editor whose curve it is a point of, where a protocol sweeps."""
+    curves = (facts.get("sweep") or {}).get("curves", {})
+    return {seat["name"]: editor for editor, seats in curves.items() for seat in seats}
+
+
+def colours_of(results: Mapping[str, Json]) -> dict[str, str]:
+    """The colour of each editor in all of a run; the points of a curve share one.
+
+    In protocols the first colour, grey, is left for editors that do nothing.
+    """
+    colours: dict[str, str] = {}
+    for name, scores in results.get("evaluation", {}).items():
+        facts = results.get("benchmarks", {}).get(name, {})
+        owners = curve_of(facts)
+        for editor in editors_of(scores, facts):
+            owner = owners.get(editor, editor)
+            if "protocol" in facts and does_nothing(editor, facts):
+                colours.setdefault(owner, PALETTE[0])
+            colours.setdefault(owner, _next(colours, skip=int("protocol" in facts)))
+            colours[editor] = colours[owner]
+    return colours
+
+
+def _next(colours: Mapping[str, str], skip: int) -> str:
+    """The first colour that is still free, or any when all are taken."""
+    usable: Sequence[str] = PALETTE[skip:]
+    free = [colour for colour in usable if colour not in colours.values()]
+    return free[0] if free else usable[len(colours) % len(usable)]

@@ -1,0 +1,59 @@
+"""What `editloop judge` prints: a data set's rewards by perspective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.markup import escape
+
+from editloop.evaluation.showing.labels import amount, label
+from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.schema import Json
+
+__all__ = ["print_rewards"]
+
+
+def print_rewards(results: Mapping[str, Json]) -> None:
+    """Print the rewards in a run's results: means with intervals, and what could not be scored."""
+    for by_split in results.get("rewards", {}).values():
+        for split, found in by_split.items():
+            _print_split(split, found)
+    waiting = results.get("build", {}).get("by_class", {}).get("transient", 0)
+    if waiting:
+        _say(f"{waiting:,} wait for a verdict in quarantine: `editloop retry RUN` asks again")
+
+
+def _print_split(split: str, found: Mapping[str, Json]) -> None:
+    names, means = found["below_highest"], found["means"]
+    columns = {
+        "yes": [_mean(f"{name}_accuracy", means) for name in names],
+        "score": [_mean(f"{name}_score", means) for name in names],
+        "below highest": ["-" if share is None else f"{share:.0%}" for share in names.values()],
+        "scored": [_coverage(means[f"{name}_score"]) for name in names],
+    }
+    print_narrow(
+        f"{split}: {found['samples']:,} edits, means with 95% intervals",
+        NarrowColumn("perspective", [label(name) for name in names]),
+        [NarrowColumn(head, cells) for head, cells in columns.items()],
+    )
+    for name in names:
+        score = means[f"{name}_score"]
+        if score["mean"] is None:
+            _say(f"  - {label(name)}: {score['reason']}")
+
+
+def _mean(metric: str, means: Mapping[str, Json]) -> str:
+    entry = means.get(metric)
+    if entry is None or entry["mean"] is None:
+        return "-"
+    mean, low, high = (amount(metric, entry[key]) for key in ("mean", "low", "high"))
+    return f"{mean}\n{interval(low, high)}"
+
+
+def _coverage(entry: Mapping[str, Json]) -> str:
+    return "0%" if entry["mean"] is None else f"{entry['coverage']:.0%}"
+
+
+def _say(text: str) -> None:
+    Console().print(escape(text), highlight=False)

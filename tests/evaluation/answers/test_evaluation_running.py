@@ -1,0 +1,122 @@
+"""How editors are asked: batches, masks, seeds, sessions on their own pictures."""
+
+from itertools import pairwise
+
+import pytest
+
+from editloop.errors import StepError
+from editloop.evaluation.answers.cases import read_chunks
+from editloop.evaluation.answers.running import Asking, Clock, edit_chunk
+from editloop.evaluation.answers.scoring import measure_chunk
+from editloop.evaluation.darkroom.measuring import Measures
+from editloop.images import decode
+from editloop.schema import EditSample, Json
+from evaluation_fakes import (
+    Choosy,
+    Cropping,
+    Fake,
+    FakeJudge,
+    Forgetful,
+    Light,
+    Still,
+    sessions,
+    single_edits,
+)
+
+
+def run(
+    editor: Fake, samples: list[EditSample], *, with_mask: bool = False, batch: int = 4
+) -> list[Json]:
+    Fake.asked.clear()
+    _, sequences = next(read_chunks(samples, 8))
+    asking = Asking(seed=7, batch=batch, with_mask=with_mask)
+    edits = edit_chunk(editor, sequences, asking, Clock(), decode).to_pylist()
+    numbers = measure_chunk(sequences, edits, Measures(FakeJudge()), decode).to_pylist()
+    return [{**edit, **found} for edit, found in zip(edits, numbers, strict=True)]
+
+
+def value(row: Json, name: str) -> float | None:
+    return next(number["value"] for number in row["numbers"] if number["name"] == name)
+
+
+def test_the_truth_is_reached_where_the_edit_is_known() -> None:
+    rows = run(Light(Light.Settings()), list(single_edits(6)), with_mask=True)
+    assert [value(row, "l1") for row in rows] == [0.0] * 6
+    assert [value(row, "all_accuracy") for row in rows] == [1.0] * 6
+
+
+def test_a_mask_is_given_only_where_the_benchmark_gives_one() -> None:
+    run(Still(Still.Settings()), list(single_edits(3)))
+    assert [request.mask for request in Fake.asked] == [None] * 3
+    run(Still(Still.Settings()), list(single_edits(3)), with_mask=True)
+    assert all(request.mask is not None for request in Fake.asked)
+
+
+def test_seeds_depend_on_the_case_and_not_on_the_batch() -> None:
+    run(Still(Still.Settings()), list(single_edits(5)), batch=2)
+    seeds = [request.seed for request in Fake.asked]
+    run(Still(Still.Settings()), list(single_edits(5)), batch=5)
+    assert seeds == [request.seed for request in Fake.asked]
+    assert len(set(seeds)) == 5
+
+
+def test_a_later_turn_starts_from_the_editors_own_picture() -> None:
+    rows = run(Light(Light.Settings(share=0.5)), list(sessions(1)))
+    pictures = [decode(row["edited"]) for row in rows]
+    asked = [request.image for request in Fake.asked]
+    for (before, after), source in zip(pairwise(pictures), asked[1:], strict=True):
+        assert (before == source).all()
+        assert not (after == source).all()
+
+
+def test_rows_are_in_the_order_of_the_cases() -> None:
+    samples = list(sessions(3))
+    rows = run(Still(Still.Settings()), samples, batch=2)
+    assert [(row["id"], row["turn"]) for row in rows] == [(each.id, each.turn) for each in samples]
+
+
+def test_drift_is_measured_against_the_truth_of_each_turn() -> None:
+    rows = run(Still(Still.Settings()), list(sessions(1)))
+    distances = [value(row, "l1_inside") for row in rows]
+    assert distances == sorted(distances)
+    assert distances[0] < distances[-1]
+
+
+def test_what_is_not_edited_has_a_reason_and_no_number() -> None:
+    rows = run(Choosy(Choosy.Settings()), list(single_edits(3)))
+    assert rows[0]["edited"] is None
+    assert rows[0]["unedited"] == "it does not edit locally"
+    assert {number["value"] for number in rows[0]["numbers"]} == {None}
+    assert {number["reason"] for number in rows[0]["numbers"]} == {
+        "unedited: it does not edit locally"
+    }
+    assert value(rows[1], "l1") is not None
+
+
+def test_turns_after_an_unedited_one_are_not_asked() -> None:
+    rows = run(Choosy(Choosy.Settings()), list(sessions(2))[3:])
+    assert [row["unedited"] for row in rows] == [
+        None,
+        "it does not edit locally",
+        "the turn before was not edited",
+    ]
+    assert len(Fake.asked) == 2
+
+
+def test_a_picture_of_another_size_is_refused() -> None:
+    with pytest.raises(StepError, match="another geometry"):
+        run(Cropping(Cropping.Settings()), list(single_edits(1)))
+
+
+def test_lost_answers_are_refused() -> None:
+    with pytest.raises(StepError, match="2 answers to 3 requests"):
+        run(Forgetful(Forgetful.Settings()), list(single_edits(3)))
+
+
+def test_the_clock_counts_the_edits_that_were_asked() -> None:
+    clock = Clock()
+    _, sequences = next(read_chunks(single_edits(5), 8))
+    asking = Asking(seed=0, batch=2, with_mask=False)
+    edit_chunk(Still(Still.Settings()), sequences, asking, clock, decode)
+    assert clock.edits == 5
+    assert clock.edit_seconds > 0
