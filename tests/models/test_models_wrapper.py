@@ -3,7 +3,7 @@ import torch
 
 from editloop.models.channels import ChannelCondition
 from editloop.models.reward import MultiRewardCondition, RewardSettings, reward_condition
-from editloop.models.wrapper import ConditionedUNet, UNetShape
+from editloop.models.wrapper import ConditionedUNet, Injection, UNetShape
 from networks import awake, stable_diffusion_like
 from tiny_pipelines import TEXT_WIDTH, tiny_unet
 
@@ -216,10 +216,31 @@ def test_a_network_of_half_precision_takes_scores_of_full_precision(chosen) -> N
     assert answer(network, dtype=torch.bfloat16).dtype == torch.bfloat16
 
 
+class FullPrecision(torch.nn.Module):
+    """A condition that answers in full precision, whatever the UNet's."""
+
+    def forward(self, **_):
+        return Injection(
+            channels=torch.ones(2, 4, 8, 8),
+            time=torch.ones(2, 32),
+            features=lambda features: features.float() + 1,
+            blocks=tuple(torch.ones(2, width) for width in (8, 16, 16, 16, 8)),
+        )
+
+
 @torch.no_grad()
-def test_conditions_of_full_precision_leave_the_unets_as_it_is() -> None:
-    network = of_plan({"injection": ["time", "addition"]})
-    network.unet.bfloat16()
-    given = {"text": torch.ones(2, 6, TEXT_WIDTH), "pooled": torch.ones(2, TEXT_WIDTH)}
-    found = precisions(network, lambda: answer(network, dtype=torch.bfloat16, **given))
+def test_a_condition_of_full_precision_leaves_the_unets_as_it_is() -> None:
+    network = ConditionedUNet(tiny_unet(12).bfloat16(), {"reward": FullPrecision()})
+    found = precisions(network, lambda: answer(network, dtype=torch.bfloat16))
     assert set(found) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("chosen", VARIANTS)
+def test_conditions_are_trained_in_full_precision_beside_a_unet_of_half(chosen) -> None:
+    network = of_plan(chosen)
+    network.unet.bfloat16().requires_grad_(False)
+    with torch.autocast("cpu", torch.bfloat16):
+        answer(network, dtype=torch.bfloat16).float().square().mean().backward()
+    trained = dict(network.conditions.named_parameters())
+    assert {each.grad.dtype for each in trained.values()} == {torch.float32}
+    assert [name for name, each in trained.items() if not each.grad.any()] == []
