@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from editloop.editors.geometry import Sizing, fitted, resized, resized_mask
+from editloop.editors.geometry import Sizing, fitted, resized
+from editloop.models.masks import resized_mask
 from editloop.seeding import generator
 
 ODD = [(1, 1), (7, 1000), (1000, 7), (513, 511), (512, 512), (1, 3000), (333, 500), (2, 5)]
@@ -94,29 +95,6 @@ def test_picture_and_mask_share_one_geometry() -> None:
     size = fitted(90, 130, Sizing(long_side=64))
     picture, mask = resized(pixels, size, "area"), resized_mask(pixels[..., 0], size)
     assert np.array_equal(picture[..., 0] >= 128, mask == 255)
-
-
-@pytest.mark.parametrize("size", ODD)
-def test_a_mask_stays_of_two_levels(size) -> None:
-    mask = (generator("mask", *size).random(size) > 0.5) * np.uint8(255)
-    made = resized_mask(mask, (24, 16))
-    assert made.shape == (24, 16)
-    assert made.dtype == np.uint8
-    assert set(np.unique(made)) <= {0, 255}
-
-
-def test_a_tiny_region_does_not_vanish() -> None:
-    mask = np.zeros((1000, 1000), np.uint8)
-    mask[730, 270] = 255
-    made = resized_mask(mask, (10, 10))
-    assert np.argwhere(made == 255).tolist() == [[7, 2]]
-
-
-@pytest.mark.parametrize("value", [0, 255])
-def test_a_mask_of_one_level_stays_it(value) -> None:
-    assert np.array_equal(
-        resized_mask(np.full((30, 50), value, np.uint8), (8, 16)), np.full((8, 16), value, np.uint8)
-    )
 
 
 def test_a_rule_from_text() -> None:

@@ -15,9 +15,9 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 from editloop import recipe
-from editloop.schema import Json, Mask, Pixels
+from editloop.schema import Json, Pixels
 
-__all__ = ["Filter", "Size", "Sizing", "fitted", "resized", "resized_mask"]
+__all__ = ["Filter", "Size", "Sizing", "fitted", "resized"]
 
 Filter: TypeAlias = Literal["lanczos", "bicubic", "bilinear", "area"]
 Size: TypeAlias = tuple[int, int]  # height, width
@@ -85,21 +85,6 @@ def resized(pixels: Pixels, size: Size, filter: Filter = "lanczos") -> Pixels:
     if pixels.shape[:2] == size:
         return pixels
     return np.array(Image.fromarray(pixels).resize(size[::-1], _RESAMPLING[filter]))
-
-
-def resized_mask(mask: Mask, size: Size) -> Mask:
-    """The mask at another size: white where it is white in at least half of a pixel's area.
-
-    A region too small for that keeps the pixels with the largest share of it: it never vanishes,
-    since a blank mask would mean everywhere.
-    """
-    if mask.shape == size:
-        return mask
-    share = np.asarray(
-        Image.fromarray(mask.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX)
-    )
-    half = min(127.5, float(share.max()))
-    return ((share >= half) & (share > 0)) * np.uint8(255)
 
 
 def _factor(height: int, width: int, sizing: Sizing) -> float:

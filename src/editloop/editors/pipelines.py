@@ -21,9 +21,10 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 from editloop import recipe, weights
-from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized, resized_mask
+from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized
 from editloop.errors import RecipeError, UnavailableError
 from editloop.models.loading import model_index, quietly, weights_digest
+from editloop.models.masks import resized_mask
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
 from editloop.store import fingerprint
 

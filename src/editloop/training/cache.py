@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
 from editloop.files import Files, explained, replace_file
-from editloop.images import decode, decode_mask, resize
+from editloop.images import resize
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score
+from editloop.training.triples import decoded
 
-__all__ = ["EditCache", "open_cache", "reward_text_of"]
+__all__ = ["EditCache", "open_cache", "reward_text_of", "rewards_of"]
 
 _PICTURES, _NUMBERS, _FACTS = "pictures.bin", "numbers.npz", "cache.json"
 _CHANNELS = 7  # source 3, target 3, mask 1
@@ -72,13 +73,23 @@ def open_cache(
     )
 
 
-def reward_text_of(sample: EditSample) -> str:
+def rewards_of(sample: EditSample) -> tuple[list[float], list[float]]:
+    """The scores in the order of PERSPECTIVES, and 1 for those that are known; the others are 0."""
+    scores = [sample.scores.get(name) for name in PERSPECTIVES]
+    known = [score if isinstance(score, Score) else None for score in scores]
+    values = [0.0 if score is None else score.value for score in known]
+    return values, [float(score is not None) for score in known]
+
+
+def reward_text_of(sample: EditSample, joint: str = ";") -> str:
     """The words of all perspectives: Concat[T_f, T_p, T_q] (Multi-Reward paper, section 4.3).
 
     "None" stands where nothing is wrong, nothing where a perspective was not scored.
     """
     scores = [sample.scores.get(name) for name in PERSPECTIVES]
-    return ";".join((score.text or "None") if isinstance(score, Score) else "" for score in scores)
+    return joint.join(
+        (score.text or "None") if isinstance(score, Score) else "" for score in scores
+    )
 
 
 @dataclass(slots=True)
@@ -107,29 +118,14 @@ class _Builder:
 
     def _row(self, sample: EditSample) -> NDArray[np.uint8]:
         """One sample's pixels, uint8 [size, size, 7]."""
-        if sample.target is None:
-            raise TrainingError(
-                "a sample without a target cannot be trained on",
-                value=sample.id,
-                fix="train on a split whose samples all have targets",
-            )
-        source, target = decode(sample.source.bytes), decode(sample.target.bytes)
-        mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
-        if mask is None or not mask.any():
-            mask = np.full(source.shape[:2], 255, np.uint8)  # missing or blank means everywhere
-        if not source.shape[:2] == target.shape[:2] == mask.shape:
-            raise TrainingError(
-                "a sample's source, target and mask differ in size",
-                value=f"{sample.id}: {source.shape}, {target.shape}, {mask.shape}",
-                fix="build the data set again",
-            )
-        return np.dstack([resize(each, self.size, self.size) for each in (source, target, mask)])
+        found = decoded(sample)
+        all_three = (found.source, found.target, found.whole_mask)
+        return np.dstack([resize(each, self.size, self.size) for each in all_three])
 
     def _note(self, sample: EditSample) -> None:
-        scores = [sample.scores.get(name) for name in PERSPECTIVES]
-        known = [score if isinstance(score, Score) else None for score in scores]
-        self.scores.append([0.0 if score is None else score.value for score in known])
-        self.keep.append([float(score is not None) for score in known])
+        values, known = rewards_of(sample)
+        self.scores.append(values)
+        self.keep.append(known)
         for places, texts, text in (
             (self.instruction, self.texts, sample.instruction),
             (self.reward, self.reward_texts, reward_text_of(sample)),

@@ -1,0 +1,68 @@
+"""A sample's pictures as pixels, checked to be what can be learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from editloop.errors import ImageError, TrainingError
+from editloop.images import decode, decode_mask
+from editloop.schema import EditSample, Mask, Pixels
+from editloop.training.buckets import Size, View
+
+__all__ = ["Triple", "decoded"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Triple:
+    """Source and target [height, width, 3], and where editing is allowed; None is everywhere."""
+
+    source: Pixels
+    target: Pixels
+    mask: Mask | None
+
+    @property
+    def size(self) -> Size:
+        """Height and width of all three."""
+        return self.source.shape[0], self.source.shape[1]
+
+    @property
+    def whole_mask(self) -> Mask:
+        """The mask, white where it means everywhere."""
+        return np.full(self.size, 255, np.uint8) if self.mask is None else self.mask
+
+    def seen(self, view: View, size: Size) -> Triple:
+        """All three through one view at one size."""
+        return Triple(
+            view.of(self.source, size),
+            view.of(self.target, size),
+            None if self.mask is None else view.of_mask(self.mask, size),
+        )
+
+
+def decoded(sample: EditSample) -> Triple:
+    """A sample's pixels; a missing or blank mask means everywhere.
+
+    Raises TrainingError where it has no target or its pictures differ in size, and ImageError where
+    one cannot be read; each names the sample.
+    """
+    if sample.target is None:
+        raise TrainingError(
+            "a sample without a target cannot be trained on",
+            value=sample.id,
+            fix="train on a split whose samples all have targets",
+        )
+    try:
+        source, target = decode(sample.source.bytes), decode(sample.target.bytes)
+        mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
+    except ImageError as error:
+        raise ImageError(error.code, error.cause, value=sample.id, fix=error.fix) from error
+    sizes = [each.shape[:2] for each in (source, target, mask) if each is not None]
+    if len(set(sizes)) > 1:
+        raise TrainingError(
+            "a sample's source, target and mask differ in size",
+            value=f"{sample.id}: {', '.join(f'{w}x{h}' for h, w in sizes)}",
+            fix="build the data set again",
+        )
+    return Triple(source, target, mask if mask is not None and mask.any() else None)
