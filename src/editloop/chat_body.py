@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from editloop.chat_parts import Message, Question
@@ -35,6 +35,12 @@ class Call:
     re_ask: int = 0
 
     @property
+    def temperature(self) -> float:
+        """The question's own, or else that of the settings."""
+        own = self.question.temperature
+        return self.settings.temperature if own is None else own
+
+    @property
     def key(self) -> str:
         """The SHA-256 of all that the reply may depend on; not of time-outs, keys or concurrency.
 
@@ -46,7 +52,7 @@ class Call:
             "model": settings.target,
             "revision": settings.revision,
             "messages": [message.identity for message in question.messages],
-            "temperature": settings.temperature,
+            "temperature": self.temperature,
             "max_tokens": settings.max_tokens,
             "seed": settings.seed,
             "repeat": question.repeat,
@@ -62,7 +68,7 @@ class Call:
         settings = self.settings
         fields: dict[str, Json] = {
             "model": settings.target,
-            "temperature": settings.temperature,
+            "temperature": self.temperature,
             style.tokens_field: settings.max_tokens,
         }
         if settings.seed is not None:
@@ -93,7 +99,7 @@ def re_asked(question: Question, reply: str, reason: str) -> Question:
         "in exactly the form that it asks for, and write nothing else."
     )
     added = (Message("assistant", (shown or "(empty)",)), Message("user", (said,)))
-    return Question(question.id, question.messages + added, question.schema, question.repeat)
+    return replace(question, messages=question.messages + added)
 
 
 @dataclass(frozen=True, slots=True)

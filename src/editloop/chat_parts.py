@@ -111,13 +111,15 @@ class Question:
     """One thing to ask: a conversation so far, and the JSON schema of the reply if it has one.
 
     `schema` also says that a reply is JSON. `repeat` tells repeats of one question apart: each is
-    asked, and paid, for itself. `id` is for messages to people and not part of what is asked.
+    asked, and paid, for itself. `temperature` goes before that of the chat's settings. `id` is for
+    messages to people and not part of what is asked.
     """
 
     id: str
     messages: tuple[Message, ...]
     schema: Json | None = None
     repeat: int = 0
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 __all__ = [
+    "OUT_OF_FIVE",
     "PERSPECTIVES",
     "Captions",
     "EditRequest",
@@ -47,6 +49,10 @@ Mask: TypeAlias = NDArray[np.uint8]  # [height, width], 255 where editing is all
 Json: TypeAlias = Any  # what json.dumps takes
 
 PERSPECTIVES = ("following", "preserving", "quality")
+# Their scales, from the lowest score to the highest, where a judge has no others.
+OUT_OF_FIVE: Mapping[str, tuple[float, float]] = MappingProxyType(
+    dict.fromkeys(PERSPECTIVES, (0.0, 5.0))
+)
 
 
 def canonical_json(value: Json) -> str:
@@ -221,7 +227,11 @@ class Metric(Protocol):
 
 
 class Judge(Protocol):
-    """A judge of edited pairs, one verdict a pair with an entry for each perspective."""
+    """A judge of edited pairs, one verdict a pair with an entry for each perspective.
+
+    One that also has `scales` (the lowest and highest score by perspective, as `OUT_OF_FIVE`) is
+    kept from being read on another scale.
+    """
 
     @property
     def name(self) -> str: ...

@@ -32,7 +32,8 @@ def read(folder: Path, **changes: Any) -> Rubric:
 
 def test_the_package_has_these() -> None:
     assert rubric_names() == [
-        "alignment", "coherence", "combined", "following", "preference", "preserving", "quality"
+        "alignment", "coherence", "combined", "following", "gedit-consistency", "gedit-perception",
+        "imgedit", "preference", "preserving", "quality"
     ]  # fmt: skip
 
 
@@ -46,6 +47,9 @@ def test_the_package_has_these() -> None:
         ("coherence", ("edited",), ()),
         ("combined", ("source", "edited"), ("instruction",)),
         ("preference", ("source", "first", "second"), ("instruction",)),
+        ("gedit-consistency", ("source", "edited"), ("instruction",)),
+        ("gedit-perception", ("edited",), ()),
+        ("imgedit", ("source", "edited"), ("instruction",)),
     ],
 )
 def test_a_judge_sees_what_the_protocols_show_it(
@@ -64,6 +68,9 @@ def test_a_judge_sees_what_the_protocols_show_it(
         ("combined", ["following", "preserving", "quality"], (0, 5), True),
         ("alignment", ["alignment"], (0, 100), False),
         ("coherence", ["coherence"], (0, 100), False),
+        ("gedit-consistency", ["following", "preserving"], (0, 10), False),
+        ("gedit-perception", ["naturalness", "artefacts"], (0, 10), False),
+        ("imgedit", ["following", "quality", "preserving"], (1, 5), False),
     ],
 )
 def test_scales_are_the_protocols(
@@ -104,6 +111,12 @@ def test_hq_edit_is_shown_jpegs_of_quality_100_in_their_own_size() -> None:
         assert (pictures.format, pictures.quality, pictures.height) == ("jpeg", 100, None)
 
 
+def test_hq_edit_is_asked_at_temperature_a_tenth() -> None:
+    pinned = {name: read_rubric(name).temperature for name in rubric_names()}
+    assert {name for name, at in pinned.items() if at is not None} == {"alignment", "coherence"}
+    assert pinned["alignment"] == pinned["coherence"] == 0.1
+
+
 def test_real_edit_is_shown_pictures_of_height_512() -> None:
     assert {
         read_rubric(name).pictures.height for name in ("following", "preserving", "quality")
@@ -127,10 +140,11 @@ def test_the_stamp_changes_with_what_is_asked(tmp_path: Path) -> None:
             {"system": "Be strict."},
             {"fenced": False},
             {"pictures": {"quality": 99}},
+            {"temperature": 0.0},
             {"perspectives": {"following": {"low": 0, "high": 10, "value": "score"}}},
         )
     }
-    assert len(stamps) == 6
+    assert len(stamps) == 7
 
 
 def test_the_stamp_shows_name_and_version(tmp_path: Path) -> None:

@@ -118,6 +118,30 @@ def test_a_score_names_model_and_rubric(world: World) -> None:
     assert score.version.startswith("fake quality-1-")
 
 
+@pytest.mark.parametrize(("chosen", "sent"), [({}, [0.1, 0.0]), ({"temperature": 0.7}, [0.7, 0.7])])
+def test_a_rubrics_temperature_is_sent_unless_the_spec_says_another(
+    world: World, chosen: dict[str, float], sent: list[float]
+) -> None:
+    world.answers = lambda _: '{"explanation": "x", "score": 3, "failures": "x", "good": "yes"}'
+    world.judge(rubrics="coherence", **chosen).judge([pair()])
+    world.judge(rubrics="quality", **chosen).judge([pair()])
+    assert [asked.temperature for asked in world.asked] == sent
+
+
+def test_the_version_tells_a_chosen_temperature_from_a_pinned_one(world: World) -> None:
+    versions = {
+        world.judge(rubrics="coherence", **chosen).version
+        for chosen in ({}, {"temperature": 0.0}, {"temperature": 0.1})
+    }
+    assert len(versions) == 3
+
+
+def test_it_tells_the_scales_of_its_rubrics(world: World) -> None:
+    judge = world.judge(rubrics="gedit-consistency,quality")
+    scales = {"following": (0, 10), "preserving": (0, 10), "quality": (0, 5)}
+    assert judge.scales == scales
+
+
 def test_verdicts_stay_with_their_pairs(world: World) -> None:
     def by_number(asked: Asked) -> str:
         number = next(number for number in range(9) if f'"make it {number}"' in asked.texts[-1])

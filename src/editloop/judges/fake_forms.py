@@ -18,6 +18,8 @@ _MADE_OF: Mapping[str, Sequence[str]] = {
     **{name: (name,) for name in PERSPECTIVES},
     "alignment": ("following", "preserving"),
     "coherence": ("quality",),
+    "naturalness": ("quality",),
+    "artefacts": ("quality",),
 }
 
 

@@ -23,7 +23,8 @@ class Asked:
     """What a request asks. `number` counts all requests from 0, `arrival` those with this body.
 
     `digest` is a short hash of the body, `format` the reply format asked for (`text`,
-    `json_object`, `json_schema`). `texts` and `links` are those of all messages, in order.
+    `json_object`, `json_schema`), `temperature` None where the server is to choose. `texts` and
+    `links` are those of all messages, in order.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Asked:
     digest: str
     number: int = 0
     arrival: int = 0
+    temperature: float | None = None
 
     @cached_property
     def images(self) -> tuple[bytes, ...]:
@@ -62,6 +64,7 @@ def read_request(body: bytes, digest: str, number: int, arrival: int) -> Asked:
         digest=digest,
         number=number,
         arrival=arrival,
+        temperature=content.get("temperature"),
     )
 
 

@@ -24,7 +24,7 @@ from editloop import recipe
 from editloop.darkroom.rewards import CLEAN_TEXT, PASSING
 from editloop.judges.findings import Findings, find
 from editloop.metrics.geometry import resized_to
-from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
 
 __all__ = ["VERSION", "MetricJudge"]
 
@@ -73,6 +73,7 @@ class MetricJudge:
     name = "metric"
     version = VERSION
     perspectives = PERSPECTIVES
+    scales = OUT_OF_FIVE
 
     def __init__(self, settings: MetricJudge.Settings | None = None) -> None:
         del settings  # there is nothing to set

@@ -20,7 +20,7 @@ from editloop.judges.metric import MetricJudge
 from editloop.metrics.clip import VERSION as CLIP_VERSION
 from editloop.metrics.clip import ClipMetric
 from editloop.metrics.encoders import Precision
-from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
 
 if TYPE_CHECKING:
     from editloop.metrics.embeddings import Embeddings
@@ -50,6 +50,7 @@ class MetricClipJudge:
 
     name = "metric-clip"
     perspectives = PERSPECTIVES
+    scales = OUT_OF_FIVE
 
     def __init__(self, settings: MetricClipJudge.Settings) -> None:
         self._metric = MetricJudge()

@@ -135,9 +135,13 @@ class PairwiseJudge:
         return [self._both(_sheet_of(each)) for each in batch]
 
     def _both(self, sheet: Sheet) -> tuple[Question, Question] | str:
-        repeat = self._settings.repeat
-        there = sheet.question(self._rubric, repeat=repeat)
-        back = sheet.question(self._rubric, repeat=repeat, places=_SWAPPED)
+        ask = partial(
+            sheet.question,
+            self._rubric,
+            repeat=self._settings.repeat,
+            temperature=self._settings.chosen_temperature,
+        )
+        there, back = ask(), ask(places=_SWAPPED)
         if isinstance(there, str):
             return there
         return back if isinstance(back, str) else (there, back)

@@ -67,6 +67,7 @@ class PanelJudge:
             each.create("judge") for spec in specs for each in _seats(spec, settings)
         )
         self._judges = _perspectives(self.members)
+        self.scales = _scales(self.members)
         self._quorums = {
             name: settings.quorum or len(seats) // 2 + 1 for name, seats in self._judges.items()
         }
@@ -184,6 +185,22 @@ def _total(parts: Sequence[_Counted], nothing: _Counted) -> _Counted:
     """The sum of records of numbers, field by field."""
     sums = map(sum, zip(astuple(nothing), *map(astuple, parts), strict=True))
     return type(nothing)(*sums)
+
+
+def _scales(members: Sequence[Judge]) -> dict[str, tuple[float, float]]:
+    """The scales that members tell; a median needs one for all."""
+    scales: dict[str, tuple[float, float]] = {}
+    for member in members:
+        for name, scale in getattr(member, "scales", {}).items():
+            if scales.setdefault(name, scale) != scale:
+                (low, high), (other_low, other_high) = scales[name], scale
+                raise RecipeError(
+                    f"a panel cannot have two scales of {name}: {low:g} to {high:g}, and "
+                    f"{other_low:g} to {other_high:g}",
+                    value=member.name,
+                    fix="give its judges rubrics of one scale",
+                )
+    return scales
 
 
 def _perspectives(members: Sequence[Judge]) -> Mapping[str, list[int]]:

@@ -38,11 +38,17 @@ class Sheet:
         self._encoded: dict[tuple[str, Pictures], Picture] = {}
 
     def question(
-        self, rubric: Rubric, *, repeat: int = 0, places: Mapping[str, str] | None = None
+        self,
+        rubric: Rubric,
+        *,
+        repeat: int = 0,
+        temperature: float | None = None,
+        places: Mapping[str, str] | None = None,
     ) -> Question | str:
         """The rubric's question about this case, or why it cannot be asked.
 
-        `places` says which picture stands in another's place.
+        `temperature` goes before the rubric's. `places` says which picture stands in another's
+        place.
         """
         shown = {name: (places or {}).get(name, name) for name in rubric.shows}
         lacking = [f"{name} picture" for name in shown.values() if name not in self._pixels]
@@ -52,7 +58,8 @@ class Sheet:
         pictures = {name: self._picture(key, rubric.pictures) for name, key in shown.items()}
         said = messages(rubric, self._texts, pictures)
         name = f"{self._name}/{rubric.name}"
-        return Question(name, said, rubric.schema_of_reply, repeat)
+        asked_at = rubric.temperature if temperature is None else temperature
+        return Question(name, said, rubric.schema_of_reply, repeat, asked_at)
 
     def _picture(self, name: str, rule: Pictures) -> Picture:
         if (name, rule) not in self._encoded:

@@ -21,7 +21,16 @@ from pydantic import Field
 from editloop import recipe
 from editloop.errors import RecipeError
 from editloop.files import Files, NewFile, explained, file_hash, temporary
-from editloop.schema import PERSPECTIVES, EditedPair, EditSample, Json, Score, Unscored, Verdict
+from editloop.schema import (
+    OUT_OF_FIVE,
+    PERSPECTIVES,
+    EditedPair,
+    EditSample,
+    Json,
+    Score,
+    Unscored,
+    Verdict,
+)
 from editloop.sources.entries import Problem, read_json
 
 __all__ = ["Exported", "RewardEditJudge", "write_reward_edit"]
@@ -41,6 +50,7 @@ class RewardEditJudge:
 
     name = "reward-edit"
     perspectives = PERSPECTIVES
+    scales = OUT_OF_FIVE
 
     def __init__(self, settings: RewardEditJudge.Settings) -> None:
         self._path = settings.target.expanduser()

@@ -91,6 +91,9 @@ class Rubric(Settings):
     version: int = Field(ge=1)
     title: str
     source: str
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="at which it is asked, unless a SPEC says another"
+    )
     pictures: Pictures = Pictures()
     fenced: bool = Field(default=True, description="texts of the case cannot pose as the prompt")
     reply: Literal["json", "lines"] = "json"
@@ -143,6 +146,8 @@ class Rubric(Settings):
     def stamp(self) -> str:
         """Name, version and a hash: changes when, and only when, an answer may."""
         content = self.model_dump(mode="json", exclude=_TOLD)
+        if self.temperature is None:
+            del content["temperature"]  # it is the judge's, and in its version
         return f"{self.name}-{self.version}-{content_hash(canonical_json(content).encode())[:12]}"
 
     @cached_property

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from editloop import recipe
 from editloop.darkroom import truth
-from editloop.schema import PERSPECTIVES, EditedPair, Unscored, Verdict
+from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Unscored, Verdict
 
 __all__ = ["TruthJudge"]
 
@@ -24,6 +24,7 @@ class TruthJudge:
     name = "truth"
     version = truth.VERSION
     perspectives = PERSPECTIVES
+    scales = OUT_OF_FIVE
     needs = frozenset({"source", "edited", "target", "mask"})
 
     def __init__(self, settings: TruthJudge.Settings | None = None) -> None:

@@ -50,6 +50,11 @@ class VlmSettings(ChatSettings):
     )
     repeat: int = Field(default=0, ge=0, description="another number asks, and pays, once more")
 
+    @property
+    def chosen_temperature(self) -> float | None:
+        """The temperature, where it was set: it then goes before those that rubrics pin."""
+        return self.temperature if "temperature" in self.model_fields_set else None
+
 
 class VlmJudge:
     """Asks a model each rubric's question about each pair.
@@ -78,6 +83,11 @@ class VlmJudge:
         self._settings = settings
         self._rubrics = [read_rubric(name) for name in settings.rubrics]
         self.perspectives = _perspectives(self._rubrics)
+        self.scales = {
+            name: (scale.low, scale.high)
+            for rubric in self._rubrics
+            for name, scale in rubric.perspectives.items()
+        }
         self.name = f"vlm:{settings.target}"
         self.version = identity_of(VERSION, settings, self._rubrics)
         self._chat = Chat(settings, settings.ledger.expanduser(), run=settings.run)
@@ -114,9 +124,10 @@ class VlmJudge:
     def _questions(self, batch: Sequence[EditedPair]) -> list[list[Question | str]]:
         """Each rubric's question about each pair, or why there is none."""
         sheets = [sheet_of(pair) for pair in batch]
-        repeat = self._settings.repeat
+        repeat, temperature = self._settings.repeat, self._settings.chosen_temperature
         return [
-            [sheet.question(rubric, repeat=repeat) for sheet in sheets] for rubric in self._rubrics
+            [sheet.question(rubric, repeat=repeat, temperature=temperature) for sheet in sheets]
+            for rubric in self._rubrics
         ]
 
     def _answers(self, rubric: Rubric, asked: Sequence[Question | str]) -> list[Verdict]:
@@ -146,11 +157,13 @@ def sheet_of(pair: EditedPair) -> Sheet:
 def identity_of(version: str, settings: VlmSettings, rubrics: Sequence[Rubric]) -> str:
     """A judge's version: rubrics by their stamps, and a hash of all that can change an answer."""
     stamps = [rubric.stamp for rubric in rubrics]
-    content = {
+    content: dict[str, Json] = {
         "settings": settings.model_dump(mode="json", exclude=_MEANS | {"rubrics"}),
         "rubrics": stamps,
         "reading": verdicts.VERSION,
     }
+    if any(rubric.temperature is not None for rubric in rubrics):
+        content["temperature"] = settings.chosen_temperature
     digest = content_hash(canonical_json(content).encode())[:12]
     return " ".join([version, *stamps, digest])
 

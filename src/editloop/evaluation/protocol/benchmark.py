@@ -20,6 +20,7 @@ from editloop.evaluation.answers.running import INDEPENDENT, Asking, FoundEditor
 from editloop.evaluation.darkroom.benchmark import resolved
 from editloop.evaluation.protocol.card import read_protocol
 from editloop.evaluation.protocol.exclusions import excluded
+from editloop.evaluation.protocol.judged import check_judge
 from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
 from editloop.evaluation.protocol.results import Asked, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
@@ -270,7 +271,7 @@ class ProtocolBenchmark:
         takes = load("judge", spec.kind).Settings.model_fields
         defaults: dict[str, Json] = {}
         if "rubrics" in takes:
-            defaults["rubrics"] = list(card.perspectives)
+            defaults["rubrics"] = list(card.rubrics or card.perspectives)
         if "ledger" in takes and cache is not None:
             defaults["ledger"] = str(cache / "ledger.sqlite")
         settings = {**defaults, **spec.settings}
@@ -278,6 +279,7 @@ class ProtocolBenchmark:
         if isinstance(target, str):
             settings["target"] = target.replace("{editor}", seat.name)
         judge: Judge = replace(spec, settings=settings).create("judge")
+        check_judge(card, judge)
         return judge
 
 

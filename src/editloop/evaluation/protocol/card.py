@@ -89,6 +89,9 @@ class JudgeCard(Settings):
     """What the judge scores; `published` names the judge of the published numbers."""
 
     perspectives: dict[str, Perspective] = Field(min_length=1)
+    rubrics: tuple[str, ...] = Field(
+        default=(), description="that a model is asked by; default: those named as perspectives"
+    )
     derived: dict[str, Derived] = Field(default_factory=dict)
     published: str | None = None
     height: int | None = Field(default=None, description="pictures are resized to it for the judge")

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from editloop.errors import RecipeError
 from editloop.evaluation.protocol.card import Derived, JudgeCard, Perspective
 from editloop.schema import EditedPair, Json, Judge, Pixels, Score, Unscored
 
-__all__ = ["NO_JUDGE", "Judged"]
+__all__ = ["NO_JUDGE", "Judged", "check_judge"]
 
 NO_JUDGE = "no judge was given"
 
@@ -76,6 +77,25 @@ class Judged:
         for key, derived in self._card.derived.items():
             values[key] = numbers[key] = _derive(derived, values)
         return numbers
+
+
+def check_judge(card: JudgeCard, judge: Judge) -> None:
+    """Raise RecipeError where the judge scores no edit, or on another scale than the card's."""
+    if not hasattr(judge, "judge"):
+        raise RecipeError(
+            "this judge compares two edits, and scores none",
+            value=judge.name,
+            fix="let another one judge; `editloop compare RUN RUN --judge ...` takes this one",
+        )
+    for name, scale in getattr(judge, "scales", {}).items():
+        due = card.perspectives.get(name)
+        if due is not None and scale != (due.low, due.high):
+            raise RecipeError(
+                f"the judge scores {name} from {scale[0]:g} to {scale[1]:g}, the protocol from "
+                f"{due.low:g} to {due.high:g}",
+                value=judge.name,
+                fix="let a model judge, by the protocol's own rubrics or by one of that scale",
+            )
 
 
 def _names(key: str, perspective: Perspective) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from editloop.judges.calibration.rated import rated_pairs
 from editloop.judges.calibration.sanity import check_sanity
 from editloop.judges.calibration.sanity_cases import VARIANTS as CASES
 from editloop.judges.calibration.sanity_cases import SanityFacts, sanity_cases
-from editloop.judges.calibration.scales import SCALES
+from editloop.judges.calibration.scales import SCALES, check_scales
 from editloop.judges.calibration.settings import CalibrationSettings
 from editloop.judges.calibration.specs import in_round
 from editloop.judges.calibration.stability import drift, repeatability
@@ -72,6 +72,7 @@ class Calibration:
         self._watch = watch
         self._open = ExitStack()
         self.judge = self._judge_of(0)
+        check_scales(getattr(self.judge, "scales", {}))
         self.compares = hasattr(self.judge, "compare")
         if not self.compares and not SCALES.keys() & set(self.judge.perspectives):
             raise RecipeError(

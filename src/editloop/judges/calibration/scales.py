@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from editloop.errors import RecipeError
 from editloop.schema import Score, Unscored
 
-__all__ = ["SCALES", "Scale", "points", "related"]
+__all__ = ["SCALES", "Scale", "check_scales", "points", "related"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,18 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         "coherence": Scale(0, 100, ("quality",)),
     }
 )
+
+
+def check_scales(scales: Mapping[str, tuple[float, float]]) -> None:
+    """Raise RecipeError where a judge tells another scale than its perspective's."""
+    for name, (low, high) in scales.items():
+        due = SCALES.get(name)
+        if due is not None and (low, high) != (due.low, due.high):
+            raise RecipeError(
+                f"a calibration knows {name} from {due.low:g} to {due.high:g}",
+                value=f"{low:g} to {high:g}",
+                fix="calibrate a judge by rubrics of that scale",
+            )
 
 
 def points(perspective: str, score: Score | Unscored) -> tuple[float, str | None]:
