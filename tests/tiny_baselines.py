@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import (
-    AutoencoderKL,
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
     FluxKontextPipeline,
@@ -23,16 +22,21 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from editloop.schema import Captions, EditRequest
 from editloop.seeding import generator
-from tiny_pipelines import TEXT_WIDTH, tiny_scheduler, tiny_text_encoder, tiny_unet, tiny_vae
-from tiny_tokenizer import make_clip_tokenizer
+from tiny_pipelines import (
+    TEXT_WIDTH,
+    tiny_flow_vae,
+    tiny_scheduler,
+    tiny_t5,
+    tiny_text_encoder,
+    tiny_unet,
+    tiny_vae,
+)
+from tiny_tokenizer import make_clip_tokenizer, tiny_t5_tokenizer
 
 __all__ = [
     "deep_unet",
@@ -113,38 +117,16 @@ def save_flux_kontext(folder: Path) -> Path:
         guidance_embeds=True,
         axes_dims_rope=(4, 4, 8),
     )
-    letters = [(chr(code), -3.0) for code in range(33, 127)]
-    tokenizer = T5Tokenizer(
-        vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *letters], extra_ids=0
-    )
-    t5 = T5Config(
-        vocab_size=len(tokenizer), d_model=TEXT_WIDTH, d_kv=8, d_ff=24, num_layers=1, num_heads=2
-    )
     FluxKontextPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=_flux_vae(),
+        vae=tiny_flow_vae(),
         text_encoder=tiny_text_encoder(),
         tokenizer=make_clip_tokenizer(folder / "tokenizer"),
-        text_encoder_2=T5EncoderModel(t5).eval(),
-        tokenizer_2=tokenizer,
+        text_encoder_2=tiny_t5(),
+        tokenizer_2=tiny_t5_tokenizer(),
         transformer=transformer.eval(),
     ).save_pretrained(folder)
     return folder
-
-
-def _flux_vae() -> AutoencoderKL:
-    torch.manual_seed(1)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        sample_size=32,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        shift_factor=0.0609,
-        scaling_factor=1.5035,
-    ).eval()
 
 
 def save_qwen_image_edit(folder: Path, made: Any = QwenImageEditPipeline) -> Path:

@@ -6,14 +6,23 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
     PNDMScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionInstructPix2PixPipeline,
     StableDiffusionXLInstructPix2PixPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+)
 
-from tiny_tokenizer import TEXT_IDS, make_clip_tokenizer
+from tiny_tokenizer import TEXT_IDS, make_clip_tokenizer, tiny_t5_tokenizer
 
 __all__ = [
     "CHANNELS",
@@ -21,7 +30,10 @@ __all__ = [
     "TEXT_WIDTH",
     "save_instruct_pix2pix",
     "save_instruct_pix2pix_xl",
+    "save_sd3",
+    "tiny_flow_vae",
     "tiny_scheduler",
+    "tiny_t5",
     "tiny_text_encoder",
     "tiny_unet",
     "tiny_vae",
@@ -59,6 +71,30 @@ def tiny_vae(seed: int = 0) -> AutoencoderKL:
         latent_channels=CHANNELS,
         norm_num_groups=4,
         sample_size=32,
+    ).eval()
+
+
+def tiny_t5(width: int = TEXT_WIDTH) -> T5EncoderModel:
+    """T5's encoder."""
+    letters = len(tiny_t5_tokenizer())
+    config = T5Config(vocab_size=letters, d_model=width, d_kv=8, d_ff=24, num_layers=1, num_heads=2)
+    torch.manual_seed(0)
+    return T5EncoderModel(config).eval()
+
+
+def tiny_flow_vae() -> AutoencoderKL:
+    """Stable Diffusion 3's and FLUX's autoencoder: shifted latents, and no layers to quantise."""
+    torch.manual_seed(1)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        sample_size=32,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        shift_factor=0.0609,
+        scaling_factor=1.5035,
     ).eval()
 
 
@@ -126,5 +162,36 @@ def save_instruct_pix2pix_xl(folder: Path, *, in_channels: int = 8, seed: int = 
         unet=tiny_unet(in_channels, xl=True, seed=seed),
         scheduler=tiny_scheduler(),
         add_watermarker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_sd3(folder: Path, *, in_channels: int = CHANNELS, t5: bool = True, seed: int = 0) -> Path:
+    """Stable Diffusion 3's plan, at up to 32 pixels; a token for two latents each way."""
+    torch.manual_seed(seed)
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=in_channels,
+        out_channels=CHANNELS,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=2 * TEXT_WIDTH + 8,
+        caption_projection_dim=16,
+        pooled_projection_dim=2 * TEXT_WIDTH,
+        pos_embed_max_size=16,
+    )
+    tokenizer = make_clip_tokenizer(folder / "tokenizer")
+    StableDiffusion3Pipeline(
+        transformer=transformer.eval(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=tiny_flow_vae(),
+        text_encoder=tiny_text_encoder(projection=True),
+        tokenizer=tokenizer,
+        text_encoder_2=tiny_text_encoder(projection=True, seed=1),
+        tokenizer_2=tokenizer,
+        text_encoder_3=tiny_t5(width=2 * TEXT_WIDTH + 8) if t5 else None,
+        tokenizer_3=tiny_t5_tokenizer() if t5 else None,
     ).save_pretrained(folder)
     return folder

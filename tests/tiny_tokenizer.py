@@ -1,11 +1,11 @@
-"""A CLIP tokenizer for tests, made from nothing: a token a letter, and it knows every letter."""
+"""Tokenizers for tests, made from nothing: a token a letter, and CLIP's knows every letter."""
 
 from pathlib import Path
 
 from tokenizers import pre_tokenizers
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, T5Tokenizer
 
-__all__ = ["END", "LENGTH", "START", "TEXT_IDS", "make_clip_tokenizer"]
+__all__ = ["END", "LENGTH", "START", "TEXT_IDS", "make_clip_tokenizer", "tiny_t5_tokenizer"]
 
 LENGTH = 77  # ids in a text, as CLIP's own
 START, END = 512, 513  # the ids of the specials, which come last
@@ -32,3 +32,10 @@ def make_clip_tokenizer(folder: Path) -> CLIPTokenizer:
     made = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=LENGTH)
     made.save_pretrained(folder)
     return made
+
+
+def tiny_t5_tokenizer() -> T5Tokenizer:
+    """T5's, of ASCII's letters."""
+    letters = [(chr(code), -3.0) for code in range(33, 127)]
+    specials = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    return T5Tokenizer(vocab=[*specials, *letters], extra_ids=0)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from editloop.errors import RecipeError
+from editloop.models.backbones.freezing import frozen
 from editloop.schema import Pixels
 
 __all__ = ["Autoencoder", "Posterior"]
@@ -37,6 +39,21 @@ class Autoencoder:
     vae: Any
     scales_sources: bool = False
 
+    @classmethod
+    def of(cls, vae: Any, dtype: torch.dtype, *, scales_sources: bool = False) -> Autoencoder:
+        """A loaded one, frozen, in `dtype`; in float32 for one that overflows in float16 (SDXL's).
+
+        Raises RecipeError for one whose latents have means and deviations of their own.
+        """
+        if vae.config.get("latents_mean") is not None:
+            raise RecipeError(
+                "latents that are scaled channel by channel are not known here",
+                value=f"latents_mean={vae.config.latents_mean}",
+                fix="name a base whose autoencoder has a scaling factor alone",
+            )
+        upcast = dtype == torch.float16 and vae.config.force_upcast
+        return cls(frozen(vae, torch.float32 if upcast else dtype), scales_sources)
+
     @property
     def channels(self) -> int:
         """Channels of a latent."""
@@ -60,6 +77,10 @@ class Autoencoder:
     def shown(self, mean: Tensor) -> Tensor:
         """A source's or mask's latents (the mode) as they are shown to the denoiser."""
         return self.learned(mean) if self.scales_sources else mean
+
+    def unshown(self, latents: Tensor) -> Tensor:
+        """Shown latents at the scale that is learned, such as `pictures` takes."""
+        return latents if self.scales_sources else self.learned(latents)
 
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> list[Pixels]:

@@ -20,7 +20,8 @@ class Given:
     """The conditions of a batch as a denoiser reads them.
 
     source and mask: latents [batch, c, h, w]; text and reward: encoded texts; scores and keep:
-    [batch, 3] as in `EditInputs`. None where the model is not conditioned on it.
+    [batch, 3] as in `EditInputs`. None where the model is not conditioned on it. guidance: the
+    scale that a distilled network is told; None is the one it is trained at.
     """
 
     source: Tensor
@@ -29,10 +30,16 @@ class Given:
     scores: Tensor | None = None
     keep: Tensor | None = None
     reward: TextStates | None = None
+    guidance: float | None = None
 
 
 class Denoiser(nn.Module):
-    """The face of all: from noisy latents, timesteps and `Given` to latents."""
+    """The face of all: from noisy latents, timesteps and `Given` to latents.
+
+    `patch` is the side in latents of what the network reads as one token.
+    """
+
+    patch = 1
 
     @property
     def network(self) -> Any:
@@ -41,8 +48,18 @@ class Denoiser(nn.Module):
 
     @property
     def conditions(self) -> nn.ModuleDict:
-        """The networks of its conditions, by name."""
-        raise NotImplementedError
+        """The networks of its conditions, by name; channels and tokens need none."""
+        return nn.ModuleDict()
+
+    def start(
+        self,
+        scheduler: Any,
+        steps: int,
+        tokens: int,  # noqa: ARG002
+        device: torch.device,
+    ) -> None:
+        """Set a sampler's timesteps for pictures of so many tokens, as diffusers' pipelines do."""
+        scheduler.set_timesteps(steps, device=device)
 
 
 class UNetDenoiser(Denoiser):

@@ -13,8 +13,12 @@ __all__ = ["FAMILIES", "Family", "family_of", "pipeline_class_of"]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`bases` are diffusers' pipelines it starts from, `part` the network in them that is trained,
-    `saved_as` the pipeline it becomes; `loader` is a function's `module:name`, imported when asked.
+    """`bases` are the pipelines it starts from, the first of them diffusers' own; `part` is the
+    network in them that is trained, `saved_as` the pipeline it becomes; `loader` is a function's
+    `module:name`, imported when asked.
+
+    `takes` names the conditions there can be; `whole` says whether it can be trained other than by
+    LoRA. `guidance` is the scale that a distilled network is told when it edits.
     """
 
     name: str
@@ -22,6 +26,9 @@ class Family:
     part: str
     saved_as: str
     loader: str
+    takes: tuple[str, ...] = ("source", "mask", "reward")
+    whole: bool = True
+    guidance: float | None = None
 
 
 _ALL = (
@@ -38,6 +45,24 @@ _ALL = (
         part="unet",
         saved_as="StableDiffusionXLInstructPix2PixPipeline",
         loader="editloop.models.backbones.stable_diffusion:load_stable_diffusion",
+    ),
+    Family(
+        name="sd3",
+        bases=("StableDiffusion3Pipeline", "StableDiffusion3InstructPix2PixPipeline"),
+        part="transformer",
+        saved_as="StableDiffusion3InstructPix2PixPipeline",
+        loader="editloop.models.backbones.sd3:load_sd3",
+        takes=("source", "mask"),
+    ),
+    Family(
+        name="flux-kontext",
+        bases=("FluxKontextPipeline",),
+        part="transformer",
+        saved_as="FluxKontextPipeline",
+        loader="editloop.models.backbones.flux_kontext:load_flux_kontext",
+        takes=("source",),
+        whole=False,
+        guidance=2.5,
     ),
 )
 FAMILIES = {family.name: family for family in _ALL}

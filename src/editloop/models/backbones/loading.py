@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from editloop import weights
-from editloop.errors import StoreError
-from editloop.models.backbones.families import family_of
+from editloop.errors import RecipeError, StoreError
+from editloop.models.backbones.families import Family, family_of
 from editloop.models.backbones.lora import load_lora
 from editloop.models.backbones.model import DiffusionModel, Lora
 from editloop.models.backbones.saving import GROWN, INDEX, KIND, LORA, REWARD
@@ -36,7 +36,9 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
     where it is not whole, RecipeError where it cannot take the conditions.
     """
     folder = weights.find(name)
-    module, _, function = family_of(folder).loader.partition(":")
+    family = family_of(folder)
+    _check(family, name, wanted)
+    module, _, function = family.loader.partition(":")
     load: _Loader = getattr(import_module(module), function)
     with quietly():
         model = load(name, folder, wanted)
@@ -46,6 +48,22 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
         if saved == wanted.reward:
             _load_reward(model, folder)
     return model
+
+
+def _check(family: Family, name: str, wanted: Wanted) -> None:
+    """Refuse, before weights are read, what a family cannot be."""
+    if beyond := [each for each in wanted.conditions if each not in family.takes]:
+        raise RecipeError(
+            f"{family.name} cannot be conditioned on {' and '.join(beyond)}",
+            value=name,
+            fix=f"leave it out: the conditions are {', '.join(family.takes)}",
+        )
+    if wanted.trained and wanted.lora is None and not family.whole:
+        raise RecipeError(
+            f"{family.name} is trained by low-rank adapters only",
+            value=name,
+            fix="set lora, such as lora: {rank: 16}",
+        )
 
 
 def is_trained_here(folder: Path) -> bool:
@@ -78,14 +96,21 @@ def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
         precision=precision,
     )
     if wanted.lora is None:
-        return load_base(str(folder), wanted)
-    model = load_base(index["base"], wanted)
+        model = load_base(str(folder), wanted)
+    else:
+        model = load_base(index["base"], wanted)
+        _load_adapters(model, folder)
+    model.denoiser.eval()
+    return model
+
+
+def _load_adapters(model: DiffusionModel, folder: Path) -> None:
+    """What stands in a folder instead of a pipeline."""
     load_lora(model.network, _tensors(folder / LORA), model.family.part)
     if (folder / GROWN).is_file():
         model.network.load_state_dict(_tensors(folder / GROWN), strict=False)
-    if wanted.reward is not None:
+    if model.reward is not None:
         _load_reward(model, folder)
-    return model
 
 
 def _load_reward(model: DiffusionModel, folder: Path) -> None:

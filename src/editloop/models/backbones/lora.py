@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from editloop.errors import StoreError
 from editloop.models.backbones.model import Lora
 
-__all__ = ["add_lora", "load_lora"]
+__all__ = ["JOINT_LAYERS", "add_lora", "load_lora"]
 
 _LAYERS = ("to_q", "to_k", "to_v", "to_out.0")
+# Attention of a picture's and a text's tokens together has the same for the text.
+JOINT_LAYERS = (*_LAYERS, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 
 
 def add_lora(

@@ -63,6 +63,18 @@ class DiffusionModel:
         return self.denoiser.conditions[name]
 
     @property
+    def loads_plainly(self) -> bool:
+        """Whether diffusers' own pipeline has everything that this model is conditioned on."""
+        import diffusers
+
+        known = hasattr(diffusers, self.family.saved_as) and self.conditions == ("source",)
+        grown = any(
+            each.requires_grad and "lora_" not in name
+            for name, each in self.network.named_parameters()
+        )
+        return known and not (self.lora is not None and grown)
+
+    @property
     def device(self) -> torch.device:
         """Where the denoiser's weights are."""
         return next(self.denoiser.parameters()).device
@@ -72,8 +84,16 @@ class DiffusionModel:
         """How many numbers are trained."""
         return sum(each.numel() for each in self.denoiser.parameters() if each.requires_grad)
 
-    def given(self, inputs: EditInputs) -> Given:
-        """The conditions as the denoiser reads them: texts are encoded here."""
+    @property
+    def multiple(self) -> int:
+        """Pixels of which the sides of pictures are multiples."""
+        return self.autoencoder.factor * self.denoiser.patch
+
+    def given(self, inputs: EditInputs, guidance: float | None = None) -> Given:
+        """The conditions as the denoiser reads them: texts are encoded here.
+
+        `guidance` is told to a distilled network (`family.guidance` when editing).
+        """
         rewarded = inputs.reward_text is not None
         return Given(
             source=inputs.source,
@@ -82,7 +102,13 @@ class DiffusionModel:
             scores=inputs.scores,
             keep=inputs.keep,
             reward=self.texts.states(inputs.reward_text) if rewarded else None,  # type: ignore[arg-type]
+            guidance=guidance,
         )
+
+    def start(self, scheduler: Any, steps: int, height: int, width: int) -> None:
+        """Set a sampler's timesteps for pictures of a size in pixels, as diffusers' pipeline."""
+        tokens = (height // self.multiple) * (width // self.multiple)
+        self.denoiser.start(scheduler, steps, tokens, self.device)
 
     def shown(self, pixels: Tensor) -> Tensor:
         """Pictures or masks uint8 [batch, height, width, 3] as the denoiser is shown them."""

@@ -55,6 +55,7 @@ def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str
         "conditions": list(model.conditions),
         "reward": None if model.reward is None else model.reward.model_dump(mode="json"),
         "lora": None if model.lora is None else [model.lora.rank, model.lora.alpha],
+        "scales_sources": model.autoencoder.scales_sources,
         "facts": dict(facts),
     }
     text = json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -80,16 +81,16 @@ def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
 def _save_lora(model: DiffusionModel, folder: Path) -> None:
     """As diffusers writes it, so that a base's pipeline takes it by `load_lora_weights`."""
     part: str = model.family.part
-    layers: dict[str, Tensor] = convert_state_dict_to_diffusers(
-        get_peft_model_state_dict(model.network)
-    )
-    made: Any = getattr(diffusers, model.family.saved_as)
+    layers: dict[str, Tensor] = get_peft_model_state_dict(model.network)
+    if part == "unet":  # their files have older names
+        layers = convert_state_dict_to_diffusers(layers)
+    made: Any = getattr(diffusers, model.family.bases[0])
     made.save_lora_weights(
         folder,
         weight_name=LORA,
         **{
             f"{part}_lora_layers": {name: each.contiguous() for name, each in layers.items()},
-            f"{part}_lora_adapter_metadata": model.network.peft_config["default"].to_dict(),
+            f"{part}_lora_adapter_metadata": _settings(model.network.peft_config["default"]),
         },
     )
     grown = {
@@ -99,6 +100,14 @@ def _save_lora(model: DiffusionModel, folder: Path) -> None:
     }
     if grown:
         _write(folder / GROWN, grown)
+
+
+def _settings(config: Any) -> dict[str, Json]:
+    """What peft says of adapters, with its sets in order: equal adapters give equal bytes."""
+    return {
+        name: sorted(value) if isinstance(value, set) else value
+        for name, value in config.to_dict().items()
+    }
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:

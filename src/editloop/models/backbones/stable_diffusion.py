@@ -9,15 +9,15 @@ import diffusers
 import torch
 from torch import nn
 
-from editloop.errors import RecipeError
 from editloop.models.backbones.autoencoder import Autoencoder
 from editloop.models.backbones.denoisers import UNetDenoiser
 from editloop.models.backbones.families import family_of, pipeline_class_of
+from editloop.models.backbones.freezing import frozen
 from editloop.models.backbones.lora import add_lora
 from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.room import with_room
 from editloop.models.backbones.texts import ClipPairTexts, ClipTexts
 from editloop.models.backbones.wanted import Wanted
-from editloop.models.backbones.widening import widened
 from editloop.models.channels import ChannelCondition
 from editloop.models.loading import DTYPES, load_pipeline
 from editloop.models.reward import reward_condition
@@ -38,9 +38,11 @@ def load_stable_diffusion(base: str, folder: Path, wanted: Wanted) -> DiffusionM
 def of_pipeline(pipeline: Any, base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
     """The model of a loaded pipeline; its UNet is widened for what is wanted."""
     dtype = DTYPES[wanted.precision]
-    unet, vae = pipeline.unet, pipeline.vae.requires_grad_(False).to(dtype)
-    autoencoder = Autoencoder(vae)
-    _make_room(unet, autoencoder.channels, folder, wanted)
+    unet, autoencoder = pipeline.unet, Autoencoder.of(pipeline.vae, dtype)
+    if wanted.lora is not None:
+        unet.requires_grad_(False)
+    unet.conv_in = with_room(unet.conv_in, autoencoder.channels, folder, wanted)
+    unet.register_to_config(in_channels=unet.conv_in.in_channels)
     model = DiffusionModel(
         family=family_of(folder),
         base=base,
@@ -61,29 +63,11 @@ def of_pipeline(pipeline: Any, base: str, folder: Path, wanted: Wanted) -> Diffu
     return model
 
 
-def _make_room(unet: Any, latents: int, folder: Path, wanted: Wanted) -> None:
-    """Widen the UNet's first layer; under LoRA, what is not new stays frozen."""
-    channels = latents * (3 if "mask" in wanted.conditions else 2)
-    before = unet.conv_in
-    if before.in_channels not in (latents, 2 * latents, channels):
-        raise RecipeError(
-            f"a UNet of {before.in_channels} input channels cannot be given "
-            f"{' and '.join(wanted.conditions)}",
-            value=folder,
-            fix=f"name a base with {latents} or {2 * latents} input channels"
-            + (", or add mask to the conditions" if before.in_channels == 3 * latents else ""),
-        )
-    if wanted.lora is not None:
-        unet.requires_grad_(False)
-    unet.conv_in = widened(before, channels, wanted.new_weights, wanted.seed)
-    unet.register_to_config(in_channels=channels)
-
-
 def _texts(pipeline: Any, dtype: torch.dtype) -> ClipTexts | ClipPairTexts:
-    first = pipeline.text_encoder.requires_grad_(False).to(dtype)
+    first = frozen(pipeline.text_encoder, dtype)
     if not hasattr(pipeline, "text_encoder_2"):
         return ClipTexts(pipeline.tokenizer, first)
-    second = pipeline.text_encoder_2.requires_grad_(False).to(dtype)
+    second = frozen(pipeline.text_encoder_2, dtype)
     return ClipPairTexts(
         (pipeline.tokenizer, pipeline.tokenizer_2),
         (first, second),

@@ -8,8 +8,18 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-__all__ = ["ClipPairTexts", "ClipTexts", "TextStates", "Texts", "clip_ids"]
+__all__ = [
+    "ClipPairTexts",
+    "ClipT5Texts",
+    "ClipTexts",
+    "T5Reader",
+    "TextStates",
+    "Texts",
+    "TripleTexts",
+    "clip_ids",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +88,89 @@ class ClipPairTexts:
         return TextStates(hidden, pooled)
 
 
+@dataclass(frozen=True, slots=True)
+class T5Reader:
+    """A T5 encoder that reads `length` tokens, padding too, as diffusers' pipelines have it."""
+
+    tokenizer: Any
+    encoder: Any
+    length: int
+
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        """int64 [texts, length]."""
+        return _padded(self.tokenizer, texts, self.length)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """The last layer [batch, length, d]."""
+        found: Tensor = self.encoder(ids).last_hidden_state
+        return found.to(self.encoder.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class TripleTexts:
+    """Stable Diffusion 3: two CLIP encoders beside each other, and T5 behind them.
+
+    The CLIP states, of the last layer but one, are filled up with zeros to T5's `width`. A base
+    without T5 has zeros [`length`, width] in its place.
+    """
+
+    tokenizers: tuple[Any, Any]
+    encoders: tuple[Any, Any]
+    t5: T5Reader | None
+    width: int
+    length: int
+
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        parts = [clip_ids(each, texts) for each in self.tokenizers]
+        return torch.cat(parts if self.t5 is None else [*parts, self.t5.ids(texts)], dim=1)
+
+    @torch.no_grad()
+    def states(self, ids: Tensor) -> TextStates:
+        first, second = (each.model_max_length for each in self.tokenizers)
+        *parts, last = ids.to(self.encoders[0].device).tensor_split([first, first + second], dim=1)
+        found = [
+            encoder(part, output_hidden_states=True)
+            for encoder, part in zip(self.encoders, parts, strict=True)
+        ]
+        clip = torch.cat([each.hidden_states[-2] for each in found], dim=-1)
+        if self.t5 is None:
+            long = clip.new_zeros(len(clip), self.length, self.width)
+        else:
+            long = self.t5.hidden(last).to(clip.dtype)
+        clip = functional.pad(clip, (0, self.width - clip.shape[-1]))
+        pooled = torch.cat([each.text_embeds for each in found], dim=-1)
+        return TextStates(torch.cat([clip, long], dim=1), pooled)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipT5Texts:
+    """FLUX: T5's states, and CLIP's pooled output."""
+
+    tokenizer: Any
+    encoder: Any
+    t5: T5Reader
+
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        return torch.cat([clip_ids(self.tokenizer, texts), self.t5.ids(texts)], dim=1)
+
+    @torch.no_grad()
+    def states(self, ids: Tensor) -> TextStates:
+        places = [self.tokenizer.model_max_length]
+        short, long = ids.to(self.encoder.device).tensor_split(places, dim=1)
+        return TextStates(self.t5.hidden(long), self.encoder(short).pooler_output)
+
+
 def clip_ids(tokenizer: Any, texts: Sequence[str]) -> Tensor:
     """Ids [texts, n] as CLIP reads them: padded, and cut, to its n tokens."""
+    return _padded(tokenizer, texts, tokenizer.model_max_length)
+
+
+def _padded(tokenizer: Any, texts: Sequence[str], length: int) -> Tensor:
     whole = [text.encode("utf-8", "replace").decode() for text in texts]  # no lone surrogates
     found: Tensor = tokenizer(
         whole,
         padding="max_length",
-        max_length=tokenizer.model_max_length,
+        max_length=length,
         truncation=True,
         return_tensors="pt",
     ).input_ids

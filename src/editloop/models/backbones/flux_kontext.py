@@ -1,0 +1,112 @@
+"""FLUX.1 Kontext: a transformer that reads the source's tokens beside the noisy picture's.
+
+Black Forest Labs, "FLUX.1 Kontext: Flow Matching for In-Context Image Generation and Editing in
+Latent Space" (2025). A token is a square of 2 x 2 latents; its place is the number of its picture
+(noisy 0, source 1), its row and its column.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import FluxKontextPipeline
+from torch import Tensor
+from torch.nn import functional
+
+from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.models.backbones.denoisers import Denoiser, Given
+from editloop.models.backbones.families import family_of
+from editloop.models.backbones.flow import start_flow
+from editloop.models.backbones.freezing import frozen
+from editloop.models.backbones.lora import JOINT_LAYERS, add_lora
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.texts import ClipT5Texts, T5Reader
+from editloop.models.backbones.wanted import Wanted
+from editloop.models.loading import DTYPES, load_pipeline
+from editloop.models.schedules import flow_levels
+
+__all__ = ["FluxDenoiser", "load_flux_kontext"]
+
+_TEXT = 512  # tokens of T5, as the pipeline reads
+_TAUGHT_AT = 1.0  # the guidance that the distilled network is told while it learns
+_THOUSAND = 1000  # timesteps of a schedule; the network is told their share
+
+
+class FluxDenoiser(Denoiser):
+    """`FluxTransformer2DModel`, from latents to latents."""
+
+    patch = 2
+
+    def __init__(self, transformer: Any) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    @property
+    def network(self) -> Any:
+        return self.transformer
+
+    def forward(self, noisy: Tensor, timestep: Tensor, given: Given) -> Tensor:
+        """The answer [batch, c, h, w] for noisy latents [batch, c, h, w]; h and w are even."""
+        height, width = (side // self.patch for side in noisy.shape[-2:])
+        tokens = [self._packed(each.to(noisy.dtype)) for each in (noisy, given.source)]
+        places = [_places(picture, height, width, noisy.device) for picture in (0, 1)]
+        text = given.text.hidden.to(noisy.dtype)
+        output: Tensor = self.transformer(
+            hidden_states=torch.cat(tokens, dim=1),
+            timestep=timestep.to(noisy.dtype) / _THOUSAND,
+            guidance=self._guidance(given, noisy),
+            pooled_projections=given.text.pooled.to(noisy.dtype),
+            encoder_hidden_states=text,
+            txt_ids=text.new_zeros(text.shape[1], 3),
+            img_ids=torch.cat(places).float(),
+            return_dict=False,
+        )[0]
+        of_picture = output[:, : height * width].transpose(1, 2)
+        squares = of_picture.reshape(len(noisy), -1, height, width)
+        return functional.pixel_shuffle(squares, self.patch)
+
+    def start(self, scheduler: Any, steps: int, tokens: int, device: torch.device) -> None:
+        levels = np.linspace(1.0, 1 / steps, steps).tolist()
+        start_flow(scheduler, steps, tokens, device, levels=levels)
+
+    def _packed(self, latents: Tensor) -> Tensor:
+        """Latents [batch, c, h, w] as tokens [batch, h * w / 4, 4 * c], row by row."""
+        return functional.pixel_unshuffle(latents, self.patch).flatten(2).transpose(1, 2)
+
+    def _guidance(self, given: Given, noisy: Tensor) -> Tensor | None:
+        if not self.transformer.config.guidance_embeds:
+            return None
+        scale = _TAUGHT_AT if given.guidance is None else given.guidance
+        return torch.full((len(noisy),), scale, device=noisy.device)
+
+
+def load_flux_kontext(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
+    """The model in a folder, which was found by the name `base`; errors as of `load_pipeline`."""
+    pipeline = load_pipeline(FluxKontextPipeline, folder, wanted.loaded_in)
+    transformer, dtype = pipeline.transformer, DTYPES[wanted.precision]
+    if wanted.lora is not None:
+        add_lora(transformer, wanted.lora, layers=JOINT_LAYERS, seed=wanted.seed)
+    long = T5Reader(pipeline.tokenizer_2, frozen(pipeline.text_encoder_2, dtype), _TEXT)
+    return DiffusionModel(
+        family=family_of(folder),
+        base=base,
+        folder=folder,
+        autoencoder=Autoencoder.of(pipeline.vae, dtype, scales_sources=True),
+        texts=ClipT5Texts(pipeline.tokenizer, frozen(pipeline.text_encoder, dtype), long),
+        denoiser=FluxDenoiser(transformer),
+        scheduler=pipeline.scheduler,
+        levels=flow_levels(pipeline.scheduler),
+        conditions=wanted.conditions,
+        lora=wanted.lora,
+    )
+
+
+def _places(picture: int, height: int, width: int, device: torch.device) -> Tensor:
+    """The places [height * width, 3] of a picture's tokens."""
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
+    return torch.stack([torch.full_like(rows, picture), rows, columns], dim=-1).flatten(0, 1)
