@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,18 +74,35 @@ def arguments_of(command: str) -> list[str] | None:
     return words[1:]
 
 
-def test_the_documents_commands_run(tmp_path) -> None:
+@pytest.fixture
+def background() -> Iterator[list[subprocess.Popen[str]]]:
+    """Commands that run beside those that follow, such as servers; they end with the test."""
+    running: list[subprocess.Popen[str]] = []
+    yield running
+    for each in running:
+        each.terminate()
+        each.communicate()
+
+
+def test_the_documents_commands_run(tmp_path, background) -> None:
     own_photos(tmp_path / "photos")
     make_split(tmp_path / "MagicBrush/test")
     make_outputs(tmp_path / "outputs")
     for name in ("recipes", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     for command in commands():
-        arguments = arguments_of(command)
+        arguments = arguments_of(command.removesuffix(" &"))
         if arguments is None:
             continue
+        typed = [sys.executable, "-c", "from editloop.cli import main; main()", *arguments]
+        if command.endswith(" &"):
+            started = subprocess.Popen(typed, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+            background.append(started)
+            assert started.stdout is not None
+            assert started.stdout.readline(), command  # what it says once it is ready
+            continue
         ended = subprocess.run(
-            [sys.executable, "-c", "from editloop.cli import main; main()", *arguments],
+            typed,
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -19,6 +19,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "measure": evaluating.measure,
     "judge": judging.judge,
     "calibrate": judging.calibrate,
+    "fake-server": judging.fake_server,
     "edit": editing.edit,
     "show": looping.show,
     "verify": looping.verify,

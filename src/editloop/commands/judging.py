@@ -1,4 +1,4 @@
-"""The commands of judges: score a data set, and say how far a judge can be trusted."""
+"""The commands of judges: score a data set, say how far to trust one, and a model to try it on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from editloop.commands.common import going_on_later
 
-__all__ = ["calibrate", "judge"]
+__all__ = ["calibrate", "fake_server", "judge"]
 
 
 def judge(
@@ -106,3 +106,28 @@ def calibrate(
         results = calibrating.calibrate(judge, out, **settings)
     print_calibration(results)
     typer.echo(f"calibration: {out / 'calibration.html'}")
+
+
+def fake_server(
+    data: Annotated[
+        Path, typer.Argument(help="A folder of edits that the darkroom made.", show_default=False)
+    ],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0: a free one.")] = (
+        8010
+    ),
+    latency: Annotated[float, typer.Option(min=0, help="Seconds that a reply takes.")] = 0.0,
+    faults: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of requests that fail in some way.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of faults and latency.")] = 0,
+) -> None:
+    """Play a vision-language model that knows the truth, to try judging without one."""
+    from editloop.judges.fake_data import serve
+
+    with serve(data, port=port, latency=latency, faults=faults, seed=seed) as server:
+        typer.echo(f"the model `fake` answers at {server.base_url}; Ctrl-C ends it")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            seen = server.seen
+            typer.echo(f"{seen.requests:,} requests, {sum(seen.faults.values()):,} met a fault")

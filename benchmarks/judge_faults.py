@@ -1,0 +1,276 @@
+"""What faults cost judging, and that they change nothing: many edits, judged over a bad line.
+
+    python benchmarks/judge_faults.py [--json benchmarks/judge_faults.json] [--pairs 1000]
+
+Darkroom edits are judged by `editloop judge` in three perspectives, a question each, by the fake
+model server, which knows their truth: without faults; with 5% of the requests met by one (429 with
+and without Retry-After, 500, no answer, a reset, JSON cut off, a refusal); once more; and killed in
+the middle (SIGKILL to all its processes), then run again. The published data must be the same, byte
+for byte; every request must be counted; what is repeated must have been in flight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from editloop import loop
+from editloop.chat_parts import ReplyError
+from editloop.judges.fake_faults import MIXED, Fault, Schedule, at_random
+from editloop.judges.fake_request import Asked
+from editloop.judges.fake_server import FakeServer, FakeSettings
+from editloop.judges.fake_truth import truth_answers
+from editloop.judges.rubrics import read_rubric
+from editloop.judges.verdicts import read_scores
+from editloop.judging import asked
+from editloop.ledger import Ledger
+from editloop.recipe import Recipe, validate
+from editloop.schema import PERSPECTIVES, EditSample, Unscored
+from editloop.store import find_manifest, read_samples
+from measuring import machine
+
+WORKERS, CONCURRENCY = 2, 16
+PATIENCE = 120.0  # seconds for a reply while the server finds out the truth, and nothing fails
+TIMEOUT = 5.0  # after that
+CUT = 0.4  # of the questions were asked when all is killed
+
+
+@dataclass
+class Line:
+    """A schedule of faults that remembers what it did, by the request's body."""
+
+    faults: Schedule
+    whole: Counter[str] = field(default_factory=Counter)  # replies that came in full
+
+    def __call__(self, request: Asked) -> Fault | None:
+        fault = self.faults(request)
+        if fault in (None, Fault.MALFORMED):
+            self.whole[request.digest] += 1
+        return fault
+
+    @property
+    def repeated(self) -> int:
+        """Whole replies to questions that had one before."""
+        return sum(count - 1 for count in self.whole.values())
+
+
+@dataclass
+class World:
+    """The edits, the truth of them, and where runs lie."""
+
+    folder: Path
+    data: Path
+    answers: Callable[[Asked], str]
+    pairs: int
+    rate: float
+
+    @property
+    def questions(self) -> int:
+        return self.pairs * len(PERSPECTIVES)
+
+    def line(self, rate: float) -> Line:
+        return Line(at_random(rate, 1, MIXED))
+
+    def server(self, line: Line) -> FakeServer:
+        return FakeServer(self.answers, faults=line, settings=FakeSettings(retry_after="1"))
+
+    def spec(self, server: FakeServer, name: str, timeout: float = TIMEOUT) -> str:
+        ledger = self.folder / f"{name}.sqlite"
+        options = f"ledger={ledger}&concurrency={CONCURRENCY}&timeout={timeout}"
+        return f"vlm:fake?base_url={server.base_url}&{options}"
+
+    def start(self, spec: str, name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "from editloop.cli import main; main()", "judge"]
+        command += [str(self.data), "--judge", spec, "--out", str(self.folder / name)]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, "--workers", str(WORKERS)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def run(self, spec: str, name: str) -> float:
+        """Judge to the end; the seconds it took."""
+        started = time.perf_counter()
+        if self.start(spec, name).wait():
+            sys.exit((self.folder / f"{name}.log").read_text())
+        return time.perf_counter() - started
+
+    def content(self, name: str) -> str:
+        """A hash of the published edits with their scores."""
+        files = sorted((self.folder / name / "data").glob("*.parquet"))
+        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+    def samples(self, name: str) -> list[EditSample]:
+        return list(read_samples(self.folder / name / "data", "train"))
+
+
+def make_world(folder: Path, pairs: int, size: int, rate: float) -> World:
+    """Edits of the darkroom, some with faults."""
+    recipe = {
+        "name": "edits",
+        "sources": [{"kind": "photos", "size": size, "train": pairs, "heldout": 0}],
+        "build": [{"kind": "darkroom"}],
+    }
+    data = folder / "edits"
+    loop.run(validate(Recipe, recipe, where="benchmark"), data, only=("build",), workers=WORKERS)
+    made = list(read_samples(data / "data", "train"))
+    return World(folder, data, truth_answers(made), len(made), rate)
+
+
+def plain(world: World) -> dict[str, Any]:
+    """Judged without faults: what all else is compared with."""
+    with world.server(world.line(0.0)) as server:
+        spec = world.spec(server, "plain", PATIENCE)
+        seconds = world.run(spec, "plain")
+        counts = asked(spec, world.folder / "plain")
+    assert server.seen.requests == counts.attempts == counts.calls == world.questions
+    check_ends(world, "plain")
+    return {"seconds": round(seconds, 1), "requests": counts.attempts}
+
+
+def faulty(world: World) -> dict[str, Any]:
+    """Judged over a bad line; then the same again, and in another folder."""
+    line = world.line(world.rate)
+    with world.server(line) as server:
+        spec = world.spec(server, "faulty")
+        seconds = world.run(spec, "faulty")
+        counts, seen, met = asked(spec, world.folder / "faulty"), server.seen, Counter(line.whole)
+        requests, faults = seen.requests, dict(seen.faults)
+        again = world.run(spec, "faulty")
+        world.run(spec, "other")
+        more = seen.requests - requests
+    spoilt = faults.get(Fault.MALFORMED, 0)
+    assert (counts.attempts, counts.calls) == (requests, world.questions + spoilt)
+    assert (more, line.repeated, met) == (0, 0, line.whole)
+    assert check_ledger(world.folder / "faulty.sqlite", world.questions, spoilt)
+    check_ends(world, "faulty")
+    assert world.content("plain") == world.content("faulty") == world.content("other")
+    return {
+        "seconds": round(seconds, 1),
+        "requests": requests,
+        "attempts_counted": counts.attempts,
+        "faults": {str(kind): count for kind, count in sorted(faults.items())},
+        "replies_kept": counts.calls,
+        "same_as_without_faults": True,
+        "second_run_seconds": round(again, 1),
+        "second_run_requests": more,
+    }
+
+
+def killed(world: World) -> dict[str, Any]:
+    """Killed in the middle, and run again."""
+    line = world.line(world.rate)
+    with world.server(line) as server:
+        spec = world.spec(server, "killed")
+        child = world.start(spec, "killed")
+        while server.seen.requests < CUT * world.questions:
+            time.sleep(0.01)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        while server.busy_now > server.seen.faults[Fault.TIME_OUT]:  # those never end
+            time.sleep(0.01)
+        before, kept = server.seen.requests, Ledger(world.folder / "killed.sqlite").count()
+        world.run(spec, "killed")
+        counts = asked(spec, world.folder / "killed")
+    in_flight = WORKERS * CONCURRENCY
+    assert line.repeated <= in_flight
+    assert server.seen.requests <= counts.attempts <= server.seen.requests + in_flight
+    check_ends(world, "killed")
+    assert world.content("plain") == world.content("killed")
+    return {
+        "requests_before": before,
+        "replies_kept_before": kept,
+        "requests": server.seen.requests,
+        "attempts_counted": counts.attempts,
+        "replies_repeated": line.repeated,
+        "in_flight_at_most": in_flight,
+        "same_as_without_faults": True,
+    }
+
+
+def check_ends(world: World, name: str) -> None:
+    """Every edit is published, with a number in every perspective; nothing waits or was dropped."""
+    ids = [each.id for each in read_samples(world.data / "data", "train")]
+    judged = world.samples(name)
+    assert [each.id for each in judged] == ids
+    scores = [score for each in judged for score in each.scores.values()]
+    assert len(scores) == world.questions
+    assert not [score for score in scores if isinstance(score, Unscored)]
+    manifest = find_manifest(world.folder / name, "data")
+    assert manifest is not None
+    ends = [manifest.facts[key] for key in ("in", "out", "dropped", "quarantined")]
+    assert ends == [world.pairs, world.pairs, 0, 0]
+
+
+def check_ledger(path: Path, good: int, spoilt: int) -> bool:
+    """Whether it holds a whole reply to each question, and besides only what was cut by the model.
+
+    These stay, as what a model said in full is paid for and never asked for again; they are read as
+    no answer.
+    """
+    with_reply = Counter(map(readable, texts_in(path)))
+    return with_reply == Counter({True: good, False: spoilt})
+
+
+def texts_in(path: Path) -> list[str]:
+    """Every reply in a ledger."""
+    exported = path.with_suffix(".parquet")
+    Ledger(path).export(exported)
+    texts: list[str] = pq.read_table(exported, columns=["text"])["text"].to_pylist()
+    return texts
+
+
+def readable(text: str) -> bool:
+    """Whether a reply answers one of the questions."""
+    for name in PERSPECTIVES:
+        try:
+            read_scores(text, read_rubric(name))
+        except ReplyError:
+            continue
+        return True
+    return False
+
+
+def main() -> None:
+    """Judge four times, check, print, and write JSON when asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--size", type=int, default=64, help="of the edits, in pixels")
+    parser.add_argument("--rate", type=float, default=0.05, help="of requests that meet a fault")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        world = make_world(Path(folder), options.pairs, options.size, options.rate)
+        found = {
+            "machine": machine(1),
+            "pairs": world.pairs,
+            "questions": world.questions,
+            "rate": options.rate,
+            "without_faults": plain(world),
+            "with_faults": faulty(world),
+            "killed": killed(world),
+        }
+    text = json.dumps(found, indent=1)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

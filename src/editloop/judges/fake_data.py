@@ -1,0 +1,63 @@
+"""The fake model server for a data set: it judges the edits that the darkroom made, by their truth.
+
+    with serve("runs/reward-edit", faults=0.05) as server:
+        judge(data, f"vlm:fake?base_url={server.base_url}", out)
+
+Of edits whose truth is not known it declines to judge, as a model may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from editloop.errors import RecipeError
+from editloop.judges.fake_faults import MIXED, at_random
+from editloop.judges.fake_server import FakeServer, FakeSettings
+from editloop.judges.fake_truth import truth_answers
+from editloop.schema import EditSample, Json
+from editloop.sources.layout_source import LayoutSource
+from editloop.steps import Keep
+
+__all__ = ["serve"]
+
+_BATCH = 64  # edits read at a time
+
+
+def serve(
+    data: str | Path,
+    *,
+    port: int = 0,
+    latency: float = 0.0,
+    faults: float = 0.0,
+    seed: int = 0,
+    **source: Json,
+) -> FakeServer:
+    """A server, not yet started, that answers for the edits in the folder `data`.
+
+    A reply takes `latency` seconds, half to one and a half times, and a request meets a fault with
+    probability `faults`. `source` are settings of the source `layout`. Raises RecipeError where the
+    data cannot be read or the port is taken; 0 is a free port.
+    """
+    settings = LayoutSource.Settings(path=Path(data).expanduser(), **source)
+    answers = truth_answers(_samples(LayoutSource(settings)))
+    try:
+        return FakeServer(
+            answers,
+            faults=at_random(faults, seed, MIXED),
+            settings=FakeSettings(latency=latency, jitter=0.5, seed=seed),
+            port=port,
+        )
+    except OSError as error:
+        raise RecipeError(
+            f"cannot listen on this port: {error.strerror}", value=port, fix="choose another port"
+        ) from error
+
+
+def _samples(source: LayoutSource) -> Iterator[EditSample]:
+    items = source.items()
+    while batch := list(islice(items, _BATCH)):
+        for outcome in source.load(batch):
+            if isinstance(outcome, Keep):
+                yield outcome.samples[0]
