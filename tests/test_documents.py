@@ -18,7 +18,9 @@ from editloop.recipe import Recipe, read_recipe, validate
 from editloop.recipe import read_yaml as read_yaml_file
 from editloop.sources.photos import PhotosSource
 from editloop.steps import Keep
+from layout_folders import png
 from magicbrush_data import make_outputs, make_split
+from published_folders import hq_edit_rows, web_dataset
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,6 +90,9 @@ def test_the_documents_commands_run(tmp_path, background) -> None:
     own_photos(tmp_path / "photos")
     make_split(tmp_path / "MagicBrush/test")
     make_outputs(tmp_path / "outputs")
+    hq_edit_rows(tmp_path / "HQ-Edit", 8)
+    pair = {"before.png": png(), "after.png": png(shade=2), "txt": "darken it"}
+    web_dataset(tmp_path / "shards/shard-000000.tar", [pair] * 3)
     for name in ("recipes", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     for command in commands():

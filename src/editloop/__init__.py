@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from editloop.editing import edit
     from editloop.errors import EditLoopError
     from editloop.evaluating import evaluate
+    from editloop.importing import import_data
     from editloop.judging import judge
     from editloop.loop import run
     from editloop.recipe import Recipe, read_recipe
@@ -33,6 +34,7 @@ __all__ = [
     "Unscored",
     "edit",
     "evaluate",
+    "import_data",
     "judge",
     "read_recipe",
     "read_samples",
@@ -50,6 +52,7 @@ _HOME = {
     "Unscored": "schema",
     "edit": "editing",
     "evaluate": "evaluating",
+    "import_data": "importing",
     "judge": "judging",
     "read_recipe": "recipe",
     "read_samples": "store",

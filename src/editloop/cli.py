@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import typer
 
-from editloop.commands import editing, evaluating, judging, looping
+from editloop.commands import editing, evaluating, importing, judging, looping
 
 __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": looping.run,
+    "import": importing.import_data,
+    "hashes": importing.hash_data,
     "evaluate": evaluating.evaluate,
     "compare": evaluating.compare,
     "measure": evaluating.measure,

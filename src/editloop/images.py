@@ -47,6 +47,7 @@ __all__ = [
     "decode_rgb",
     "encode_jpeg",
     "encode_png",
+    "is_plain",
     "resize",
 ]
 
@@ -82,6 +83,11 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         return read_with_pillow(data, max_pixels, to_rgb)
     pixels: Pixels = cv2.cvtColor(plain, cv2.COLOR_BGR2RGB)
     return pixels
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a picture is a JPEG or PNG that asks for no decision: it can be stored as it is."""
+    return _plain_size(data) is not None
 
 
 def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:

@@ -30,6 +30,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "layout": "editloop.sources.layout_source:LayoutSource",
     },
     "build": {
+        "contamination": "editloop.sources.contamination:ContaminationStep",
+        "inverse-edits": "editloop.sources.inverse:InverseEdits",
         "darkroom": "editloop.darkroom.step:DarkroomStep",
         "judge": "editloop.judges.step:JudgeStep",
     },
@@ -44,6 +46,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "train": {"pocket": "editloop.training.pocket:PocketTraining"},
     "evaluate": {
+        "contamination": "editloop.sources.contaminated:ContaminationCount",
         "darkroom": "editloop.evaluation.darkroom.benchmark:DarkroomBenchmark",
         "protocol": "editloop.evaluation.protocol.benchmark:ProtocolBenchmark",
         "rewards": "editloop.evaluation.rewards.statistics:RewardStatistics",

@@ -21,6 +21,7 @@ from editloop.schema import Json
 __all__ = [
     "build_progress",
     "print_asked",
+    "print_contamination",
     "print_expected",
     "print_kinds",
     "print_operations",
@@ -139,6 +140,23 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
         return f"{mean:.1%}\n{100 * low:.0f}-{100 * high:.0f}{part}"
     digits = 1 if max(abs(low), abs(high)) >= 10 else 4
     return f"{mean:.{digits}f}\n{low:.{digits}f}-{high:.{digits}f}{part}"
+
+
+def print_contamination(results: Mapping[str, Json]) -> None:
+    """A warning of samples that share something with test sets, by set and kind."""
+    for name, found in results.get("contamination", {}).items():
+        rows = [
+            (listed, kind, str(counts["kept"]), str(counts["dropped"]))
+            for listed, kinds in found["found"].items()
+            for kind, counts in kinds.items()
+        ]
+        if not rows:
+            Console().print("no sample was found in the test sets")
+            continue
+        heads = ("test set", "the same", "kept", "dropped")
+        title = f"found in test sets: {found['kept']} samples kept, {found['dropped']} dropped"
+        _print_table(f"warning: {title}" if found["kept"] else title, heads, rows)
+        Console().print(f"their ids: evaluation/{name}/contaminated.jsonl", highlight=False)
 
 
 def print_expected(expected: Any) -> None:

@@ -41,7 +41,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="layout magicbrush: unknown key"):
-        open_layout("magicbrush", tmp_path, split="test")
+        open_layout("magicbrush", tmp_path, language="en")
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

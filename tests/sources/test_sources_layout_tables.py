@@ -115,9 +115,8 @@ def test_a_session_that_is_torn_apart_is_a_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "cause"),
     [
-        ({"file_name": "a.png"}, "it has no instruction"),
         ({**ROW, "instruction": "  "}, "it has no instruction"),
-        ({"instruction": "darken"}, "it has no source"),
+        ({**ROW, "file_name": None}, "it has no source"),
         ({**ROW, "instruction": 7}, "its instruction is no text: 7"),
         ({**ROW, "file_name": "../a.png"}, "its source names no file below the folder: '../a.png'"),
         ({**ROW, "session": "s", "turn": 0}, "its turn is no number from 1 on: 0"),
@@ -282,4 +281,7 @@ def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_table_is_a_problem(tmp_path: Path) -> None:
     (problem,) = open_layout("metadata", tmp_path).problems()
-    assert problem.cause == "there is neither metadata.jsonl nor a Parquet file in it"
+    assert (
+        problem.cause
+        == "there is neither metadata.jsonl nor a file of rows (.parquet, .arrow, .tar) in it"
+    )

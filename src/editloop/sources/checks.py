@@ -17,7 +17,7 @@ from editloop.schema import Image
 from editloop.sources.entries import Entry, Picture, Problem
 from editloop.sources.files import read_file
 
-__all__ = ["check_session", "picture_size"]
+__all__ = ["check_session", "picture_size", "same_shape"]
 
 _COMPRESSED = frozenset({b"iCCP", b"iTXt", b"zTXt"})  # chunks that may unpack to megabytes
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # JPEG: baseline, extended and progressive Huffman
@@ -45,7 +45,7 @@ def check_session(entries: Sequence[Entry], folder: Path) -> Iterator[Problem]:
 def _other_sizes(entry: Entry, sizes: dict[str, tuple[int, int]]) -> Iterator[Problem]:
     source = sizes.pop("source", None)
     for name, size in sizes.items():
-        if source is not None and not _same_shape(size, source):
+        if source is not None and not same_shape(size, source):
             yield Problem(
                 entry.where,
                 f"the {name} is {size[1]} x {size[0]}, its source {source[1]} x {source[0]}",
@@ -53,7 +53,7 @@ def _other_sizes(entry: Entry, sizes: dict[str, tuple[int, int]]) -> Iterator[Pr
             )
 
 
-def _same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
+def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
     """Whether two sizes differ in scale alone, but for the rounding of a side."""
     factor = max(first) / max(second)
     return all(abs(a - b * factor) <= max(1.0, factor) for a, b in zip(first, second, strict=True))

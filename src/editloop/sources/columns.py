@@ -8,15 +8,26 @@ that are no field are kept, if they hold plain values, in the sample's provenanc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
-from editloop.schema import EditSample, Image, Json, Provenance
+from editloop.hub import uri_of
+from editloop.schema import EditSample, Image, Json, Provenance, Score, Unscored
 from editloop.sources.entries import BLANK, Entry, Picture, Problem, below
 from editloop.sources.taxonomies import REAL_EDIT, Taxonomy, edit_type
 
-__all__ = ["COLUMNS", "Row", "Rules", "entry_of", "session_of"]
+__all__ = [
+    "COLUMNS",
+    "SCORES",
+    "Row",
+    "Rules",
+    "absent_columns",
+    "entry_of",
+    "is_number",
+    "session_of",
+]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "idx", "key"),
@@ -43,12 +54,20 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "inverse_instruction": ("inverse_instruction", "inverse_edit"),
     "edit_type": ("edit_type", "task", "task_type", "type"),
     "edit_object": ("edit_object", "object"),
+    "licence": ("licence", "license"),
+    "source_uri": ("source_uri", "source_url", "image_url", "url"),
 }
+
+# Measures that UltraEdit publishes with each edit; InstructPix2Pix's are called by these names too.
+SCORES = (
+    *("clip_sim_source", "clip_sim_target", "clip_sim_dir", "clip_sim_image"),
+    *("dinov2_sim", "ssim"),
+)
 
 _PICTURES = ("source", "target", "mask")
 _TEXTS = (
     *("id", "instruction", "source_caption", "target_caption"),
-    *("inverse_instruction", "edit_object"),
+    *("inverse_instruction", "edit_object", "licence", "source_uri"),
 )
 
 
@@ -70,7 +89,8 @@ class Row:
 class Rules:
     """How a data set's rows are read: its columns, its kinds of edit, the fields it must have.
 
-    `only` is a column and the value by which rows belong.
+    `only` is a column and the value by which rows belong. `scores` are columns of numbers that were
+    measured of each edit. In a `chained` set each turn's parent is the turn before.
     """
 
     name: str
@@ -79,6 +99,8 @@ class Rules:
     types: Taxonomy = field(default_factory=lambda: REAL_EDIT)
     needs: frozenset[str] = frozenset({"source", "instruction"})
     only: tuple[str, str] | None = None
+    scores: tuple[str, ...] = ()
+    chained: bool = False
 
 
 class _FaultError(Exception):
@@ -91,6 +113,17 @@ def session_of(row: Row, rules: Rules) -> str | None:
     return None if value is None else str(value)
 
 
+def absent_columns(rules: Rules, names: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The fields that edits must have and no column of these names can be, with what could be."""
+    return [
+        (need, rules.columns.get(need, ()))
+        for need in sorted(rules.needs)
+        if not any(
+            spelt in names for column in rules.columns.get(need, ()) for spelt in _spelt(column)
+        )
+    ]
+
+
 def entry_of(row: Row, rules: Rules, folder: Path, position: int) -> Entry | Problem:
     """The edit in a row; `position` is its turn where no column says so.
 
@@ -99,7 +132,7 @@ def entry_of(row: Row, rules: Rules, folder: Path, position: int) -> Entry | Pro
     try:
         return _entry(row, rules, folder, position)
     except _FaultError as fault:
-        return Problem(row.where, str(fault), "correct the row, or take it out")
+        return Problem(row.where, str(fault), "correct the row, or take it out", "edit")
 
 
 def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
@@ -123,7 +156,9 @@ def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
         inverse_instruction=texts["inverse_instruction"],
         session=session,
         turn=turn,
-        provenance=_provenance(row, rules, {column for column, _ in found.values()}),
+        parent_id=f"{session}/{turn - 1}" if rules.chained and session and turn > 1 else None,
+        scores=_scores(row, rules),
+        provenance=_provenance(row, rules, {column for column, _ in found.values()}, texts),
     )
     source = pictures["source"]
     assert source is not None  # every layout needs it
@@ -133,11 +168,15 @@ def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
 def _value(row: Row, rules: Rules, name: str) -> tuple[str | None, Json]:
     """The column that holds a field, and its value; (None, None) if there is none."""
     for column in rules.columns.get(name, ()):
-        for spelt in (column, f"{column}_file_name"):
+        for spelt in _spelt(column):
             value = row.values.get(spelt)
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 return spelt, value
     return None, None
+
+
+def _spelt(column: str) -> tuple[str, str]:
+    return column, f"{column}_file_name"
 
 
 def _picture(value: Json, name: str, folder: Path) -> Picture | None:
@@ -172,17 +211,38 @@ def _turn(value: Json, position: int) -> int:
     return value
 
 
-def _provenance(row: Row, rules: Rules, used: set[str | None]) -> Provenance:
+def _scores(row: Row, rules: Rules) -> dict[str, Score | Unscored]:
+    """The measures that the row has, under the names of their columns."""
+    version = f"{rules.name} {rules.version}"
+    found: dict[str, Score | Unscored] = {}
+    for name in rules.scores:
+        value = row.values.get(name)
+        if is_number(value):
+            found[name] = Score(float(value), version=version)
+        elif name in row.values:
+            found[name] = Unscored(f"the data set has no number: {value!r}", version)
+    return found
+
+
+def _provenance(
+    row: Row, rules: Rules, used: set[str | None], texts: Mapping[str, str | None]
+) -> Provenance:
     labels = {*rules.columns.get("edit_type", ())}  # kept too: the type may say less
     extra = {
         name: value
         for name, value in row.values.items()
-        if (name not in used or name in labels) and _is_plain(value)
+        if (name not in {*used, *rules.scores} or name in labels) and _is_plain(value)
     }
-    uri = f"{row.file.absolute().as_uri()}#{row.number}"
-    return Provenance(rules.name, rules.version, parameters=extra, source_uri=uri)
+    uri = texts["source_uri"] or f"{uri_of(row.file)}#{row.number}"
+    return Provenance(
+        rules.name, rules.version, parameters=extra, licence=texts["licence"], source_uri=uri
+    )
+
+
+def is_number(value: Json) -> TypeGuard[int | float]:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_plain(value: Json) -> bool:
-    finite = not isinstance(value, float) or math.isfinite(value)
-    return isinstance(value, (str, int, float, bool)) and finite
+    return isinstance(value, str | bool) or is_number(value)

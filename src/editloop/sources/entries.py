@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from editloop.errors import ImageError
 from editloop.schema import EditSample, Image, Json
@@ -36,11 +36,16 @@ BLANK = Image(b"")  # stands for the source in an entry's sample: pictures are r
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong in a data set: where it is, what it is, and what to do about it."""
+    """Something wrong in a data set: where it is, what it is, and what to do about it.
+
+    `costs` says what cannot be used because of it, where a reader may go on without it: the whole
+    set, one edit, or the turns of a session from the one that is missing on.
+    """
 
     where: str
     cause: str
     fix: str
+    costs: Literal["set", "edit", "session"] = "set"
 
     def __str__(self) -> str:
         return f"{self.where}: {self.cause} (fix: {self.fix})"
@@ -63,7 +68,8 @@ class Place:
 class Entry:
     """One edit as its index lists it: `sample` holds everything but the pictures.
 
-    An edit that lies in a table with its pictures has a `place` there.
+    An edit that lies in a table with its pictures has a `place` there. Edits of one `group` show
+    one picture, or came of one prompt: they belong on one side of a split.
     """
 
     where: str
@@ -72,6 +78,7 @@ class Entry:
     target: Picture | None = None
     mask: Picture | None = None
     place: Place | None = None
+    group: str | None = None
 
     @property
     def pictures(self) -> dict[str, Picture]:

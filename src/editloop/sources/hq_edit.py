@@ -1,6 +1,7 @@
 """HQ-Edit (arXiv:2404.09990): pairs with captions, an edit and its inverse.
 
-In its columns `input` and `output` are captions, `input_image` and `output_image` the pictures.
+In its columns `input` and `output` are captions, `input_image` and `output_image` the pictures,
+`edit` and `inverse_edit` the instructions.
 """
 
 from __future__ import annotations

@@ -3,40 +3,85 @@
     seeds.json                           [[folder, [seed, ...]], ...]
     <folder>/prompt.json                 edit (a text or several: the first counts), captions
     <folder>/<seed>_0.jpg, <seed>_1.jpg  the picture before and after
+    <folder>/metadata.jsonl              of each seed: its settings and CLIP similarities
 
-Without a `seeds.json` the folders are found by their `prompt.json`. RewardEdit-20K
-(arXiv:2411.04713) names its triplets by these folders.
+Without a `seeds.json` the folders are found by their `prompt.json`; a `metadata.jsonl` may be
+absent. RewardEdit-20K (arXiv:2411.04713) names its triplets by these folders.
+
+The hub's files of rows have the columns original_prompt, original_image, edit_prompt, edited_prompt
+and edited_image.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from editloop.schema import EditSample, Json, Provenance
-from editloop.sources.entries import BLANK, Entry, Problem, below, read_index, read_json
+from editloop.schema import EditSample, Json, Provenance, Score
+from editloop.sources.captions import METADATA
+from editloop.sources.columns import COLUMNS, Rules, is_number
+from editloop.sources.entries import BLANK, Entry, Index, Problem, below, read_index, read_json
+from editloop.sources.files import read_file
+from editloop.sources.table_files import has_rows
+from editloop.sources.tables import table_index
 
-__all__ = ["InstructPix2Pix"]
+__all__ = ["InstructPix2Pix", "instruct_pix2pix_index"]
 
+_NAME = "instruct-pix2pix"
 _SEEDS = "seeds.json"
 _PROMPT = "prompt.json"
+_SCORES = {  # under the names that UltraEdit gave the same measures
+    "clip_sim_0": "clip_sim_source",
+    "clip_sim_1": "clip_sim_target",
+    "clip_sim_dir": "clip_sim_dir",
+    "clip_sim_image": "clip_sim_image",
+}
+_KEPT = ("p2p_threshold", "cfg_scale")
+
+_ROWS = Rules(
+    _NAME,
+    version="2",
+    columns={
+        **COLUMNS,
+        "id": (),
+        "session": (),
+        "turn": (),
+        "source": ("original_image",),
+        "target": ("edited_image",),
+        "mask": (),
+        "instruction": ("edit_prompt",),
+        "source_caption": ("original_prompt",),
+        "target_caption": ("edited_prompt",),
+    },
+    needs=frozenset({"source", "target", "instruction"}),
+)
+
+
+def instruct_pix2pix_index(folder: Path, split: str | None) -> Index:
+    """The index of the layout kind `instruct-pix2pix`: of rows where there are files of them."""
+    if split is None and not has_rows(folder):
+        return InstructPix2Pix(folder)
+    return table_index(folder, _ROWS, split)
 
 
 class InstructPix2Pix:
-    """The index of the layout kind `instruct-pix2pix`.
+    """The index of the folders.
 
     An edit's id is its folder, or FOLDER/SEED where the folder holds several pairs.
     """
 
-    name = "instruct-pix2pix"
-    version = "1"
+    name = _NAME
+    version = "2"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def listings(self) -> Sequence[Path]:
         seeds = self.folder / _SEEDS
-        return [*([seeds] if seeds.is_file() else []), *sorted(self.folder.rglob(_PROMPT))]
+        found = [*self.folder.rglob(_PROMPT), *self.folder.rglob(METADATA)]
+        return [*([seeds] if seeds.is_file() else []), *sorted(found)]
 
     def tables(self) -> Sequence[Path]:
         return ()
@@ -63,7 +108,7 @@ class InstructPix2Pix:
                         yield name, seeds
                     case _:
                         cause = "it is no folder with a list of seeds"
-                        yield Problem(f"{_SEEDS} item {at}", cause, "correct it")
+                        yield Problem(f"{_SEEDS} item {at}", cause, "correct it", "edit")
 
     def _found(self) -> Iterator[tuple[str, Sequence[Json]]]:
         """The folders that hold a prompt, and the seeds of the pictures beside it."""
@@ -75,18 +120,20 @@ class InstructPix2Pix:
         where = f"{name}/{_PROMPT}"
         prompt = read_index(self.folder / where)
         if isinstance(prompt, Problem):
-            yield Problem(where, prompt.cause, prompt.fix)
+            yield Problem(where, prompt.cause, prompt.fix, "edit")
             return
         edit = prompt.get("edit")
         text = edit[0] if isinstance(edit, list) and edit else edit
         if not isinstance(text, str):
-            yield Problem(where, "it has no `edit`", "fetch it again")
+            yield Problem(where, "it has no `edit`", "fetch it again", "edit")
             return
         if not seeds:
-            yield Problem(name, "it holds no SEED_0.jpg", "fetch it again")
+            yield Problem(name, "it holds no SEED_0.jpg", "fetch it again", "edit")
+        measured = _measured(self.folder / name / METADATA)
         for seed in map(str, seeds):
             own = name if len(seeds) == 1 else f"{name}/{seed}"
-            yield self._edit(own, self.folder / name, seed, text, prompt)
+            edit = self._edit(own, self.folder / name, seed, text, prompt)
+            yield replace(_with_measures(edit, measured.get(seed, {})), group=name)
 
     def _edit(
         self, name: str, folder: Path, seed: str, instruction: str, prompt: Mapping[str, Json]
@@ -106,6 +153,35 @@ class InstructPix2Pix:
             ),
         )
         return Entry(name, sample, source, folder / f"{seed}_1.jpg")
+
+
+def _measured(path: Path) -> dict[str, Mapping[str, Json]]:
+    """What was measured of each seed's pair; nothing where that cannot be read."""
+    if not path.is_file():
+        return {}
+    found: dict[str, Mapping[str, Json]] = {}
+    for line in read_file(path).splitlines():
+        try:
+            facts = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(facts, dict):
+            found[str(facts.get("seed"))] = facts
+    return found
+
+
+def _with_measures(edit: Entry, facts: Mapping[str, Json]) -> Entry:
+    made = edit.sample.provenance
+    assert made is not None
+    numbers = {name: value for name, value in facts.items() if is_number(value)}
+    scores = {
+        name: Score(float(numbers[own]), version=f"{_NAME} {InstructPix2Pix.version}")
+        for own, name in _SCORES.items()
+        if own in numbers
+    }
+    kept = {name: numbers[name] for name in _KEPT if name in numbers}
+    made = replace(made, parameters={**made.parameters, **kept})
+    return replace(edit, sample=replace(edit.sample, scores=scores, provenance=made))
 
 
 def _text(prompt: Mapping[str, Json], *names: str) -> str | None:

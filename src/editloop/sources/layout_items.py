@@ -18,6 +18,7 @@ from editloop.steps import SourceItem
 __all__ = ["entry_in", "item_of", "place_in"]
 
 _PICTURES = ("source", "target", "mask")
+_SCORE = dict.fromkeys(("name", "value", "passed", "text", "reason", "version"))
 
 
 def item_of(split: str, entry: Entry) -> SourceItem:
@@ -48,6 +49,7 @@ def place_in(item: SourceItem) -> Place | None:
 def entry_in(item: SourceItem) -> Entry:
     """The edit that an item describes in full."""
     row = {**dict.fromkeys(_PICTURES), **item.parameters["sample"]}
+    row["scores"] = [{**_SCORE, **score} for score in row["scores"]]
     sample = from_row({**row, "source": {"bytes": b"", "path": None}})
     found = {name: _read_back(each) for name, each in item.parameters["pictures"].items()}
     return Entry(item.id, sample, found["source"], found.get("target"), found.get("mask"))

@@ -12,26 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow.parquet as pq
-
 from editloop.errors import RecipeError
-from editloop.files import explained
 from editloop.recipe import Settings, validate
 from editloop.schema import EditSample, Json, arrow_schema
 from editloop.sources.captions import METADATA
 from editloop.sources.emu_edit import emu_edit_index
 from editloop.sources.entries import Index, Problem
+from editloop.sources.formats import format_of
 from editloop.sources.gedit import GEditSettings, gedit_index
 from editloop.sources.hq_edit import hq_edit_index
 from editloop.sources.imgedit import imgedit_index
-from editloop.sources.instruct_pix2pix import InstructPix2Pix
-from editloop.sources.magicbrush import MagicBrush
+from editloop.sources.instruct_pix2pix import instruct_pix2pix_index
+from editloop.sources.magicbrush import magicbrush_index
+from editloop.sources.mapped import MappedSettings, mapped_table_index
 from editloop.sources.metadata import MetadataSettings, metadata_index
 from editloop.sources.pie_bench import pie_bench_index
 from editloop.sources.published import published_index, published_splits
 from editloop.sources.reading import IndexedLayout
 from editloop.sources.real_edit import real_edit_index
+from editloop.sources.table_files import split_files
 from editloop.sources.tables import TableSettings, table_splits
+from editloop.sources.ultra_edit import ultra_edit_index
 
 __all__ = [
     "LAYOUTS",
@@ -75,29 +76,52 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A layout that can be read: what it is, what reads its index, its options and its splits."""
+    """A layout that can be read: what it is, what reads its index, its options and its splits.
+
+    `tests` says that the whole set is there to test editors with, whatever its splits are called.
+    """
 
     about: str
     index: Callable[..., Index]
     Settings: type[Settings] = Settings
     splits: Callable[[Path], Sequence[str]] = lambda _: ()
+    tests: bool = False
 
 
 LAYOUTS: dict[str, Kind] = {
-    "magicbrush": Kind("MagicBrush's unpacked split", MagicBrush),
-    "emu-edit": Kind("Emu Edit's test set", emu_edit_index, TableSettings, table_splits),
-    "real-edit": Kind("Real-Edit's pictures and instructions", real_edit_index),
+    "magicbrush": Kind(
+        "MagicBrush, unpacked or the hub's", magicbrush_index, TableSettings, table_splits
+    ),
+    "emu-edit": Kind("Emu Edit's test set", emu_edit_index, TableSettings, table_splits, True),
+    "real-edit": Kind("Real-Edit's pictures and instructions", real_edit_index, tests=True),
     "hq-edit": Kind("HQ-Edit's pairs", hq_edit_index, TableSettings, table_splits),
-    "pie-bench": Kind("PIE-Bench's pictures, prompts and masks", pie_bench_index),
-    "gedit": Kind("GEdit-Bench, in one language", gedit_index, GEditSettings, table_splits),
-    "imgedit": Kind("ImgEdit's single-turn benchmark", imgedit_index),
-    "instruct-pix2pix": Kind("InstructPix2Pix's folders of pairs", InstructPix2Pix),
+    "ultra-edit": Kind("UltraEdit's edits", ultra_edit_index, TableSettings, table_splits),
+    "pie-bench": Kind("PIE-Bench's pictures, prompts and masks", pie_bench_index, tests=True),
+    "gedit": Kind("GEdit-Bench, in one language", gedit_index, GEditSettings, table_splits, True),
+    "imgedit": Kind("ImgEdit's single-turn benchmark", imgedit_index, tests=True),
+    "instruct-pix2pix": Kind(
+        "InstructPix2Pix's folders of pairs, or the hub's",
+        instruct_pix2pix_index,
+        TableSettings,
+        table_splits,
+    ),
     "metadata": Kind(
-        "any metadata.jsonl or Parquet table", metadata_index, MetadataSettings, table_splits
+        "any metadata.jsonl or file of rows", metadata_index, MetadataSettings, table_splits
+    ),
+    "table": Kind(
+        "the same, its columns named by a map", mapped_table_index, MappedSettings, table_splits
     ),
     "published": Kind(
         "data that this package published", published_index, TableSettings, published_splits
     ),
+}
+
+
+# Whose columns would be read wrongly as any table's, or with less than they hold.
+_TOLD_BY: dict[str, set[str]] = {
+    "hq-edit": {"input", "input_image", "output", "output_image"},
+    "ultra-edit": {"source_image", "edited_image", "clip_sim_dir"},
+    "published": set(arrow_schema().names),
 }
 
 
@@ -125,18 +149,18 @@ def layout_of(folder: Path) -> str:
         return "magicbrush"
     if (place / METADATA).is_file():
         return "metadata"
-    tables = [*place.glob("*.parquet"), *place.glob("data/*.parquet")]
+    tables = [path for paths in split_files(place).values() for path in paths]
     if not tables:
         raise RecipeError(
             "cannot tell the layout of a data set",
             value=place,
             fix=f"name the folder of one, and its layout: {', '.join(LAYOUTS)}",
         )
-    with explained("read a data set", tables[0]):
-        columns = set(pq.read_schema(tables[0]).names)
-    if {"input", "input_image", "output", "output_image"} <= columns:
-        return "hq-edit"  # whose `input` and `output` are captions
-    return "published" if set(arrow_schema().names) <= columns else "metadata"
+    columns = set(format_of(tables[0]).columns(tables[0]))
+    for kind, own in _TOLD_BY.items():
+        if own <= columns:
+            return kind
+    return "metadata"
 
 
 def _known(kind: str) -> Kind:

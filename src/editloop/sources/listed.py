@@ -95,9 +95,9 @@ def _faults(entries: Sequence[Entry], seen: set[str]) -> Iterator[Problem]:
         return
     if session in seen:
         cause = f"the session {session!r} goes on after another one"
-        yield Problem(where, cause, "put its turns one after the other")
+        yield Problem(where, cause, "put its turns one after the other", "session")
     seen.add(session)
     turns = [entry.sample.turn for entry in entries]
     if turns != list(range(1, len(turns) + 1)):
         cause = f"the turns of session {session!r} are {', '.join(map(str, turns))}"
-        yield Problem(where, cause, "give every turn from 1 on, in order")
+        yield Problem(where, cause, "give every turn from 1 on, in order", "session")

@@ -1,4 +1,4 @@
-"""MagicBrush's unpacked split (arXiv:2306.10012): sessions of edits by hand, with masks.
+"""MagicBrush (arXiv:2306.10012): sessions of edits by hand, with masks. A split as it is unpacked:
 
     images/<id>/<id>-input.png, <id>-output<i>.png, <id>-mask<i>.png
     edit_sessions.json          id -> turns with `input`, `output`, `mask`, `instruction`
@@ -8,6 +8,9 @@
 A sample's `target_caption` is the local one, by which the released evaluator measures CLIP-T; the
 global captions of target and source are in its provenance. Either file of captions may be absent;
 one that is there must describe every output.
+
+The hub's files of rows have the columns img_id, turn_index, source_img, mask_img, instruction and
+target_img, a split each, and no captions.
 """
 
 from __future__ import annotations
@@ -18,10 +21,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from editloop.schema import EditSample, Json, Provenance
-from editloop.sources.entries import BLANK, Entry, Problem, below, read_index
+from editloop.sources.columns import COLUMNS, Rules
+from editloop.sources.entries import BLANK, Entry, Index, Problem, below, read_index
 from editloop.sources.files import EXTENSIONS
+from editloop.sources.table_files import has_rows
+from editloop.sources.tables import table_index
 
-__all__ = ["MagicBrush"]
+__all__ = ["MagicBrush", "magicbrush_index"]
 
 _SESSIONS = "edit_sessions.json"
 _LOCAL = "local_descriptions.json"
@@ -39,8 +45,32 @@ class _Texts:
     whole: _Captions
 
 
+_ROWS = Rules(
+    "magicbrush",
+    columns={
+        **COLUMNS,
+        "id": (),
+        "session": ("img_id",),
+        "turn": ("turn_index",),
+        "source": ("source_img",),
+        "target": ("target_img",),
+        "mask": ("mask_img",),
+        "instruction": ("instruction",),
+    },
+    needs=frozenset({"session", "turn", "source", "target", "instruction"}),
+    chained=True,
+)
+
+
+def magicbrush_index(folder: Path, split: str | None) -> Index:
+    """The index of the layout kind `magicbrush`: of rows where there are files of them."""
+    if split is None and not has_rows(folder):
+        return MagicBrush(folder)
+    return table_index(folder, _ROWS, split)
+
+
 class MagicBrush:
-    """The index of the layout kind `magicbrush`; the folder is a split, not its `images/`."""
+    """The index of an unpacked split; the folder is the split, not its `images/`."""
 
     name = "magicbrush"
     version = "1"

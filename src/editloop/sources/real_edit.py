@@ -46,7 +46,7 @@ def _edits(images: Path, key: str, texts: Json) -> Iterator[Entry | Problem]:
         label, colon, instruction = text.partition(": ") if isinstance(text, str) else ("", "", "")
         if not colon:
             cause = "the text is not of the form `TYPE: instruction`"
-            yield Problem(where, cause, f"correct {_LISTING}")
+            yield Problem(where, cause, f"correct {_LISTING}", "edit")
             continue
         named = _WORD.search(label)
         sample = EditSample(
@@ -61,4 +61,4 @@ def _edits(images: Path, key: str, texts: Json) -> Iterator[Entry | Problem]:
                 source_uri=path.absolute().as_uri(),
             ),
         )
-        yield Entry(where, sample, path)
+        yield Entry(where, sample, path, group=key)

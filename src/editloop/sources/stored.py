@@ -13,7 +13,15 @@ from editloop.files import explained
 from editloop.parquet import GROUP_ROWS, read_batches
 from editloop.schema import Json
 
-__all__ = ["all_rows", "rows_at", "rows_without_pictures"]
+__all__ = [
+    "all_rows",
+    "column_names",
+    "is_bytes",
+    "is_picture",
+    "rows_at",
+    "rows_without_pictures",
+    "stand_in",
+]
 
 _BATCH = 16  # rows with pictures that are in memory at a time
 
@@ -32,7 +40,7 @@ def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
         columns = [leaf for field in fields for leaf in _leaves(field)]
         for batch in read_batches(file, path, columns, GROUP_ROWS):
             for row in batch.to_pylist():
-                yield {field.name: _light(field, row.get(field.name)) for field in fields}
+                yield {field.name: stand_in(field, row.get(field.name)) for field in fields}
 
 
 def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
@@ -48,6 +56,12 @@ def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
                 found.update(_chosen(batches, start, wanted))
             start = end
     return found
+
+
+def column_names(path: Path) -> list[str]:
+    """What the file's columns are called."""
+    with explained("read a data set", path):
+        return list(_facts(path).schema.to_arrow_schema().names)
 
 
 def _chosen(
@@ -73,24 +87,27 @@ def _facts(path: Path) -> pq.FileMetaData:
 
 def _leaves(field: pa.Field) -> list[str]:
     """The columns to read of a field: those that hold no bytes."""
-    if _is_bytes(field.type):
+    if is_bytes(field.type):
         return []
-    if _is_picture(field.type):
-        return [f"{field.name}.{each.name}" for each in field.type if not _is_bytes(each.type)]
+    if is_picture(field.type):
+        return [f"{field.name}.{each.name}" for each in field.type if not is_bytes(each.type)]
     return [field.name]
 
 
-def _light(field: pa.Field, value: Json) -> Json:
-    if _is_bytes(field.type):
+def stand_in(field: pa.Field, value: Json) -> Json:
+    """A value of which no bytes were read, with empty ones where there could be some."""
+    if is_bytes(field.type):
         return b""
-    if _is_picture(field.type) and value is not None:
-        return {**value, **{each.name: b"" for each in field.type if _is_bytes(each.type)}}
+    if is_picture(field.type) and value is not None:
+        return {**value, **{each.name: b"" for each in field.type if is_bytes(each.type)}}
     return value
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds bytes."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _is_picture(kind: pa.DataType) -> bool:
-    return pa.types.is_struct(kind) and any(_is_bytes(each.type) for each in kind)
+def is_picture(kind: pa.DataType) -> bool:
+    """Whether a column of this type is Hugging Face's image column, or like it."""
+    return pa.types.is_struct(kind) and any(is_bytes(each.type) for each in kind)

@@ -1,18 +1,17 @@
-"""Data sets that are tables: a `metadata.jsonl` beside pictures, or Parquet that holds them.
+"""Data sets that are tables: a `metadata.jsonl` beside pictures, or files of rows that hold them.
 
 In a folder with a `metadata.jsonl`, that is the table, and its pictures are files below the folder.
-Otherwise its Parquet files are, or those in `data/` below it, in the order of their names; of files
-that are called by splits (`test-00000-of-00002.parquet`) one split is read, whole.
+Otherwise its files of rows are (`table_files`), of which one split is read, whole.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from pydantic import Field
@@ -22,21 +21,22 @@ from editloop.errors import EditLoopError
 from editloop.files import explained
 from editloop.schema import Json
 from editloop.sources.captions import METADATA
-from editloop.sources.columns import Row, Rules, entry_of, session_of
+from editloop.sources.columns import Row, Rules, absent_columns, entry_of, session_of
 from editloop.sources.entries import Entry, Place, Problem
+from editloop.sources.formats import FORMATS, format_of
 from editloop.sources.listed import ListedIndex, Rows
-from editloop.sources.stored import all_rows, rows_without_pictures
+from editloop.sources.table_files import gaps, split_files
 
 __all__ = ["TableSettings", "table_index", "table_splits"]
 
-_SHARD = re.compile(r"(?P<split>.+)-(?P<at>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.parquet")
+_HEAD = 100  # lines of a metadata.jsonl that tell its columns
 
 
 class TableSettings(recipe.Settings):
-    """Which split of a data set in Parquet."""
+    """Which split of a data set whose files are called by splits."""
 
     split: str | None = Field(
-        default=None, description="which split, where Parquet files are called by splits"
+        default=None, description="which split, where files are called by splits"
     )
 
 
@@ -63,49 +63,29 @@ def table_index(folder: Path, rules: Rules, split: str | None) -> ListedIndex:
 
 
 def table_splits(folder: Path) -> list[str]:
-    """The splits by which a folder's Parquet files are called; none where they are not."""
-    splits = _split_files(folder)
+    """The splits by which a folder's files of rows are called; none where they are not."""
+    splits = {} if (folder / METADATA).is_file() else split_files(folder)
     return [] if "" in splits else list(splits)
-
-
-def _split_files(folder: Path) -> dict[str, list[Path]]:
-    """The Parquet files by split; those that are called by none are under ""."""
-    splits: dict[str, list[Path]] = defaultdict(list)
-    if (folder / METADATA).is_file():
-        return splits
-    paths = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
-    for path in paths:
-        named = _SHARD.fullmatch(path.name)
-        splits[named["split"] if named else ""].append(path)
-    return splits
 
 
 def _find(folder: Path, split: str | None) -> _Table:
     if (folder / METADATA).is_file():
         return _Table([folder / METADATA])
-    splits = _split_files(folder)
+    splits = split_files(folder)
     if split is None and len(splits) == 1:
         split = next(iter(splits))
     if split in splits:
-        return _Table(splits[split], list(_gaps(splits[split])))
+        return _Table(splits[split], list(gaps(splits[split])))
     known = ", ".join(name for name in splits if name)
     if not splits:
-        cause, fix = f"there is neither {METADATA} nor a Parquet file in it", "name another folder"
+        kinds = ", ".join(FORMATS)
+        cause = f"there is neither {METADATA} nor a file of rows ({kinds}) in it"
+        fix = "name another folder"
     elif split is None:
         cause, fix = "it holds several splits", f"choose a split: {known}"
     else:
         cause, fix = f"it has no split {split!r}", f"its splits: {known or 'none, leave it out'}"
     return _Table(problems=[Problem(str(folder), cause, fix)])
-
-
-def _gaps(paths: Sequence[Path]) -> Iterator[Problem]:
-    """The files of a split that are missing: names say how many there are."""
-    named = [match for path in paths if (match := _SHARD.fullmatch(path.name))]
-    for count in sorted({match["count"] for match in named}):
-        there = {int(match["at"]) for match in named if match["count"] == count}
-        for at in sorted(set(range(int(count))) - there):
-            name = f"{named[0]['split']}-{at:05d}-of-{count}.parquet"
-            yield Problem(name, "a file of the split is missing", "fetch it again")
 
 
 def _entries(
@@ -114,7 +94,7 @@ def _entries(
     yield from table.problems
     session: str | None = None
     turn = 0
-    for row in _rows(table.files, folder, pictures):
+    for row in _rows(table.files, rules, folder, pictures):
         if isinstance(row, Problem):
             yield row
         elif rules.only is None or row.values.get(rules.only[0]) == rules.only[1]:
@@ -136,19 +116,42 @@ def _entry_at(
     return entry_of(row, rules, folder, place.turn)
 
 
-def _rows(files: Sequence[Path], folder: Path, pictures: bool) -> Iterator[Row | Problem]:
+def _rows(
+    files: Sequence[Path], rules: Rules, folder: Path, pictures: bool
+) -> Iterator[Row | Problem]:
+    """The rows of all files, or what is wrong; a file that lacks a column has none."""
     number = 0
     for path in files:
         name = path.relative_to(folder).as_posix()
         try:
-            for at, where, values in _located(path, pictures):
+            misnamed = list(_misnamed(name, rules, _column_names(path)))
+            yield from misnamed
+            for at, where, values in _located(path, pictures) if not misnamed else ():
                 if isinstance(values, dict):
                     yield Row(f"{name} {where}", number, values, path, at)
                 else:
-                    yield Problem(f"{name} {where}", str(values), "correct the line")
+                    yield Problem(f"{name} {where}", str(values), "correct the line", "edit")
                 number += 1
         except EditLoopError as error:
             yield Problem(name, error.cause, error.fix or "fetch it again")
+
+
+def _misnamed(name: str, rules: Rules, columns: Sequence[str]) -> Iterator[Problem]:
+    """The fields that edits must have and that no column is, with the nearest that there is."""
+    for field, known in absent_columns(rules, columns):
+        close = [
+            each for word in (*known, field) for each in difflib.get_close_matches(word, columns, 1)
+        ]
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        fix = f"{guess}its columns: {', '.join(columns)}"
+        yield Problem(name, f"no column is the {field} ({', '.join(known)})", fix)
+
+
+def _column_names(path: Path) -> Sequence[str]:
+    if path.name != METADATA:
+        return format_of(path).columns(path)
+    lines = [content for _, content in islice(_lines(path), _HEAD) if isinstance(content, dict)]
+    return list(dict.fromkeys(name for line in lines for name in line))
 
 
 def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
@@ -157,7 +160,8 @@ def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str
         for at, (where, content) in enumerate(_lines(path)):
             yield at, where, content
     else:
-        for at, values in enumerate(all_rows(path) if pictures else rows_without_pictures(path)):
+        read = format_of(path).all_rows if pictures else format_of(path).without_pictures
+        for at, values in enumerate(read(path)):
             yield at, f"row {at}", values
 
 

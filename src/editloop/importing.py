@@ -1,0 +1,136 @@
+"""Turn a published data set into a run's data: what `editloop import` calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import Field
+
+from editloop import hub, loop
+from editloop.errors import RecipeError
+from editloop.pipeline import Progress
+from editloop.recipe import Recipe, Settings, validate
+from editloop.registry import create, parse_spec
+from editloop.schema import Json
+from editloop.versions import work_folder
+
+__all__ = ["ImportSettings", "import_data"]
+
+_REWARDED = "reward-edit"  # InstructPix2Pix's folders with the rewards of RewardEdit-20K
+_TWO_WAYS = ("hq-edit",)  # sets that describe each edit's way back
+_CHECK = "contamination"
+_ODD = re.compile(r"[^\w.+-]+")  # what the name of a recipe cannot have
+
+
+class ImportSettings(Settings):
+    """What is taken of a set, what is added to it, and what it is compared with."""
+
+    split: str | None = Field(default=None, description="one of the set's splits (all)")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="fields to columns, for the kind `table`"
+    )
+    rewards: Path | None = Field(default=None, description="RewardEdit's JSON, for `reward-edit`")
+    inverse: bool | None = Field(
+        default=None, description="add each edit's way back (None: where the set is published so)"
+    )
+    heldout: float = Field(default=0.0, ge=0, le=1, description="share of the rest held out by lot")
+    sample: int | None = Field(default=None, ge=1, description="so many edits, by lot (all)")
+    licence: str | None = Field(
+        default=None, description="of edits whose own is not given (what the set's card states)"
+    )
+    against: tuple[str, ...] = Field(
+        default=(), description="test sets to compare with: lists of hashes, or LAYOUT:PATH"
+    )
+    drop_contaminated: bool = False
+    download: bool = Field(default=False, description="get the set from the hub")
+    seed: int = Field(default=0, ge=0)
+
+
+def import_data(
+    kind: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    new_version: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    **settings: Json,
+) -> dict[str, Json]:
+    """Import a data set, a folder or one of the hub's cache, into `out`; returns the run's results.
+
+    `kind` is a layout (`sources.layouts.LAYOUTS`) as KIND[?key=value], or `reward-edit`; `settings`
+    are those of `ImportSettings`. Interrupted, the same call goes on; a second one does nothing.
+    """
+    own = validate(ImportSettings, settings, where="import")
+    folder = hub.download(str(data)) if own.download else hub.find(str(data))
+    recipe = _recipe(kind, folder, own)
+    for part in recipe.build:
+        if part.kind == _CHECK:  # test sets are hashed once, not by every worker
+            create("build", _CHECK, part.own).prepare(work_folder(Path(out)) / "cache")
+    return loop.run(recipe, out, workers=workers, new_version=new_version, progress=progress)
+
+
+def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
+    spec = parse_spec(kind, "layout")
+    rewards = _rewards(spec.kind, folder, own.rewards)
+    inverse = spec.kind in _TWO_WAYS if own.inverse is None else own.inverse
+    source = {
+        "kind": "layout",
+        "path": str(folder.absolute()),
+        "layout": "instruct-pix2pix" if spec.kind == _REWARDED else spec.kind,
+        "options": {**spec.settings, **({"map": own.columns} if own.columns else {})},
+        "split": own.split,
+        "only": rewards,
+        "sample": own.sample,
+        "splits": "two",
+        "heldout": own.heldout,
+        "faults": "quarantine",
+        "normalise": True,
+        "licence": own.licence or hub.licence_of(folder),
+    }
+    check = {
+        "kind": _CHECK,
+        "against": [_absolute(each) for each in own.against],
+        "drop": own.drop_contaminated,
+    }
+    content = {
+        "name": f"import-{_ODD.sub('-', spec.kind)}",
+        "seed": own.seed,
+        "sources": [source],
+        # Pairs are compared before their way back is added, so that both are found or neither.
+        "build": [*([check] if own.against else []), *([{"kind": "inverse-edits"}] * inverse)],
+        "judge": [{"kind": _REWARDED, "target": rewards}] if rewards else [],
+        "evaluate": [{"kind": _CHECK}] if own.against else [],
+    }
+    return validate(Recipe, content, where="import")
+
+
+def _rewards(kind: str, folder: Path, path: Path | None) -> str | None:
+    """The file of rewards; RecipeError where rewards and triplets cannot be joined."""
+    if kind != _REWARDED:
+        if path is not None:
+            raise RecipeError("only reward-edit takes rewards", value=path, fix="leave them out")
+        return None
+    if path is None or not path.expanduser().is_file():
+        raise RecipeError(
+            "reward-edit needs the file of rewards",
+            value=path,
+            fix="give RewardEdit_20K.json as `rewards`, and InstructPix2Pix's folders as the data",
+        )
+    if any(folder.glob("*.parquet")) or any(folder.glob("data/*.parquet")):
+        raise RecipeError(
+            "RewardEdit names triplets by InstructPix2Pix's folders, which its Parquet has not",
+            value=folder,
+            fix="name the unpacked clip-filtered data set",
+        )
+    return str(path.expanduser().absolute())
+
+
+def _absolute(test_set: str) -> str:
+    """A list of hashes, or the folder in LAYOUT:PATH, by its whole path."""
+    if Path(test_set).expanduser().is_file():
+        return str(Path(test_set).expanduser().absolute())
+    front, colon, rest = test_set.partition(":")
+    return f"{front}:{Path(rest).expanduser().absolute()}" if colon else test_set

@@ -1,0 +1,40 @@
+"""The kinds of file that hold rows with their pictures, by suffix: Parquet, Arrow, WebDataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from editloop.schema import Json
+from editloop.sources import stored, stored_arrow, stored_tar
+
+__all__ = ["FORMATS", "Format", "format_of"]
+
+_Rows = Iterator[Mapping[str, Json]] | Iterator[Mapping[str, Json] | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How such a file is read. A row that cannot be read is text that says why.
+
+    `columns` names its columns, as far as the first row tells them.
+    """
+
+    columns: Callable[[Path], Sequence[str]]
+    all_rows: Callable[[Path], _Rows]
+    without_pictures: Callable[[Path], _Rows]
+    rows_at: Callable[[Path, Sequence[int]], dict[int, Mapping[str, Json]]]
+
+
+FORMATS: Mapping[str, Format] = {
+    f".{name}": Format(
+        module.column_names, module.all_rows, module.rows_without_pictures, module.rows_at
+    )
+    for name, module in (("parquet", stored), ("arrow", stored_arrow), ("tar", stored_tar))
+}
+
+
+def format_of(path: Path) -> Format:
+    """How a file of rows is read."""
+    return FORMATS[path.suffix]

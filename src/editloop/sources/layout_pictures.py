@@ -1,0 +1,108 @@
+"""The pictures of an edit as a source gives them: as they are, or with all decisions made.
+
+Normalised, source and target are upright 8 bit sRGB without alpha (`images.decode`; a JPEG or PNG
+that is so already keeps its bytes), the mask is white where editing is allowed and black elsewhere,
+and what has the source's shape at another scale gets its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from editloop.errors import ImageError
+from editloop.images import decode, decode_mask, encode_png, is_plain, resize
+from editloop.schema import EditSample, Image, Json
+from editloop.sources.checks import picture_size, same_shape
+from editloop.sources.entries import Entry, Picture
+from editloop.sources.files import read_file
+from editloop.steps import Fail, FailureClass, Keep, Outcome
+
+__all__ = ["with_pictures"]
+
+_PERMANENT = FailureClass.PERMANENT
+
+
+def with_pictures(entry: Entry, read: dict[Picture, Image | Fail], *, normalise: bool) -> Outcome:
+    """The edit's sample with its pictures, of which those in `read` are at hand."""
+    images: dict[str, Image] = {}
+    for name, picture in entry.pictures.items():
+        if picture not in read:
+            read[picture] = _image(picture)
+        image = read[picture]
+        if isinstance(image, Fail):
+            return image
+        images[name] = image
+    return _normalised(entry.sample, images) if normalise else _as_they_are(entry.sample, images)
+
+
+def _image(picture: Picture) -> Image | Fail:
+    if isinstance(picture, Image):
+        return picture
+    try:
+        return Image(read_file(picture), picture.name)
+    except ImageError as error:
+        return Fail(error.code, _PERMANENT, str(error))
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError)
+        return Fail("unreadable", _PERMANENT if gone else FailureClass.TRANSIENT, str(error))
+
+
+def _as_they_are(sample: EditSample, images: Mapping[str, Image]) -> Outcome:
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, image in images.items():
+        try:
+            sizes[name] = picture_size(image.bytes)
+        except ImageError as error:
+            return Fail(error.code, _PERMANENT, f"{name}: {error}")
+    if len(set(sizes.values())) > 1:
+        return _other_sizes(sizes)
+    return Keep((_filled(sample, images),))
+
+
+def _normalised(sample: EditSample, images: Mapping[str, Image]) -> Outcome:
+    made: dict[str, Image] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, image in images.items():
+        try:
+            made[name], sizes[name] = _fitted(name, image, sizes.get("source"))
+        except ImageError as error:
+            return Fail(error.code, _PERMANENT, f"{name}: {error}")
+    if not all(same_shape(size, sizes["source"]) for size in sizes.values()):
+        return _other_sizes(sizes)
+    resized = {name: list(size) for name, size in sizes.items() if size != sizes["source"]}
+    return Keep((_filled(_noted(sample, "resized", resized), made),))
+
+
+def _fitted(
+    name: str, image: Image, source: tuple[int, int] | None
+) -> tuple[Image, tuple[int, int]]:
+    """A picture in its final form, and the (height, width) that it had."""
+    mask = name == "mask"
+    pixels = decode_mask(image.bytes) if mask else decode(image.bytes)
+    height, width = size = pixels.shape[:2]
+    if source not in (None, size) and same_shape(size, source):
+        pixels = resize(pixels, *source)
+    elif not mask and is_plain(image.bytes):
+        return image, (height, width)
+    return Image(encode_png(pixels), image.path), (height, width)
+
+
+def _filled(sample: EditSample, images: Mapping[str, Image]) -> EditSample:
+    source, target, mask = (images.get(name) for name in ("source", "target", "mask"))
+    assert source is not None
+    return replace(sample, source=source, target=target, mask=mask)
+
+
+def _noted(sample: EditSample, name: str, value: Json) -> EditSample:
+    """The sample with a fact in the record of where it comes from, if there is one to note."""
+    made = sample.provenance
+    if not value or made is None:
+        return sample
+    made = replace(made, parameters={**made.parameters, name: value})
+    return replace(sample, provenance=made)
+
+
+def _other_sizes(sizes: Mapping[str, tuple[int, int]]) -> Fail:
+    told = ", ".join(f"{name} {width} x {height}" for name, (height, width) in sizes.items())
+    return Fail("other-size", _PERMANENT, f"pictures of one edit differ in size: {told}")

@@ -1,0 +1,85 @@
+"""Which files of rows a folder holds, and which split each belongs to.
+
+They lie in the folder, in `data/` below it, or in a folder a split, in the order of their names;
+all have the format of the first. A name tells the split: `test-00000-of-00002.parquet`,
+`val-000003.tar`, `parquet-train.arrow`; a folder a split tells it too, as `datasets` saves them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from editloop.sources.entries import Problem
+from editloop.sources.formats import FORMATS
+
+__all__ = ["gaps", "has_rows", "split_files"]
+
+_MOST_FOLDERS = 100  # below a data set: where there are more, they are no splits
+
+_SHARD = re.compile(
+    r"(?P<split>.+)-(?P<at>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.(?P<kind>parquet|arrow)"
+)
+_CACHED = re.compile(r".+-(?P<split>\w+)\.arrow")  # as `load_dataset` caches a small split
+_TAR = re.compile(r"(?P<split>train|val|valid|validation|dev|test|heldout)[-_.]?\d+\.tar")
+
+
+def split_files(folder: Path) -> dict[str, list[Path]]:
+    """The files of rows by split; those that are called by none are under ""."""
+    splits: dict[str, list[Path]] = defaultdict(list)
+    for path in _files(folder):
+        splits[_split_of(path, folder)].append(path)
+    return splits
+
+
+def gaps(paths: Sequence[Path]) -> Iterator[Problem]:
+    """The files of a split that are missing: names say how many there are."""
+    named = [match for path in paths if (match := _SHARD.fullmatch(path.name))]
+    for count in sorted({match["count"] for match in named}):
+        there = {int(match["at"]) for match in named if match["count"] == count}
+        for at in sorted(set(range(int(count))) - there):
+            name = f"{named[0]['split']}-{at:05d}-of-{count}.{named[0]['kind']}"
+            yield Problem(name, "a file of the split is missing", "fetch it again")
+
+
+def has_rows(folder: Path) -> bool:
+    """Whether a folder holds files of rows."""
+    return bool(_files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    for places in ([folder], [folder / "data"], _folders(folder)):
+        for suffix in FORMATS:
+            # `cache-*.arrow` is what `datasets` keeps of a map, not data
+            found = [
+                path
+                for place in places
+                for path in sorted(place.glob(f"*{suffix}"))
+                if not path.name.startswith((".", "cache-"))
+            ]
+            if found:
+                return found
+    return []
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders that may be one a split."""
+    with os.scandir(folder) as listing:
+        found = list(islice((entry.path for entry in listing if entry.is_dir()), _MOST_FOLDERS + 1))
+    return sorted(map(Path, found)) if len(found) <= _MOST_FOLDERS else []
+
+
+def _split_of(path: Path, folder: Path) -> str:
+    if path.parent not in (folder, folder / "data"):
+        return path.parent.name
+    named = _SHARD.fullmatch(path.name)
+    if path.suffix == ".arrow":
+        named = named or _CACHED.fullmatch(path.name)
+        split = named["split"].rpartition("-")[2] if named else ""
+        return "" if split == "data" else split  # data-00000-of-00001.arrow is one set's
+    named = named or _TAR.fullmatch(path.name)
+    return named["split"] if named else ""

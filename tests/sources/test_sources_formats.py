@@ -1,0 +1,140 @@
+"""Files of rows: Arrow as `datasets` saves it, WebDataset's tar; which split a file belongs to."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import datasets
+import pytest
+
+from editloop.errors import CorruptError
+from editloop.sources import stored_arrow, stored_tar
+from editloop.sources.table_files import gaps, split_files
+from layout_folders import png, put
+from published_folders import UNICODE, web_dataset
+
+IMAGE = {"bytes": b"png", "path": "a.png"}
+
+
+def saved(folder: Path, count: int = 40) -> Path:
+    """A data set with pictures, saved by `datasets`."""
+    rows = [
+        {"source": {"bytes": png(shade=at % 9), "path": None}, "edit": f"{at}"}
+        for at in range(count)
+    ]
+    features = datasets.Features({"source": datasets.Image(), "edit": datasets.Value("string")})
+    datasets.Dataset.from_list(rows, features=features).save_to_disk(str(folder))
+    (path,) = folder.glob("*.arrow")
+    return path
+
+
+def test_rows_that_datasets_saved_are_read(tmp_path: Path) -> None:
+    rows = list(stored_arrow.all_rows(saved(tmp_path / "set")))
+    assert [row["edit"] for row in rows] == [str(at) for at in range(40)]
+    assert rows[3]["source"]["bytes"] == png(shade=3)
+
+
+def test_arrow_rows_are_listed_with_stand_ins(tmp_path: Path) -> None:
+    rows = list(stored_arrow.rows_without_pictures(saved(tmp_path / "set", 2)))
+    assert rows[1] == {"source": {"bytes": b"", "path": None}, "edit": "1"}
+
+
+def test_a_few_arrow_rows_are_found_by_number(tmp_path: Path) -> None:
+    found = stored_arrow.rows_at(saved(tmp_path / "set"), [30, 2, 99])
+    assert {at: row["edit"] for at, row in found.items()} == {2: "2", 30: "30"}
+
+
+def test_a_damaged_arrow_file_is_corrupt(tmp_path: Path) -> None:
+    put(tmp_path / "a.arrow", b"no arrow file at all")
+    with pytest.raises(CorruptError, match="Arrow"):
+        list(stored_arrow.all_rows(tmp_path / "a.arrow"))
+
+
+def test_a_samples_files_are_a_row(tmp_path: Path) -> None:
+    files = {
+        "source.png": b"png",
+        "edit.txt": f"{UNICODE}\n",
+        "json": json.dumps({"n": 1}),
+        "npy": b"x",
+    }
+    web_dataset(tmp_path / "a.tar", [files, {"jpg": b"jpeg"}])
+    first, second = stored_tar.all_rows(tmp_path / "a.tar")
+    assert first == {
+        "key": "000000",
+        "source": {"bytes": b"png", "path": "000000.source.png"},
+        "edit": UNICODE,
+        "n": 1,
+    }
+    assert second == {"key": "000001", "jpg": {"bytes": b"jpeg", "path": "000001.jpg"}}
+
+
+def test_a_few_samples_of_a_shard_are_found_by_number(tmp_path: Path) -> None:
+    web_dataset(tmp_path / "a.tar", [{"jpg": f"{at}"} for at in range(9)])
+    found = stored_tar.rows_at(tmp_path / "a.tar", [7, 1])
+    assert {at: row["jpg"]["bytes"] for at, row in found.items()} == {1: b"1", 7: b"7"}
+    light = list(stored_tar.rows_without_pictures(tmp_path / "a.tar"))
+    assert [row["jpg"]["bytes"] for row in light if isinstance(row, dict)] == [b""] * 9
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data", "fault"),
+    [("json", "{", "its json is no JSON"), ("edit.txt", b"\xff", "its edit is no UTF-8")],
+)
+def test_a_sample_that_cannot_be_read_says_why(
+    tmp_path: Path, suffix: str, data: bytes | str, fault: str
+) -> None:
+    web_dataset(tmp_path / "a.tar", [{suffix: data}, {"txt": "fine"}])
+    first, second = stored_tar.all_rows(tmp_path / "a.tar")
+    assert isinstance(first, str)
+    assert first.startswith(fault)
+    assert second == {"key": "000001", "txt": "fine"}
+
+
+def test_a_shard_that_is_cut_off_is_corrupt(tmp_path: Path) -> None:
+    web_dataset(tmp_path / "a.tar", [{"jpg": b"x" * 5000}, {"jpg": b"y" * 5000}])
+    data = (tmp_path / "a.tar").read_bytes()
+    put(tmp_path / "a.tar", data[:7000])
+    with pytest.raises(CorruptError, match="tar"):
+        list(stored_tar.all_rows(tmp_path / "a.tar"))
+
+
+@pytest.mark.parametrize("samples", [20, 320])
+def test_reading_a_shard_takes_the_memory_of_a_sample(tmp_path: Path, samples: int) -> None:
+    web_dataset(tmp_path / "a.tar", [{"jpg": b"x" * 100_000}] * samples)
+    tracemalloc.start()
+    try:
+        for _ in stored_tar.all_rows(tmp_path / "a.tar"):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (
+            ["data/dev-00000-of-00001.parquet", "data/train-00000-of-00001-0a.parquet"],
+            ["dev", "train"],
+        ),
+        (["part.parquet"], [""]),
+        (["train-000000.tar", "val-000000.tar"], ["train", "val"]),
+        (["shard-000000.tar", "shard-000001.tar"], [""]),
+        (["data-00000-of-00001.arrow", "cache-0a.arrow"], [""]),
+        (["test/data-00000-of-00001.arrow", "train/data-00000-of-00001.arrow"], ["test", "train"]),
+        (["parquet-train.arrow", "parquet-test-00000-of-00001.arrow"], ["test", "train"]),
+    ],
+)
+def test_a_files_name_or_folder_tells_its_split(
+    tmp_path: Path, names: list[str], splits: list[str]
+) -> None:
+    for name in names:
+        put(tmp_path / name, b"")
+    assert sorted(split_files(tmp_path)) == splits
+
+
+def test_missing_files_of_a_split_are_named(tmp_path: Path) -> None:
+    paths = [tmp_path / f"FreeForm-{at:05d}-of-00003.parquet" for at in (0, 2)]
+    assert [each.where for each in gaps(paths)] == ["FreeForm-00001-of-00003.parquet"]
