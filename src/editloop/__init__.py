@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from editloop.editing import edit
     from editloop.errors import EditLoopError
     from editloop.evaluating import evaluate
+    from editloop.fine_tuning import train
     from editloop.importing import import_data
     from editloop.judging import judge
     from editloop.loop import run
@@ -39,6 +40,7 @@ __all__ = [
     "read_recipe",
     "read_samples",
     "run",
+    "train",
     "verify",
 ]
 
@@ -57,6 +59,7 @@ _HOME = {
     "read_recipe": "recipe",
     "read_samples": "store",
     "run": "loop",
+    "train": "fine_tuning",
     "verify": "store",
 }
 

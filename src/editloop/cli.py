@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from editloop.commands import editing, evaluating, importing, judging, looping
+from editloop.commands import editing, evaluating, importing, judging, looping, training
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "judge": judging.judge,
     "calibrate": judging.calibrate,
     "fake-server": judging.fake_server,
+    "train": training.train,
     "edit": editing.edit,
     "show": looping.show,
     "verify": looping.verify,

@@ -39,12 +39,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "metric": "editloop.judges.metric:MetricJudge",
         "metric-clip": "editloop.judges.metric_clip:MetricClipJudge",
         "panel": "editloop.judges.panel:PanelJudge",
+        "preference": "editloop.judges.pairwise:PairwiseJudge",
         "recorded": "editloop.judges.recorded:RecordedJudge",
         "reward-edit": "editloop.judges.reward_edit:RewardEditJudge",
         "truth": "editloop.judges.truth:TruthJudge",
         "vlm": "editloop.judges.vlm:VlmJudge",
     },
-    "train": {"pocket": "editloop.training.pocket:PocketTraining"},
+    "train": {
+        "diffusion": "editloop.training.diffusion:DiffusionTraining",
+        "pocket": "editloop.training.pocket:PocketTraining",
+    },
     "evaluate": {
         "contamination": "editloop.sources.contaminated:ContaminationCount",
         "darkroom": "editloop.evaluation.darkroom.benchmark:DarkroomBenchmark",

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
-import torch
 from pydantic import Field
 
 from editloop import store
@@ -25,6 +24,7 @@ from editloop.training.loop import METRICS, train
 from editloop.training.objective import DropRates, Loss, Objective
 from editloop.training.plan import Optimiser, Plan
 from editloop.training.pocket_samples import PocketSamples
+from editloop.training.precision import resolved_precision
 
 __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
@@ -71,18 +71,19 @@ class PocketTraining:
         cache, heldout = self._caches(context)
         seed = derive_seed(context.seed, "train")
         model = PocketModel(self._architecture(), _vocabulary(cache, heldout), seed=seed)
+        precision = resolved_precision(settings.precision)
         facts = {
             "samples": len(cache),
             "steps": settings.steps,
             "parameters": model.parameter_count,
-            "precision": "bf16" if _in_bf16(settings.precision) else "fp32",
+            "precision": precision,
         }
         task = EditTask(
             model=model,
             samples=PocketSamples(cache, model),
             heldout=None if heldout is None else PocketSamples(heldout, model),
             objective=Objective(settings.loss, timesteps="mostly-last", drop=_DROP),
-            bf16=_in_bf16(settings.precision),
+            bf16=precision == "bf16",
             seed=seed,
         )
         plan = Plan(
@@ -133,14 +134,3 @@ def _vocabulary(*caches: EditCache | None) -> Vocabulary:
     text = max(longest(tokenizer, cache.texts) for cache in there)
     reward = max(longest(tokenizer, cache.reward_texts) for cache in there)
     return Vocabulary(tokenizer, text=max(_TEXT_TOKENS, text), reward=max(_TEXT_TOKENS, reward))
-
-
-def _in_bf16(precision: str) -> bool:
-    if precision != "auto":
-        return precision == "bf16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    known: Mapping[str, Json] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # an older torch cannot tell
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

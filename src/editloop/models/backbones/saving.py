@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import diffusers
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save
@@ -33,6 +33,7 @@ KIND = "diffusion"
 REWARD = Path("reward") / "diffusion_pytorch_model.safetensors"
 LORA = "pytorch_lora_weights.safetensors"
 GROWN = "grown.safetensors"
+_FORMAT = {"format": "pt"}
 _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
 
@@ -84,14 +85,12 @@ def _save_lora(model: DiffusionModel, folder: Path) -> None:
     layers: dict[str, Tensor] = get_peft_model_state_dict(model.network)
     if part == "unet":  # their files have older names
         layers = convert_state_dict_to_diffusers(layers)
-    made: Any = getattr(diffusers, model.family.bases[0])
-    made.save_lora_weights(
-        folder,
-        weight_name=LORA,
-        **{
-            f"{part}_lora_layers": {name: each.contiguous() for name, each in layers.items()},
-            f"{part}_lora_adapter_metadata": _settings(model.network.peft_config["default"]),
-        },
+    settings = _settings(model.network.peft_config["default"])
+    told = {f"{part}.{name}": value for name, value in settings.items()}
+    _write(
+        folder / LORA,
+        {f"{part}.{name}": each for name, each in layers.items()},
+        {LORA_ADAPTER_METADATA_KEY: json.dumps(told, indent=2, sort_keys=True)},
     )
     grown = {
         name: each
@@ -110,7 +109,8 @@ def _settings(config: Any) -> dict[str, Json]:
     }
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def _write(path: Path, tensors: Mapping[str, Tensor], told: Mapping[str, str] = _FORMAT) -> None:
+    """One entry of metadata at most: safetensors writes several in no fixed order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
-    path.write_bytes(save(whole, metadata={"format": "pt"}))
+    path.write_bytes(save(whole, metadata=dict(told)))

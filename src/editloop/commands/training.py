@@ -1,0 +1,76 @@
+"""The command that trains editors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from editloop.commands.common import going_on_later
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe (YAML) with a `train` part.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A run's folder to train on, such as one of `import`.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The model to start from: a folder or hub name.")
+    ] = None,
+    conditions: Annotated[
+        str | None, typer.Option(help="What it is conditioned on: source[,mask][,reward].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. (default: runs/NAME)")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another setting, such as steps=500."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that prepare data. (default: one a core)")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Get the base from the hub if it is not here.")
+    ] = False,
+    new_version: Annotated[
+        bool, typer.Option("--new-version", help="Go on although the settings or data changed.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the settings and say what would be done.")
+    ] = False,
+) -> None:
+    """Train an editor on edits, or go on; a launcher's processes train together."""
+    from editloop import fine_tuning, loop
+    from editloop.recipe import override
+    from editloop.terminal import build_progress, print_plan, print_results
+
+    named = {
+        "data": None if data is None else str(data),
+        "base": base,
+        "conditions": None if conditions is None else conditions.split(","),
+    }
+    settings = {key: value for key, value in named.items() if value is not None}
+    for text in overrides or ():
+        settings = override(settings, text)
+    made = fine_tuning.training_recipe(recipe, **settings)
+    folder = out or Path("runs") / made.name
+    if dry_run:
+        print_plan(loop.plan(made, folder))
+        return
+    with going_on_later(), build_progress() as progress:
+        results = fine_tuning.train(
+            made,
+            folder,
+            download=download,
+            workers=workers,
+            new_version=new_version,
+            progress=progress,
+        )
+    if results:
+        print_results(results)
+        for name in results.get("train", {}):
+            typer.echo(f"model: {folder / 'models' / name}")

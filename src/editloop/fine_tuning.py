@@ -1,0 +1,94 @@
+"""Train editors on a data set that exists: what `editloop train` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from editloop import loop, weights
+from editloop.errors import RecipeError
+from editloop.pipeline import Progress
+from editloop.recipe import PartSettings, Recipe, read_recipe
+from editloop.schema import Json
+
+__all__ = ["train", "training_recipe"]
+
+_KIND = "diffusion"
+
+
+def train(
+    recipe: Recipe | Path | str | None = None,
+    out: Path | str | None = None,
+    *,
+    download: bool = False,
+    workers: int | None = None,
+    new_version: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    **settings: Json,
+) -> dict[str, Json]:
+    """Train what a recipe's `train` names, or one model by `settings`; returns the run's results.
+
+    `settings` are those of the train part `diffusion`, such as `data` (a run's folder), `base` and
+    `conditions`; with a recipe they replace its own. `out` is a run folder as `run` makes one, with
+    the models in `models/`: interrupted, the same call goes on. Started several times by a launcher
+    (`accelerate launch`), the processes train together. `download` gets the base from the hub.
+    """
+    from editloop import ranks
+
+    made = training_recipe(recipe, **settings)
+    if not ranks.is_leader():
+        ranks.follow()
+        return {}
+    if download:
+        for part in made.train:
+            if part.kind == _KIND:
+                weights.download(part.own["base"])
+    parts = ("sources", "build", "judge", "train") if made.sources else ("train",)
+    results = loop.run(
+        made,
+        out or Path("runs") / made.name,
+        only=parts,
+        workers=workers,
+        new_version=new_version,
+        progress=progress,
+    )
+    ranks.dismiss()
+    return results
+
+
+def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json) -> Recipe:
+    """The recipe of a training: a given one with some settings replaced, or one of them alone."""
+    if recipe is None:
+        return _of_settings(settings)
+    read = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+    if not read.train:
+        raise RecipeError("this recipe trains nothing", value=read.name, fix="add a `train` part")
+    parts = [
+        part.model_copy(update=settings, deep=True) if part.kind == _KIND else part
+        for part in read.train
+    ]
+    return read.model_copy(update={"train": tuple(_checked(parts))})
+
+
+def _of_settings(settings: dict[str, Json]) -> Recipe:
+    absent = [name for name in ("data", "base") if not settings.get(name)]
+    if absent:
+        raise RecipeError(
+            f"nothing says what to train {'on' if absent[0] == 'data' else 'from'}",
+            value=f"no recipe and no {absent[0]}",
+            fix="name a recipe, or both --data DIR and --base MODEL",
+        )
+    entry = {"kind": _KIND, "name": "editor", **settings}
+    return Recipe(name="train", train=tuple(_checked([PartSettings.model_validate(entry)])))
+
+
+def _checked(parts: Sequence[PartSettings]) -> Sequence[PartSettings]:
+    """The parts with their data's folder as it stands from anywhere."""
+    return [
+        PartSettings.model_validate(
+            {**part.model_dump(), "data": str(Path(part.own["data"]).expanduser().absolute())}
+        )
+        if part.own.get("data")
+        else part
+        for part in parts
+    ]

@@ -1,0 +1,173 @@
+"""A recipe's train part `diffusion`: a published model learns to edit, or to edit better."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from editloop import store, weights
+from editloop.errors import StoreError
+from editloop.models.backbones.loading import load_base
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.saving import save_diffusion_model
+from editloop.parts import PartContext, PartResult
+from editloop.ranks import is_leader, others
+from editloop.schema import Json
+from editloop.seeding import derive_seed
+from editloop.training.diffusion_card import diffusion_card
+from editloop.training.diffusion_data import EditData, open_data
+from editloop.training.diffusion_settings import DiffusionTrainingSettings
+from editloop.training.edits import EditTask
+from editloop.training.looks import Looks
+from editloop.training.loop import METRICS, Trained, train
+from editloop.training.memory import check_memory
+from editloop.training.objective import Objective
+from editloop.training.precision import resolved_precision
+
+__all__ = ["DiffusionTraining", "content_of"]
+
+_LOOKS = "samples"
+
+
+class DiffusionTraining:
+    """Trains a base's network under conditions and leaves a folder that diffusers loads.
+
+    Under a launcher, the leader prepares and saves, and every process trains its share.
+    """
+
+    Settings = DiffusionTrainingSettings
+    version = "1"
+
+    def __init__(self, settings: DiffusionTrainingSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Json]:
+        """The settings that decide, and what they name: the base's weights and the data's bytes."""
+        named: dict[str, Json] = {"weights": weights.identity(self._settings.base)}
+        if self._settings.data is not None:
+            manifest = store.find_manifest(Path(self._settings.data), "data")
+            named["data"] = None if manifest is None else manifest.content
+        return {
+            **self._settings.deciding,
+            **named,
+            "precision": resolved_precision(self._settings.precision),
+        }
+
+    def run(self, context: PartContext) -> PartResult:
+        """Train, going on where an interrupted run stopped, and save the model as `output`."""
+        job = _Job.of(self._settings, context)
+        model, data = job.open()
+        check_memory(model, data.train, self._settings)
+        others(_train_along, job)
+        trained = job.train(model, data)
+        facts = {
+            "samples": len(data.train),
+            "steps": self._settings.steps,
+            "parameters": model.parameter_count,
+            "family": model.family.name,
+            "precision": job.precision,
+            "final_loss": trained.loss,
+            "validation_loss": trained.validation_loss,
+        }
+        made = {
+            **facts,
+            "training": dict(self.parameters),
+            "data": job.key,
+            "seed": job.seed,
+        }
+        save_diffusion_model(model, context.output, made)
+        _save_beside(context, diffusion_card(context.name, model, made))
+        pace = round(trained.steps / trained.seconds, 3) if trained.steps else None
+        times = {"training_seconds": trained.seconds, "steps_per_second": pace}
+        return PartResult(facts, {**times, "cache_seconds": data.seconds})
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What each process needs to know of a training; picklable."""
+
+    settings: DiffusionTrainingSettings
+    name: str
+    seed: int
+    run: Path
+    key: str
+    work: Path
+    workers: int
+
+    @classmethod
+    def of(cls, settings: DiffusionTrainingSettings, context: PartContext) -> _Job:
+        run = context.run if settings.data is None else Path(settings.data)
+        return cls(
+            settings=settings,
+            name=context.name,
+            seed=derive_seed(context.seed, "train"),
+            run=run,
+            key=content_of(run),
+            work=context.work,
+            workers=context.workers,
+        )
+
+    @property
+    def precision(self) -> Literal["bf16", "fp32"]:
+        return resolved_precision(self.settings.precision)
+
+    def open(self) -> tuple[DiffusionModel, EditData]:
+        """The base with room for the conditions, and the samples as it takes them."""
+        settings = self.settings
+        model = load_base(settings.base, settings.wanted(self.precision, self.seed))
+        if settings.gradient_checkpointing:
+            model.network.enable_gradient_checkpointing()
+        data = open_data(model, settings, run=self.run, key=self.key, workers=self.workers)
+        return model, data
+
+    def train(self, model: DiffusionModel, data: EditData) -> Trained:
+        """Train this process's share."""
+        settings = self.settings
+        objective = Objective(
+            timesteps="logit-normal" if model.levels.prediction == "flow" else "uniform",
+            weighting=settings.weighting,
+            drop=settings.drop_rates,
+        )
+        look = None
+        if data.heldout is not None and settings.samples and is_leader():
+            folder = self.work / _LOOKS
+            look = Looks(model, data.heldout, settings.samples, folder, self.seed)
+        task = EditTask(
+            model=model,
+            samples=data.train,
+            heldout=data.heldout,
+            objective=objective,
+            bf16=self.precision == "bf16",
+            seed=self.seed,
+            look=look,
+        )
+        return train(model.denoiser, task, settings.plan(self.name, self.seed), self.work)
+
+
+def _train_along(job: _Job) -> None:
+    job.train(*job.open())
+
+
+def _save_beside(context: PartContext, card: str) -> None:
+    """The model's README, its metrics, and the pictures it made while it learned."""
+    shutil.copyfile(context.work / METRICS, context.output / METRICS)
+    if (context.work / _LOOKS).is_dir():
+        shutil.copytree(context.work / _LOOKS, context.output / _LOOKS)
+    (context.output / "README.md").write_text(card, encoding="utf-8")
+
+
+def content_of(run: Path) -> str:
+    """The fingerprint of the data set that a run's folder holds; StoreError where it has none."""
+    manifest = store.find_manifest(run, "data")
+    if manifest is None or not manifest.in_place(run):
+        raise StoreError(
+            "no whole data set in this folder",
+            value=run,
+            fix="name the folder of a run; `editloop import KIND PATH --out DIR` makes one",
+        )
+    return manifest.content

@@ -1,0 +1,86 @@
+"""The README of a trained diffusion editor: what it is, what it was made from, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from editloop.models.backbones.model import DiffusionModel
+from editloop.schema import Json
+
+__all__ = ["diffusion_card"]
+
+_CARD = """---
+library_name: diffusers
+pipeline_tag: image-to-image
+tags: [image-editing, instruction-based-image-editing, editloop]
+base_model: {base}
+---
+
+# {name}
+
+An instruction-based image editor: {base}, trained on {samples} edits by EditLoop. It is conditioned
+on the instruction, {conditions}.
+
+## Use
+
+```bash
+editloop edit photo.png "make it night" --editor DIR_OF_THIS_FILE -o edited.png
+```
+{plain}{rewards}
+## How it was made
+
+| fact | value |
+| --- | --- |
+{facts}
+
+`metrics.jsonl` has its loss by step. The licence of the base holds for these weights too.
+"""
+
+_PLAIN = """
+```python
+from diffusers import {pipeline}
+
+pipeline = {pipeline}.from_pretrained("DIR_OF_THIS_FILE")
+```
+"""
+
+_LORA = """
+The weights are adapters (LoRA) for that base:
+
+```python
+from diffusers import {pipeline}
+
+pipeline = {pipeline}.from_pretrained("{base}")
+pipeline.load_lora_weights("DIR_OF_THIS_FILE")
+```
+"""
+
+_REWARDS = """
+What the edit should be worth is set by `reward=FOLLOWING,PRESERVING,QUALITY` (each 0 to 5;
+`5,5,5` unless you say otherwise), and by `reward_text`.
+"""
+
+
+def diffusion_card(name: str, model: DiffusionModel, made: Mapping[str, Json]) -> str:
+    """A model's README in Markdown, from the facts of its making (see `DiffusionTraining`)."""
+    settings = {key: value for key, value in made["training"].items() if key != "base"}
+    if "reward" not in model.conditions:
+        settings.pop("reward", None)
+    facts = {**settings, **{key: value for key, value in made.items() if key != "training"}}
+    return _CARD.format(
+        name=name,
+        base=model.base,
+        samples=made["samples"],
+        conditions=", ".join(model.conditions),
+        plain=_plain_use(model),
+        rewards=_REWARDS if "reward" in model.conditions else "",
+        facts="\n".join(f"| {key} | {value} |" for key, value in sorted(facts.items())),
+    )
+
+
+def _plain_use(model: DiffusionModel) -> str:
+    """How plain diffusers loads it, where it can."""
+    if not model.loads_plainly:
+        return ""
+    text = _PLAIN if model.lora is None else _LORA
+    return text.format(pipeline=model.family.saved_as, base=model.base)

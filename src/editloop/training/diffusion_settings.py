@@ -1,0 +1,149 @@
+"""The settings of a recipe's train part `diffusion`, and what of them can change a result."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from editloop.models.backbones.model import CONDITIONS, Lora
+from editloop.models.backbones.wanted import Wanted
+from editloop.models.backbones.widening import NewWeights
+from editloop.models.reward import RewardSettings
+from editloop.recipe import Settings
+from editloop.training.objective import DropRates, Weighting
+from editloop.training.plan import Optimiser, OptimiserName, Plan, Schedule
+
+__all__ = ["DiffusionTrainingSettings", "DropSettings", "LoraSettings", "OptimiserSettings"]
+
+_OF_THE_MACHINE = {"micro_batch", "compile", "keep", "trackers", "samples", "data", "rest", "note"}
+
+
+class LoraSettings(Settings):
+    """Train low-rank adapters on a frozen base; `alpha` is the rank unless it is set."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int | None = Field(default=None, ge=1)
+
+
+class OptimiserSettings(Settings):
+    """AdamW; `adamw-8bit` keeps its moments in 8 bits and needs bitsandbytes."""
+
+    kind: OptimiserName = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+
+
+class DropSettings(Settings):
+    """How often conditions are left out: instruction, source, both, and all rewards of a sample."""
+
+    text: float = Field(default=0.05, ge=0, le=1)
+    source: float = Field(default=0.05, ge=0, le=1)
+    both: float = Field(default=0.05, ge=0, le=1)
+    reward: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> DropSettings:
+        if self.text + self.source + self.both > 1:
+            raise ValueError("text, source and both together are more than 1")
+        return self
+
+
+class DiffusionTrainingSettings(Settings):
+    """A base, what it is to be conditioned on, and how it learns. Defaults are InstructPix2Pix's.
+
+    data: a run's folder (from `editloop run` or `import`) to train on; left out, this run's own.
+    size: pixels of a side, or of the area's square where `buckets` keeps aspect ratios.
+    soft_masks: the range of s, drawn for each sample (UltraEdit, equation 2); left out, masks as
+    they are. micro_batch: how many samples are in memory at a time, in each process.
+    """
+
+    base: str
+    data: str | None = None
+    split: str = "train"
+    conditions: tuple[Literal["source", "mask", "reward"], ...] = ("source",)
+    reward: RewardSettings = RewardSettings(variant="paper")
+    new_weights: NewWeights = "zero"
+    lora: LoraSettings | None = None
+    size: int = Field(default=256, ge=8)
+    buckets: bool = False
+    flip: bool = True
+    soft_masks: tuple[float, float] | None = None
+    cache: bool = True
+    steps: int = Field(default=10_000, ge=1)
+    batch: int = Field(default=64, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
+    learning_rate: float = Field(default=5e-5, gt=0)
+    schedule: Schedule = "constant"
+    warm_up: int = Field(default=0, ge=0)
+    optimiser: OptimiserSettings = OptimiserSettings()
+    weighting: Weighting = "plain"
+    drop: DropSettings = DropSettings()
+    average: float | None = Field(default=0.9999, ge=0, lt=1)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    rest: int = Field(default=500, ge=1, description="steps between checkpoints")
+    note: int = Field(default=10, ge=1, description="steps between lines of metrics")
+    keep: int = Field(default=2, ge=1, description="checkpoints kept")
+    samples: int = Field(default=4, ge=0, description="held-out edits pictured at each rest")
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+
+    @field_validator("conditions")
+    @classmethod
+    def _has_a_source(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "source" not in names or len(set(names)) < len(names):
+            raise ValueError("conditions names source, and mask or reward if wanted, each once")
+        return tuple(name for name in CONDITIONS if name in names)
+
+    @field_validator("soft_masks")
+    @classmethod
+    def _is_a_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 <= value[0] <= value[1] <= 1:
+            raise ValueError("soft_masks is a range within 0..1, such as [0.2, 0.8]")
+        return value
+
+    @property
+    def deciding(self) -> dict[str, object]:
+        """What can change the trained weights."""
+        return self.model_dump(mode="json", exclude=_OF_THE_MACHINE)
+
+    def wanted(self, precision: Literal["bf16", "fp32"], seed: int) -> Wanted:
+        """What is asked of the base."""
+        lora = self.lora
+        return Wanted(
+            conditions=self.conditions,
+            reward=self.reward if "reward" in self.conditions else None,
+            new_weights=self.new_weights,
+            lora=None if lora is None else Lora(lora.rank, lora.alpha or lora.rank),
+            precision=precision,
+            seed=seed,
+        )
+
+    def plan(self, name: str, seed: int) -> Plan:
+        """How the loop goes."""
+        chosen = self.optimiser
+        return Plan(
+            name=name,
+            steps=self.steps,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            seed=seed,
+            schedule=self.schedule,
+            warm_up=self.warm_up,
+            optimiser=Optimiser(chosen.kind, chosen.betas, chosen.weight_decay, chosen.clip),
+            average=self.average,
+            micro=self.micro_batch,
+            rest=self.rest,
+            note=self.note,
+            keep=self.keep,
+            compile=self.compile,
+            trackers=self.trackers,
+        )
+
+    @property
+    def drop_rates(self) -> DropRates:
+        """The rates as the objective takes them."""
+        drop = self.drop
+        return DropRates(drop.text, drop.both, drop.source, drop.reward)

@@ -1,0 +1,147 @@
+"""Samples encoded each time they are read, for augmentation that no cache can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from editloop.models.backbones.autoencoder import Posterior
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.inputs import EditInputs
+from editloop.models.masks import mask_picture
+from editloop.models.sampling import noise_like
+from editloop.schema import EditSample, Pixels
+from editloop.seeding import generator
+from editloop.training.buckets import CENTRE, Size, View
+from editloop.training.cache import reward_text_of, rewards_of
+from editloop.training.framing import Framing
+from editloop.training.latent_samples import blanks_of
+from editloop.training.latent_words import joint_of
+from editloop.training.latents import check_framing
+from editloop.training.rows import PublishedRows, RowReader
+from editloop.training.triples import Triple, stored_size
+
+__all__ = ["Augmentation", "DirectSamples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What is random of a view: mirrored half of the time, enlarged up to `zoom` times beyond what
+    covers its size (InstructPix2Pix's range of resizing), and cut anywhere.
+    """
+
+    flip: bool = True
+    zoom: float = 1.0
+
+    def of(self, seed: int) -> View:
+        """The view that follows from a seed."""
+        random = generator("view", seed)
+        flip, zoom = random.random() < 0.5, random.uniform(1.0, self.zoom)
+        return View(zoom, (random.random(), random.random()), self.flip and flip)
+
+
+class DirectSamples:
+    """Samples for `EditTask`, read from the published files and encoded by the model.
+
+    A sample's view and its target's noise follow from its own seed; without seeds it is seen from
+    the middle, and its target is the mean. In buckets, every picture's header is read first.
+    """
+
+    def __init__(
+        self,
+        rows: PublishedRows,
+        model: DiffusionModel,
+        framing: Framing,
+        conditions: Sequence[str],
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        check_framing(framing, model, rows)
+        self._rows = rows
+        self._reader = RowReader(rows)
+        self._model = model
+        self._framing = framing
+        self._conditions = frozenset(conditions)
+        self._augmentation = augmentation or Augmentation()
+        self._sizes = framing.sizes
+        self._size = np.fromiter(self._size_numbers(), np.int16, len(rows))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def scored(self) -> bool:
+        """Whether any sample has a reward."""
+        samples = self._rows.stream(0, len(self), pictures=False)
+        return any(any(rewards_of(sample)[1]) for sample in samples)
+
+    @property
+    def wholly_scored(self) -> bool:
+        """Whether every sample has all rewards."""
+        samples = self._rows.stream(0, len(self), pictures=False)
+        return all(all(rewards_of(sample)[1]) for sample in samples)
+
+    @property
+    def buckets(self) -> Sequence[NDArray[np.int64]]:
+        return tuple(np.flatnonzero(self._size == at) for at in np.unique(self._size))
+
+    def read(
+        self, samples: NDArray[np.int64], seeds: Sequence[int] | None
+    ) -> tuple[Tensor, EditInputs]:
+        views = [CENTRE] * len(samples) if seeds is None else map(self._augmentation.of, seeds)
+        read = self._reader.read(samples.tolist())
+        triples = [self._framing.of(each, view) for each, view in zip(read, views, strict=True)]
+        found = self._posterior([each.target for each in triples])
+        target = found.mean
+        if seeds is not None:
+            target = found.at(noise_like(target, seeds))
+        inputs = EditInputs(
+            source=self._shown([each.source for each in triples]),
+            text=self._model.texts.ids([each.instruction for each in read]),
+            mask=self._masks(triples) if "mask" in self._conditions else None,
+        )
+        if "reward" in self._conditions:
+            inputs = inputs.with_(self._rewards(read))
+        return self._model.autoencoder.learned(target), inputs
+
+    def shape(self, sample: int) -> tuple[int, int, int]:
+        return self._model.noise_shape(*self._size_of(sample))
+
+    def blanks(self, sample: int) -> Mapping[str, Tensor]:
+        return blanks_of(self._model, self._size_of(sample), self._conditions)
+
+    def _size_of(self, sample: int) -> Size:
+        return self._sizes[self._size[sample]]
+
+    def _size_numbers(self) -> Iterator[int]:
+        """The place of each sample's size among all."""
+        if len(self._sizes) == 1:
+            yield from (0 for _ in range(len(self)))
+            return
+        for sample in self._rows.stream(0, len(self)):
+            yield self._sizes.index(self._framing.size_of(*stored_size(sample.source)))
+
+    def _posterior(self, pictures: Sequence[Pixels]) -> Posterior:
+        """What the encoder says of pictures, in float32 on the CPU."""
+        found = self._model.autoencoder.posterior(torch.from_numpy(np.stack(pictures)))
+        return Posterior(found.mean.float().cpu(), found.std.float().cpu())
+
+    def _shown(self, pictures: Sequence[Pixels]) -> Tensor:
+        return self._model.autoencoder.shown(self._posterior(pictures).mean)
+
+    def _masks(self, triples: Sequence[Triple]) -> Tensor:
+        return self._shown([mask_picture(each.whole_mask) for each in triples])
+
+    def _rewards(self, samples: Sequence[EditSample]) -> dict[str, Tensor]:
+        joint = joint_of(self._model.reward)
+        texts = [reward_text_of(each, joint) for each in samples]
+        scores, keep = zip(*map(rewards_of, samples), strict=True)
+        return {
+            "scores": torch.tensor(scores, dtype=torch.float32),
+            "keep": torch.tensor(keep, dtype=torch.float32),
+            "reward_text": self._model.texts.ids(texts),
+        }

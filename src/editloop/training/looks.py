@@ -1,0 +1,60 @@
+"""What the network makes of a few held-out edits while it learns, as a sheet of pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from editloop.files import Files, explained, replace_file
+from editloop.images import encode_png
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.sampling import denoised
+from editloop.models.guidance import branches
+from editloop.seeding import derive_seed
+from editloop.training.edits import Samples
+
+__all__ = ["Looks"]
+
+_STEPS = 20
+_TEXT, _IMAGE = 7.5, 1.5  # guidance, InstructPix2Pix's usual
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Writes `step-00000500.png` into a folder: a row for each edit with source, target and edit.
+
+    The same edits from the same noise every time, so that sheets can be laid beside each other.
+    """
+
+    model: DiffusionModel
+    samples: Samples
+    count: int
+    folder: Path
+    seed: int
+
+    def __call__(self, _network: nn.Module, step: int) -> None:
+        rows = []
+        for number in np.concatenate(self.samples.buckets)[: self.count]:
+            clean, inputs = self.samples.read(np.array([number]), None)
+            device = self.model.device
+            random = torch.Generator().manual_seed(derive_seed(self.seed, "look", int(number)))
+            made = denoised(
+                self.model,
+                inputs.to(device),
+                [random],
+                scheduler=self.model.scheduler,
+                steps=_STEPS,
+                chosen=branches(_TEXT, _IMAGE),
+            )
+            source = self.model.autoencoder.unshown(inputs.source.to(device))
+            pictures = [self.model.decode(each)[0] for each in (source, clean.to(device), made)]
+            rows.append(np.hstack(pictures))
+        width = max(row.shape[1] for row in rows)
+        padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+        with explained("write samples", self.folder):
+            path = self.folder / f"step-{step:08d}.png"
+            replace_file(Files(), path, encode_png(np.vstack(padded)))

@@ -1,0 +1,162 @@
+"""Published models learn to edit: each family under its conditions, stopped, resumed, saved."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
+from editloop.errors import RecipeError, StoreError, TrainingError
+from editloop.models.backbones.loading import load_trained
+from editloop.models.inputs import EditInputs
+from editloop.recipe import validate
+from editloop.registry import create
+from editloop.training.diffusion import DiffusionTraining
+from editloop.training.diffusion_settings import DiffusionTrainingSettings
+from editloop.training.edits import EditTask
+
+ALL = ("source", "mask", "reward")
+CASES = [
+    ("sd", {"conditions": ("source",)}),
+    ("sd", {"conditions": ALL, "reward": {"variant": "paper"}}),
+    ("sd", {"conditions": ("source", "reward"), "reward": {"variant": "released"}}),
+    ("sd", {"conditions": ALL, "lora": {"rank": 2}}),
+    ("sdxl", {"conditions": ALL}),
+    ("sd3", {"conditions": ("source", "mask")}),
+    ("flux-kontext", {"conditions": ("source",), "lora": {"rank": 2}}),
+]
+
+
+def digests(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).digest() for path in files}
+
+
+def answer(folder, seed=0):
+    """What a saved model says of fixed noise under conditions of all kinds."""
+    model = load_trained(folder)
+    model.denoiser.eval()
+    random = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (1, SIZE, SIZE, 3), generator=random, dtype=torch.uint8)
+    inputs = EditInputs(model.shown(pixels), model.texts.ids(["make it brighter"]))
+    if "mask" in model.conditions:
+        inputs = inputs.with_({"mask": model.blank_mask(SIZE, SIZE)})
+    if "reward" in model.conditions:
+        scores = {"scores": torch.full((1, 3), 5.0), "keep": torch.ones(1, 3)}
+        inputs = inputs.with_(scores | {"reward_text": model.texts.ids(["None; None; None"])})
+    noisy = torch.randn(1, *model.noise_shape(SIZE, SIZE), generator=random)
+    with torch.no_grad():
+        return model.denoiser(noisy, model.levels.timestep[500:501], model.given(inputs))
+
+
+def test_a_recipe_makes_it_by_its_kind() -> None:
+    made = create("train", "diffusion", {"base": "timbrooks/instruct-pix2pix", "steps": 3})
+    assert isinstance(made, DiffusionTraining)
+
+
+@pytest.mark.parametrize(("family", "changes"), CASES, ids=lambda value: str(value)[:40])
+def test_it_trains_saves_loads_and_resumes_to_the_bit(
+    tmp_path, monkeypatch, family, changes
+) -> None:
+    run = training_run(tmp_path / "run")
+    trainer = diffusion(saved_base(family, tmp_path / "base"), steps=4, rest=2, **changes)
+    whole = train_context(run, "whole")
+    made = trainer.run(whole)
+    assert made.results["samples"] == 6
+    assert made.results["final_loss"] > 0
+    assert torch.isfinite(answer(whole.output)).all()
+
+    usual, left = EditTask.loss, iter(range(3))
+
+    def interrupted(self, network, batch):
+        if network.training and next(left, None) is None:
+            raise KeyboardInterrupt
+        return usual(self, network, batch)
+
+    parts = replace(train_context(run, "parts"), name="whole")
+    monkeypatch.setattr(EditTask, "loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(parts)
+    monkeypatch.undo()
+    trainer.run(parts)
+    assert digests(parts.output) == digests(whole.output)
+
+
+def test_it_leaves_metrics_samples_and_a_card(tmp_path) -> None:
+    here = train_context(training_run(tmp_path / "run"), "tiny")
+    diffusion(saved_base("sd", tmp_path / "base"), steps=4, rest=2, samples=2).run(here)
+    lines = [json.loads(each) for each in (here.output / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation_loss" in line] == [2, 4]
+    names = sorted(path.name for path in (here.output / "samples").iterdir())
+    assert names == ["step-00000002.png", "step-00000004.png"]
+    card = (here.output / "README.md").read_text()
+    assert "StableDiffusionInstructPix2PixPipeline.from_pretrained" in card
+    assert "| learning_rate |" in card
+
+
+def test_a_second_training_of_the_same_data_encodes_nothing(tmp_path) -> None:
+    run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
+    first = diffusion(base).run(train_context(run, "first"))
+    second = diffusion(base, learning_rate=1e-4).run(train_context(run, "second"))
+    assert first.timings["cache_seconds"] > 0
+    assert second.timings["cache_seconds"] == 0
+
+
+def test_without_a_cache_it_learns_from_pixels(tmp_path) -> None:
+    here = train_context(training_run(tmp_path / "run"), "tiny")
+    made = diffusion(saved_base("sd", tmp_path / "base"), cache=False).run(here)
+    assert made.results["final_loss"] > 0
+
+
+def test_rewards_without_scores_are_refused(tmp_path) -> None:
+    run = training_run(tmp_path / "run", scored=False)
+    trainer = diffusion(saved_base("sd", tmp_path / "base"), conditions=("source", "reward"))
+    with pytest.raises(TrainingError, match="no reward scores"):
+        trainer.run(train_context(run, "tiny"))
+
+
+def test_too_little_memory_is_told_before_the_first_step(tmp_path, monkeypatch) -> None:
+    run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
+    monkeypatch.setattr("editloop.training.memory._free", lambda _device: 4_000_000)
+    with pytest.raises(TrainingError, match="micro_batch: ") as caught:
+        diffusion(base, batch=64).run(train_context(run, "tiny"))
+    assert "GiB are free" in str(caught.value)
+
+
+def test_a_base_that_is_not_here_is_named_with_its_command(tmp_path) -> None:
+    trainer = diffusion("nobody/no-such-model")
+    with pytest.raises(Exception, match="hf download nobody/no-such-model"):
+        trainer.run(train_context(training_run(tmp_path / "run"), "tiny"))
+
+
+def test_a_folder_without_data_is_refused(tmp_path) -> None:
+    trainer = diffusion(saved_base("sd", tmp_path / "base"), data=str(tmp_path / "nothing"))
+    with pytest.raises(StoreError, match="import"):
+        trainer.run(train_context(tmp_path, "tiny"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"conditions": ["mask"]},
+        {"steps": 0},
+        {"drop": {"text": 0.6, "both": 0.6}},
+        {"soft_masks": [0.8, 0.2]},
+        {"weighting": "max"},
+        {"lora": {"rank": 0}},
+        {"optimiser": {"kind": "sgd"}},
+        {"trackers": ["paper"]},
+    ],
+    ids=str,
+)
+def test_bad_settings_are_refused(content) -> None:
+    with pytest.raises(RecipeError, match=next(iter(content))):
+        validate(DiffusionTrainingSettings, {"base": "b", **content}, where="train.tiny")
+
+
+def test_what_only_the_machine_needs_does_not_decide() -> None:
+    usual = diffusion("base").parameters
+    assert diffusion("base", compile=True, keep=5, trackers=("tensorboard",)).parameters == usual
+    assert diffusion("base", learning_rate=1.0).parameters != usual
