@@ -77,6 +77,12 @@ def compare(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the bootstrap.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
+    judge: Annotated[
+        str | None, typer.Option(help="Ask whose pictures are preferred: preference:MODEL?...")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Ask about so many cases, by lot. (default: all)")
+    ] = None,
 ) -> None:
     """Join runs of one protocol and data into one table, with paired differences."""
     from editloop.evaluation.comparing.compare import compare_runs
@@ -88,6 +94,15 @@ def compare(
     print_comparison(found)
     if out is not None:
         typer.echo(write_comparison(found, out))
+    if judge is not None:
+        from editloop.evaluation.comparing.preference_table import print_preferences
+        from editloop.evaluation.comparing.preferring import prefer, write_preferences
+
+        with going_on_later():
+            preferences = prefer(found, judge, sample=sample)
+        print_preferences(preferences)
+        if out is not None:
+            typer.echo(write_preferences(preferences, out))
 
 
 def measure(

@@ -100,7 +100,7 @@ class PairwiseJudge:
                 value=settings.rubric,
                 fix="name one with a `preference`",
             )
-        self.name = f"pairwise:{settings.target}"
+        self.name = f"preference:{settings.target}"
         self.version = identity_of(VERSION, settings, [self._rubric])
         self._chat = Chat(settings, settings.ledger.expanduser(), run=settings.run)
 

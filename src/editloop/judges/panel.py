@@ -66,6 +66,13 @@ class PanelJudge:
         self.members: tuple[Judge, ...] = tuple(
             each.create("judge") for spec in specs for each in _seats(spec, settings)
         )
+        for member in self.members:
+            if not hasattr(member, "judge"):
+                raise RecipeError(
+                    "a judge that compares two edits has no seat on a panel",
+                    value=member.name,
+                    fix="leave it out",
+                )
         self._judges = _perspectives(self.members)
         self.scales = _scales(self.members)
         self._quorums = {

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from editloop import recipe
 from editloop.chat_settings import ChatSettings
-from editloop.errors import StepError
+from editloop.errors import RecipeError, StepError
 from editloop.images import content_hash
 from editloop.judges.samples import Seen, seen
 from editloop.judges.verdicts import may_pass_later
@@ -62,6 +62,12 @@ class JudgeStep:
         self._spec = parse_spec(settings.judge, "judge")
         self._prefix = settings.prefix
         self._judge: Judge = self._spec.create("judge")
+        if not hasattr(self._judge, "judge"):
+            raise RecipeError(
+                "this judge compares two edits, and scores none",
+                value=self._spec.name,
+                fix="let another one judge, such as vlm:MODEL?base_url=URL",
+            )
 
     @property
     def parameters(self) -> Mapping[str, Json]:

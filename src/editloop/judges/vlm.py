@@ -178,7 +178,9 @@ def _perspectives(rubrics: Sequence[Rubric]) -> tuple[str, ...]:
     for rubric in rubrics:
         if not rubric.perspectives:
             raise RecipeError(
-                "this rubric compares two edits", value=rubric.name, fix="judge it by `pairwise`"
+                "this rubric compares two edits",
+                value=rubric.name,
+                fix="use it with the judge `preference`",
             )
     return tuple(names)
 

@@ -1,0 +1,129 @@
+"""The cases that two editors both edited from the same picture, with their pictures.
+
+The data is read where it was evaluated; the edited pictures are those that the runs published.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from editloop.errors import ImageError, StoreError
+from editloop.evaluation.answers.publishing import CASES_FILE
+from editloop.evaluation.comparing.pairing import Compared
+from editloop.evaluation.protocol.card import read_protocol
+from editloop.files import explained
+from editloop.images import decode_rgb
+from editloop.judges.pairwise import Comparison
+from editloop.parquet import read_batches
+from editloop.schema import EditSample, Json
+from editloop.seeding import generator
+from editloop.sources.layouts import open_layout
+
+__all__ = ["SharedCases"]
+
+_COLUMNS = ["benchmark", "editor", "id", "turn", "setting", "picture", "unedited"]
+_PROTOCOL = "protocol"  # the kind of benchmark that names its data
+
+
+class SharedCases:
+    """Iterates comparisons of two editors' pictures in the data's order; `runs` are their folders.
+
+    `sample` limits the cases, by lot. While it is iterated, `sessions` gets each case's session,
+    and `left_out` counts the cases that cannot be compared, by reason: a later turn that starts
+    from an editor's own picture is one. Raises StoreError where data or a picture is not there.
+    """
+
+    def __init__(
+        self,
+        benchmark: str,
+        pair: tuple[Compared, Compared],
+        runs: tuple[Path, Path],
+        sample: int | None,
+        seed: int,
+    ) -> None:
+        self.left_out: Counter[str] = Counter()
+        self.sessions: dict[str, str] = {}
+        self._pictures = tuple(
+            _pictures(run, benchmark, each.own) for run, each in zip(runs, pair, strict=True)
+        )
+        self._samples = _samples(runs[0], benchmark)
+        both = sorted(self._pictures[0].keys() & self._pictures[1].keys())
+        if sample is not None and sample < len(both):
+            drawn = generator(seed, "preferences", benchmark).permutation(len(both))[:sample]
+            both = [both[int(at)] for at in drawn]
+        self._chosen = frozenset(both)
+
+    def __iter__(self) -> Iterator[Comparison]:
+        for session, edit in self._samples:
+            if edit.id not in self._chosen:
+                continue
+            first, second = (own[edit.id] for own in self._pictures)
+            if isinstance(first, str) or isinstance(second, str):
+                self.left_out[first if isinstance(first, str) else str(second)] += 1
+                continue
+            self.sessions[edit.id] = session
+            source = decode_rgb(edit.source.bytes)
+            yield Comparison(edit.id, source, edit.instruction, _pixels(first), _pixels(second))
+
+
+def _pictures(run: Path, benchmark: str, editor: str) -> dict[str, Path | str]:
+    """By case, where an editor's picture is, or why there is none to compare."""
+    found: dict[str, Path | str] = {}
+    for path in sorted((run / "evaluation").glob(f"*/{CASES_FILE}")):
+        for row in _rows(path):
+            if (row["benchmark"], row["editor"]) != (benchmark, editor):
+                continue
+            if row["setting"] == "iterative" and row["turn"] > 1:
+                found[row["id"]] = "it starts from the editor's own picture"
+            elif row["picture"] is None:
+                found[row["id"]] = f"not edited: {row['unedited']}"
+            else:
+                found[row["id"]] = path.parent / row["picture"]
+    return found
+
+
+def _rows(path: Path) -> Iterator[Json]:
+    with explained("read a benchmark's cases", path), path.open("rb") as handle:
+        for batch in read_batches(handle, path, _COLUMNS):
+            yield from batch.to_pylist()
+
+
+def _pixels(path: Path) -> Json:
+    with explained("read an edited picture", path):
+        data = path.read_bytes()
+    try:
+        return decode_rgb(data)
+    except ImageError as error:
+        raise StoreError(
+            f"an edited picture cannot be read: {error.cause}",
+            value=path,
+            fix="evaluate again: what is answered is not asked again",
+        ) from error
+
+
+def _samples(run: Path, benchmark: str) -> Iterator[tuple[str, EditSample]]:
+    """The edits of the data that a benchmark was run on, each with its session's first id."""
+    entry = _entry(run, benchmark)
+    card = read_protocol(entry["protocol"])
+    layout = open_layout(card.data.layout, Path(entry["data"]), **card.data.options)
+    for session in layout.sessions():
+        for edit in session:
+            yield session[0].id, edit
+
+
+def _entry(run: Path, benchmark: str) -> Json:
+    """The part of the run's recipe that made the benchmark: it says which data, by which card."""
+    path = run / "recipe.json"
+    with explained("read the run's recipe", path):
+        parts = json.loads(path.read_bytes()).get("evaluate", ())
+    for part in parts:
+        if part["kind"] == _PROTOCOL and benchmark.startswith(f"{part['name']}/"):
+            return part
+    raise StoreError(
+        "the run does not say on which data it was evaluated",
+        value=f"{run}: {benchmark}",
+        fix="compare runs of `editloop evaluate`",
+    )

@@ -1,0 +1,196 @@
+"""Whose pictures are preferred: two runs of one protocol, a judge of two edits over HTTP."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from editloop.cli import main
+from editloop.errors import EditLoopError, RecipeError, StoreError
+from editloop.evaluating import evaluate
+from editloop.evaluation.comparing.compare import Comparison, compare_runs
+from editloop.evaluation.comparing.preferring import prefer, write_preferences
+from editloop.judges.fake_request import Asked
+from editloop.judges.fake_server import FakeServer
+from editloop.judging import judge
+from editloop.recipe import Settings
+from editloop.registry import kinds
+from editloop.schema import EditRequest, Pixels, Unedited
+from layout_folders import metadata, png, put
+
+
+class Darker:
+    """Darkens by 20 levels; case 0 it leaves."""
+
+    class Settings(Settings):
+        """It has none."""
+
+    name = "darker"
+    fingerprint = "darker-1"
+
+    def __init__(self, settings: "Darker.Settings") -> None:
+        del settings
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        return [
+            Unedited("it is tired")
+            if "number 0" in each.instruction
+            else np.clip(each.image.astype(int) - 20, 0, 255).astype(np.uint8)
+            for each in requests
+        ]
+
+
+CARD = {
+    "name": "small",
+    "version": 1,
+    "title": "",
+    "source": "",
+    "about": "",
+    "data": {"layout": "metadata"},
+    "benchmarks": {"test": {"setting": "independent"}},
+    "metrics": {"l1_source": {"kind": "pixels", "target": "l1", "against": "source"}},
+}
+
+
+def reply(better: str) -> str:
+    return json.dumps({"reason": f"it is {better}", "better": better})
+
+
+def likes_dark(asked: Asked) -> str:
+    """The darker one, but of number 3 none, and of number 4 whatever comes first."""
+    number = int(re.findall(r"number (\d)", "\n".join(asked.texts))[-1])
+    _, first, second = (float(each.mean()) for each in asked.pictures)
+    if number == 3:
+        return reply("tie")
+    return reply("A" if number == 4 or first < second else "B")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of the editor that copies, and one of that which darkens, on six cases."""
+    folder = tmp_path_factory.mktemp("runs")
+    rows = [
+        {"file_name": f"{n}.png", "instruction": f"make it number {n}", "id": str(n)}
+        for n in range(6)
+    ]
+    data = metadata(folder / "data", rows)
+    for n in range(6):
+        put(data / f"{n}.png", png(shade=n))
+    card = folder / "small.yaml"
+    card.write_text(yaml.safe_dump(CARD))
+    evaluate(card, data, ["copy"], folder / "a")
+    evaluate(card, data, ["dark=python:test_judges_preferring:Darker"], folder / "b")
+    return folder / "a", folder / "b"
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer(likes_dark) as running:
+        yield running
+
+
+def spec(server: FakeServer, folder: Path) -> str:
+    ledger = folder / "ledger.sqlite"
+    return f"preference:fake?base_url={server.base_url}&ledger={ledger}&re_asks=0"
+
+
+def compared(runs: tuple[Path, Path]) -> Comparison:
+    return compare_runs(runs, resamples=100)
+
+
+def test_wins_ties_and_places_are_counted(
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path
+) -> None:
+    (found,) = prefer(compared(runs), spec(server, tmp_path))
+    assert (found.benchmark, found.first, found.second) == ("small/test", "copy", "dark")
+    assert (found.wins, found.ties) == ((0, 3), 2)
+    assert (found.first_place, found.second_place) == (1, 0)
+    assert found.share["mean"] == pytest.approx(1 / 5)
+    assert found.share["low"] < 1 / 5 < found.share["high"]
+    assert found.left_out == {"not edited: it is tired": 1}
+    assert found.unscored == {}
+    assert server.seen.requests == 10
+
+
+def test_a_second_time_asks_nothing(
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path
+) -> None:
+    first = prefer(compared(runs), spec(server, tmp_path))
+    assert prefer(compared(runs), spec(server, tmp_path)) == first
+    assert server.seen.requests == 10
+
+
+def test_a_sample_asks_about_so_many_cases(
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path
+) -> None:
+    (found,) = prefer(compared(runs), spec(server, tmp_path), sample=3)
+    assert len(found.cases) + sum(found.left_out.values()) == 3
+    assert server.seen.requests == 2 * len(found.cases)
+
+
+def test_what_is_refused_is_unscored_with_its_reason(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with FakeServer(lambda _: "I'm sorry, I can't help with that.") as server:
+        (found,) = prefer(compared(runs), spec(server, tmp_path))
+    assert (found.share, found.wins, found.ties) == (None, (0, 0), 0)
+    assert found.unscored == {"refused: it declines to answer": 5}
+
+
+def test_every_answer_is_written(
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path
+) -> None:
+    path = write_preferences(prefer(compared(runs), spec(server, tmp_path)), tmp_path / "out")
+    (content,) = json.loads(path.read_bytes())["preferences"]
+    said = {each["id"]: each["choice"] for each in content["cases"]}
+    assert said == {"1": "second", "2": "second", "3": "tie", "4": "tie", "5": "second"}
+
+
+def test_the_command_prints_who_is_preferred(
+    runs: tuple[Path, Path],
+    server: FakeServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["editloop", "compare", *map(str, runs), "--judge", spec(server, tmp_path)]
+    monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    told = capsys.readouterr().out
+    assert "20%" in told
+    assert "0 - 3" in told
+    assert "1 not asked: not edited: it is tired" in told
+    assert (tmp_path / "out/preferences.json").is_file()
+
+
+def test_a_judge_of_one_edit_compares_nothing(runs: tuple[Path, Path]) -> None:
+    with pytest.raises(RecipeError, match="scores one edit at a time"):
+        prefer(compared(runs), "metric")
+
+
+def test_a_lost_picture_is_named(
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path
+) -> None:
+    joined = compared(runs)
+    lost = next((runs[1] / "evaluation").rglob("*.png"))
+    kept = lost.read_bytes()
+    lost.unlink()
+    try:
+        with pytest.raises(StoreError, match=lost.name):
+            prefer(joined, spec(server, tmp_path))
+    finally:
+        lost.write_bytes(kept)
+
+
+def test_it_is_a_kind_of_judge_that_scores_no_data(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    named = "preference:m?base_url=http://127.0.0.1:9/v1"
+    assert "preference" in kinds("judge")
+    for use in (named, {"kind": "panel", "judges": [named]}):
+        with pytest.raises(EditLoopError, match="compares two edits"):
+            judge(runs[0].parent / "data", use, tmp_path / "out", workers=1)
