@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
 
+from editloop.models.backbones.flow import start_flow
 from editloop.models.backbones.loading import load_base
 from editloop.models.backbones.sampling import denoised
 from editloop.models.backbones.wanted import Wanted
@@ -184,7 +185,13 @@ def test_flow_matching_ends_where_a_perfect_network_points(model, dynamic) -> No
         return (noisy - TRUTH) / (timestep[0] / 1000)
 
     knowing = SimpleNamespace(
-        network=model.network, denoiser=oracle, given=model.given, blank_text=model.blank_text
+        family=model.family,
+        autoencoder=model.autoencoder,
+        network=model.network,
+        denoiser=oracle,
+        given=model.given,
+        blank_text=model.blank_text,
+        start=lambda scheduler, steps, *_: start_flow(scheduler, steps, 24, model.device),
     )
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=dynamic)
     found = sampled(knowing, inputs_of(model, "a", "b"), (1, 2), scheduler, (1.0, 1.0))

@@ -19,7 +19,7 @@ from editloop.models.backbones.lora import load_lora
 from editloop.models.backbones.model import DiffusionModel, Lora
 from editloop.models.backbones.saving import GROWN, INDEX, KIND, LORA, REWARD
 from editloop.models.backbones.wanted import Precision, Wanted
-from editloop.models.loading import quietly
+from editloop.models.loading import DTYPES, quietly
 from editloop.models.reward import RewardSettings
 from editloop.schema import Json
 
@@ -85,7 +85,10 @@ def trained_index(folder: Path) -> Mapping[str, Json] | None:
 
 
 def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
-    """The model that `save_diffusion_model` wrote, ready to edit; errors as of `load_base`."""
+    """The model that `save_diffusion_model` wrote, ready to edit in `precision` throughout.
+
+    Errors as of `load_base`.
+    """
     index = trained_index(folder)
     if index is None:
         raise StoreError("no trained diffusion model here", value=folder, fix="name its folder")
@@ -94,13 +97,14 @@ def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
         reward=None if index["reward"] is None else RewardSettings(**index["reward"]),
         lora=None if index["lora"] is None else Lora(*index["lora"]),
         precision=precision,
+        trained=False,
     )
     if wanted.lora is None:
         model = load_base(str(folder), wanted)
     else:
         model = load_base(index["base"], wanted)
         _load_adapters(model, folder)
-    model.denoiser.eval()
+    model.denoiser.to(DTYPES[precision]).eval()
     return model
 
 

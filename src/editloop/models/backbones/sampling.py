@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
@@ -19,8 +18,6 @@ from editloop.models.inputs import EditInputs
 
 __all__ = ["denoised"]
 
-_PATCH = 2  # a token's side in latents, where a sampler's shift depends on their number
-
 
 @torch.no_grad()
 def denoised(
@@ -31,6 +28,7 @@ def denoised(
     scheduler: Any,
     steps: int,
     chosen: Sequence[Branch],
+    guidance: float | None = None,
 ) -> Tensor:
     """Learned latents [batch, c, h, w], float32, from noise that each row draws for itself.
 
@@ -38,10 +36,13 @@ def denoised(
     network. The texts, and once the empty one, are one call of the text encoder. `scheduler` is one
     of diffusers', set up anew by every call; what it draws on the way, as ancestral ones do, comes
     from the rows' generators too. The denoiser stays in the mode, training or not, that it is in.
+    `guidance` is told to a distilled network (FLUX); left out, its family's usual.
     """
     dtype = next(model.network.parameters()).dtype
-    given = _branched(_given(model, inputs, chosen), chosen, dtype)
-    _set_steps(scheduler, steps, inputs.source)
+    told = model.family.guidance if guidance is None else guidance
+    given = _branched(_given(model, inputs, chosen, told), chosen, dtype)
+    height, width = (side * model.autoencoder.factor for side in inputs.source.shape[-2:])
+    model.start(scheduler, steps, height, width)
     device, own = inputs.source.device, list(generators)
     latents: Tensor = randn_tensor(inputs.source.shape, own, device, torch.float32)
     latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
@@ -54,12 +55,14 @@ def denoised(
     return latents
 
 
-def _given(model: DiffusionModel, inputs: EditInputs, chosen: Sequence[Branch]) -> Given:
+def _given(
+    model: DiffusionModel, inputs: EditInputs, chosen: Sequence[Branch], guidance: float | None
+) -> Given:
     """The conditions of the batch; where a branch goes without text, the empty one comes last."""
     text = inputs.text
     if not all(branch.text for branch in chosen):
         text = torch.cat([text, model.blank_text()[None].to(text)])
-    return model.given(inputs.with_({"text": text}))
+    return model.given(inputs.with_({"text": text}), guidance)
 
 
 def _branched(given: Given, chosen: Sequence[Branch], dtype: torch.dtype) -> Given:
@@ -92,6 +95,7 @@ def _branched(given: Given, chosen: Sequence[Branch], dtype: torch.dtype) -> Giv
         reward=None
         if reward is None
         else TextStates(same(reward.hidden.to(dtype)), same(reward.pooled.to(dtype))),
+        guidance=given.guidance,
     )
 
 
@@ -102,26 +106,6 @@ def _weighted(output: Tensor, chosen: Sequence[Branch]) -> Tensor:
     parts = output.float().chunk(len(chosen))
     weighted = [branch.weight * part for branch, part in zip(chosen, parts, strict=True)]
     return torch.stack(weighted).sum(0)
-
-
-def _set_steps(scheduler: Any, steps: int, latents: Tensor) -> None:
-    """The sampler's timesteps, as diffusers' pipelines ask for them.
-
-    Flow matching whose shift depends on the picture's size (FLUX) is told the number of tokens, and
-    noise levels 1, 1 - 1/n, ..., 1/n.
-    """
-    device = latents.device
-    if not scheduler.config.get("use_dynamic_shifting"):
-        scheduler.set_timesteps(steps, device=device)
-        return
-    tokens = (latents.shape[-2] // _PATCH) * (latents.shape[-1] // _PATCH)
-    config = scheduler.config
-    slope = (config.max_shift - config.base_shift) / (
-        config.max_image_seq_len - config.base_image_seq_len
-    )
-    shift = config.base_shift + slope * (tokens - config.base_image_seq_len)
-    sigmas = np.linspace(1.0, 1 / steps, steps)
-    scheduler.set_timesteps(sigmas=sigmas, mu=shift, device=device)
 
 
 def _scaled(scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
