@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ __all__ = [
     "is_xl",
     "load_pipeline",
     "model_index",
+    "parts_digest",
     "quietly",
     "weights_digest",
 ]
@@ -134,13 +135,23 @@ def weights_digest(folder: Path) -> str:
     In the hub's cache a large file's name is its SHA-256 already, so it is not read again.
     """
     parts = [name for name, value in model_index(folder).items() if isinstance(value, list)]
-    used = [name for name in parts if name not in _UNUSED]
+    return _files_digest(folder, [INDEX, *(name for name in parts if name not in _UNUSED)])
+
+
+def parts_digest(folder: Path, prefix: str) -> str:
+    """A digest of the files of those of a pipeline's parts whose names start so."""
+    return _files_digest(folder, [name for name in model_index(folder) if name.startswith(prefix)])
+
+
+def _files_digest(folder: Path, names: Sequence[str]) -> str:
+    """Of files by their names, and of all that folders hold."""
     with explained("read a model", folder):
-        paths = [folder / INDEX, *(path for name in used for path in (folder / name).rglob("*"))]
+        places = [folder / name for name in names]
+        paths = [path for place in places for path in (place, *place.rglob("*"))]
         files = {
             path.relative_to(folder).as_posix(): _digest(path)
             for path in sorted(paths)
-            if path.suffix in _READ
+            if path.suffix in _READ and path.is_file()
         }
     return fingerprint(files)
 

@@ -1,14 +1,16 @@
-"""The next step's batch, read and drawn in a thread while the device works on this one."""
+"""What comes next is made ready in threads while the device works on what is there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["one_ahead"]
+__all__ = ["one_ahead", "some_ahead"]
 
 _Batch = TypeVar("_Batch")
+_Item = TypeVar("_Item")
 
 
 def one_ahead(make: Callable[[int], _Batch], steps: range) -> Iterator[tuple[int, _Batch]]:
@@ -24,3 +26,21 @@ def one_ahead(make: Callable[[int], _Batch], steps: range) -> Iterator[tuple[int
         finally:
             for waiting in following.values():
                 waiting.cancel()
+
+
+def some_ahead(
+    make: Callable[[_Item], _Batch], items: Iterable[_Item], threads: int
+) -> Iterator[_Batch]:
+    """What `make` gives for each item, in order; two for each thread are made ahead."""
+    with ThreadPoolExecutor(threads, "editloop-ahead") as pool:
+        waiting: deque[Future[_Batch]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(make, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from editloop.images import decode
 from editloop.models.backbones.autoencoder import Posterior
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
@@ -17,6 +18,7 @@ from editloop.models.masks import mask_picture
 from editloop.models.sampling import noise_like
 from editloop.schema import EditSample, Pixels
 from editloop.seeding import generator
+from editloop.training.ahead import some_ahead
 from editloop.training.buckets import CENTRE, Size, View
 from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.framing import Framing
@@ -24,9 +26,12 @@ from editloop.training.latent_samples import blanks_of
 from editloop.training.latent_words import joint_of
 from editloop.training.latents import check_framing
 from editloop.training.rows import PublishedRows, RowReader
-from editloop.training.triples import Triple, stored_size
+from editloop.training.triples import Triple
 
 __all__ = ["Augmentation", "DirectSamples"]
+
+
+_DECODERS = 4  # threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class DirectSamples:
     """Samples for `EditTask`, read from the published files and encoded by the model.
 
     A sample's view and its target's noise follow from its own seed; without seeds it is seen from
-    the middle, and its target is the mean. In buckets, every picture's header is read first.
+    the middle, and its target is the mean. In buckets, every source is decoded once beforehand, to
+    know its shape.
     """
 
     def __init__(
@@ -122,8 +128,12 @@ class DirectSamples:
         if len(self._sizes) == 1:
             yield from (0 for _ in range(len(self)))
             return
-        for sample in self._rows.stream(0, len(self)):
-            yield self._sizes.index(self._framing.size_of(*stored_size(sample.source)))
+
+        def place(sample: EditSample) -> int:
+            height, width = decode(sample.source.bytes).shape[:2]
+            return self._sizes.index(self._framing.size_of(height, width))
+
+        yield from some_ahead(place, self._rows.stream(0, len(self)), _DECODERS)
 
     def _posterior(self, pictures: Sequence[Pixels]) -> Posterior:
         """What the encoder says of pictures, in float32 on the CPU."""

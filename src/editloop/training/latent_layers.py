@@ -1,0 +1,65 @@
+"""A whole layer of the latent cache: the rows of all shards, by the number of a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editloop.training.buckets import Size
+from editloop.training.latent_rows import Row, Rows, Shard, checked
+
+__all__ = ["Layer"]
+
+
+class Layer:
+    """The rows of shards of `per` samples each; `kind` says what a row of a size is like.
+
+    It holds six bytes for each sample, and maps a shard's file when it is first asked for.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard], per: int, kind: Callable[[Size], Row], flips: int
+    ) -> None:
+        self.sizes = tuple(sorted({size for shard in shards for size in shard.members}))
+        self._shards = tuple(shards)
+        self._per = per
+        self._kind = kind
+        self._flips = flips
+        self._tables: dict[int, dict[Size, Rows]] = {}
+        counts = [sum(map(len, shard.members.values())) for shard in shards]
+        self._size = np.zeros(sum(counts), np.int16)
+        self._place = np.zeros(sum(counts), np.int32)
+        for number, shard in enumerate(shards):
+            for size, places in shard.members.items():
+                numbers = number * per + np.array(places)
+                self._size[numbers] = self.sizes.index(size)
+                self._place[numbers] = np.arange(len(places))
+
+    @property
+    def buckets(self) -> tuple[NDArray[np.int64], ...]:
+        """The numbers of the samples of each size, in the order of `sizes`."""
+        return tuple(np.flatnonzero(self._size == at) for at in range(len(self.sizes)))
+
+    def size_of(self, number: int) -> Size:
+        """The size of a sample's pictures."""
+        return self.sizes[self._size[number]]
+
+    def read(self, numbers: Sequence[int], flips: Sequence[int]) -> Rows:
+        """The rows of samples of one size, each as it is (0) or its mirror image (1).
+
+        CorruptError where a byte is not as it was written.
+        """
+        size = self.size_of(numbers[0])
+        rows = np.empty(len(numbers), self._kind(size))
+        for at, (number, flip) in enumerate(zip(numbers, flips, strict=True)):
+            place = int(self._place[number]) * self._flips + flip
+            rows[at : at + 1] = self._mapped(number // self._per)[size][place : place + 1]
+            checked(rows[at : at + 1], self._shards[number // self._per].path)
+        return rows
+
+    def _mapped(self, shard: int) -> dict[Size, Rows]:
+        if shard not in self._tables:
+            self._tables[shard] = self._shards[shard].tables(self._kind, self._flips)
+        return self._tables[shard]

@@ -1,0 +1,127 @@
+"""Rows of numbers in files: written whole, read by number through memory maps, checked as read.
+
+A row is one sample, or one flip of it, as a NumPy record whose first field is the CRC-32 of the
+rest. So a flipped byte is found when it would be learned from, and opening a cache reads none of
+it. A shard's file holds the rows of its samples size by size; its record, written last, says which.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from editloop.errors import CorruptError
+from editloop.files import Files, NewFile, explained, temporary
+from editloop.records import read_record, write_record
+from editloop.schema import Json
+from editloop.training.buckets import Size
+
+__all__ = ["Row", "Rows", "Shard", "checked", "row_type", "sealed", "write_rows"]
+
+Row: TypeAlias = np.dtype[np.void]
+Rows: TypeAlias = NDArray[np.void]
+
+_CHECK = "check"
+
+
+def row_type(fields: Mapping[str, tuple[str, tuple[int, ...]]]) -> Row:
+    """The type of rows with these fields, each a NumPy type and a shape."""
+    return np.dtype([(_CHECK, "<u4"), *((name, *each) for name, each in fields.items())])
+
+
+def sealed(rows: Rows) -> Rows:
+    """Rows with their checks filled in, in place."""
+    rows[_CHECK] = [zlib.crc32(each) for each in _contents(rows)]
+    return rows
+
+
+def checked(rows: Rows, path: Path) -> Rows:
+    """The rows, if they are as they were sealed; CorruptError names the file that isn't."""
+    for check, content in zip(rows[_CHECK], _contents(rows), strict=True):
+        if zlib.crc32(content) != check:
+            raise CorruptError(
+                "a row of the training data's cache differs from what was written",
+                value=path,
+                fix="remove this file and run again: what it held is made again",
+            )
+    return rows
+
+
+def _contents(rows: Rows) -> Iterable[memoryview]:
+    """The bytes of each row after its check."""
+    return (each[4:].data for each in rows.view(np.uint8).reshape(len(rows), -1))
+
+
+def write_rows(files: Files, path: Path, tables: Iterable[Rows]) -> int:
+    """Write tables of rows behind one another, durably and at once; returns how many bytes."""
+    with explained("write the training data's cache", path):
+        files.make_folder(path.parent)
+        new = NewFile(files, temporary(path))
+        try:
+            for table in tables:
+                new.write(table.tobytes())
+            new.finish()
+        finally:
+            new.close()
+        files.rename(new.path, path)
+        files.sync_path(path.parent)
+    return new.size
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file of rows by size, and the record beside it.
+
+    `members` are the places in the shard of the samples of each size, in the order of their rows;
+    a sample has `flips` rows, the picture as it is and then its mirror image.
+    """
+
+    path: Path
+    members: Mapping[Size, Sequence[int]]
+
+    @classmethod
+    def find(cls, path: Path) -> Shard | None:
+        """The shard at a path, or None where it isn't whole."""
+        try:
+            body = read_record(Files(), _record(path))
+        except CorruptError:
+            return None
+        if body is None or not path.is_file() or path.stat().st_size != body["bytes"]:
+            return None
+        return cls(path, {(height, width): places for height, width, places in body["members"]})
+
+    @staticmethod
+    def write(
+        files: Files,
+        path: Path,
+        members: Mapping[Size, Sequence[int]],
+        tables: Mapping[Size, Sequence[Rows]],
+    ) -> None:
+        """Write a shard: for each size, the places of its samples and their rows."""
+        order = sorted(members)
+        parts = (sealed(part) for size in order for part in tables[size])
+        written = write_rows(files, path, parts)
+        body: Json = {"bytes": written, "members": [[*size, list(members[size])] for size in order]}
+        write_record(files, _record(path), body)
+
+    def tables(self, kind: Callable[[Size], Row], flips: int) -> dict[Size, Rows]:
+        """The rows of each size, mapped."""
+        with explained("read the training data's cache", self.path):
+            whole = np.memmap(self.path, np.uint8, mode="r")
+        found: dict[Size, Rows] = {}
+        offset = 0
+        for size, places in self.members.items():
+            end = offset + len(places) * flips * kind(size).itemsize
+            found[size] = whole[offset:end].view(kind(size))
+            offset = end
+        return found
+
+
+def _record(path: Path) -> Path:
+    return path.with_suffix(".json")

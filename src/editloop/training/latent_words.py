@@ -1,0 +1,100 @@
+"""What is said of each sample of a data set: ids of its texts and its scores, one row a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from editloop.errors import CorruptError
+from editloop.files import Files, explained
+from editloop.models.backbones.texts import Texts
+from editloop.models.reward import RewardSettings
+from editloop.records import read_record, write_record
+from editloop.schema import PERSPECTIVES, Json
+from editloop.training.cache import reward_text_of, rewards_of
+from editloop.training.latent_rows import Row, Rows, row_type, sealed, write_rows
+from editloop.training.rows import PublishedRows
+
+__all__ = ["Words", "joint_of"]
+
+_AT_ONCE = 1024  # samples
+
+
+def joint_of(reward: RewardSettings | None) -> str:
+    """What stands between the reward texts of the perspectives, as a reward condition reads them.
+
+    The authors' released code joins by "; "; the paper's design is trained here with ";".
+    """
+    return "; " if reward is not None and reward.variant == "released" else ";"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A file of rows: `text` and `reward` ids, `scores` and `keep` (as `EditInputs` has them).
+
+    `joint` is what stands between the reward texts of the perspectives.
+    """
+
+    path: Path
+    texts: Texts
+    rows: PublishedRows
+    joint: str
+
+    def facts(self) -> Mapping[str, Json] | None:
+        """The file's size and how many samples have a reward; None unless the file is whole."""
+        try:
+            facts: dict[str, Json] | None = read_record(Files(), self._record)
+        except CorruptError:
+            return None
+        if facts is None or not self.path.is_file():
+            return None
+        return facts if self.path.stat().st_size == facts["bytes"] else None
+
+    def write(self, files: Files) -> None:
+        """Read all texts of the data set, and write the file."""
+        scored = 0
+
+        def tables() -> Iterator[Rows]:
+            nonlocal scored
+            for table in self._tables():
+                scored += int(table["keep"].any(1).sum())
+                yield table
+
+        written = write_rows(files, self.path, tables())
+        write_record(files, self._record, {"bytes": written, "scored": scored})
+
+    def mapped(self) -> Rows:
+        """The rows, in the data set's order."""
+        with explained("read the training data's cache", self.path):
+            return np.memmap(self.path, self._row, mode="r")
+
+    def _tables(self) -> Iterator[Rows]:
+        kind = self._row
+        for start in range(0, len(self.rows), _AT_ONCE):
+            samples = list(self.rows.stream(start, start + _AT_ONCE, pictures=False))
+            table = np.zeros(len(samples), kind)
+            table["text"] = self.texts.ids([each.instruction for each in samples])
+            table["reward"] = self.texts.ids([reward_text_of(each, self.joint) for each in samples])
+            values, known = zip(*map(rewards_of, samples), strict=True)
+            table["scores"], table["keep"] = values, known
+            yield sealed(table)
+
+    @property
+    def _row(self) -> Row:
+        ids = self.texts.ids([""]).shape[1]
+        perspectives = len(PERSPECTIVES)
+        return row_type(
+            {
+                "text": ("<i4", (ids,)),
+                "reward": ("<i4", (ids,)),
+                "scores": ("<f4", (perspectives,)),
+                "keep": ("<f4", (perspectives,)),
+            }
+        )
+
+    @property
+    def _record(self) -> Path:
+        return self.path.with_suffix(".json")

@@ -1,0 +1,76 @@
+"""The paired latent cache: a data set through the frozen networks once, for every training on it.
+
+    pictures-FINGERPRINT/   source and target of each sample, in shards; seconds.json: what
+                            building took, in all
+    masks-FINGERPRINT/      its mask, where masks are asked for
+    words-FINGERPRINT.bin   its texts as ids, and its scores
+
+Each depends on what can change it and on nothing else: trainings with other conditions or rates
+read the same files, and other soft masks leave the pictures as they are. A build that was
+interrupted goes on behind the last whole shard; memory doesn't grow with the number of samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from editloop.errors import TrainingError
+from editloop.files import Files
+from editloop.models.backbones.model import DiffusionModel
+from editloop.store import lock
+from editloop.training.framing import Framing
+from editloop.training.latent_building import encode_all, timed
+from editloop.training.latent_plan import LatentCache, LatentPlan, LatentSettings
+from editloop.training.rows import PublishedRows
+
+__all__ = ["LatentCache", "LatentSettings", "check_framing", "open_latents"]
+
+
+def open_latents(
+    folder: Path,
+    key: str,
+    settings: LatentSettings,
+    model: DiffusionModel,
+    rows: PublishedRows,
+    *,
+    workers: int = 1,
+    files: Files | None = None,
+) -> LatentCache:
+    """The cache of some rows in a folder; what of it isn't there is built first.
+
+    `key` fingerprints the data set. Raises TrainingError or ImageError for a sample that can't be
+    trained on and where there are none, BusyError where another process is building.
+    """
+    check_framing(settings.framing, model, rows)
+    files = files or Files()
+    plan = LatentPlan.of(folder, key, settings, model, rows)
+    if not plan.jobs(files) and plan.words.facts() is not None:
+        return plan.cache()
+    with lock(folder, "latents"), timed(plan.pictures / "seconds.json", files) as spent:
+        plan.sweep(files)
+        jobs = plan.jobs(files)
+        encode_all(jobs, model.autoencoder, workers)
+        if plan.words.facts() is None:
+            plan.words.write(files)
+        encoded = sum(job.stop - job.start for job in jobs)
+        return replace(plan.cache(), seconds=spent(), encoded=encoded)
+
+
+def check_framing(framing: Framing, model: DiffusionModel, rows: PublishedRows) -> None:
+    """Raise TrainingError unless there are rows, and sizes that the model's encoder takes."""
+    if not len(rows):
+        raise TrainingError(
+            "there is nothing to train on: the split is empty",
+            value=rows.paths[0].parent,
+            fix="name another split, or build more data",
+        )
+    factor = model.multiple
+    odd = [size for size in framing.sizes if size[0] % factor or size[1] % factor]
+    if odd:
+        height, width = odd[0]
+        raise TrainingError(
+            "this model cannot work on pictures of this size",
+            value=f"{width}x{height}",
+            fix=f"set size to a multiple of {factor}",
+        )

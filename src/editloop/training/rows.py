@@ -1,0 +1,105 @@
+"""A published split's samples by number, read from its Parquet files without holding them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from editloop.errors import CorruptError
+from editloop.files import explained
+from editloop.parquet import read_batches
+from editloop.schema import EditSample, arrow_schema, from_row
+from editloop.store import published_files
+
+__all__ = ["PublishedRows", "RowReader"]
+
+_PICTURES = ("source", "target", "mask")
+_EMPTY = {"source": {"bytes": b"", "path": None}, "target": None, "mask": None}
+_HELD = 8  # row groups, of at most 64 MB each
+_Group: TypeAlias = tuple[Path, int, int, int]  # file, row group, its first row's number, rows
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRows:
+    """The rows of a split's files in order; `counts` are those of each file's row groups."""
+
+    paths: tuple[Path, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, data: Path, split: str) -> PublishedRows:
+        """The rows of a published split; StoreError unless all its files are there."""
+        paths = tuple(published_files(Path(data), split))
+        return cls(paths, tuple(map(_counts, paths)))
+
+    def __len__(self) -> int:
+        return sum(map(sum, self.counts))
+
+    def stream(self, start: int, stop: int, *, pictures: bool = True) -> Iterator[EditSample]:
+        """Samples from number `start` up to `stop`; without pictures, these are left empty."""
+        columns = None
+        if not pictures:
+            columns = [name for name in arrow_schema().names if name not in _PICTURES]
+        for path, group, first, count in self.groups():
+            if first < stop and start < first + count:
+                batch = pa.Table.from_batches(_batches(path, group, columns))
+                low, high = max(start - first, 0), min(stop - first, count)
+                for row in batch.slice(low, high - low).to_pylist():
+                    yield from_row(row if pictures else {**row, **_EMPTY})
+
+    def groups(self) -> Iterator[_Group]:
+        """The row groups of all files in order."""
+        first = 0
+        for path, counts in zip(self.paths, self.counts, strict=True):
+            for group, count in enumerate(counts):
+                yield path, group, first, count
+                first += count
+
+
+class RowReader:
+    """Samples by any number; the row groups read last are kept in memory."""
+
+    def __init__(self, rows: PublishedRows) -> None:
+        self._groups = list(rows.groups())
+        self._firsts = np.array([first for _, _, first, _ in self._groups])
+        self._table = lru_cache(maxsize=_HELD)(_table)
+
+    def read(self, numbers: Sequence[int]) -> list[EditSample]:
+        """The samples of these numbers; a row group is read once for all of them."""
+        found: dict[int, EditSample] = {}
+        for number in sorted(set(numbers)):
+            at = int(np.searchsorted(self._firsts, number, "right")) - 1
+            path, group, first, _ = self._groups[at]
+            row = self._table(path, group).slice(number - first, 1).to_pylist()[0]
+            found[number] = from_row(row)
+        return [found[number] for number in numbers]
+
+
+def _counts(path: Path) -> tuple[int, ...]:
+    with explained("read a data set", path):
+        try:
+            with pq.ParquetFile(path) as file:
+                facts = file.metadata
+                return tuple(facts.row_group(at).num_rows for at in range(facts.num_row_groups))
+        except pa.ArrowException as error:
+            raise CorruptError(
+                "a Parquet file cannot be read back",
+                value=path,
+                fix=f"restore it from a copy, or make it again ({error})",
+            ) from error
+
+
+def _table(path: Path, group: int) -> pa.Table:
+    return pa.Table.from_batches(_batches(path, group, None))
+
+
+def _batches(path: Path, group: int, columns: list[str] | None) -> list[pa.RecordBatch]:
+    with explained("read a data set", path), path.open("rb") as handle:
+        return list(read_batches(handle, path, columns, groups=[group]))
