@@ -136,6 +136,12 @@ def test_sd3_is_shown_its_source_as_it_learned_it(bases, tmp_path, trained_here)
     mean = model.autoencoder.posterior(pictures()).mean
     expected = (mean - 0.0609) * 1.5035 if trained_here else mean
     torch.testing.assert_close(loaded.shown(pictures()), expected)
+    scaled = loaded.autoencoder.learned(mean)
+    torch.testing.assert_close(scaled, expected if trained_here else mean * 1.5035)
+    assert loaded.texts.ids([""]).shape == (1, 77 + 77 + (256 if trained_here else 77))
+    save_diffusion_model(loaded, tmp_path / "again", {})
+    again = load_trained(tmp_path / "again")
+    assert again.autoencoder.scales_sources == again.autoencoder.shifts == trained_here
 
 
 @pytest.mark.parametrize("name", ["sd3", "flux-kontext"])

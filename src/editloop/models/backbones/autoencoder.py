@@ -33,14 +33,18 @@ class Autoencoder:
     """diffusers' `AutoencoderKL`, without gradients.
 
     `scales_sources` says whether a source is shown to the denoiser at the scale that is learned:
-    SD 1.5 and XL show it as the encoder gives it (InstructPix2Pix), SD3 and FLUX scaled.
+    SD 1.5 and XL show it as the encoder gives it (InstructPix2Pix), SD3 and FLUX scaled. `shifts`
+    says whether what is learned is also shifted, where the autoencoder's configuration has it.
     """
 
     vae: Any
     scales_sources: bool = False
+    shifts: bool = True
 
     @classmethod
-    def of(cls, vae: Any, dtype: torch.dtype, *, scales_sources: bool = False) -> Autoencoder:
+    def of(
+        cls, vae: Any, dtype: torch.dtype, *, scales_sources: bool = False, shifts: bool = True
+    ) -> Autoencoder:
         """A loaded one, frozen, in `dtype`; in float32 for one that overflows in float16 (SDXL's).
 
         Raises RecipeError for one whose latents have means and deviations of their own.
@@ -52,7 +56,7 @@ class Autoencoder:
                 fix="name a base whose autoencoder has a scaling factor alone",
             )
         upcast = dtype == torch.float16 and vae.config.force_upcast
-        return cls(frozen(vae, torch.float32 if upcast else dtype), scales_sources)
+        return cls(frozen(vae, torch.float32 if upcast else dtype), scales_sources, shifts)
 
     @property
     def channels(self) -> int:
@@ -93,7 +97,8 @@ class Autoencoder:
 
     @property
     def _shift(self) -> float:
-        return float(getattr(self.vae.config, "shift_factor", None) or 0.0)
+        shift = getattr(self.vae.config, "shift_factor", None) if self.shifts else None
+        return float(shift or 0.0)
 
 
 def _values(pixels: Tensor, vae: Any) -> Tensor:

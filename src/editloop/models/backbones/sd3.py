@@ -1,8 +1,9 @@
 """Stable Diffusion 3 and 3.5: a transformer whose patches also hold a source's and mask's latents.
 
-The channels are in the order of UltraEdit's released models: noisy, source, mask. Those show a
-source and a mask as the encoder gives them; diffusers' community pipeline of the same name shows
-them scaled like what is learned, and so do models that start here from Stable Diffusion 3 itself.
+The channels are in the order of UltraEdit's released models: noisy, source, mask. Those models are
+shown a source and a mask as the encoder gives them, learn latents that are scaled without a shift,
+and read 77 tokens by T5. diffusers' community pipeline of the same name shows sources shifted and
+scaled like what is learned, and reads 256; so do models that start here from Stable Diffusion 3.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from editloop.models.schedules import flow_levels
 __all__ = ["SD3Denoiser", "load_sd3"]
 
 _T5 = ("text_encoder_3", "tokenizer_3")
-_TEXT = 256  # tokens of T5, as the pipeline reads
+_TEXT, _RELEASED_TEXT = 256, 77  # tokens of T5, as the pipelines read
 
 
 class SD3Denoiser(Denoiser):
@@ -67,7 +68,8 @@ def load_sd3(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
     without = dict.fromkeys(_T5) if model_index(folder).get(_T5[0], [None])[0] is None else {}
     pipeline = load_pipeline(StableDiffusion3Pipeline, folder, wanted.loaded_in, **without)
     transformer, dtype = pipeline.transformer, DTYPES[wanted.precision]
-    autoencoder = Autoencoder.of(pipeline.vae, dtype, scales_sources=_scales_sources(folder))
+    ours = not _is_as_released(folder)
+    autoencoder = Autoencoder.of(pipeline.vae, dtype, scales_sources=ours, shifts=ours)
     first = transformer.pos_embed
     if wanted.lora is not None:
         transformer.requires_grad_(False)
@@ -83,7 +85,7 @@ def load_sd3(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
         base=base,
         folder=folder,
         autoencoder=autoencoder,
-        texts=_texts(pipeline, dtype),
+        texts=_texts(pipeline, dtype, _TEXT if ours else _RELEASED_TEXT),
         denoiser=SD3Denoiser(transformer),
         scheduler=pipeline.scheduler,
         levels=flow_levels(pipeline.scheduler),
@@ -92,20 +94,20 @@ def load_sd3(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
     )
 
 
-def _scales_sources(folder: Path) -> bool:
-    """As the folder's model learned it."""
+def _is_as_released(folder: Path) -> bool:
+    """Whether the folder's model learned in UltraEdit's way: a release, or what started from it."""
     before = trained_index(folder)
     if before is not None:
-        return bool(before["scales_sources"])
-    return pipeline_class_of(folder) == "StableDiffusion3Pipeline"
+        return not before["scales_sources"]
+    return pipeline_class_of(folder) != "StableDiffusion3Pipeline"
 
 
-def _texts(pipeline: Any, dtype: torch.dtype) -> TripleTexts:
+def _texts(pipeline: Any, dtype: torch.dtype, length: int) -> TripleTexts:
     long = pipeline.text_encoder_3
     return TripleTexts(
         tokenizers=(pipeline.tokenizer, pipeline.tokenizer_2),
         encoders=(frozen(pipeline.text_encoder, dtype), frozen(pipeline.text_encoder_2, dtype)),
-        t5=None if long is None else T5Reader(pipeline.tokenizer_3, frozen(long, dtype), _TEXT),
+        t5=None if long is None else T5Reader(pipeline.tokenizer_3, frozen(long, dtype), length),
         width=pipeline.transformer.config.joint_attention_dim,
-        length=_TEXT,
+        length=length,
     )
