@@ -54,11 +54,12 @@ class LayoutSource:
     def __init__(self, settings: LayoutSettings) -> None:
         self._settings = settings
         self._folder = settings.path.expanduser()
+        self._indexes: dict[str, Index] = {}
 
     @property
     def parameters(self) -> Mapping[str, Json]:
         """The settings, and the layout and version that they come to."""
-        layout = next(iter(self._parts.values()))
+        layout = self._index(next(iter(self._parts)))
         settings = self._settings.model_dump(mode="json")
         return {**settings, "layout": layout.name, "layout_version": layout.version}
 
@@ -67,19 +68,26 @@ class LayoutSource:
         return self._settings.layout or layout_of(self._folder)
 
     @cached_property
-    def _parts(self) -> dict[str, Index]:
-        """The index of each split, under its name."""
+    def _parts(self) -> dict[str, str | None]:
+        """The data set's splits under their names, and the layout's option that chooses each.
+
+        None where it has none to choose from.
+        """
         settings = self._settings
         splits = splits_of(self._kind, self._folder)
         asked = settings.options.get("split", settings.split)
         if asked is not None or not splits:
-            options = {**settings.options, "split": asked} if splits else settings.options
-            name = settings.split or asked or self._unnamed()
-            return {name: open_index(self._kind, self._folder, **options)}
-        return {
-            split: open_index(self._kind, self._folder, **{**settings.options, "split": split})
-            for split in splits
-        }
+            return {settings.split or asked or self._unnamed(): asked if splits else None}
+        return {split: split for split in splits}
+
+    def _index(self, part: str) -> Index:
+        """What a split lists; opened when it is first needed, for there may be thousands."""
+        if part not in self._indexes:
+            chosen = self._parts[part]
+            options = self._settings.options
+            options = options if chosen is None else {**options, "split": chosen}
+            self._indexes[part] = open_index(self._kind, self._folder, **options)
+        return self._indexes[part]
 
     def _unnamed(self) -> str:
         """The split that data without splits is: an unpacked one is called by its folder."""
@@ -162,7 +170,8 @@ class LayoutSource:
 
     def _sessions(self) -> Iterator[tuple[str, Sequence[Entry] | Problem]]:
         """The sessions of all splits, less what is not to be taken of them."""
-        for part, index in self._parts.items():
+        for part in self._parts:
+            index = self._index(part)
             light = index.without_pictures() if isinstance(index, ListedIndex) else index
             for entries in light.sessions():
                 if self._only is None or isinstance(entries, Problem):
@@ -219,7 +228,7 @@ class LayoutSource:
                 places[_part(item), place.file][place.row] = item.id, place
         found: dict[str, Entry | Problem] = {}
         for (part, path), named in places.items():
-            index = self._parts[part]
+            index = self._index(part)
             assert isinstance(index, ListedIndex)
             assert index.rows is not None
             values = format_of(path).rows_at(path, list(named))
