@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers import (
+    EDMEulerScheduler,
     FluxKontextPipeline,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -140,6 +141,15 @@ def test_a_base_for_masks_asks_for_one(bases, tmp_path) -> None:
     save_diffusion_model(model_of(bases, "sd", "mask"), tmp_path, {})
     with pytest.raises(RecipeError, match=r"12 input channels(.|\n)*add mask to the conditions"):
         load_base(str(tmp_path), Wanted())
+
+
+def test_noise_levels_without_betas_are_edited_with_and_not_learned(tmp_path) -> None:
+    EDMEulerScheduler().save_pretrained(base(tmp_path, "sdxl-edit") / "scheduler")
+    index = tmp_path / "sdxl-edit" / "model_index.json"
+    index.write_text(index.read_text().replace("PNDMScheduler", "EDMEulerScheduler"))
+    assert answer(model_of(tmp_path, "sdxl-edit", trained=False)).isfinite().all()
+    with pytest.raises(RecipeError, match="cannot be learned here: EDMEulerScheduler"):
+        model_of(tmp_path, "sdxl-edit")
 
 
 def test_other_pipelines_are_no_bases(tmp_path) -> None:

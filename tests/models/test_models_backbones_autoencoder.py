@@ -1,5 +1,7 @@
 """Latents: at the scales that are learned and shown, in a precision that holds them."""
 
+import json
+
 import pytest
 import torch
 from diffusers import (
@@ -34,6 +36,17 @@ def test_instruct_pix2pix_is_shown_its_source_unscaled(bases) -> None:
     )
     found = model_of(bases, "sd-edit").shown(pictures())
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_cosxl_is_shown_its_source_scaled(tmp_path) -> None:
+    folder = base(tmp_path, "sdxl-edit")
+    index = json.loads((folder / "model_index.json").read_text())
+    plain = model_of(tmp_path, "sdxl-edit").shown(pictures())
+    (folder / "model_index.json").write_text(json.dumps({**index, "is_cosxl_edit": True}))
+    model = model_of(tmp_path, "sdxl-edit")
+    scale = model.autoencoder.vae.config.scaling_factor
+    torch.testing.assert_close(model.shown(pictures()), plain * scale)
 
 
 @torch.no_grad()

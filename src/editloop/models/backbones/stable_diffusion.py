@@ -9,6 +9,7 @@ import diffusers
 import torch
 from torch import nn
 
+from editloop.errors import RecipeError
 from editloop.models.backbones.autoencoder import Autoencoder
 from editloop.models.backbones.denoisers import UNetDenoiser
 from editloop.models.backbones.families import family_of, pipeline_class_of
@@ -19,7 +20,7 @@ from editloop.models.backbones.room import with_room
 from editloop.models.backbones.texts import ClipPairTexts, ClipTexts
 from editloop.models.backbones.wanted import Wanted
 from editloop.models.channels import ChannelCondition
-from editloop.models.loading import DTYPES, load_pipeline
+from editloop.models.loading import DTYPES, load_pipeline, model_index
 from editloop.models.reward import reward_condition
 from editloop.models.schedules import diffusion_levels
 from editloop.models.wrapper import UNetShape
@@ -38,7 +39,10 @@ def load_stable_diffusion(base: str, folder: Path, wanted: Wanted) -> DiffusionM
 def of_pipeline(pipeline: Any, base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
     """The model of a loaded pipeline; its UNet is widened for what is wanted."""
     dtype = DTYPES[wanted.precision]
-    unet, autoencoder = pipeline.unet, Autoencoder.of(pipeline.vae, dtype)
+    if wanted.trained:
+        _check_levels(pipeline.scheduler, folder)
+    scaled = bool(model_index(folder).get("is_cosxl_edit"))  # CosXL is shown its source scaled
+    unet, autoencoder = pipeline.unet, Autoencoder.of(pipeline.vae, dtype, scales_sources=scaled)
     if wanted.lora is not None:
         unet.requires_grad_(False)
     unet.conv_in = with_room(unet.conv_in, autoencoder.channels, folder, wanted)
@@ -61,6 +65,15 @@ def of_pipeline(pipeline: Any, base: str, folder: Path, wanted: Wanted) -> Diffu
         add_lora(unet, wanted.lora, grown, seed=wanted.seed)
     model.denoiser.to(pipeline.device)
     return model
+
+
+def _check_levels(scheduler: Any, folder: Path) -> None:
+    if "beta_schedule" not in scheduler.config:
+        raise RecipeError(
+            f"noise levels that cannot be learned here: {type(scheduler).__name__}",
+            value=folder,
+            fix="name a base whose scheduler has betas, as Stable Diffusion's",
+        )
 
 
 def _texts(pipeline: Any, dtype: torch.dtype) -> ClipTexts | ClipPairTexts:
