@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chat_world import add, question, read_sum, world
@@ -186,6 +187,24 @@ def test_tokens_are_expected_by_letters_and_pixels() -> None:
     picture = Picture(b"no picture at all")
     messages = [Message("system", ("x" * 400,)), Message("user", ("é" * 20, picture))]
     assert expected_tokens(messages) == (400 + 40) // 4 + 0 + 2 * 8
+
+
+def test_the_first_call_sets_aside_the_most_for_its_pictures(tmp_path) -> None:
+    wide = Picture.png(np.zeros((512, 513, 3), np.uint8))
+    prices = {"input_price": 1.0, "output_price": 0.0}
+    most = (2 * (3_000 + 2 * 6_000) + 8) / 1e6
+
+    async def play(budget: float) -> None:
+        limit = ChatSettings(target="m", base_url="http://h/v1", budget=budget, **prices)
+        purse = Purse(limit, tmp_path / "l.db", str(budget))
+        try:
+            await purse.settle(await purse.set_aside([Message("user", (wide, wide))]), 0.0)
+        finally:
+            purse.close()
+
+    asyncio.run(play(most))
+    with pytest.raises(OverBudgetError):
+        asyncio.run(play(most - 1e-9))
 
 
 def test_without_a_budget_nothing_is_written_down(tmp_path) -> None:

@@ -26,6 +26,23 @@ def key(monkeypatch, caplog) -> str:
     return "EDITLOOP_TEST_KEY"
 
 
+@pytest.mark.parametrize("name", [KEY, "sk-", "", "A B", "A=B"])
+def test_a_key_in_the_place_of_its_variable_is_refused_unseen(name) -> None:
+    with pytest.raises(EditLoopError) as raised:
+        validate(
+            ChatSettings, {"target": "m", "base_url": "http://h/v1", "key_env": name}, where="test"
+        )
+    assert KEY not in "".join(traceback.format_exception(raised.value))
+    assert "OPENAI_API_KEY" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["api_key", "key", "headers"])
+def test_a_key_under_an_unknown_name_is_refused_unseen(name) -> None:
+    with pytest.raises(EditLoopError) as raised:
+        validate(ChatSettings, {"target": "m", "base_url": "http://h/v1", name: KEY}, where="test")
+    assert KEY not in "".join(traceback.format_exception(raised.value))
+
+
 def files_with_key(folder) -> list[str]:
     found = [path for path in folder.rglob("*") if path.is_file()]
     assert found

@@ -13,11 +13,12 @@ import pytest
 
 from editloop import loop
 from editloop.errors import ChangedError, RecipeError, UnavailableError
-from editloop.judges.fake_server import FakeServer
+from editloop.judges.fake_request import Asked
+from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.fake_truth import truth_answers
 from editloop.judging import asked, judge, plan
 from editloop.recipe import Recipe, validate
-from editloop.schema import PERSPECTIVES, EditSample, Json, Score, to_row
+from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored, to_row
 from editloop.store import read_samples, verify
 
 MOODY = "moody=python:judging_parts:Moody"
@@ -169,6 +170,30 @@ def test_a_model_is_asked_once_and_says_what_the_truth_is(
             assert isinstance(due, Score)
             assert said.value == pytest.approx(due.value, abs=0.05)
             assert said.passed == due.passed
+
+
+def test_a_servers_key_is_in_no_file_of_a_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "sk-SENTINEL-9f8e7d6c"
+    monkeypatch.setenv("EDITLOOP_TEST_KEY", key)
+    words = {"score": 3, "passed": "yes", "failures": f"I was asked with {key}"}
+    reply = json.dumps(dict.fromkeys(PERSPECTIVES, words))
+
+    def answers(request: Asked) -> str:
+        if request.number % 3 == 0:
+            raise ValueError(f"the account of {key} is closed")
+        return reply
+
+    with FakeServer(answers, settings=FakeSettings(key=key)) as running:
+        spec = f"vlm:fake?base_url={running.base_url}&key_env=EDITLOOP_TEST_KEY&rubrics=combined"
+        judge(data, f"{spec}&ledger={tmp_path / 'ledger.sqlite'}", tmp_path / "out", workers=1)
+    told = [each.scores["quality"] for each in samples(tmp_path / "out")]
+    assert {type(each) for each in told} == {Score, Unscored}
+    assert all("[key]" in str(each) for each in told)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if key.encode() in path.read_bytes()] == []
+    assert key not in "".join(capsys.readouterr())
 
 
 def test_judging_by_truth_costs_nothing(data: Path) -> None:

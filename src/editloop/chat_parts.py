@@ -59,15 +59,15 @@ class Picture:
         return [head.encode(), self.base64, b'"}}']
 
     @cached_property
-    def pixels(self) -> int:
-        """How many pixels it has, by its header alone; 0 where that cannot be read."""
+    def size(self) -> tuple[int, int]:
+        """Its width and height, by its header alone; 0, 0 where that cannot be read."""
         from PIL import Image
 
         try:
             with Image.open(io.BytesIO(self.data)) as image:
-                return image.width * image.height
+                return image.width, image.height
         except (OSError, ValueError, Image.DecompressionBombError):
-            return 0
+            return 0, 0
 
 
 Part: TypeAlias = str | Picture

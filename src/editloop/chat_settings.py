@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from editloop import recipe
 from editloop.errors import RecipeError
 
 __all__ = ["ChatSettings", "Secret", "read_key"]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ChatSettings(recipe.Settings):
@@ -52,6 +55,17 @@ class ChatSettings(recipe.Settings):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("write a plain URL such as http://127.0.0.1:8000/v1")
         return url.rstrip("/")
+
+    @field_validator("key_env")
+    @classmethod
+    def _is_a_variable(cls, name: str) -> str:
+        if not _VARIABLE.fullmatch(name):
+            # As above: whoever writes the key itself here is not to see it again in a record.
+            raise RecipeError(
+                "key_env is not the name of an environment variable",
+                fix="put the key into a variable, such as OPENAI_API_KEY, and name that",
+            )
+        return name
 
     @model_validator(mode="after")
     def _budget_has_prices(self) -> ChatSettings:

@@ -186,7 +186,12 @@ class _Worker:
                 return self._pool.submit(task.function, task.descriptor)
             self.close()
         before = set(multiprocessing.active_children())
-        self._pool = ProcessPoolExecutor(1, mp_context=_context(), initializer=_prepare_worker)
+        self._pool = ProcessPoolExecutor(
+            1,
+            mp_context=_context(),
+            initializer=_prepare_worker,
+            initargs=(dict(os.environ),),
+        )
         with _main_hidden():
             future = self._pool.submit(task.function, task.descriptor)
         self._processes = [
@@ -224,7 +229,10 @@ def _main_hidden() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(environment: dict[str, str]) -> None:
+    """Make a fresh worker ours: what it was forked from may have an older environment."""
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends us
     threading.Thread(target=_die_with_driver, daemon=True).start()
     _limit_threads()

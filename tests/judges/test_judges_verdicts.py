@@ -57,6 +57,9 @@ def with_word(word: str) -> str:
     "reply",
     [
         GOOD,
+        f"<think>{with_score('1')}</think>{GOOD}",
+        f"{GOOD}<think>or {with_score('1')}",
+        '{“failures”: "too dark", “score”: “4”, “followed”: “yes”}',
         f"\ufeff\n {GOOD}\n",
         f"```json\n{GOOD}\n```",
         f"```\n{GOOD}\n``` That is my judgement.",
@@ -380,3 +383,12 @@ def test_a_failure_is_unscored_under_its_name(code: str, failure: FailureClass, 
 def test_a_score_and_other_reasons_are_for_good() -> None:
     assert not may_pass_later(Score(5.0))
     assert not may_pass_later(Unscored("no target"))
+
+
+def test_thoughts_that_were_cut_off_are_no_answer() -> None:
+    assert refused(f"<think>say {GOOD}, or") == "empty"
+
+
+def test_a_score_just_outside_is_told_exactly() -> None:
+    with pytest.raises(ReplyError, match=r"5\.0000001 is not in 0\.\.5"):
+        following(with_score("5.0000001"))

@@ -26,7 +26,7 @@ __all__ = [
     "unscored",
 ]
 
-VERSION = "1"  # changes when the same reply would be read otherwise
+VERSION = "2"  # changes when the same reply would be read otherwise
 
 Preferred: TypeAlias = Literal["first", "second", "tie"]
 
@@ -57,7 +57,8 @@ _REFUSAL = re.compile(
     r"|\bas an ai\b|\bagainst (?:my|our|the) (?:polic|guideline|rule)",
     re.IGNORECASE,
 )
-_THOUGHTS = "</think>"  # what stands before it is no answer
+_THINKS, _THOUGHT = "<think>", "</think>"  # what stands between them is no answer
+_QUOTES = " \t\n\"'“”‘’"
 
 
 def read_scores(text: str, rubric: Rubric) -> dict[str, Score]:
@@ -101,7 +102,7 @@ def may_pass_later(score: Score | Unscored) -> bool:
 
 def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json], _T]) -> _T:
     """What `read` makes of every answer in a reply, if they agree."""
-    text = text[text.rfind(_THOUGHTS) + len(_THOUGHTS) :] if _THOUGHTS in text else text
+    text = _answered(text)
     if not text.strip():
         raise ReplyError("it is empty", code="empty")
     if len(text) > LONGEST:
@@ -116,6 +117,12 @@ def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json]
     if any(answer != answers[0] for answer in answers):
         raise ReplyError("it gives several answers that differ")
     return answers[0]
+
+
+def _answered(text: str) -> str:
+    """What a model says beside its thoughts; of thoughts that were cut off, nothing."""
+    rest = text.rpartition(_THOUGHT)[2]
+    return rest.partition(_THINKS)[0]
 
 
 def _answers(text: str, rubric: Rubric, asked: Sequence[str]) -> list[Json]:
@@ -178,7 +185,7 @@ def _number(name: str, given: Json, scale: Scale) -> float:
             f"{name}: {_quoted(given)} is not on the scale {limits}", code="out-of-range"
         )
     if not scale.low <= value <= scale.high:
-        raise ReplyError(f"{name}: {value:g} is not in {limits}", code="out-of-range")
+        raise ReplyError(f"{name}: {value:.15g} is not in {limits}", code="out-of-range")
     return value + 0.0  # no negative zero
 
 
@@ -188,7 +195,7 @@ def _parsed(name: str, given: Json) -> tuple[float, float | None]:
         return given, None
     if given is None or (isinstance(given, str) and not given.strip()):
         raise ReplyError(f"{name}: it gives no score", code="empty")
-    text = given.strip().rstrip(".") if isinstance(given, str) else ""
+    text = given.strip(_QUOTES).rstrip(".") if isinstance(given, str) else ""
     match = _NUMBER.fullmatch(text)
     if match is not None:
         value, of = match.groups()
@@ -204,7 +211,7 @@ def _yes_or_no(name: str, given: Json) -> bool:
     if isinstance(given, float) and given in (0, 1):
         return given == 1
     if isinstance(given, str):
-        text = given.strip()
+        text = given.strip(_QUOTES)
         if _YES.match(text):
             return True
         if _NO.match(text):
