@@ -99,8 +99,8 @@ def test_a_bare_folder_is_a_diffusion_editor(whole) -> None:
         ("StableDiffusionPipeline", "sdedit:"),
         ("StableDiffusionXLPipeline", r"ledits\+\+:"),
         ("StableDiffusionInpaintPipeline", "inpaint:"),
-        ("FluxKontextPipeline", "flux-kontext:"),
-        ("StableDiffusion3InstructPix2PixPipeline", "recorded:"),
+        ("StableDiffusion3Pipeline", "editloop train"),
+        ("QwenImageEditPipeline", "qwen-image-edit:"),
         ("PixArtAlphaPipeline", "StableDiffusionXLInstructPix2PixPipeline"),
     ],
 )
@@ -120,8 +120,8 @@ def test_a_network_of_other_input_channels_is_refused(folder, channels, words) -
 
 
 @pytest.mark.parametrize("setting", [{"reward": (5, 5, 5)}, {"reward_text": "bad;None;None"}])
-def test_a_pocket_models_settings_are_refused(whole, setting) -> None:
-    with pytest.raises(RecipeError, match="unknown key: reward"):
+def test_rewards_for_a_checkpoint_without_them_are_refused(whole, setting) -> None:
+    with pytest.raises(RecipeError, match="trained without rewards"):
         answer(whole, **setting)
 
 

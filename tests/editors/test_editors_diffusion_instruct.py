@@ -341,7 +341,6 @@ def test_fp16_without_a_gpu_is_refused(folder) -> None:
         "steps=0",
         "text_guidance=0.5",
         "image_guidance=0.9",
-        "text_guidance=1",
         "scheduler=heun",
         "size=512",
         "reward=5,5,5",

@@ -1,40 +1,38 @@
-"""What a checkpoint of the InstructPix2Pix family is, read from its configuration alone.
+"""What a diffusion model is that can be asked to edit, read from its files' descriptions alone.
 
-Understood are diffusers' two pipelines of the family, for SD 1.x / 2.x and SDXL, whose UNet takes
-the noisy latents beside the source's (8 channels), or those and the mask's (12, UltraEdit's
-region-based models). They come as a folder in diffusers layout or as one original file.
+Understood are the pipelines that `models.backbones` knows, as far as they edit: their network takes
+the noisy latents beside the source's, or those and the mask's. They come as a folder in diffusers
+layout, as one original file, or as what a training here left. Reward-InsPix2Pix, as its authors
+released it, is told by its network's further weights.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from editloop import weights
 from editloop.editors.asking import ORIGINAL
+from editloop.editors.released import is_released
 from editloop.errors import RecipeError, StoreError, UnavailableError
-from editloop.models.loading import model_index
+from editloop.models.backbones.families import FAMILIES, Family, pipeline_class_of
+from editloop.models.backbones.loading import trained_index
+from editloop.models.reward import RewardSettings
 from editloop.schema import Json
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
-_UNDERSTOOD = (
-    "StableDiffusionInstructPix2PixPipeline",
-    "StableDiffusionXLInstructPix2PixPipeline",
-)
+_UNDERSTOOD = {family.saved_as: family for family in FAMILIES.values()}
 _HINTS = {
-    "StableDiffusion3InstructPix2PixPipeline": (
-        "this class comes with UltraEdit's own copy of diffusers, not with diffusers: run it there "
-        "and name its outputs, recorded:FOLDER"
-    ),
     "StableDiffusionPipeline": (
         "it makes pictures from text: use it with sdedit:, diffedit:, null-text: or ledits++:"
     ),
     "StableDiffusionXLPipeline": ("it makes pictures from text: use it with sdedit: or ledits++:"),
+    "StableDiffusion3Pipeline": "it makes pictures from text: editloop train teaches it to edit",
     "StableDiffusionInpaintPipeline": "it paints a masked region: use it with inpaint:",
     "StableDiffusionXLInpaintPipeline": "it paints a masked region: use it with inpaint:",
-    "FluxKontextPipeline": "use it with flux-kontext:",
     "QwenImageEditPipeline": "use it with qwen-image-edit:",
     "QwenImageEditPlusPipeline": "use it with qwen-image-edit:",
 }
@@ -42,15 +40,26 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a checkpoint is and what it takes.
+    """Where a model is and what it takes.
 
-    `folder` holds it in diffusers layout or, where it is one original `file`, its configuration.
+    `folder` holds it in diffusers layout, or what a training left; where it is one original `file`,
+    its configuration. `base` is the folder that trained adapters belong to. `size` is the side in
+    pixels that it was trained here at.
     """
 
+    name: str
     folder: Path
     file: Path | None
-    xl: bool
-    takes_mask: bool
+    conditions: tuple[str, ...]
+    reward: RewardSettings | None = None
+    trained: bool = False
+    base: Path | None = None
+    size: int | None = None
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether the network sees a mask."""
+        return "mask" in self.conditions
 
 
 def read_checkpoint(target: str, config: str) -> Checkpoint:
@@ -68,36 +77,64 @@ def read_checkpoint(target: str, config: str) -> Checkpoint:
     if file is None and path.suffix in ORIGINAL:
         raise UnavailableError("no such file", value=path)
     folder = weights.find(target if file is None else config)
-    name = str(model_index(folder).get("_class_name"))
+    index = None if file is not None else trained_index(folder)
+    if index is not None:
+        return _trained(target, folder, index)
+    family = _family(folder)
+    if file is None:
+        _check_weights(folder, family, target)
+        if family.name == "sd" and is_released(folder):
+            reward = RewardSettings(variant="released")
+            return Checkpoint(target, folder, None, ("source", "reward"), reward)
+    return Checkpoint(target, folder, file, _conditions(folder, family))
+
+
+def _trained(target: str, folder: Path, index: Mapping[str, Json]) -> Checkpoint:
+    training = index["facts"].get("training", {})
+    return Checkpoint(
+        name=target,
+        folder=folder,
+        file=None,
+        conditions=tuple(index["conditions"]),
+        reward=None if index["reward"] is None else RewardSettings(**index["reward"]),
+        trained=True,
+        base=None if index["lora"] is None else weights.find(index["base"]),
+        size=training.get("size"),
+    )
+
+
+def _family(folder: Path) -> Family:
+    name = pipeline_class_of(folder)
     if name not in _UNDERSTOOD:
         raise RecipeError(
             f"a pipeline that is not asked by an instruction and a picture, {name}",
             value=folder,
-            fix=_HINTS.get(name, f"understood: {_or(_UNDERSTOOD)}"),
+            fix=_HINTS.get(name, f"understood: {_or(tuple(_UNDERSTOOD))}"),
         )
-    if file is None:
-        _check_weights(folder, target)
-    return Checkpoint(folder, file, xl="XL" in name, takes_mask=_takes_mask(folder))
+    return _UNDERSTOOD[name]
 
 
-def _takes_mask(folder: Path) -> bool:
+def _conditions(folder: Path, family: Family) -> tuple[str, ...]:
+    """By the channels that the network takes; one that reads tokens (FLUX) takes the source."""
+    if family.bases == (family.saved_as,):
+        return ("source",)
     latents = int(_configuration(folder / "vae").get("latent_channels", 4))
-    channels = int(_configuration(folder / "unet").get("in_channels", latents))
+    channels = int(_configuration(folder / family.part).get("in_channels", latents))
     if channels not in (2 * latents, 3 * latents):
         raise RecipeError(
-            f"a UNet of {channels} input channels, where the source makes it {2 * latents} "
+            f"a network of {channels} input channels, where the source makes it {2 * latents} "
             f"and a mask {3 * latents}",
             value=folder,
             fix=_HINTS["StableDiffusionPipeline"]
             if channels == latents
             else "name a checkpoint of the InstructPix2Pix family",
         )
-    return channels == 3 * latents
+    return ("source", "mask") if channels == 3 * latents else ("source",)
 
 
-def _check_weights(folder: Path, target: str) -> None:
+def _check_weights(folder: Path, family: Family, target: str) -> None:
     """Each network's weights are there, as safetensors."""
-    for name in ("unet", "vae", "text_encoder"):
+    for name in (family.part, "vae", "text_encoder"):
         if not any((folder / name).glob("*.safetensors")):
             raise UnavailableError(
                 "a checkpoint without weights in safetensors form",

@@ -1,7 +1,8 @@
 """The editor `diffusion`: a trained model by its folder, hub name or file; what it is decides how.
 
-A folder with `editloop.json` is a pocket model, made by `editloop run`. Anything else is a
-checkpoint of the InstructPix2Pix family. Settings that are left out are the kind's own.
+A folder with a pocket model's `editloop.json` is that, made by `editloop run`. Anything else is a
+model that `models.backbones` knows: published, or trained here on one. Settings that are left out
+are the kind's own.
 """
 
 from __future__ import annotations
@@ -68,11 +69,17 @@ class DiffusionSettings(recipe.Settings):
     )
     reward: Reward | None = Field(
         default=None,
-        description="pocket models: following, preserving, quality, each 0 to 5, or none; left "
-        "out, 5,5,5",
+        description="models with rewards: following, preserving, quality, each 0 to 5, or none; "
+        "left out, 5,5,5",
     )
     reward_text: str | None = Field(
-        default=None, description="pocket models: reward words; left out, None;None;None"
+        default=None, description="models with rewards: reward words; left out, no complaints"
+    )
+    guidance: float | None = Field(
+        default=None, description="the scale that a distilled network (FLUX) is told; left out, 2.5"
+    )
+    compile: bool | None = Field(
+        default=None, description="whether the network is compiled first; left out, no"
     )
 
 
@@ -118,13 +125,16 @@ class DiffusionEditor:
     def _editor(self) -> PocketEditor | InstructEditor:
         from editloop.editors.instruct import InstructEditor, InstructSettings
         from editloop.editors.pocket import PocketEditor, PocketEditorSettings
+        from editloop.models.backbones.loading import is_trained_here
         from editloop.models.saving import INDEX
 
         target = Path(self._settings.target).expanduser()
         own = self._settings.model_dump(exclude_unset=True, exclude_none=True)
+        if target.is_dir() and is_trained_here(target):
+            return InstructEditor(recipe.validate(InstructSettings, own, where=self.name))
         if (target / INDEX).is_file():
             return PocketEditor(recipe.validate(PocketEditorSettings, own, where=self.name))
-        if _is_trained_here(target):
+        if _awaits_training(target):
             raise UnavailableError(
                 f"no trained model here (it would hold {INDEX} or model_index.json)",
                 value=target,
@@ -133,7 +143,7 @@ class DiffusionEditor:
         return InstructEditor(recipe.validate(InstructSettings, own, where=self.name))
 
 
-def _is_trained_here(target: Path) -> bool:
+def _awaits_training(target: Path) -> bool:
     """Whether a name that holds no model means a folder, which training would fill.
 
     A run folder's `models/NAME` reads like a hub's `owner/name`.

@@ -1,8 +1,8 @@
-"""Editors of the InstructPix2Pix family, by diffusers' own pipelines.
+"""Editors by a trained diffusion model: a picture and an instruction, guided by both.
 
-Brooks et al., "InstructPix2Pix" (2023): a picture and an instruction, guided by both (their
-section 3.2.1). With a mask's latents beside the source's: Zhao et al., "UltraEdit" (2024, appendix
-A.4), where a white mask means everywhere.
+Brooks et al., "InstructPix2Pix" (2023, section 3.2.1); with a mask's latents beside the source's,
+Zhao et al., "UltraEdit" (2024, appendix A.4), where a white mask means everywhere; with rewards,
+Gu et al., "Multi-Reward as Condition" (2025).
 """
 
 from __future__ import annotations
@@ -10,24 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from pydantic import Field, model_validator
-from torch import Tensor
+from pydantic import Field
 
-from editloop.editors.asking import Steps
+from editloop.editors.asking import Reward, Steps
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
-from editloop.editors.family import checkpoint_digest, load_checkpoint
-from editloop.editors.pipelines import Job, PipelineEditor, PipelineSettings, pictures_of
+from editloop.editors.geometry import Size, Sizing, fitted
+from editloop.editors.loading import checkpoint_digest, load_checkpoint
+from editloop.editors.pipelines import Job, PipelineEditor, PipelineSettings, stepped
+from editloop.editors.rewarding import check_rewards, rewards_for
 from editloop.editors.schedulers import SchedulerName, scheduler_like
-from editloop.errors import UnavailableError
-from editloop.models.loading import quietly
+from editloop.editors.shown import Shown
+from editloop.errors import RecipeError, UnavailableError
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.sampling import denoised
+from editloop.models.guidance import branches
+from editloop.models.inputs import EditInputs
 from editloop.store import fingerprint
 
 __all__ = ["InstructEditor", "InstructSettings"]
+
+_OF_THE_MACHINE = {"target", "compile"}  # what an answer doesn't depend on but for rounding
 
 
 class InstructSettings(PipelineSettings):
@@ -36,29 +41,30 @@ class InstructSettings(PipelineSettings):
     steps: Steps = Field(default=20, description="denoising steps")
     text_guidance: float = Field(default=7.5, ge=1, description="guidance scale of the instruction")
     image_guidance: float = Field(default=1.5, ge=1, description="guidance scale of the picture")
+    guidance: float | None = Field(
+        default=None, ge=0, description="scale that a distilled network is told; its usual if open"
+    )
     scheduler: SchedulerName = Field(default="default", description="sampler; default: its own")
     batch: int = Field(default=1, ge=1, description="pictures edited at once")
     config: str = Field(
         default="timbrooks/instruct-pix2pix",
         description="where the target is one original file: what describes its networks",
     )
-
-    @model_validator(mode="after")
-    def _guides_by_both(self) -> InstructSettings:
-        if self.text_guidance == 1 and self.image_guidance != 1:
-            raise ValueError("text_guidance 1 turns all guidance off: set image_guidance 1 too")
-        return self
+    reward: Reward | None = Field(default=None, description="scores that the edit should get")
+    reward_text: str | None = Field(default=None, description="words that the edit should get")
+    compile: bool = Field(default=False, description="whether the network is compiled first")
 
 
 class InstructEditor(PipelineEditor[InstructSettings]):
-    """Edits with a checkpoint of the family; equal to the plain pipeline for a request's seed.
+    """Edits with a diffusion model; equal to the plain pipeline, where there is one, for a seed.
 
-    A mask is heeded where the checkpoint takes one, and otherwise not used: see `uses_mask`.
+    A mask is heeded where the model takes one, and otherwise not used: see `uses_mask`. Pictures
+    that come again, as with several instructions for one, are encoded once.
     """
 
     Settings = InstructSettings
     kind = "diffusion"
-    version = "1"
+    version = "2"
 
     @property
     def uses_mask(self) -> bool:  # type: ignore[override]
@@ -76,7 +82,9 @@ class InstructEditor(PipelineEditor[InstructSettings]):
     @cached_property
     def fingerprint(self) -> str:
         """From the weights and what was set, since a protocol stands in for what was not."""
-        settings = self._settings.model_dump(mode="json", exclude={"target"}, exclude_unset=True)
+        settings = self._settings.model_dump(
+            mode="json", exclude=_OF_THE_MACHINE, exclude_unset=True
+        )
         return fingerprint(
             {
                 "kind": self.kind,
@@ -89,44 +97,64 @@ class InstructEditor(PipelineEditor[InstructSettings]):
     def batch(self, settings: InstructSettings) -> int:
         return settings.batch
 
-    def load(self, folder: Path) -> Any:  # noqa: ARG002
-        """The pipeline, from the folder or, where the weights are one file, from that."""
-        return load_checkpoint(self._checkpoint, self._settings.precision)
+    def load(self, folder: Path) -> DiffusionModel:  # noqa: ARG002
+        """The model, from the folder or, where the weights are one file, from that."""
+        settings = self._settings
+        check_rewards(self._checkpoint.reward, settings.reward, settings.reward_text, self.name)
+        model = load_checkpoint(self._checkpoint, settings.precision)
+        if settings.compile:
+            model.network.compile()
+        return model
+
+    def working_size(
+        self, pipeline: DiffusionModel, height: int, width: int, settings: InstructSettings
+    ) -> Size:
+        sizing = settings.size or Sizing(long_side=self._native(pipeline), multiple=64)
+        return fitted(height, width, stepped(sizing, pipeline.multiple))
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: InstructSettings
+        self, pipeline: DiffusionModel, jobs: Sequence[Job], settings: InstructSettings
     ) -> list[Image.Image]:
-        height, width = jobs[0].image.shape[:2]
-        pipeline.scheduler = scheduler_like(settings.scheduler, self._own_scheduler)
-        pictures = pipeline(
-            prompt=[job.request.instruction for job in jobs],
-            image=self._tensors(jobs),
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.text_guidance,
-            image_guidance_scale=settings.image_guidance,
-            generator=[job.generator() for job in jobs],
-            output_type="np",
-            **({"height": height, "width": width} if self._checkpoint.xl else {}),
-        ).images  # [batch, height, width, 3] in 0..1
-        return pictures_of(pictures)
+        with torch.inference_mode():
+            latents = denoised(
+                pipeline,
+                self._inputs(pipeline, jobs, settings),
+                [job.generator() for job in jobs],
+                scheduler=scheduler_like(settings.scheduler, pipeline.scheduler),
+                steps=settings.steps,
+                chosen=branches(settings.text_guidance, settings.image_guidance),
+                guidance=settings.guidance,
+            )
+            if not latents.isfinite().all():
+                raise RecipeError("the network's values overflow", fix="write precision=fp32")
+            return [Image.fromarray(each) for each in pipeline.decode(latents)]
 
-    def _tensors(self, jobs: Sequence[Job]) -> Tensor:
-        """The pictures in 0..1, [batch, 3 or, with masks, 6, height, width]."""
-        stacked = np.stack([job.image for job in jobs])
+    def _inputs(
+        self, model: DiffusionModel, jobs: Sequence[Job], settings: InstructSettings
+    ) -> EditInputs:
+        inputs = EditInputs(
+            source=self._shown.pictures([job.image for job in jobs]),
+            text=model.texts.ids([job.request.instruction for job in jobs]),
+        )
         if self._checkpoint.takes_mask:
-            masks = np.stack([job.mask for job in jobs])[..., None].repeat(3, axis=-1)
-            stacked = np.concatenate([stacked, masks], axis=-1)
-        return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255
+            inputs = inputs.with_({"mask": self._shown.masks([job.mask for job in jobs])})
+        return inputs.with_(rewards_for(model, settings.reward, settings.reward_text, len(jobs)))
+
+    def _native(self, model: DiffusionModel) -> int:
+        """The side in pixels that the model was trained at."""
+        if self._checkpoint.size is not None:
+            return self._checkpoint.size
+        latents: int = model.network.config.get("sample_size", 128)  # FLUX says nothing: 1,024 px
+        return latents * model.autoencoder.factor
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
         return read_checkpoint(self._settings.target, self._settings.config)
 
     @cached_property
-    def _own_scheduler(self) -> Any:
-        return self._pipeline.scheduler
+    def _shown(self) -> Shown:
+        return Shown(self._pipeline)
 
     @cached_property
-    def _pipeline(self) -> Any:
-        with quietly():
-            return self.load(self._checkpoint.folder)
+    def _pipeline(self) -> DiffusionModel:
+        return self.load(self._checkpoint.folder)

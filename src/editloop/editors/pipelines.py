@@ -34,6 +34,7 @@ __all__ = [
     "PipelineEditor",
     "PipelineSettings",
     "pictures_of",
+    "stepped",
     "working_size",
 ]
 
@@ -244,8 +245,12 @@ def working_size(
     if sizing is None:
         native = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
         sizing = Sizing(long_side=native, multiple=64)
-    step = math.lcm(sizing.multiple, pipeline.vae_scale_factor, multiple)
-    return fitted(height, width, sizing.model_copy(update={"multiple": step}))
+    return fitted(height, width, stepped(sizing, math.lcm(pipeline.vae_scale_factor, multiple)))
+
+
+def stepped(sizing: Sizing, multiple: int) -> Sizing:
+    """The rule with sides that are multiples of a network's steps too."""
+    return sizing.model_copy(update={"multiple": math.lcm(sizing.multiple, multiple)})
 
 
 def _job(request: EditRequest, size: Size, resampling: Filter) -> Job:

@@ -1,0 +1,143 @@
+"""Checkpoints loaded as models to edit with: safetensors, and nothing that they hold is run.
+
+An original `.ckpt` is read as tensors alone, and refused where it holds more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import diffusers
+from safetensors import SafetensorError
+
+from editloop.editors.checkpoints import Checkpoint
+from editloop.editors.released import load_released
+from editloop.errors import RecipeError, StoreError
+from editloop.files import Files, explained, file_hash
+from editloop.models.backbones.families import family_of, pipeline_class_of
+from editloop.models.backbones.loading import load_base, load_trained, trained_index
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.saving import GROWN, LORA, REWARD
+from editloop.models.backbones.stable_diffusion import of_pipeline
+from editloop.models.backbones.wanted import Precision, Wanted
+from editloop.models.loading import DTYPES, INDEX, device, model_index, quietly, weights_digest
+from editloop.store import fingerprint
+
+__all__ = ["checkpoint_digest", "load_checkpoint"]
+
+Stamp: TypeAlias = tuple[str, int, int]  # path, size, time of change in ns
+
+_NO_CHECKER = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
+_DECIDING = ("family", "conditions", "reward", "lora", "scales_sources")
+
+
+def load_checkpoint(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:
+    """The model of a checkpoint, on the device, ready to edit in `precision`.
+
+    Raises StoreError where it is not whole, RecipeError where it is of another kind.
+    """
+    try:
+        with quietly():
+            model = _loaded(checkpoint, precision)
+    except (RuntimeError, SafetensorError) as error:  # a file breaks off, or lacks a tensor
+        raise StoreError(
+            "a checkpoint is not whole", value=checkpoint.folder, fix=f"get it again ({error})"
+        ) from error
+    model.denoiser.to(DTYPES[precision]).eval().requires_grad_(False)
+    if model.lora is not None:  # adapters cost nothing once they are added to what they adapt
+        model.network.fuse_lora()
+    return model
+
+
+def _loaded(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:
+    if checkpoint.trained:
+        return load_trained(checkpoint.folder, precision)
+    if checkpoint.reward is not None:
+        return load_released(checkpoint.name, checkpoint.folder, precision)
+    wanted = Wanted(conditions=checkpoint.conditions, precision=precision, trained=False)
+    if checkpoint.file is not None:
+        return _load_file(checkpoint, checkpoint.file, wanted)
+    model = load_base(checkpoint.name, wanted)
+    if model_index(checkpoint.folder).get("is_cosxl_edit"):  # shown at the scale that is learned
+        model.autoencoder = replace(model.autoencoder, scales_sources=True)
+    return model
+
+
+def _load_file(checkpoint: Checkpoint, file: Path, wanted: Wanted) -> DiffusionModel:
+    """The model in one original file, its networks described by a folder."""
+    if wanted.precision == "fp16" and device() == "cpu":
+        raise RecipeError("fp16 needs a GPU", value="precision=fp16", fix="write precision=bf16")
+    folder = checkpoint.folder
+    made: Any = getattr(diffusers, pipeline_class_of(folder))
+    options: dict[str, Any] = {"add_watermarker": False}
+    if family_of(folder).name == "sd":
+        options = {**_NO_CHECKER, "requires_safety_checker": False}
+    try:
+        pipeline = made.from_single_file(
+            str(file),
+            config=str(folder),
+            dtype=DTYPES[wanted.precision],
+            local_files_only=True,
+            **options,
+        )
+        return of_pipeline(pipeline.to(device()), checkpoint.name, folder, wanted)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise RecipeError(
+            "an original checkpoint that cannot be read as tensors alone, or is not of the family",
+            value=file,
+            fix=f"convert it to diffusers layout ({error})",
+        ) from error
+
+
+def checkpoint_digest(checkpoint: Checkpoint) -> str:
+    """A digest of the files that a checkpoint is loaded from.
+
+    They are read once in a process, while their sizes and times stay: a checkpoint has gigabytes.
+    """
+    with explained("read a checkpoint", checkpoint.file or checkpoint.folder):
+        stamps = [
+            (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _files(checkpoint)
+        ]
+        return _digest(checkpoint, tuple(stamps))
+
+
+def _files(checkpoint: Checkpoint) -> Iterator[Path]:
+    yield from sorted(checkpoint.folder.rglob("*"))
+    if checkpoint.base is not None:
+        yield from sorted(checkpoint.base.rglob("*"))
+    if checkpoint.file is not None:
+        yield checkpoint.file
+
+
+@lru_cache(maxsize=64)
+def _digest(checkpoint: Checkpoint, stamps: tuple[Stamp, ...]) -> str:  # noqa: ARG001
+    folder = checkpoint.folder
+    if checkpoint.trained:
+        return _digest_of_trained(checkpoint)
+    described = weights_digest(folder)
+    if checkpoint.file is None:
+        return described
+    return fingerprint([file_hash(Files(), checkpoint.file), described])
+
+
+def _digest_of_trained(checkpoint: Checkpoint) -> str:
+    """Of what training changed, what it is, and its base's weights; not of how it was made."""
+    folder = checkpoint.folder
+    index = trained_index(folder) or {}
+    own = {
+        str(name): file_hash(Files(), folder / name)
+        for name in (REWARD, LORA, GROWN)
+        if (folder / name).is_file()
+    }
+    pipeline = checkpoint.base or folder
+    return fingerprint(
+        {
+            "model": {name: index.get(name) for name in _DECIDING},
+            "files": own,
+            "pipeline": weights_digest(pipeline) if (pipeline / INDEX).is_file() else None,
+        }
+    )

@@ -1,0 +1,67 @@
+"""Reward-InsPix2Pix as its authors released it: an InstructPix2Pix whose UNet file holds more.
+
+Gu et al., "Multi-Reward as Condition for Instruction-Based Image Editing" (2025), the folder
+`stage2_reward_instruct_pix2pix`. The reward condition's weights lie among the UNet's own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import diffusers
+from diffusers import AutoencoderKL, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from transformers import CLIPTokenizer
+
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.stable_diffusion import of_pipeline
+from editloop.models.backbones.wanted import Precision, Wanted
+from editloop.models.loading import DTYPES, device, model_index
+from editloop.models.released_reward import split_released
+from editloop.models.reward import RewardSettings
+from editloop.models.text_encoders import whole_text_encoders
+
+__all__ = ["is_released", "load_released"]
+
+_UNET = Path("unet") / "diffusion_pytorch_model.safetensors"
+_MARK = "proj_deal."  # a layer of theirs that no UNet of diffusers has
+
+
+def is_released(folder: Path) -> bool:
+    """Whether a pipeline's UNet holds the released reward condition; reads names alone."""
+    try:
+        with safe_open(folder / _UNET, framework="pt") as file:
+            return any(name.startswith(_MARK) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
+
+
+def load_released(name: str, folder: Path, precision: Precision) -> DiffusionModel:
+    """The model in a folder that was found by a name; StoreError where its weights are others."""
+    dtype = DTYPES[precision]
+    plain, reward = split_released(load_file(folder / _UNET))
+    unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
+    unet.load_state_dict(plain)
+    scheduler = getattr(diffusers, model_index(folder)["scheduler"][1])
+    pipeline = StableDiffusionInstructPix2PixPipeline(
+        vae=AutoencoderKL.from_pretrained(
+            folder, subfolder="vae", use_safetensors=True, local_files_only=True
+        ),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+        unet=unet.to(dtype).eval(),
+        scheduler=scheduler.from_pretrained(folder, subfolder="scheduler"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        **whole_text_encoders(folder, dtype),
+    ).to(device())
+    wanted = Wanted(
+        conditions=("source", "reward"),
+        reward=RewardSettings(variant="released"),
+        precision=precision,
+        trained=False,
+    )
+    model = of_pipeline(pipeline, name, folder, wanted)
+    model.condition("reward").load_state_dict(reward)
+    return model

@@ -1,0 +1,59 @@
+"""What an edit should be worth, as a model with a reward condition is told."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from editloop.errors import RecipeError
+from editloop.models.backbones.model import DiffusionModel
+from editloop.models.reward import RewardSettings
+from editloop.schema import PERSPECTIVES
+
+__all__ = ["BEST", "check_rewards", "rewards_for"]
+
+BEST = (5.0, 5.0, 5.0)
+_NOTHING = "None"  # nothing to complain of, one word a perspective
+
+
+def check_rewards(
+    settings: RewardSettings | None,
+    reward: tuple[float, ...] | str | None,
+    text: str | None,
+    name: str,
+) -> None:
+    """Refuse rewards that a model cannot be asked for, before its weights are read."""
+    if settings is None and not (reward is None and text is None):
+        raise RecipeError(
+            "this model was trained without rewards",
+            value=name,
+            fix="leave out `reward` and `reward_text`, or name a model that was trained with them",
+        )
+    if settings is not None and settings.variant == "released" and reward == "none":
+        raise RecipeError(
+            "the released reward condition knows no edit without scores",
+            value="reward=none",
+            fix="give three scores, such as reward=5,5,5",
+        )
+
+
+def rewards_for(
+    model: DiffusionModel,
+    reward: tuple[float, ...] | str | None,
+    text: str | None,
+    count: int,
+) -> dict[str, Tensor]:
+    """The reward inputs of `count` edits: left out, the best scores without a complaint.
+
+    Nothing for a model without the condition. The released variant has its texts joined by "; ".
+    """
+    if model.reward is None:
+        return {}
+    joint = "; " if model.reward.variant == "released" else ";"
+    told = joint.join([_NOTHING] * len(PERSPECTIVES)) if text is None else text
+    asked = torch.tensor(BEST if reward is None or isinstance(reward, str) else reward)
+    scores, keep = asked, torch.ones(len(PERSPECTIVES))
+    if reward == "none":
+        scores, keep, told = torch.zeros_like(scores), torch.zeros_like(keep), ""
+    each = {"scores": scores, "keep": keep, "reward_text": model.texts.ids([told])[0]}
+    return {name: value.to(model.device).expand(count, -1) for name, value in each.items()}
