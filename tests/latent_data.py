@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from editloop.images import encode_png
 from editloop.schema import EditSample, Image
@@ -39,9 +40,14 @@ def varied(count: int, shapes: Sequence[tuple[int, int]] = SHAPES) -> list[EditS
     return made
 
 
-def published_rows(run: Path, samples: Sequence[EditSample]) -> PublishedRows:
-    """The samples as a run publishes them."""
+def published_rows(
+    run: Path, samples: Sequence[EditSample], group: int | None = None
+) -> PublishedRows:
+    """The samples as a run publishes them, `group` of them in a row group."""
     publish(run, "train", list(samples))
+    if group is not None:
+        (path,) = (run / "data").glob("train-*")
+        pq.write_table(pq.read_table(path), path, row_group_size=group)
     return PublishedRows.of(run / "data", "train")
 
 

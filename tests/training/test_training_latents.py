@@ -1,6 +1,7 @@
 """The cache of latents: what is in it, when it is made, and what survives."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -245,6 +246,20 @@ def test_words_that_were_cut_are_made_again(tmp_path) -> None:
     path.write_bytes(b"")
     assert opened(tmp_path, samples).encoded == 0
     assert files_of(tmp_path / "cache") == before
+
+
+def test_memory_does_not_grow_with_the_samples(tmp_path) -> None:
+    model, settings = model_at(tmp_path), replace(SQUARE, masks=False)
+    peaks = []
+    for count in (8, 32):
+        rows = published_rows(tmp_path / str(count), varied(count, [(128, 128)]), group=4)
+        tracemalloc.start()  # it counts what NumPy, Pillow and Python hold
+        cache = open_latents(tmp_path / f"cache-{count}", "key", settings, model, rows)
+        for number in range(count):
+            cache.pictures.read([number], [0])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_the_seconds_of_all_attempts_are_added_up(tmp_path) -> None:

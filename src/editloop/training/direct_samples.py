@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from editloop.images import decode
-from editloop.models.backbones.autoencoder import Posterior
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
 from editloop.models.masks import mask_picture
@@ -22,6 +21,7 @@ from editloop.training.ahead import some_ahead
 from editloop.training.buckets import CENTRE, Size, View
 from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.framing import Framing
+from editloop.training.latent_encoding import encoded
 from editloop.training.latent_samples import blanks_of
 from editloop.training.latent_words import joint_of
 from editloop.training.latents import check_framing
@@ -101,7 +101,7 @@ class DirectSamples:
         views = [CENTRE] * len(samples) if seeds is None else map(self._augmentation.of, seeds)
         read = self._reader.read(samples.tolist())
         triples = [self._framing.of(each, view) for each, view in zip(read, views, strict=True)]
-        found = self._posterior([each.target for each in triples])
+        found = encoded(self._model.autoencoder, [each.target for each in triples])
         target = found.mean
         if seeds is not None:
             target = found.at(noise_like(target, seeds))
@@ -135,13 +135,9 @@ class DirectSamples:
 
         yield from some_ahead(place, self._rows.stream(0, len(self)), _DECODERS)
 
-    def _posterior(self, pictures: Sequence[Pixels]) -> Posterior:
-        """What the encoder says of pictures, in float32 on the CPU."""
-        found = self._model.autoencoder.posterior(torch.from_numpy(np.stack(pictures)))
-        return Posterior(found.mean.float().cpu(), found.std.float().cpu())
-
     def _shown(self, pictures: Sequence[Pixels]) -> Tensor:
-        return self._model.autoencoder.shown(self._posterior(pictures).mean)
+        autoencoder = self._model.autoencoder
+        return autoencoder.shown(encoded(autoencoder, pictures).mean)
 
     def _masks(self, triples: Sequence[Triple]) -> Tensor:
         return self._shown([mask_picture(each.whole_mask) for each in triples])

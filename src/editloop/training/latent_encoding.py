@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
 from editloop.files import Files
-from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.models.backbones.autoencoder import Autoencoder, Posterior
 from editloop.models.loading import model_index, quietly
 from editloop.models.masks import mask_picture
 from editloop.schema import EditSample, Pixels
@@ -34,6 +34,7 @@ __all__ = [
     "StoredAutoencoder",
     "encode_in_worker",
     "encode_shard",
+    "encoded",
     "latent_shape",
     "mask_row",
     "picture_row",
@@ -61,7 +62,7 @@ class StoredAutoencoder:
                 use_safetensors=True,
                 local_files_only=True,
             )
-        return Autoencoder.of(vae, vae.dtype)
+            return Autoencoder.of(vae, vae.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,23 @@ def picture_row(shape: tuple[int, ...], numbers: str) -> Row:
 def mask_row(shape: tuple[int, ...], numbers: str) -> Row:
     """A mask's posterior mean [c, h, w]."""
     return row_type({"mask": (numbers, shape)})
+
+
+def encoded(autoencoder: Autoencoder, pictures: Sequence[Pixels]) -> Posterior:
+    """What the encoder says of pictures of one size, in float32 on the CPU; a few at a time."""
+    height, width = pictures[0].shape[:2]
+    most = max(1, _at_once(autoencoder) // (height * width))
+    found = [
+        autoencoder.posterior(torch.from_numpy(np.stack(pictures[start : start + most])))
+        for start in range(0, len(pictures), most)
+    ]
+    mean = torch.cat([each.mean.float().cpu() for each in found])
+    return Posterior(mean, torch.cat([each.std.float().cpu() for each in found]))
+
+
+def _at_once(autoencoder: Autoencoder) -> int:
+    """Pixels that are encoded at a time."""
+    return _PIXELS if autoencoder.vae.device.type == "cpu" else _PIXELS_ON_GPU
 
 
 def encode_in_worker(job: Job) -> None:
@@ -143,7 +161,7 @@ class _Encoder:
     def __init__(self, job: Job, autoencoder: Autoencoder) -> None:
         self._job = job
         self._autoencoder = autoencoder
-        self._pixels = _PIXELS if autoencoder.vae.device.type == "cpu" else _PIXELS_ON_GPU
+        self._pixels = _at_once(autoencoder)
         self._waiting: dict[Size, list[_Waiting]] = {}
         self._places: dict[Size, list[int]] = {}
         self._pictures: dict[Size, list[Rows]] = {}
@@ -216,14 +234,9 @@ class _Encoder:
     def _posterior(self, pictures: Sequence[Pixels]) -> tuple[NDArray[np.float32], ...]:
         """Mean and standard deviation, float32 [pictures * flips, c, h, w], flips side by side."""
         views: list[Callable[[Pixels], Pixels]] = [lambda each: each, lambda each: each[:, ::-1]]
-        pixels = np.stack([view(each) for each in pictures for view in views[: self._job.flips]])
-        most = max(1, self._pixels // (pixels.shape[1] * pixels.shape[2]))
-        found = [
-            self._autoencoder.posterior(torch.from_numpy(pixels[start : start + most]))
-            for start in range(0, len(pixels), most)
-        ]
-        mean = np.concatenate([each.mean.float().cpu().numpy() for each in found])
-        return mean, np.concatenate([each.std.float().cpu().numpy() for each in found])
+        own = views[: self._job.flips]
+        found = encoded(self._autoencoder, [view(each) for each in pictures for view in own])
+        return found.mean.numpy(), found.std.numpy()
 
 
 def _finite(rows: Rows, samples: Sequence[_Waiting]) -> Rows:
