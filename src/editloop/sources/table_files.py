@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -28,12 +29,23 @@ _CACHED = re.compile(r".+-(?P<split>\w+)\.arrow")  # as `load_dataset` caches a 
 _TAR = re.compile(r"(?P<split>train|val|valid|validation|dev|test|heldout)[-_.]?\d+\.tar")
 
 
-def split_files(folder: Path) -> dict[str, list[Path]]:
+def split_files(folder: Path) -> Mapping[str, Sequence[Path]]:
     """The files of rows by split; those that are called by none are under ""."""
+    return _split_files(folder, _stamps(folder))
+
+
+@lru_cache(maxsize=8)
+def _split_files(folder: Path, _stamps: tuple[int, ...]) -> Mapping[str, Sequence[Path]]:
+    """Remembered while no folder changes: each of UltraEdit's 2,000 splits asks for it."""
     splits: dict[str, list[Path]] = defaultdict(list)
     for path in _files(folder):
         splits[_split_of(path, folder)].append(path)
-    return splits
+    return dict(splits)
+
+
+def _stamps(folder: Path) -> tuple[int, ...]:
+    """When the folders that may hold files of rows changed."""
+    return tuple(place.stat().st_mtime_ns for place in (folder, *_folders(folder)))
 
 
 def gaps(paths: Sequence[Path]) -> Iterator[Problem]:
@@ -48,7 +60,7 @@ def gaps(paths: Sequence[Path]) -> Iterator[Problem]:
 
 def has_rows(folder: Path) -> bool:
     """Whether a folder holds files of rows."""
-    return bool(_files(folder))
+    return bool(split_files(folder))
 
 
 def _files(folder: Path) -> list[Path]:

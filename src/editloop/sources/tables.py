@@ -74,7 +74,7 @@ def _find(folder: Path, split: str | None) -> _Table:
     splits = split_files(folder)
     if split is None and len(splits) == 1:
         split = next(iter(splits))
-    if split in splits:
+    if split is not None and split in splits:
         return _Table(splits[split], list(gaps(splits[split])))
     known = ", ".join(name for name in splits if name)
     if not splits:
