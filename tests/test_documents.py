@@ -29,6 +29,7 @@ MAKE = {
     "make demo": "editloop run recipes/quickstart.yaml --out runs/quickstart",
     "make test": None,
 }
+SERVED = "http://127.0.0.1:8010/v1"  # where the documents' server answers
 STEPS = 2  # of each training
 
 
@@ -95,16 +96,19 @@ def test_the_documents_commands_run(tmp_path, background) -> None:
     web_dataset(tmp_path / "shards/shard-000000.tar", [pair] * 3)
     for name in ("recipes", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
+    address = SERVED
     for command in commands():
         arguments = arguments_of(command.removesuffix(" &"))
         if arguments is None:
             continue
+        arguments = [word.replace(SERVED, address) for word in arguments]
         typed = [sys.executable, "-c", "from editloop.cli import main; main()", *arguments]
         if command.endswith(" &"):
+            typed += ["--port", "0"]  # that of the documents may be taken on this machine
             started = subprocess.Popen(typed, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
             background.append(started)
             assert started.stdout is not None
-            assert started.stdout.readline(), command  # what it says once it is ready
+            (address,) = re.findall(r"http\S+/v1", started.stdout.readline())
             continue
         ended = subprocess.run(
             typed,
