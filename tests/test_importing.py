@@ -13,7 +13,9 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from editloop.cli import app
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images import decode_mask
 from editloop.importing import import_data
@@ -390,3 +392,14 @@ def test_a_killed_import_goes_on_to_the_same_bytes_and_a_second_does_nothing(
     )
     assert set(told) == {0}
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("maps", "cause"),
+    [(["source"], "a map names no column"), (["source=a", "source=b"], "a field is mapped twice")],
+)
+def test_a_map_that_cannot_be_read_is_refused(tmp_path: Path, maps: list[str], cause: str) -> None:
+    typed = ["import", "table", str(tmp_path), "--out", str(tmp_path / "out")]
+    ended = CliRunner().invoke(app, [*typed, *(word for each in maps for word in ("--map", each))])
+    assert isinstance(ended.exception, RecipeError)
+    assert ended.exception.cause == cause
