@@ -34,7 +34,7 @@ import openai
 
 from editloop.chat import Picture
 from editloop.images import decode
-from editloop.judges.fake_faults import MIXED, at_random
+from editloop.judges.fake_faults import MIXED, Fault, at_random
 from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.prompts import messages, picture
 from editloop.judges.rubrics import read_rubric
@@ -47,6 +47,7 @@ RUBRICS = ("following", "preserving")  # both show two pictures
 SIZE = 512
 PHOTOS = 16
 FAULTS = 0.05
+KINDS = tuple(each for each in MIXED if each is not Fault.RATE_LIMITED_UNTIL)  # it orders waits
 IN_FLIGHT = 32
 
 
@@ -63,7 +64,7 @@ def answer(asked: Any) -> str:
 def serve(latency: float, faults: float) -> None:
     """The server's process: prints its URL, then its counts when its input ends."""
     settings = FakeSettings(latency=latency)
-    with FakeServer(answer, faults=at_random(faults, 1, MIXED), settings=settings) as server:
+    with FakeServer(answer, faults=at_random(faults, 1, KINDS), settings=settings) as server:
         print(server.base_url, flush=True)
         sys.stdin.read()
         print(json.dumps({"requests": server.seen.requests, "faults": server.seen.faults}))

@@ -1,9 +1,10 @@
 """The ledger: every model call is paid once, and its raw reply is kept for ever.
 
 One SQLite file on a local disk, shared by runs, threads and processes. A reply is kept under the
-key of the call that it answers (`chat_body.Call.key`); the first one stays. What is read is proven
-by a digest, so a flipped byte is found and never read as an answer. No key of a server (a secret)
-is ever written here.
+key of the call that it answers (`chat_body.Call.key`); the first one stays, for all. (Two processes
+that ask the same at the same moment both pay for it, and read the same reply.) What is read is
+proven by a digest, so a flipped byte is found and never read as an answer. No key of a server (a
+secret) is ever written here.
 """
 
 from __future__ import annotations

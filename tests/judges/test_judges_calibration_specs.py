@@ -5,6 +5,7 @@ import pytest
 from editloop.chat import Plan
 from editloop.errors import RecipeError
 from editloop.judges.calibration.planning import plan_of
+from editloop.judges.calibration.scales import check_scales
 from editloop.judges.calibration.specs import in_round, judge_spec, keeping_in, ledger_of
 from editloop.registry import parse_spec
 
@@ -88,3 +89,9 @@ class Panel:
 def test_a_plan_adds_up_batches_judges_and_members() -> None:
     asked = [(Priced(), range(100)), (Panel(), range(3)), (object(), range(9))]
     assert plan_of(asked) == Plan(found=4, calls=106, input_tokens=1060, output_tokens=106, cost=2)
+
+
+def test_a_judge_of_another_scale_is_not_calibrated() -> None:
+    check_scales({"following": (0, 5), "naturalness": (0, 10)})
+    with pytest.raises(RecipeError, match="a calibration knows following from 0 to 5: 0 to 10"):
+        check_scales({"following": (0, 10)})

@@ -208,3 +208,10 @@ def test_weights_are_those_of_its_members() -> None:
     assert isinstance(made.missing(), UnavailableError)
     assert [getattr(each, "shared", None) for each in made.members] == [None, store]
     assert panel({}).missing() is None
+
+
+def test_members_of_two_scales_sit_on_no_panel() -> None:
+    model = "vlm:m?base_url=http://127.0.0.1:9/v1&rubrics=gedit-consistency"
+    with pytest.raises(RecipeError, match="two scales of following: 0 to 5, and 0 to 10"):
+        PanelJudge(PanelJudge.Settings(judges=("metric", model)))
+    assert PanelJudge(PanelJudge.Settings(judges=("metric", "truth"))).scales["quality"] == (0, 5)
