@@ -21,6 +21,7 @@ from editloop.steps import Keep
 from layout_folders import png
 from magicbrush_data import make_outputs, make_split
 from published_folders import hq_edit_rows, web_dataset
+from tiny_pipelines import save_instruct_pix2pix
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,6 +32,7 @@ MAKE = {
 }
 SERVED = "http://127.0.0.1:8010/v1"  # where the documents' server answers
 STEPS = 2  # of each training
+TINY = [f"steps={STEPS}", "batch=2", "size=32", "samples=1"]  # of a published model's
 
 
 def small(recipe: Path) -> list[str]:
@@ -74,6 +76,8 @@ def arguments_of(command: str) -> list[str] | None:
     assert words[0] == "editloop", f"a command that no test runs: {command}"
     if words[1] == "run":
         words += small(ROOT / words[2])
+    if words[1] == "train" and "--dry-run" not in words:
+        words += [word for text in TINY for word in ("--set", text)]
     return words[1:]
 
 
@@ -94,6 +98,7 @@ def test_the_documents_commands_run(tmp_path, background) -> None:
     hq_edit_rows(tmp_path / "HQ-Edit", 8)
     pair = {"before.png": png(), "after.png": png(shade=2), "txt": "darken it"}
     web_dataset(tmp_path / "shards/shard-000000.tar", [pair] * 3)
+    save_instruct_pix2pix(tmp_path / "timbrooks/instruct-pix2pix")
     for name in ("recipes", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     address = SERVED

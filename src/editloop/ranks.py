@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
@@ -21,7 +22,9 @@ _LONGEST = timedelta(days=7)  # building a cache may take long, and the others w
 
 def is_leader() -> bool:
     """Whether this process leads; the processes meet here first."""
-    return bool(PartialState(timeout=_LONGEST).is_main_process)
+    # accelerate lets processes on CPUs meet only where it is told that there is nothing else
+    alone = not torch.accelerator.is_available()
+    return bool(PartialState(cpu=alone, timeout=_LONGEST).is_main_process)
 
 
 def others(function: Callable[..., None], *arguments: Any) -> None:

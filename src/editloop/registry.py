@@ -40,7 +40,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "metric-clip": "editloop.judges.metric_clip:MetricClipJudge",
         "panel": "editloop.judges.panel:PanelJudge",
         "preference": "editloop.judges.pairwise:PairwiseJudge",
-        "preference": "editloop.judges.pairwise:PairwiseJudge",
         "recorded": "editloop.judges.recorded:RecordedJudge",
         "reward-edit": "editloop.judges.reward_edit:RewardEditJudge",
         "truth": "editloop.judges.truth:TruthJudge",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from editloop.errors import StoreError, TrainingError
+from editloop.errors import StoreError, TrainingError, UnavailableError
 from editloop.training import checkpoints
 from editloop.training.loop import METRICS, train
 from editloop.training.plan import Plan, learning_rate
@@ -198,6 +198,11 @@ def test_dropout_inside_a_network_resumes_to_the_bit(tmp_path) -> None:
         train(parts, task(stop_at=13), plan(), tmp_path / "parts")
     train(again, task(), plan(), tmp_path / "parts")
     assert all(map(torch.equal, whole.parameters(), again.parameters()))
+
+
+def test_a_tracker_that_is_not_installed_is_named(tmp_path) -> None:
+    with pytest.raises(UnavailableError, match="pip install no_such_tracker"):
+        trained(tmp_path, trackers=("no_such_tracker",))
 
 
 def test_a_constant_rate_stays() -> None:

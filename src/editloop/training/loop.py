@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -28,7 +28,7 @@ from editloop.seeding import derive_seed
 from editloop.training import checkpoints
 from editloop.training.ahead import one_ahead
 from editloop.training.order import BatchOrder
-from editloop.training.plan import Plan, learning_rate, make_optimiser
+from editloop.training.plan import Plan, check_trackers, learning_rate, make_optimiser
 from editloop.training.state import TrainingState
 from editloop.training.watching import Metrics, watched
 
@@ -101,8 +101,10 @@ class _Run:
     """One training in progress."""
 
     def __init__(self, network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> None:
+        check_trackers(plan)
         self.accelerator = Accelerator(  # the task chooses its precision
             mixed_precision="no",
+            cpu=not torch.accelerator.is_available(),
             log_with=list(plan.trackers) or None,
             project_dir=folder,
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
@@ -110,6 +112,7 @@ class _Run:
         self.task = task
         self.plan = plan
         self.own = _share(self.accelerator, plan)
+        _check_average(self.accelerator, plan)
         self.order = BatchOrder(task.buckets, plan.batch, plan.seed)
         self.checkpoints = folder / "checkpoints"
         self.metrics = Metrics(folder / METRICS, written=self.accelerator.is_main_process)
@@ -222,6 +225,15 @@ def _share(accelerator: Accelerator, plan: Plan) -> slice:
             fix=f"set batch to a multiple of {ranks}",
         )
     return slice(accelerator.process_index, None, ranks)
+
+
+def _check_average(accelerator: Accelerator, plan: Plan) -> None:
+    if plan.average is not None and accelerator.distributed_type == DistributedType.FSDP:
+        raise TrainingError(
+            "no average can be kept of weights that are spread over processes (FSDP)",
+            value=f"average {plan.average}",
+            fix="set average: null, or train without FSDP",
+        )
 
 
 def _drops_out(network: nn.Module) -> bool:

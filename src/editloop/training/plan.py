@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -11,7 +12,15 @@ from torch import nn
 
 from editloop.errors import UnavailableError
 
-__all__ = ["Optimiser", "OptimiserName", "Plan", "Schedule", "learning_rate", "make_optimiser"]
+__all__ = [
+    "Optimiser",
+    "OptimiserName",
+    "Plan",
+    "Schedule",
+    "check_trackers",
+    "learning_rate",
+    "make_optimiser",
+]
 
 Schedule: TypeAlias = Literal["cosine", "constant"]
 OptimiserName: TypeAlias = Literal["adamw", "adamw-8bit"]
@@ -60,6 +69,15 @@ def learning_rate(plan: Plan, step: int) -> float:
     if plan.schedule == "constant":
         return plan.learning_rate * warm
     return plan.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
+
+
+def check_trackers(plan: Plan) -> None:
+    """Raise UnavailableError for an absent package, which accelerate would only leave out."""
+    for name in plan.trackers:
+        if find_spec(name) is None:
+            raise UnavailableError(
+                "a tracker's package is not installed", value=name, command=f"pip install {name}"
+            )
 
 
 def make_optimiser(settings: Optimiser, network: nn.Module, rate: float) -> Any:
