@@ -41,7 +41,7 @@ def main() -> None:
 
 def _found(world: World, options: argparse.Namespace) -> dict[str, Json]:
     """Everything that is to be told of one world."""
-    told = machine(options.threads)
+    told = {**machine(options.threads), "load_average": [os.getloadavg()[0]]}
     runs = Runs(options.threads, "cuda" if told["gpu"] else "cpu", options.peer)
     rows = {name: summary(each, world.pairs) for name, each in _rows(world, runs, options).items()}
     found: dict[str, Json] = {
@@ -56,6 +56,7 @@ def _found(world: World, options: argparse.Namespace) -> dict[str, Json]:
         "embeddings": {name: embedding_differences(world, name) for name in options.precisions},
         "limits": LIMITS,
     }
+    told["load_average"].append(os.getloadavg()[0])
     if options.peer:
         found["differences"] = {
             name: number_differences(_out(world, name, 0), EDITOR, world.folder / PEER)

@@ -39,7 +39,9 @@ def shown(found: dict[str, Json]) -> str:
 def _setting(found: dict[str, Json]) -> Iterator[str]:
     told = found["machine"]
     yield f"{told['processor']} ({', '.join(told['features'])}), GPU: {told['gpu'] or 'none'}"
+    before, after = told["load_average"]
     yield f"{told['threads']} threads of {told['cores']} cores, torch {told['torch']}"
+    yield f"load average {before:.1f} when it began, {after:.1f} when it ended"
     if not (told["gpu"] or {"avx512_bf16", "amx_bf16"} & set(told["features"])):
         yield "bf16 is not in this processor's hardware: its row says nothing"
     yield (

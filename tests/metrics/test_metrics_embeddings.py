@@ -1,7 +1,6 @@
 """The store: once a picture and model, in order, the same bits alone and in company."""
 
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import StepError
-from editloop.metrics.embeddings import Counts, Embeddings, _prepared
+from editloop.metrics.embeddings import Counts, Embeddings
 from editloop.metrics.encoders import ImageModel
 from editloop.metrics.networks import Tokens
 from editloop.schema import Pixels
@@ -173,9 +172,11 @@ def test_memory_does_not_grow_with_the_number_of_pictures(dino_folder: Path) -> 
     assert peak(128) - peak(16) < 112 * 2000
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 5])
-def test_preparing_ahead_keeps_the_order(ahead: int) -> None:
-    chunks = [[1, 2], [3], [4, 5, 6]]
-    with ThreadPoolExecutor(2) as pool:
-        made = list(_prepared(pool, lambda item: 10 * item, chunks, ahead))
-    assert made == [[10, 20], [30], [40, 50, 60]]
+def test_a_batch_is_filled_by_several_calls(clip: ImageModel) -> None:
+    store, shown = Embeddings(batch=4), pictures(4)
+    first, second = store.images_later(clip, shown[:3]), store.images_later(clip, shown[3:])
+    again = store.images_later(clip, shown[:1])
+    assert store.counts == Counts(images_found=1)  # nothing was needed yet
+    made = np.concatenate([first(), second(), again()])
+    assert store.counts == Counts(images_encoded=4, images_found=1)
+    assert same(made, Embeddings(batch=4).images(clip, [*shown, shown[0]]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -97,16 +97,21 @@ class ClipMetric:
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
         """The similarity of each pair, in order."""
+        return self.begin(batch)()
+
+    def begin(self, batch: Sequence[EditedPair]) -> Callable[[], list[Score | Unscored]]:
+        """What gives `measure` when it is called; the pictures are needed no more."""
         asked = self._read([self._asked(pair) for pair in batch])
         whole = [each for each in asked if isinstance(each, _Asked)]
         pictures = [picture for each in whole for picture in each.pictures]
         texts = [text for each in whole for text in each.texts]
-        images = iter(self._embeddings.images(self._model, pictures))
-        captions = iter(self._embeddings.texts(self._model, texts))
-        return [
-            scored(each if isinstance(each, str) else _value(each, images, captions), VERSION)
+        images = self._embeddings.images_later(self._model, pictures)
+        captions = self._embeddings.texts_later(self._model, texts)
+        counts = [
+            each if isinstance(each, str) else (len(each.pictures), len(each.texts))
             for each in asked
         ]
+        return lambda: _scores(counts, iter(images()), iter(captions()))
 
     def _asked(self, pair: EditedPair) -> _Asked | str:
         """What must be embedded of a pair, or why it has no score."""
@@ -155,10 +160,25 @@ class ClipMetric:
         ]
 
 
-def _value(asked: _Asked, images: _Vectors, captions: _Vectors) -> float | str:
-    """The similarity, from the embeddings that come next, or why there is none."""
-    pictures = [next(images) for _ in asked.pictures]
-    texts = [next(captions) for _ in asked.texts]
+def _scores(
+    counts: Sequence[tuple[int, int] | str], images: _Vectors, captions: _Vectors
+) -> list[Score | Unscored]:
+    """The similarities, each from so many pictures and texts that come next; a text is why not."""
+    values = [
+        each
+        if isinstance(each, str)
+        else _value(
+            [next(images) for _ in range(each[0])], [next(captions) for _ in range(each[1])]
+        )
+        for each in counts
+    ]
+    return [scored(value, VERSION) for value in values]
+
+
+def _value(
+    pictures: Sequence[NDArray[np.float32]], texts: Sequence[NDArray[np.float32]]
+) -> float | str:
+    """The similarity of two embeddings, or of two changes, or why there is none."""
     if len(pictures) + len(texts) == 2:
         return cosine(*pictures, *texts)
     for (before, after), things in ((pictures, "pictures"), (texts, "captions")):

@@ -6,9 +6,11 @@ Caron et al. 2021 (`dino_vits16` in MagicBrush's and Emu Edit's tables) and Oqua
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from editloop import recipe
@@ -51,16 +53,26 @@ class _Similarity:
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
         """The similarity of each pair, in order."""
+        return self.begin(batch)()
+
+    def begin(self, batch: Sequence[EditedPair]) -> Callable[[], list[Score | Unscored]]:
+        """What gives `measure` when it is called; the pictures are needed no more."""
         references = [pair.source if self._against == "source" else pair.target for pair in batch]
         known = [each is not None for each in references]
         edited = [pair.edited for pair, is_known in zip(batch, known, strict=True) if is_known]
         others = [each for each in references if each is not None]
-        vectors = self._embeddings.images(self._model, [*edited, *others])
-        values = map(cosine, vectors[: len(edited)], vectors[len(edited) :])
-        return [
-            scored(next(values) if is_known else "the case has no target", VERSION)
-            for is_known in known
-        ]
+        vectors = self._embeddings.images_later(self._model, [*edited, *others])
+        return lambda: _scores(known, vectors())
+
+
+def _scores(known: Sequence[bool], vectors: NDArray[np.float32]) -> list[Score | Unscored]:
+    """Of those that have a reference: embeddings of edited pictures, then of their references."""
+    half = len(vectors) // 2
+    values = map(cosine, vectors[:half], vectors[half:])
+    return [
+        scored(next(values) if is_known else "the case has no target", VERSION)
+        for is_known in known
+    ]
 
 
 class DinoMetric(_Similarity):

@@ -1,27 +1,29 @@
 """The embedding store: each picture and each text is encoded once a model, and kept.
 
 Pictures are known by their content, so it does not matter which case, turn, editor or run shows
-them. An embedding does not depend on what is encoded with it: every batch (of texts, for either
-width) has the same shape, the last one filled up with its last input.
+them. An embedding does not depend on what is encoded with it, nor on how many cores there are:
+every batch (of texts, for either width) has the same shape, and on a CPU one thread encodes it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import StepError
+from editloop.machine import cores
+from editloop.metrics.batches import Batches
 from editloop.metrics.encoders import ImageModel, device
 from editloop.metrics.vectors import Table, VectorFile
 from editloop.schema import Pixels
@@ -29,18 +31,14 @@ from editloop.schema import Pixels
 if TYPE_CHECKING:
     from editloop.metrics.networks import Network, Tokens
 
-__all__ = ["Counts", "Embeddings"]
+__all__ = ["Counts", "Embeddings", "Later"]
 
-# On a CPU more is no faster, and costs more where a chunk's last batch is filled up.
-_BATCH = {"cpu": 8, "cuda": 64}
-
-# On a CPU the network's threads take every core, and all of them wait for one that is disturbed.
-_AHEAD = {"cpu": 0, "cuda": 1}
+# On a CPU more is no faster, and costs more where the last batch is filled up.
+_BATCH = {"cpu": 16, "cuda": 64}
 
 _Item = TypeVar("_Item")
-_Made = TypeVar("_Made")
-_Number = TypeVar("_Number", np.float32, np.int64)
 _Vectors = NDArray[np.float32]  # [n, d]
+Later: TypeAlias = Callable[[], _Vectors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +58,29 @@ class Embeddings:
     """Embeddings by model and content, in a folder (a file a model) or, without one, in memory.
 
     Several metrics, and several processes, may share a folder. A network is loaded when something
-    must be encoded, and only then. `batch` inputs are encoded at a time: by default 8 on a CPU and
+    must be encoded, and only then. `batch` inputs are encoded at a time: by default 16 on a CPU and
     64 on a GPU.
     """
 
     def __init__(self, folder: Path | None = None, *, batch: int | None = None) -> None:
         self._folder = folder
         self._stated_batch = batch
-        self._counts: Counter[str] = Counter()
+        self._found: Counter[Table] = Counter()
         self._files: dict[ImageModel, VectorFile] = {}
         self._networks: dict[ImageModel, Network] = {}
         self._tokens: dict[ImageModel, Tokens] = {}
+        self._batches: dict[tuple[ImageModel, Table, int], Batches] = {}
         self._held: dict[int, tuple[Pixels, bytes]] | None = None
 
     @property
     def counts(self) -> Counts:
         """The counts so far."""
-        return Counts(**self._counts)
+        encoded: Counter[Table] = Counter()
+        for (_, table, _), batches in self._batches.items():
+            encoded[table] += batches.encoded
+        return Counts(
+            encoded["images"], self._found["images"], encoded["texts"], self._found["texts"]
+        )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -92,34 +96,35 @@ class Embeddings:
 
     def images(self, model: ImageModel, pictures: Sequence[Pixels]) -> _Vectors:
         """The pictures' embeddings in order, float32 [n, d], unnormalised; no pictures: [0, 0]."""
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            keys = list(pool.map(self._picture_key, pictures))
+        return self.images_later(model, pictures)()
 
-            def encoded(chunks: Iterable[Sequence[Pixels]]) -> Iterator[_Vectors]:
-                for inputs in _prepared(pool, model.view.apply, chunks, _AHEAD[device()]):
-                    yield self._network(model).images(self._filled(np.stack(inputs)))
+    def images_later(self, model: ImageModel, pictures: Sequence[Pixels]) -> Later:
+        """What gives `images` when it is called; the pictures are needed no more.
 
-            found = self._all(model, "images", dict(zip(keys, pictures, strict=True)), encoded)
-        return _stacked(found, keys)
+        They are read now, and encoded in batches together with those of other calls.
+        """
+        keys = list(self._pool.map(self._picture_key, pictures))
+        fresh = self._fresh(model, "images", dict(zip(keys, pictures, strict=True)))
+        if fresh:
+            self._add(model, "images", 0, fresh, model.view.apply)
+        return partial(self._collected, model, "images", keys)
 
     def texts(self, model: ImageModel, texts: Sequence[str]) -> _Vectors:
         """The texts' embeddings in order, float32 [n, d], unnormalised; no texts: [0, 0].
 
         A text that the model cannot read whole raises StepError: ask `refused` first.
         """
+        return self.texts_later(model, texts)()
+
+    def texts_later(self, model: ImageModel, texts: Sequence[str]) -> Later:
+        """What gives `texts` when it is called, as `images_later` does it."""
         if reasons := [reason for reason in self.refused(model, texts) if reason]:
             raise StepError("cannot encode a text", value=reasons[0], fix="leave it unscored")
         keys = [_text_key(text) for text in texts]
-
-        def encoded(chunks: Iterable[Sequence[str]]) -> Iterator[_Vectors]:
-            for chunk in chunks:
-                yield self._network(model).texts(self._filled(self._reader(model).ids(chunk)))
-
-        items = dict(zip(keys, texts, strict=True))
-        found = self._all(
-            model, "texts", items, encoded, lambda text: self._reader(model).width(text)
-        )
-        return _stacked(found, keys)
+        fresh = self._fresh(model, "texts", dict(zip(keys, texts, strict=True)))
+        for width, items in _by_width(fresh, lambda text: self._reader(model).width(text)):
+            self._add(model, "texts", width, items, lambda text: self._reader(model).ids([text])[0])
+        return partial(self._collected, model, "texts", keys)
 
     def refused(self, model: ImageModel, texts: Sequence[str]) -> list[str | None]:
         """For each text, why the model cannot read it whole, or None. No text is ever cut."""
@@ -129,45 +134,77 @@ class Embeddings:
         reasons = dict(zip(fresh, self._reader(model).refused(fresh), strict=True)) if fresh else {}
         return [reasons.get(text) for text in texts]
 
-    def _all(
+    def _fresh(
+        self, model: ImageModel, table: Table, items: Mapping[bytes, _Item]
+    ) -> dict[bytes, _Item]:
+        """The items that have no vector and wait for none; the others are counted as found."""
+        known = self._file(model).read(table, list(items))
+        coming = self._of(model, table)
+        fresh = {
+            key: item
+            for key, item in items.items()
+            if key not in known and not any(key in each for each in coming)
+        }
+        self._found[table] += len(items) - len(fresh)
+        return fresh
+
+    def _add(
         self,
         model: ImageModel,
         table: Table,
+        width: int,
         items: Mapping[bytes, _Item],
-        encode: Callable[[Iterable[Sequence[_Item]]], Iterator[_Vectors]],
-        width: Callable[[_Item], int] = lambda _: 0,
-    ) -> dict[bytes, NDArray[np.float32]]:
-        """The vector of every item by its key: found, or encoded and kept a batch at a time.
+        prepare: Callable[[_Item], NDArray[Any]],
+    ) -> None:
+        """Prepare items for their encoder, a few at a time, and encode those that fill batches."""
+        batches = self._batches_of(model, table, width)
+        keys = list(items)
+        try:
+            for at in range(0, len(keys), self._batch):
+                some = keys[at : at + self._batch]
+                rows = self._pool.map(prepare, [items[key] for key in some])
+                for key, row in zip(some, rows, strict=True):
+                    batches.add(key, row)
+        except BaseException:
+            batches.finish()  # what was prepared before is kept
+            raise
 
-        All items of a batch have one `width`.
-        """
-        file = self._file(model)
-        vectors = file.read(table, list(items))
-        self._counts[f"{table}_found"] += len(vectors)
-        fresh: dict[int, list[bytes]] = defaultdict(list)
-        for key, item in items.items():
-            if key not in vectors:
-                fresh[width(item)].append(key)
-        chunks = [
-            keys[at : at + self._batch]
-            for keys in fresh.values()
-            for at in range(0, len(keys), self._batch)
-        ]
-        encoded = encode([items[key] for key in chunk] for chunk in chunks)
-        for chunk in chunks:
-            made = dict(zip(chunk, next(encoded), strict=False))  # the rest only fills the batch
-            file.write(table, made)
-            self._counts[f"{table}_encoded"] += len(made)
-            vectors |= made
-        return vectors
+    def _collected(self, model: ImageModel, table: Table, keys: Sequence[bytes]) -> _Vectors:
+        for batches in self._of(model, table):
+            batches.finish()
+        found = self._file(model).read(table, list(dict.fromkeys(keys)))
+        return np.stack([found[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
+
+    def _of(self, model: ImageModel, table: Table) -> list[Batches]:
+        """What may wait for a model's encoder, of any width."""
+        return [batches for (*of, _), batches in self._batches.items() if of == [model, table]]
+
+    def _batches_of(self, model: ImageModel, table: Table, width: int) -> Batches:
+        key = model, table, width
+        if key not in self._batches:
+            encode = getattr(self._network(model), table)
+
+            def start(inputs: NDArray[Any]) -> Future[_Vectors]:
+                return self._encoders.submit(encode, inputs)
+
+            self._batches[key] = Batches(self._file(model), table, self._batch, start, cores())
+        return self._batches[key]
 
     @cached_property
     def _batch(self) -> int:
         return self._stated_batch or _BATCH[device()]
 
-    def _filled(self, inputs: NDArray[_Number]) -> NDArray[_Number]:
-        """Inputs [n, ...] up to the batch's size, by repeating the last."""
-        return inputs[np.minimum(np.arange(self._batch), len(inputs) - 1)]
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """What hashes, prepares and, on a CPU, encodes: a thread a core, each for itself.
+
+        Threads that share one network wait for the slowest at each layer; these never wait.
+        """
+        return ThreadPoolExecutor(cores(), initializer=_alone)
+
+    @cached_property
+    def _encoders(self) -> ThreadPoolExecutor:
+        return self._pool if device() == "cpu" else ThreadPoolExecutor(1)
 
     def _picture_key(self, picture: Pixels) -> bytes:
         if self._held is None:
@@ -179,7 +216,9 @@ class Embeddings:
 
     def _file(self, model: ImageModel) -> VectorFile:
         if model not in self._files:
-            path = None if self._folder is None else self._folder / f"{model.key}.sqlite"
+            path = (
+                None if self._folder is None else self._folder / f"{model.key}-{self._batch}.sqlite"
+            )
             self._files[model] = VectorFile(path)
         return self._files[model]
 
@@ -208,21 +247,17 @@ def _text_key(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _stacked(found: Mapping[bytes, NDArray[np.float32]], keys: Sequence[bytes]) -> _Vectors:
-    return np.stack([found[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
+def _by_width(
+    texts: Mapping[bytes, str], width: Callable[[str], int]
+) -> Iterator[tuple[int, dict[bytes, str]]]:
+    widths = {key: width(text) for key, text in texts.items()}
+    for each, keys in groupby(sorted(texts, key=widths.__getitem__), key=widths.__getitem__):
+        yield each, {key: texts[key] for key in keys}
 
 
-def _prepared(
-    pool: ThreadPoolExecutor,
-    function: Callable[[_Item], _Made],
-    chunks: Iterable[Sequence[_Item]],
-    ahead: int,
-) -> Iterator[list[_Made]]:
-    """A function of every item, chunk by chunk, with some chunks begun while one is used."""
-    waiting: deque[list[Future[_Made]]] = deque()
-    for chunk in chunks:
-        waiting.append([pool.submit(function, item) for item in chunk])
-        if len(waiting) > ahead:
-            yield [future.result() for future in waiting.popleft()]
-    for rest in waiting:
-        yield [future.result() for future in rest]
+def _alone() -> None:
+    """The tensors of a thread are worked on by no other."""
+    import torch  # noqa: F401 - its threads can be limited once it is loaded
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="openmp")

@@ -1,5 +1,7 @@
 """How editors are asked: batches, masks, seeds, sessions on their own pictures."""
 
+import weakref
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -10,7 +12,7 @@ from editloop.evaluation.answers.running import Asking, Clock, edit_chunk
 from editloop.evaluation.answers.scoring import measure_chunk
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images import decode
-from editloop.schema import EditSample, Json
+from editloop.schema import EditedPair, EditSample, Json, Pixels, Unscored
 from evaluation_fakes import (
     Choosy,
     Cropping,
@@ -120,3 +122,36 @@ def test_the_clock_counts_the_edits_that_were_asked() -> None:
     edit_chunk(Still(Still.Settings()), sequences, asking, clock, decode)
     assert clock.edits == 5
     assert clock.edit_seconds > 0
+
+
+class Watching:
+    """Takes no numbers; says how many decoded pictures are alive when it is shown some."""
+
+    names, needs, parameters = ("none",), frozenset({"source", "edited", "target"}), {}
+
+    def __init__(self, at_once: int | None) -> None:
+        self.at_once = at_once
+        self.alive: list[int] = []
+        self._decoded: list[weakref.ref[Pixels]] = []
+
+    def decode(self, data: bytes) -> Pixels:
+        pixels = decode(data)
+        self._decoded.append(weakref.ref(pixels))
+        return pixels
+
+    def begin(self, batch: Sequence[EditedPair]) -> Callable[[], list[dict[str, Unscored]]]:
+        self.alive.append(sum(each() is not None for each in self._decoded))
+        found = [{"none": Unscored(pair.id)} for pair in batch]
+        return lambda: found
+
+
+@pytest.mark.parametrize(("at_once", "shown"), [(None, 1), (1, 6)])
+def test_pictures_are_let_go_once_they_are_measured(at_once: int | None, shown: int) -> None:
+    _, sequences = next(read_chunks(single_edits(6), 8))
+    edits = edit_chunk(Light(Light.Settings()), sequences, Asking(7, 4), Clock(), decode)
+    watching = Watching(at_once)
+    rows = measure_chunk(sequences, edits.to_pylist(), watching, watching.decode).to_pylist()
+    assert len(watching.alive) == shown
+    assert max(watching.alive) <= 3 * 6 // shown
+    reasons = [row["numbers"][0]["reason"] for row in rows]
+    assert reasons == [sample.id for (sample,) in sequences]

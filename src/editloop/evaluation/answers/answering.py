@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 
 import pyarrow as pa
 from rich.console import Console
@@ -159,20 +160,28 @@ class Answering:
                 table = make(each, chunk, sequences)
                 commit = self.store.commit(shard, {"data": table}, fingerprint=made_from)
                 found[each.name, chunk.index] = commit
+            del sequences  # before those of the next chunk are read
         return found
 
     def _tracked(self, rounds: tuple[Round, ...], told: str) -> Iterator[tuple[Chunk, Sequences]]:
         """The chunks, with a progress bar and the time left where a person is looking."""
         total = len({(chunk.kind, chunk.index) for each in rounds for chunk in each.chunks})
         console = Console(stderr=True)
-        yield from track(
-            self.read(),
+        steps = track(
+            count(),
             description=told,
             total=total,
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
+        reader = self.read()
+        for _ in steps:
+            coming = next(reader, None)
+            if coming is None:
+                return
+            yield coming
+            del coming
 
     def rows(self, answers: Answers, benchmark: Benchmark) -> Iterator[tuple[Case, Json]]:
         """An editor's answers to a benchmark: each case with its edit and numbers, in order."""

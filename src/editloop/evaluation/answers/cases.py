@@ -25,6 +25,7 @@ __all__ = [
     "chunked",
     "kind_of",
     "read_chunks",
+    "without_pictures",
 ]
 
 SINGLE_TURN, SESSIONS = "single-turn", "sessions"
@@ -82,7 +83,11 @@ def read_chunks(
 def chunked(
     sequences: Iterable[list[EditSample]], size: int, kind: Callable[[list[EditSample]], str]
 ) -> Iterator[tuple[Chunk, Sequences]]:
-    """Chunks of `size` sequences of one kind, in their order; nothing else is kept."""
+    """Chunks of `size` sequences of one kind, in their order.
+
+    Nothing else is kept, and nothing of a chunk that was taken: who lets go of one before the next
+    is read never has the pictures of two in memory.
+    """
     waiting: dict[str, Sequences] = defaultdict(list)
     made: Counter[str] = Counter()
     for sequence in sequences:
@@ -91,9 +96,17 @@ def chunked(
         if len(waiting[name]) == size:
             full = waiting.pop(name)
             yield _chunk(name, made[name], full), full
+            del full, sequence
             made[name] += 1
     for name, rest in waiting.items():
         yield _chunk(name, made[name], rest), rest
+
+
+def without_pictures(read: Iterable[tuple[Chunk, Sequences]]) -> Iterator[Chunk]:
+    """The chunks alone: the pictures of one are let go before the next is read."""
+    for chunk, sequences in read:
+        del sequences
+        yield chunk
 
 
 def kind_of(sequence: Sequence[EditSample]) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from editloop import weights
 from editloop.errors import UnavailableError
+from editloop.machine import cores
 from editloop.metrics.pixels import PixelMetric, measure_many
 from editloop.registry import Spec, parse_spec
 from editloop.schema import EditedPair, Json, Metric, Score, Unscored
 
-__all__ = ["Chosen", "MetricSet", "choose", "metrics_of"]
+__all__ = ["Chosen", "MetricSet", "Numbers", "choose", "metrics_of"]
+
+
+Numbers: TypeAlias = list[dict[str, Score | Unscored]]  # of each pair, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +89,52 @@ class MetricSet:
 
     def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
         """Every metric of each pair, by name."""
+        return self.begin(batch)()
+
+    def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
+        """What gives `measure` when it is called; the pairs are needed no more.
+
+        So pictures of several batches are encoded together, and never held together.
+        """
+        with self._held():  # each picture is hashed once, whatever metrics ask for it
+            begun = {
+                name: self._begun(name, metric, batch)
+                for name, metric in self._metrics.items()
+                if not isinstance(metric, PixelMetric)
+            }
+        found = self._of_pixels(batch)
+
+        def finished() -> Numbers:
+            for name, scores in begun.items():
+                for numbers, score in zip(found, scores(), strict=True):
+                    numbers[name] = score
+            return found
+
+        return finished
+
+    def _of_pixels(self, batch: Sequence[EditedPair]) -> Numbers:
+        """The pixel metrics of each pair, several pairs at a time."""
         pixels = {
             name: each for name, each in self._metrics.items() if isinstance(each, PixelMetric)
         }
-        found: list[dict[str, Score | Unscored]] = [
-            dict(zip(pixels, measure_many(pair, list(pixels.values())), strict=True))
-            for pair in batch
-        ]
-        with self._held():  # each picture is hashed once, whatever metrics ask for it
-            for name, metric in self._metrics.items():
-                if name in pixels:
-                    continue
-                for numbers, score in zip(found, self._scores(name, metric, batch), strict=True):
-                    numbers[name] = score
-        return found
 
-    def _scores(
+        def measured(pair: EditedPair) -> dict[str, Score | Unscored]:
+            return dict(zip(pixels, measure_many(pair, list(pixels.values())), strict=True))
+
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(measured, batch))
+
+    def _begun(
         self, name: str, metric: Metric, batch: Sequence[EditedPair]
-    ) -> Sequence[Score | Unscored]:
+    ) -> Callable[[], Sequence[Score | Unscored]]:
         if name in self.missing:
-            return [Unscored(self.missing[name].cause)] * len(batch)
-        return metric.measure(batch)
+            absent = [Unscored(self.missing[name].cause)] * len(batch)
+            return lambda: absent
+        if hasattr(metric, "begin"):
+            begun: Callable[[], Sequence[Score | Unscored]] = metric.begin(batch)
+            return begun
+        scores = metric.measure(batch)
+        return lambda: scores
 
 
 def _weights_of(metric: Metric) -> dict[str, str | None]:

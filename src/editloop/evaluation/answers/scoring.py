@@ -6,18 +6,23 @@ turn of a session still counts in the next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from editloop.errors import CorruptError, ImageError, StepError
 from editloop.evaluation.answers.cases import Sequences
+from editloop.evaluation.answers.metricset import Numbers
 from editloop.evaluation.answers.running import INDEPENDENT, ITERATIVE, Decode
 from editloop.images import content_hash, decode_mask, resize
 from editloop.judges.verdicts import may_pass_later
+from editloop.machine import cores
 from editloop.schema import (
     Captions,
     EditedPair,
@@ -44,6 +49,7 @@ NUMBERS = pa.schema([("numbers", pa.list_(_NUMBER))])  # a row for each row of t
 
 _AT = {INDEPENDENT: "", ITERATIVE: "@iterative"}  # tells two edits of one case apart
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
+_Edit: TypeAlias = tuple[EditSample, Json]  # a sample and its row of the edits
 
 
 class Measuring(Protocol):
@@ -60,7 +66,14 @@ class Measuring(Protocol):
     @property
     def needs(self) -> frozenset[str]: ...
 
-    def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]: ...
+    @property
+    def at_once(self) -> int | None:
+        """How many pairs are measured together; None: all of a chunk."""
+        ...
+
+    def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
+        """What gives the numbers of each pair when it is called; the pairs are needed no more."""
+        ...
 
 
 def measure_chunk(
@@ -70,23 +83,50 @@ def measure_chunk(
 
     What was not edited has no numbers, and never a zero.
     """
-    samples = {(each.id, each.turn): each for sequence in sequences for each in sequence}
-    pairs = _Pairs(measuring.needs, decode)
-    made = [pairs.of(samples[row["id"], row["turn"]], row) for row in edits]
-    whole = [each for each in made if isinstance(each, EditedPair)]
-    found = measuring.measure(whole) if whole else []
+    with ThreadPoolExecutor(cores()) as pool:
+        begun = [
+            _begun(_Pairs(measuring.needs, decode, pool).all(group), measuring)
+            for group in _groups(sequences, edits, measuring.at_once)
+        ]
+    found = [numbers for each in begun for numbers in each()]
     _refuse_unfinished(found)
-    measured = iter(found)
-    rows = [
-        next(measured)
-        if isinstance(each, EditedPair)
-        else dict.fromkeys(measuring.names, Unscored(each))
-        for each in made
-    ]
-    return pa.Table.from_pylist([{"numbers": _numbers(row)} for row in rows], schema=NUMBERS)
+    return pa.Table.from_pylist([{"numbers": _numbers(each)} for each in found], schema=NUMBERS)
 
 
-def _refuse_unfinished(found: Sequence[Mapping[str, Score | Unscored]]) -> None:
+def _groups(
+    sequences: Sequences, edits: Sequence[Json], at_once: int | None
+) -> Iterator[list[_Edit]]:
+    """The edits with their samples: whole sequences, until there are enough of them."""
+    coming, group = iter(edits), list[_Edit]()
+    count = Counter(row["id"] for row in edits)
+    for sequence in sequences:
+        samples = {(each.id, each.turn): each for each in sequence}
+        rows = islice(coming, sum(count[id] for id in {each.id for each in sequence}))
+        group += [(samples[row["id"], row["turn"]], row) for row in rows]
+        if at_once is not None and len(group) >= at_once:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _begun(made: Sequence[EditedPair | str], measuring: Measuring) -> Callable[[], Numbers]:
+    """What gives the numbers of each pair, or why it has none; the pairs are needed no more."""
+    whole = [each for each in made if isinstance(each, EditedPair)]
+    reasons = [each if isinstance(each, str) else None for each in made]
+    begun = measuring.begin(whole) if whole else list[dict[str, Score | Unscored]]
+
+    def finished() -> Numbers:
+        measured = iter(begun())
+        return [
+            next(measured) if reason is None else dict.fromkeys(measuring.names, Unscored(reason))
+            for reason in reasons
+        ]
+
+    return finished
+
+
+def _refuse_unfinished(found: Numbers) -> None:
     """Numbers that may come yet are not kept as missing; what a judge answered is in its ledger."""
     reasons = [
         score.reason
@@ -103,24 +143,34 @@ def _refuse_unfinished(found: Sequence[Mapping[str, Score | Unscored]]) -> None:
 
 
 class _Pairs:
-    """Makes pairs of a chunk; a picture that several pairs share is decoded once."""
+    """Makes pairs of some edits; a picture that several pairs share is decoded once."""
 
-    def __init__(self, needs: frozenset[str], decode: Decode) -> None:
+    def __init__(self, needs: frozenset[str], decode: Decode, pool: Executor) -> None:
         self._needs = needs
         self._decode = decode
-        self._pixels: dict[int | str, Pixels] = {}
+        self._pool = pool
+        self._pixels: dict[int | str, Future[Pixels]] = {}
         self._masks: dict[int, Mask] = {}
 
-    def of(self, sample: EditSample, row: Json) -> EditedPair | str:
+    def all(self, edits: Sequence[_Edit]) -> list[EditedPair | str]:
+        """The pair of each edit, or why there is none; their pictures are decoded side by side."""
+        for sample, row in edits:
+            if row["unedited"] is None:
+                self._edited(row)
+                self._picture("source", sample.source)
+                self._picture("target", sample.target)
+        return [self._of(sample, row) for sample, row in edits]
+
+    def _of(self, sample: EditSample, row: Json) -> EditedPair | str:
         """The pair of an edit, or why there is none."""
         if row["unedited"] is not None:
             return f"unedited: {row['unedited']}"
         try:
-            edited = self._edited(row)
+            edited = self._edited(row).result()
         except ImageError as error:
             return f"its picture cannot be read: {error.cause}"
-        source = self._picture("source", sample.source)
-        target = self._picture("target", sample.target)
+        source = _pixels(self._picture("source", sample.source))
+        target = _pixels(self._picture("target", sample.target))
         return EditedPair(
             id=sample.id if sample.turn == 1 else f"{sample.id}{_AT[row['setting']]}",
             source=_EMPTY if source is None else source,
@@ -132,18 +182,21 @@ class _Pairs:
             edit_type=sample.edit_type,
         )
 
-    def _edited(self, row: Json) -> Pixels:
+    def _edited(self, row: Json) -> Future[Pixels]:
         key = row["sha256"]
         if key not in self._pixels:
-            self._pixels[key] = self._decode(row["edited"] or _read(Path(row["path"]), key))
+            self._pixels[key] = self._pool.submit(self._read, row)
         return self._pixels[key]
 
-    def _picture(self, name: str, image: Image | None) -> Pixels | None:
+    def _picture(self, name: str, image: Image | None) -> Future[Pixels] | None:
         if image is None or name not in self._needs:
             return None
         if id(image) not in self._pixels:
-            self._pixels[id(image)] = self._decode(image.bytes)
+            self._pixels[id(image)] = self._pool.submit(self._decode, image.bytes)
         return self._pixels[id(image)]
+
+    def _read(self, row: Json) -> Pixels:
+        return self._decode(row["edited"] or _unchanged(Path(row["path"]), row["sha256"]))
 
     def _mask(self, image: Image | None, picture: Pixels | None) -> Mask | None:
         """The mask in the size of the picture that an edit is compared with."""
@@ -155,7 +208,11 @@ class _Pairs:
         return mask if picture is None else resize(mask, *picture.shape[:2])
 
 
-def _read(path: Path, sha256: str) -> bytes:
+def _pixels(picture: Future[Pixels] | None) -> Pixels | None:
+    return None if picture is None else picture.result()
+
+
+def _unchanged(path: Path, sha256: str) -> bytes:
     data = path.read_bytes()
     if content_hash(data) != sha256:
         raise CorruptError(

@@ -21,6 +21,7 @@ from editloop.evaluation.answers.cases import (
     Chunk,
     Sequences,
     read_chunks,
+    without_pictures,
 )
 from editloop.evaluation.answers.metricset import metrics_of
 from editloop.evaluation.answers.outcomes import Analysis, analyse
@@ -85,7 +86,7 @@ class DarkroomBenchmark:
 
     def _ask(self, context: PartContext) -> _Asked:
         left_out: Counter[str] = Counter()
-        chunks = [chunk for chunk, _ in self._read(context, left_out)]
+        chunks = list(without_pictures(self._read(context, left_out)))
         if not chunks:
             raise StoreError(
                 "there is no held-out edit to make",

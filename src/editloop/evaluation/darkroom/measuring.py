@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from editloop.evaluation.answers.metricset import Chosen, MetricSet
+from editloop.evaluation.answers.metricset import Chosen, MetricSet, Numbers
 from editloop.metrics import pixels
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
 from editloop.schema import (
@@ -60,7 +60,17 @@ class Measures:
             "pixels": pixels.VERSION,
         }
 
-    def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
+    @property
+    def at_once(self) -> None:
+        """A judge is shown all pairs of a chunk together."""
+        return None
+
+    def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
+        """`measure`, as something that is called later."""
+        found = self.measure(batch)
+        return lambda: found
+
+    def measure(self, batch: Sequence[EditedPair]) -> Numbers:
         """Every number of each pair: a score, or why there is none."""
         verdicts, further = self._judge.judge(batch), self._metrics.measure(batch)
         return [

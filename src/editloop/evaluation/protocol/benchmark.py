@@ -14,7 +14,7 @@ from pydantic import Field
 from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
-from editloop.evaluation.answers.cases import Chunk, Sequences, chunked
+from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without_pictures
 from editloop.evaluation.answers.metricset import MetricSet
 from editloop.evaluation.answers.running import INDEPENDENT, Asking, FoundEditor
 from editloop.evaluation.darkroom.benchmark import resolved
@@ -127,7 +127,7 @@ class ProtocolBenchmark:
         if problems:
             raise _refused("the data", self._settings.data, map(str, problems))
         left_out: Counter[str] = Counter()
-        chunks = tuple(chunk for chunk, _ in self._read(left_out))
+        chunks = tuple(without_pictures(self._read(left_out)))
         if not chunks:
             raise RecipeError(
                 "there is no case to evaluate", value=self._settings.data, fix="name other data"

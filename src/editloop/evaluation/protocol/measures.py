@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.evaluation.answers.metricset import Chosen, MetricSet, choose
+from editloop.evaluation.answers.metricset import Chosen, MetricSet, Numbers, choose
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import Judged
 from editloop.registry import load, parse_spec
-from editloop.schema import EditedPair, Json, Judge, Score, Unscored
+from editloop.schema import EditedPair, Json, Judge
 
 __all__ = ["ProtocolMeasures", "protocol_metrics"]
 
 _JUDGED = frozenset({"source", "edited"})
+_AT_ONCE = 8  # pairs whose pictures are in memory together
 
 
 class ProtocolMeasures:
@@ -72,13 +73,20 @@ class ProtocolMeasures:
         """The fields of EditedPair that are read."""
         return self._metrics.needs | (_JUDGED if self._has_judge else frozenset())
 
-    def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
-        """Every number of each pair."""
-        found = self._metrics.measure(batch)
+    @property
+    def at_once(self) -> int | None:
+        """How many pairs are measured together: a judge that asks a server wants many."""
+        return None if self._has_judge else _AT_ONCE
+
+    def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
+        """What gives every number of each pair when it is called; the pairs are needed no more."""
+        metrics = self._metrics.begin(batch)
         if self._judged is None:
-            return found
+            return metrics
         judged = self._judged.measure(batch)
-        return [{**verdict, **numbers} for verdict, numbers in zip(judged, found, strict=True)]
+        return lambda: [
+            {**verdict, **numbers} for verdict, numbers in zip(judged, metrics(), strict=True)
+        ]
 
 
 def protocol_metrics(
