@@ -82,11 +82,13 @@ def print_results(results: Mapping[str, Json]) -> None:
     if rows:
         _print_table("data", ("split", "in", "out", "dropped", "quarantined"), rows)
     for benchmark, by_editor in results.get("evaluation", {}).items():
-        card = results.get("benchmarks", {}).get(benchmark, {}).get("protocol")
-        if card is None:
+        facts = results.get("benchmarks", {}).get(benchmark, {})
+        if facts.get("protocol") is None:
             _print_scores(benchmark, by_editor, _SHOWN)
         else:
-            _print_measured(benchmark, by_editor, card)
+            _print_measured(benchmark, by_editor, facts["protocol"])
+    for notice in _notices(results):
+        Console().print(escape(notice))
 
 
 def _print_scores(benchmark: str, by_editor: Mapping[str, Json], shown: Mapping[str, str]) -> None:
@@ -112,6 +114,21 @@ def _print_measured(benchmark: str, by_editor: Mapping[str, Json], card: Json) -
             for key in ("given", "published")
         )
         Console().print(escape(f"not the whole test: {given} of {whole}"))
+
+
+def _notices(results: Mapping[str, Json]) -> list[str]:
+    """What a reader must know of editors, each once: own settings, pictures left over."""
+    found: dict[str, None] = {}
+    for editor in (
+        each for own in results.get("benchmarks", {}).values() for each in own["editors"]
+    ):
+        for name, each in editor.get("departs", {}).items():
+            found[f"{editor['name']} departs: {name} {each['given']} (card {each['card']})"] = None
+        if unasked := editor.get("leftovers"):
+            names = ", ".join(unasked["first"][:3])
+            count = f"{unasked['count']} recorded pictures that no turn asks for, such as {names}"
+            found[f"{editor['name']}: {count}"] = None
+    return list(found)
 
 
 def _print_absences(by_editor: Mapping[str, Json]) -> None:

@@ -62,6 +62,15 @@ def test_published_data_comes_back_with_its_sessions(tmp_path: Path) -> None:
     assert list(open_layout("published", run / "data").sessions()) == [samples]
 
 
+def test_only_the_sessions_that_are_looked_for_are_read(tmp_path: Path) -> None:
+    layout = open_layout("magicbrush", magicbrush(tmp_path, {"7": 2, "8": 1}))
+    first, *others = layout.sessions()
+    for path in tmp_path.glob(f"images/{others[0][0].session}/*"):
+        path.write_bytes(b"no picture any more")
+    assert list(layout.find([first[0].id])) == [first]
+    assert list(layout.find([])) == []
+
+
 def test_a_split_of_published_data_is_chosen(tmp_path: Path) -> None:
     run = published(tmp_path, {"train": [sample("a", 1, 0)], "heldout": [sample("b", 1, 0)]})
     ((chosen,),) = open_layout("published", run, split="heldout").sessions()

@@ -7,7 +7,7 @@ before it is asked for, and nothing holds a data set in memory: only an index th
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -63,6 +63,10 @@ class Layout(Protocol):
         Pictures are encoded bytes, read when their session is reached; where turn i's source is
         turn i-1's target, both are one `Image`. Raises RecipeError if there is any problem.
         """
+        ...
+
+    def find(self, ids: Collection[str]) -> Iterator[list[EditSample]]:
+        """The sessions that hold one of these ids, in order; no other's pictures are read."""
         ...
 
     def problems(self) -> list[Problem]:

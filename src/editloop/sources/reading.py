@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +45,21 @@ class IndexedLayout:
                 refuse([entries], self._index.folder)
             else:
                 yield _read(entries)
+
+    def find(self, ids: Collection[str]) -> Iterator[list[EditSample]]:
+        """The sessions that hold one of these ids, in order; no other's pictures are read.
+
+        The data set is not looked through first; RecipeError if what is found is wrong.
+        """
+        wanted = set(ids)
+        for entries in self._index.sessions() if wanted else ():
+            if isinstance(entries, Problem):
+                refuse([entries], self._index.folder)
+            elif found := wanted & {entry.sample.id for entry in entries}:
+                yield _read(entries)
+                wanted -= found
+                if not wanted:
+                    return
 
     def problems(self) -> list[Problem]:
         """Everything wrong, in the data set's order; found once, then remembered."""

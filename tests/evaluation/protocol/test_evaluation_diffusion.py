@@ -7,12 +7,12 @@ import pytest
 import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
 from PIL import Image
-from test_evaluation_protocol import own_card
 
 from editloop.evaluating import evaluate
 from editloop.images import decode
 from editloop.schema import Pixels
 from editloop.seeding import derive_seed
+from evaluation_cards import own_card
 from magicbrush_data import make_split
 from tiny_pipelines import save_instruct_pix2pix
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from test_evaluation_protocol import own_card
 from transformers import CLIPModel, CLIPTokenizer, ViTModel
 
 from editloop.errors import EditLoopError
 from editloop.evaluating import evaluate
 from editloop.evaluation.comparing.compare import compare_runs
+from evaluation_cards import own_card
 from magicbrush_data import SIZE, TURNS, make_outputs, make_split, picture
 from tiny_encoders import SIDE, save_clip, save_dino
 

@@ -1,10 +1,8 @@
 """Protocol cards: strict, explained, told apart by what can change a number."""
 
-from importlib import resources
 from pathlib import Path
 
 import pytest
-import yaml
 
 from editloop.errors import RecipeError
 from editloop.evaluation.protocol.card import listing, read_protocol
@@ -12,17 +10,9 @@ from editloop.evaluation.protocol.exclusions import excluded
 from editloop.evaluation.protocol.measures import protocol_metrics
 from editloop.schema import EditSample, Image
 from editloop.sources.layouts import LAYOUTS
+from evaluation_cards import own_card
 
 NAMES = [card.name for card in listing()]
-CARDS = resources.files("editloop.evaluation") / "protocols"
-
-
-def own_card(folder: Path, **changes: object) -> Path:
-    """MagicBrush's card as a user's own, with changes."""
-    content = yaml.safe_load((CARDS / "magicbrush.yaml").read_text())
-    path = folder / "card.yaml"
-    path.write_text(yaml.safe_dump({**content, **changes}))
-    return path
 
 
 def test_the_protocols_of_the_field_have_cards() -> None:

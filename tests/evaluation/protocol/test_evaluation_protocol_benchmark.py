@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from test_evaluation_protocol import own_card
 
 from editloop.editors.recorded import RecordedEditor
 from editloop.errors import RecipeError
 from editloop.evaluating import evaluate
 from editloop.images import decode, encode_png
 from editloop.schema import EditRequest, EditSample, Image, Json, Pixels, Unedited
+from editloop.terminal import print_results
+from evaluation_cards import own_card
 from evaluation_fakes import Fake
 from magicbrush_data import TURNS, make_outputs, make_split, picture
 
@@ -365,3 +366,39 @@ def test_a_verdict_that_is_no_number_is_refused(tmp_path: Path) -> None:
     card = {"judge": {"perspectives": perspectives}, "benchmarks": {"test": {}}}
     with pytest.raises(RecipeError, match="line 1"):
         judged(tmp_path, card, [{"id": "0", "verdict": {"following": {"value": True}}}])
+
+
+def test_a_spec_that_departs_from_the_card_says_so(data: Path, tmp_path: Path) -> None:
+    results = run(data, tmp_path, "mine=sdedit:absent-model?steps=20&text_guidance=7.5")
+    for facts in results["benchmarks"].values():
+        assert facts["editors"][0]["departs"] == {"steps": {"given": 20, "card": 100}}
+    assert "departs: steps 20 (card 100)" in (tmp_path / "report.html").read_text()
+
+
+def test_an_editor_as_the_card_has_it_departs_from_nothing(data: Path, tmp_path: Path) -> None:
+    results = run(data, tmp_path, DARKER, "copy")
+    editors = [each for own in results["benchmarks"].values() for each in own["editors"]]
+    assert [(each["departs"], each["leftovers"]) for each in editors] == [({}, None)] * 6
+    assert "departs" not in (tmp_path / "report.html").read_text()
+
+
+def test_recorded_pictures_that_no_turn_asks_for_are_listed(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = make_outputs(tmp_path / "outputs")
+    for name in ("100/100_9.png", "extra.jpg"):
+        (outputs / name).write_bytes(encode_png(picture("left over")))
+    (outputs / "notes.txt").write_text("no picture")
+    results = run(data, tmp_path / "out", f"theirs=recorded:{outputs}")
+    for facts in results["benchmarks"].values():
+        found = facts["editors"][0]["leftovers"]
+        assert found == {"count": 2, "first": ["100/100_9.png", "extra.jpg"]}
+    assert "2 pictures that no turn asks for" in (tmp_path / "out/report.html").read_text()
+    print_results(results)
+    assert "2 recorded pictures that no turn asks for" in capsys.readouterr().out
+
+
+def test_pictures_of_the_published_names_leave_nothing_over(data: Path, tmp_path: Path) -> None:
+    outputs = make_outputs(tmp_path / "outputs")
+    results = run(data, tmp_path / "out", f"theirs=recorded:{outputs}")
+    assert results["benchmarks"]["magicbrush/all-turns"]["editors"][0]["leftovers"] is None

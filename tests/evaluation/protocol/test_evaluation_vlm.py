@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_evaluation_protocol import CARDS
 
 from editloop.errors import EditLoopError
 from editloop.evaluating import evaluate
 from editloop.images import encode_png
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer
+from evaluation_cards import CARDS
 from magicbrush_data import picture
 
 ANSWERS = {"followed": (5, "yes"), "preserved": (2, "no"), "good": (4, "yes")}

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from test_evaluation_protocol import own_card
 
 from editloop import loop
 from editloop.evaluating import evaluate
@@ -18,6 +17,7 @@ from editloop.images import decode, encode_png
 from editloop.registry import create
 from editloop.schema import EditRequest, Json, Pixels, Unedited
 from editloop.seeding import generator
+from evaluation_cards import own_card
 from evaluation_fakes import Fake
 from evaluation_pages import Elements
 from magicbrush_data import make_outputs, make_split, picture

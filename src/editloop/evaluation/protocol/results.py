@@ -19,6 +19,7 @@ from editloop.evaluation.answers.running import Clock
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import NO_JUDGE
 from editloop.evaluation.protocol.measures import ProtocolMeasures
+from editloop.evaluation.protocol.notices import departures, leftovers
 from editloop.evaluation.protocol.seats import Seat
 from editloop.naming import output_path, safe_name
 from editloop.schema import Json
@@ -128,14 +129,25 @@ def _facts(
         "cases": len(benchmark.cases),
         "left_out": dict(asked.left_out),
         "photos": [],
-        "editors": [
-            {"name": seat.name, "fingerprint": asked.editors.get(seat.name)} for seat in asked.seats
-        ],
+        "editors": [_editor(asked, seat) for seat in asked.seats],
         "metrics": measures.facts,
         "protocol": _card(asked),
         "sweep": _sweep(asked),
         "made_from": made_from,
         "fingerprint": fingerprint(made_from),
+    }
+
+
+def _editor(asked: Asked, seat: Seat) -> dict[str, Json]:
+    """Who answered, what of the card it departs from, and what lay there that nobody asked for."""
+    name, unasked = seat.name, None
+    if name in asked.edits:
+        unasked = leftovers(seat, asked.answering, asked.edits[name], asked.rounds(name))
+    return {
+        "name": name,
+        "fingerprint": asked.editors.get(name),
+        "departs": departures(seat),
+        "leftovers": unasked,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editloop.evaluation.protocol.card import Protocol
+from editloop.evaluation.protocol.notices import told_leftovers
 from editloop.evaluation.showing.labels import label, ordered
 from editloop.schema import Json
 
@@ -65,6 +66,9 @@ def _terms(
     yield "test", _test(told, sum(facts["left_out"].values()))
     if facts["left_out"]:
         yield "left out", _left_out(facts["left_out"])
+    for each in facts["editors"]:
+        if each.get("leftovers"):
+            yield f"left over of {each['name']}", told_leftovers(each["leftovers"])
     if unasked:
         yield "not asked for", ", ".join(map(label, unasked))
     yield "numbers", f"{_AVERAGING[told['averaging']]}; models in {made['precision']}"

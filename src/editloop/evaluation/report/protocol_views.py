@@ -10,6 +10,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from editloop.evaluation.protocol.card import Protocol
+from editloop.evaluation.protocol.notices import told_departures
 from editloop.evaluation.report.cardfacts import CardFacts, card_facts, further_metrics
 from editloop.evaluation.report.casetables import CaseTable
 from editloop.evaluation.report.protocol_gallery import Gallery
@@ -178,7 +179,12 @@ def _table(found: _Found, editors: Sequence[str]) -> Table:
         replace(column, note="beside the protocol") if metric in further else column
         for metric, column in zip(metrics, table.columns, strict=True)
     ]
-    return replace(table, columns=columns)
+    departs = {
+        each["name"]: f"departs: {told_departures(each['departs'])}"
+        for each in found.facts["editors"]
+        if each.get("departs")
+    }
+    return replace(table, columns=columns, notes=departs)
 
 
 def _slices(found: _Found, editors: Sequence[str]) -> list[Slices]:

@@ -19,7 +19,10 @@ def editors_of(scores: Mapping[str, Json], facts: Mapping[str, Json]) -> list[st
 
 def does_nothing(editor: str, facts: Mapping[str, Json]) -> bool:
     """Whether an editor gives every picture back as it came."""
-    return {"name": editor, "fingerprint": CopyEditor.fingerprint} in facts.get("editors", ())
+    return any(
+        each["name"] == editor and each["fingerprint"] == CopyEditor.fingerprint
+        for each in facts.get("editors", ())
+    )
 
 
 def curve_of(facts: Mapping[str, Json]) -> dict[str, str]:

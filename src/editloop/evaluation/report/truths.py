@@ -1,6 +1,6 @@
 """Chosen cases of a data set as a report shows them: the source and, where known, the target.
 
-The data set is streamed from where it was evaluated; nothing but thumbnails is kept.
+Only the sessions that hold them are read, where they were evaluated; thumbnails alone are kept.
 """
 
 from __future__ import annotations
@@ -52,13 +52,10 @@ def read_truths(protocol: Protocol, folder: Path, ids: Collection[str]) -> Truth
 
 def _truths(protocol: Protocol, folder: Path, ids: set[str]) -> Iterator[tuple[str, Truth]]:
     layout = open_layout(protocol.data.layout, folder, **protocol.data.options)
-    for session in layout.sessions():
+    for session in layout.find(ids):
         for at, sample in enumerate(session):
             if sample.id in ids:
-                ids.remove(sample.id)
                 yield sample.id, _truth(session[: at + 1])
-        if not ids:
-            return
 
 
 def _truth(turns: Sequence[EditSample]) -> Truth:

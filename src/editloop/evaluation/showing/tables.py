@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from editloop.evaluation.showing.labels import amount, label, less_is_better
 from editloop.schema import Json
@@ -72,10 +72,11 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of an editor (or a metric) and its cells, under columns."""
+    """Rows of an editor (or a metric) and its cells, under columns; `notes` are on rows."""
 
     columns: Sequence[Column]
     rows: Sequence[tuple[str, Sequence[Cell]]]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def absences(self) -> list[Absence]:
