@@ -22,7 +22,15 @@ import torch
 import transformers
 from PIL import Image
 
-__all__ = ["CenterCrop", "Compose", "Normalize", "Resize", "Standins", "ToTensor"]
+__all__ = [
+    "CenterCrop",
+    "Compose",
+    "Normalize",
+    "Resize",
+    "Standins",
+    "ToTensor",
+    "install_modules",
+]
 
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff")
@@ -50,7 +58,7 @@ class Standins:
         }
         absent = [name for name in made if PathFinder.find_spec(name, [str(folder)]) is None]
         for name in absent:
-            _install(made[name])
+            install_modules(made[name])
         vars(torch.hub)["load"] = self.load_dino
         return [*absent, "torch.hub"]
 
@@ -185,7 +193,7 @@ def _torchvision() -> dict[str, dict[str, Any]]:
     return {**names, f"{package}.functional": {}, f"{package}.transforms": own}
 
 
-def _install(modules: dict[str, dict[str, Any]]) -> None:
+def install_modules(modules: dict[str, dict[str, Any]]) -> None:
     """Put modules where `import` finds them, each below its package."""
     for name, content in modules.items():
         module = ModuleType(name)

@@ -23,7 +23,7 @@ from editloop.schema import Json, Pixels
 from editloop.seeding import generator
 from editloop.sources.scenes import SCENES, photo
 
-__all__ = ["World", "make_world"]
+__all__ = ["World", "crop", "letter_tokenizer", "make_world", "pasted"]
 
 TURNS = (1, 2, 3)  # of each session, in rotation: two on average, as in the published split
 _SPREAD = 3.0  # how much wider than a fresh matrix's
@@ -142,20 +142,20 @@ def _session(
     rng = generator("benchmark", session)
     turns = len(paths) // 2
     names, masks = paths[: turns + 1], paths[turns + 1 :]
-    truth = own = _crop(rng, size)
+    truth = own = crop(rng, size)
     yield names[0], truth
     for turn in range(1, turns + 1):
         at = tuple(int(value) for value in rng.integers(0, size // 2, 2))
-        before, truth = truth, _pasted(truth, at, _crop(rng, size // 2))
+        before, truth = truth, pasted(truth, at, crop(rng, size // 2))
         yield names[turn], truth
         yield masks[turn - 1], _with_hole(before, at)
         ways = {"independent": before} if turn == 1 else {"independent": before, "iterative": own}
         for setting, given in ways.items():
-            own = _pasted(given, at, _crop(rng, size // 2))
+            own = pasted(given, at, crop(rng, size // 2))
             yield world.outputs / output_path(session, turn, setting), own
 
 
-def _crop(rng: np.random.Generator, size: int) -> Pixels:
+def crop(rng: np.random.Generator, size: int) -> Pixels:
     """A square of a photo, enlarged as the published inputs are."""
     scene = photo(sorted(SCENES)[int(rng.integers(len(SCENES)))])
     side = int(min(scene.shape[:2]) * rng.uniform(0.6, 1))
@@ -164,7 +164,8 @@ def _crop(rng: np.random.Generator, size: int) -> Pixels:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _pasted(pixels: Pixels, at: tuple[int, ...], piece: Pixels) -> Pixels:
+def pasted(pixels: Pixels, at: tuple[int, ...], piece: Pixels) -> Pixels:
+    """A picture with a smaller one in it, whose top left corner is `at` (row, column)."""
     made = pixels.copy()
     made[at[0] : at[0] + len(piece), at[1] : at[1] + len(piece)] = piece
     return made
@@ -179,18 +180,25 @@ def _with_hole(pixels: Pixels, at: tuple[int, ...]) -> Pixels:
 
 
 def _save_clip(folder: Path) -> Path:
-    """CLIP ViT-B/32, and a tokenizer whose words are letters."""
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+    """CLIP ViT-B/32 and its tokenizer."""
+    from transformers import CLIPConfig, CLIPModel
 
     _save(folder, lambda: CLIPModel(CLIPConfig()))
+    letter_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def letter_tokenizer() -> Any:
+    """A tokenizer in CLIP's form whose words are letters."""
+    from tokenizers import pre_tokenizers
+    from transformers import CLIPTokenizer
+
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [*letters, *(f"{each}</w>" for each in letters)]
     words += [f"<|{index}|>" for index in range(len(words), _VOCABULARY - 2)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {word: index for index, word in enumerate(words)}
-    CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder)
-    return folder
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
 
 
 def _save_dino(folder: Path) -> Path:
