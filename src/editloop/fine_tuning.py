@@ -43,11 +43,11 @@ def train(
         for part in made.train:
             if part.kind == _KIND:
                 weights.download(part.own["base"])
-    parts = ("sources", "build", "judge", "train") if made.sources else ("train",)
+    built = ("sources", "build", "judge") if made.sources else ()
     results = loop.run(
         made,
         out or Path("runs") / made.name,
-        only=parts,
+        only=(*built, "train", "report"),
         workers=workers,
         new_version=new_version,
         progress=progress,

@@ -39,6 +39,7 @@ _SHOWN = {
     "all_accuracy": "all three",
     "l1": "L1",
 }
+_TRAINED = ("samples", "steps", "parameters", "precision", "final_loss", "validation_loss")
 _COLUMNS = 5  # metrics that fit into 80 columns beside an editor's name
 
 
@@ -81,6 +82,12 @@ def print_results(results: Mapping[str, Json]) -> None:
     ]
     if rows:
         _print_table("data", ("split", "in", "out", "dropped", "quarantined"), rows)
+    trained = [
+        (name, *(_fact(facts.get(key)) for key in _TRAINED))
+        for name, facts in results.get("train", {}).items()
+    ]
+    if trained:
+        _print_table("models", ("model", *(key.replace("_", " ") for key in _TRAINED)), trained)
     for benchmark, by_editor in results.get("evaluation", {}).items():
         facts = results.get("benchmarks", {}).get(benchmark, {})
         if facts.get("protocol") is None:
@@ -89,6 +96,14 @@ def print_results(results: Mapping[str, Json]) -> None:
             _print_measured(benchmark, by_editor, facts["protocol"])
     for notice in _notices(results):
         Console().print(escape(notice))
+
+
+def _fact(value: Json) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _print_scores(benchmark: str, by_editor: Mapping[str, Json], shown: Mapping[str, str]) -> None:

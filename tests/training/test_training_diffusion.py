@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import editloop
 from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
 from editloop.errors import RecipeError, StoreError, TrainingError
 from editloop.models.backbones.loading import load_trained
@@ -94,6 +95,18 @@ def test_it_leaves_metrics_samples_and_a_card(tmp_path) -> None:
     card = (here.output / "README.md").read_text()
     assert "StableDiffusionInstructPix2PixPipeline.from_pretrained" in card
     assert "| learning_rate |" in card
+
+
+def test_a_run_of_training_alone_has_a_report_with_its_sheet(tmp_path) -> None:
+    training_run(tmp_path / "run")
+    out = tmp_path / "out"
+    settings = {"steps": 2, "batch": 2, "size": SIZE, "rest": 1, "samples": 1}
+    base = saved_base("sd", tmp_path / "base")
+    found = editloop.train(out=out, data=str(tmp_path / "run"), base=base, **settings)
+    assert found["train"]["editor"]["steps"] == 2
+    page = (out / "report.html").read_text()
+    assert "editor after 2 steps" in page
+    assert editloop.verify(out) == []
 
 
 def test_a_second_training_of_the_same_data_encodes_nothing(tmp_path) -> None:

@@ -74,3 +74,4 @@ def train(
         print_results(results)
         for name in results.get("train", {}):
             typer.echo(f"model: {folder / 'models' / name}")
+        typer.echo(f"report: {folder / 'report.html'}")

@@ -19,6 +19,7 @@ from editloop.evaluation.report.views import (
     Spent,
     benchmarks,
     duration,
+    looks,
     losses,
     rewards,
     spent,
@@ -72,6 +73,7 @@ class HtmlReport:
             "rewards": rewards(surveyed),
             "triplets": triplets(run / "data", names[0], surveyed.chosen) if names else [],
             "losses": models,
+            "looks": looks(run),
             "times": times,
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -15,9 +16,20 @@ from editloop.evaluation.showing.figures import PALETTE, Axis, Line, lines
 from editloop.evaluation.showing.labels import label, ordered
 from editloop.evaluation.showing.score_charts import histogram, score_chart
 from editloop.evaluation.showing.tables import Table, by_metric, by_slice, main_metrics
+from editloop.evaluation.showing.thumbnails import Picture, sheet
+from editloop.images import decode
 from editloop.schema import PERSPECTIVES, Json
 
-__all__ = ["BenchmarkView", "Spent", "benchmarks", "duration", "losses", "rewards", "spent"]
+__all__ = [
+    "BenchmarkView",
+    "Spent",
+    "benchmarks",
+    "duration",
+    "looks",
+    "losses",
+    "rewards",
+    "spent",
+]
 
 _SLICED = ("following_accuracy", "l1")
 _DRIFT = ("following_accuracy", "all_accuracy", "l1", "ssim")
@@ -122,6 +134,18 @@ def losses(curves: Mapping[str, Curve]) -> list[tuple[str, str, Markup]]:
         for name, curve in curves.items()
         if curve.losses
     ]
+
+
+def looks(run: Path) -> list[Picture]:
+    """What each model made of held-out edits while it was trained: the last of its sheets."""
+    pictures = []
+    for folder in sorted((run / "models").glob("*/samples")):
+        last = max(folder.glob("step-*.png"), default=None)
+        if last is not None:
+            step = int(last.stem.removeprefix("step-"))
+            text = f"{folder.parent.name} after {step:,} steps"
+            pictures.append(sheet(text, decode(last.read_bytes()), f"edits by {text}"))
+    return pictures
 
 
 def _last(curve: Curve) -> str:

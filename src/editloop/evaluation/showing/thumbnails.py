@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from editloop.images import encode_jpeg, encode_png, resize
 from editloop.schema import Mask, Pixels
 
-__all__ = ["Picture", "exact", "light"]
+__all__ = ["Picture", "exact", "light", "sheet"]
 
 _SMALL = 160  # px: shown as they are, enlarged by whole pixels
 _REDUCED = 320  # px: what larger pictures are reduced to
+_SHEET = 1200  # px, of a whole sheet
 _LIGHT = 256  # px, and bytes: of a picture among very many
 _LIGHT_BYTES = 18_000
 _QUALITIES = (85, 70, 55, 40)
@@ -49,6 +50,11 @@ def light(label: str, pixels: Pixels, alt: str) -> Picture:
         if len(data) <= _LIGHT_BYTES:
             break
     return Picture(label, alt, _uri("jpeg", data))
+
+
+def sheet(label: str, pixels: Pixels, alt: str) -> Picture:
+    """A sheet of many pictures: as large as a wide page shows it."""
+    return Picture(label, alt, _uri("jpeg", encode_jpeg(_reduced(pixels, _SHEET), 85)))
 
 
 def _reduced(pixels: Pixels | Mask, side: int) -> Pixels | Mask:
