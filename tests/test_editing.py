@@ -1,13 +1,18 @@
 """One picture edited through the Python call and through the command."""
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from editloop import editing
 from editloop.cli import app
-from editloop.errors import ImageError, InstructionError
+from editloop.errors import ImageError, InstructionError, RecipeError
 from editloop.images import decode, encode_png
+from editloop.models.saving import save_model
+from networks import awake, pocket
 
 
 @pytest.fixture
@@ -52,3 +57,105 @@ def test_the_command_writes_every_turn(photo, tmp_path) -> None:
     assert answer.exit_code == 0, answer.output
     assert [path.name for path in sorted(out.parent.iterdir())] == ["edited-1.png", "edited.png"]
     assert decode(out.read_bytes()).shape == (80, 96, 3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model with rewards, whose noise decides."""
+    made = pocket("reward")
+    awake(made)
+    folder = tmp_path_factory.mktemp("model")
+    save_model(made, folder, {})
+    return folder
+
+
+def run(*arguments):
+    answer = CliRunner().invoke(app, ["edit", *map(str, arguments)])
+    assert answer.exit_code == 0, answer.output
+    return answer.output.split()
+
+
+def told(path):
+    with Image.open(path) as picture:
+        return json.loads(picture.info["editloop"])
+
+
+def test_a_png_says_how_it_was_made(photo, model, tmp_path) -> None:
+    out = tmp_path / "edited.png"
+    run(photo, "make it brighter", "--editor", model, "--reward", "0,5,5", "--seed", 3, "-o", out)
+    facts = told(out)
+    assert facts["editor"] == f"diffusion:{model}"
+    assert len(facts["fingerprint"]) == 16
+    assert facts["instructions"] == ["make it brighter"]
+    assert (facts["seed"], facts["settings"]) == (3, {"reward": "0,5,5"})
+    assert facts["mask"] is None
+
+
+def test_what_it_says_leaves_the_pixels_alone_and_is_any_text(tmp_path) -> None:
+    pixels = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    editing.save_pixels(tmp_path / "a.png", pixels, {"instruction": "café → ☕"})
+    assert np.array_equal(decode((tmp_path / "a.png").read_bytes()), pixels)
+    assert told(tmp_path / "a.png") == {"instruction": "café → ☕"}
+
+
+def test_a_jpeg_says_it_in_its_comment(photo, tmp_path) -> None:
+    run(photo, "make it sepia", "-o", tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as picture:
+        facts = json.loads(picture.info["comment"])
+    assert facts["instructions"] == ["make it sepia"]
+    assert decode((tmp_path / "a.jpg").read_bytes()).shape == (80, 96, 3)
+
+
+def test_a_comment_too_long_for_a_jpeg_is_refused(tmp_path) -> None:
+    with pytest.raises(ImageError, match=r"name a \.png"):
+        editing.save_pixels(tmp_path / "a.jpg", np.zeros((8, 8, 3), np.uint8), {"a": "b" * 70_000})
+
+
+def test_several_seeds_are_files_and_a_sheet_in_a_folder(photo, model, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(photo, "make it brighter", "--editor", model, "--seed", 5, "--seeds", 2, "-o", out)
+    names = [path.name for path in sorted(out.iterdir())]
+    assert names == [f"photo-edited-{each}.png" for each in ("seed-5", "seed-6", "sheet")]
+    pictures = [decode((out / name).read_bytes()) for name in names]
+    assert not np.array_equal(pictures[0], pictures[1])
+    assert pictures[2].shape == (80, 3 * 96, 3)
+    assert np.array_equal(pictures[2][:, 2 * 96 :], pictures[1])
+    assert told(out / names[1])["seed"] == 6
+
+
+def test_seeds_of_a_session_go_on_from_their_own_pictures(photo, model) -> None:
+    turns = ["make it brighter", "make it darker"]
+    both = editing.edit_seeds(photo, turns, [1, 2], editor=str(model))
+    for seed, session in zip([1, 2], both, strict=True):
+        alone = editing.edit(photo, turns, editor=str(model), seed=seed)
+        assert all(np.array_equal(*pair) for pair in zip(session, alone, strict=True))
+
+
+def test_a_sheet_has_four_in_a_row_and_is_small() -> None:
+    large = np.zeros((400, 768, 3), np.uint8)
+    assert editing.contact_sheet([large] * 5).shape == (2 * 200, 4 * 384, 3)
+
+
+def test_a_setting_that_an_editor_does_not_have_is_refused_with_those_it_has(photo, model) -> None:
+    with pytest.raises(RecipeError, match=r"(?s)darkroom has no setting steps.*its settings: "):
+        editing.edit(photo, ["make it sepia"], steps=3)
+    with pytest.raises(RecipeError, match=r"(?s)has no setting sped.*image_guidance.*steps"):
+        editing.edit(photo, ["make it sepia"], editor=str(model), sped=3)
+
+
+def test_a_setting_wins_over_the_specs_own(photo, model) -> None:
+    spec = f"diffusion:{model}?reward=0,0,0"
+    made = editing.edit(photo, ["make it brighter"], editor=spec, reward="5,5,5")[0]
+    usual = editing.edit(photo, ["make it brighter"], editor=str(model))[0]
+    assert np.array_equal(made, usual)
+
+
+def test_settings_for_an_editor_that_is_made_are_refused(photo) -> None:
+    made = editing.editor_of("darkroom", {})
+    with pytest.raises(RecipeError, match="made already"):
+        editing.edit(photo, ["make it sepia"], editor=made, steps=2)
+
+
+def test_a_format_is_refused_before_anything_is_edited(photo, tmp_path) -> None:
+    answer = CliRunner().invoke(app, ["edit", str(photo), "fly", "-o", str(tmp_path / "a.bmp")])
+    assert "cannot write this format" in str(answer.exception)

@@ -16,24 +16,56 @@ def edit(
         list[str],
         typer.Argument(help="What to change; several make a session.", show_default=False),
     ],
-    editor: Annotated[str, typer.Option(help="An editor's SPEC.")] = "darkroom",
+    editor: Annotated[
+        str, typer.Option(help="An editor's SPEC, a model's folder or its hub name.")
+    ] = "darkroom",
     mask: Annotated[
         Path | None, typer.Option(help="A picture that is white where editing is allowed.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Where to write. (default: IMAGE-edited.png)"),
+        typer.Option(
+            "-o", "--output", help="A picture or folder to write. (default: IMAGE-edited.png)"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of what is random.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many seeds, from the first; with a contact sheet.")
+    ] = 1,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    text_guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale of the instruction.")
+    ] = None,
+    image_guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale of the picture.")
+    ] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="Scores to reach: FOLLOWING,PRESERVING,QUALITY.")
+    ] = None,
 ) -> None:
-    """Edit a picture by one or more instructions."""
-    from editloop import editing
+    """Edit a picture by one or more instructions.
 
-    results = editing.edit(image, instructions, editor=editor, mask=mask, seed=seed)
-    last = output or image.with_name(f"{image.stem}-edited.png")
-    for turn, pixels in enumerate(results, start=1):
-        path = last if turn == len(results) else last.with_stem(f"{last.stem}-{turn}")
-        editing.save_pixels(path, pixels)
+    Each picture says in its metadata how it was made. Other settings of an editor stand in its
+    SPEC.
+    """
+    from editloop.edited_files import edit_to_files
+
+    asked = {
+        "steps": steps,
+        "text_guidance": text_guidance,
+        "image_guidance": image_guidance,
+        "reward": reward,
+    }
+    settings = {name: value for name, value in asked.items() if value is not None}
+    for path in edit_to_files(
+        image,
+        instructions,
+        output,
+        seeds=range(seed, seed + seeds),
+        editor=editor,
+        mask=mask,
+        settings=settings,
+    ):
         typer.echo(path)
 
 
