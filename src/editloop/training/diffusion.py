@@ -14,6 +14,7 @@ from editloop.errors import StoreError
 from editloop.models.backbones.loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
+from editloop.models.small_convolutions import ease_convolutions
 from editloop.parts import PartContext, PartResult
 from editloop.ranks import is_leader, others
 from editloop.schema import Json
@@ -120,6 +121,7 @@ class _Job:
         """The base with room for the conditions, and the samples as it takes them."""
         settings = self.settings
         model = load_base(settings.base, settings.wanted(self.precision, self.seed))
+        ease_convolutions(model.network)
         if settings.gradient_checkpointing:
             model.network.enable_gradient_checkpointing()
         data = open_data(model, settings, run=self.run, key=self.key, workers=self.workers)
