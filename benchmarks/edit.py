@@ -1,0 +1,177 @@
+"""What an edit costs, beside diffusers' own pipeline, with equal weights, threads and seeds.
+
+    python benchmarks/edit.py [--json benchmarks/edit.json]
+
+InstructPix2Pix in Stable Diffusion 1.5's true size is made anew with random weights. Ours and
+diffusers' pipeline run in processes of their own, two at a time, and take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import IO
+
+import numpy as np
+
+from edit_world import make_model, make_picture
+from editloop.schema import Json
+from measuring import machine
+
+# diffusers at its default, and tuned by its user, beside ours.
+PAIRS = (("fp32", "fp32"), ("fp32", "bf16"), ("bf16", "bf16"))
+GUIDANCES = (1.5, 1.0)
+TIMES = ("seconds", "processor", "step_seconds", "step_processor")
+_HERE = Path(__file__).parent
+_USUAL = 20  # steps of an edit
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: subprocess.Popen[str]
+    answers: IO[str]
+
+    def edit(self, image_guidance: float, out: Path) -> dict[str, Json]:
+        """One edit; what it took."""
+        assert self.process.stdin is not None
+        print(
+            json.dumps({"image_guidance": image_guidance, "out": str(out)}),
+            file=self.process.stdin,
+            flush=True,
+        )
+        return self.answer()
+
+    def answer(self) -> dict[str, Json]:
+        line = self.answers.readline()
+        if not line:
+            raise SystemExit(f"ended with {self.process.wait()}")
+        told: dict[str, Json] = json.loads(line)
+        return told
+
+
+def main() -> None:
+    """Make the model, measure, print a table, and write JSON when asked."""
+    options = _options()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        make_model(folder / "model")
+        make_picture(folder / "picture.png", options.size)
+        pairs = [_pair(folder, peer, ours, options) for peer, ours in PAIRS]
+    found = {
+        "machine": {**machine(options.threads), "load": os.getloadavg()},
+        "size": options.size,
+        "steps": options.steps,
+        "repeats": options.repeats,
+        "pairs": pairs,
+    }
+    print(_table(found))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _pair(folder: Path, peer: str, ours: str, options: argparse.Namespace) -> dict[str, Json]:
+    """Ours and diffusers' pipeline in turns; and how far their pictures are apart."""
+    rows: dict[str, list[dict[str, Json]]] = {}
+    with (
+        _started("diffusers", folder, peer, options) as theirs,
+        _started("ours", folder, ours, options) as own,
+    ):
+        loaded = {"diffusers": theirs.answer()["loaded"], "ours": own.answer()["loaded"]}
+        for repeat in range(options.repeats):
+            for guidance in GUIDANCES:
+                asked = [("ours", own)]
+                if guidance != 1 or repeat == 0:  # to diffusers it is the same work
+                    asked.insert(0, ("diffusers", theirs))
+                for name, worker in asked:
+                    made = worker.edit(guidance, folder / f"{name}-{guidance}.npy")
+                    rows.setdefault(f"{name}@{guidance}", []).append(made)
+    return {
+        "diffusers": peer,
+        "ours": ours,
+        "loaded": loaded,
+        "rows": {name: _summary(each) for name, each in rows.items()},
+        "apart": {str(guidance): _apart(folder, guidance) for guidance in GUIDANCES},
+        "load": os.getloadavg()[0],
+    }
+
+
+@contextmanager
+def _started(
+    name: str, folder: Path, precision: str, options: argparse.Namespace
+) -> Iterator[_Worker]:
+    given = [folder / "model", folder / "picture.png", precision, options.steps]
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads))
+    with subprocess.Popen(
+        [sys.executable, str(_HERE / "edit_worker.py"), name, *map(str, given)],
+        env={**os.environ, **threads, "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield _Worker(process, process.stdout)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _summary(rows: list[dict[str, Json]]) -> dict[str, Json]:
+    medians = {name: median(row[name] for row in rows) for name in TIMES}
+    return {**medians, "rows": rows[0]["rows"], "every": [row["seconds"] for row in rows]}
+
+
+def _apart(folder: Path, guidance: float) -> dict[str, Json]:
+    """The difference of the two pictures, in 255ths."""
+    pictures = [np.load(folder / f"{name}-{guidance}.npy") for name in ("diffusers", "ours")]
+    difference = np.abs(pictures[0].astype(int) - pictures[1].astype(int))
+    return {"max": int(difference.max()), "mean": float(difference.mean())}
+
+
+def _table(found: dict[str, Json]) -> str:
+    """Ratios to diffusers' pipeline: of the run, and at 20 steps by what a step took here."""
+    lines = [
+        f"{found['size']} px, {found['steps']} steps, medians of {found['repeats']}; "
+        f"ratios by clock and by processor",
+        f"{'diffusers':>9} {'ours':>5} {'image':>5} {'s':>7} {'whole':>12} {'20 steps':>12} apart",
+    ]
+    for pair in found["pairs"]:
+        base = pair["rows"]["diffusers@1.5"]
+        for guidance in GUIDANCES:
+            row = pair["rows"][f"ours@{guidance}"]
+            whole = [base[name] / row[name] for name in TIMES[:2]]
+            usual = [_usual(base, at, found) / _usual(row, at, found) for at in (0, 1)]
+            lines.append(
+                f"{pair['diffusers']:>9} {pair['ours']:>5} {guidance:>5} {row['seconds']:7.1f} "
+                f"{whole[0]:5.2f} {whole[1]:6.2f} {usual[0]:5.2f} {usual[1]:6.2f} "
+                f"{pair['apart'][str(guidance)]['max']}"
+            )
+    return "\n".join(lines)
+
+
+def _usual(row: dict[str, Json], kind: int, found: dict[str, Json]) -> float:
+    """The time of an edit in 20 steps, from its parts: by the clock (0) or the processor (1)."""
+    whole, steps = row[TIMES[kind]], row[TIMES[2 + kind]]
+    return float(whole - steps + steps / found["steps"] * _USUAL)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=256, help="of the picture, in pixels")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--folder", type=Path, help="where there is room for 2 GB meanwhile")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
