@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from editloop import loop, weights
@@ -29,9 +29,10 @@ def train(
     """Train what a recipe's `train` names, or one model by `settings`; returns the run's results.
 
     `settings` are those of the train part `diffusion`, such as `data` (a run's folder), `base` and
-    `conditions`; with a recipe they replace its own. `out` is a run folder as `run` makes one, with
-    the models in `models/`: interrupted, the same call goes on. Started several times by a launcher
-    (`accelerate launch`), the processes train together. `download` gets the base from the hub.
+    `conditions`; with a recipe they replace its own, and mappings key by key. `out` is a run folder
+    as `run` makes one, with the models in `models/`: interrupted, the same call goes on. Started
+    several times by a launcher (`accelerate launch`), the processes train together. `download` gets
+    the base from the hub.
     """
     from editloop import ranks
 
@@ -64,10 +65,19 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
     if not read.train:
         raise RecipeError("this recipe trains nothing", value=read.name, fix="add a `train` part")
     parts = [
-        part.model_copy(update=settings, deep=True) if part.kind == _KIND else part
+        PartSettings.model_validate(_merged(part.model_dump(), settings))
+        if part.kind == _KIND
+        else part
         for part in read.train
     ]
     return read.model_copy(update={"train": tuple(_checked(parts))})
+
+
+def _merged(own: Json, settings: Json) -> Json:
+    """Settings over one's own; a mapping leaves the keys that it doesn't name as they were."""
+    if not isinstance(own, Mapping) or not isinstance(settings, Mapping):
+        return settings
+    return {**own, **{name: _merged(own.get(name), each) for name, each in settings.items()}}
 
 
 def _of_settings(settings: dict[str, Json]) -> Recipe:

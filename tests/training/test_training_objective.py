@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from editloop.models.inputs import EditInputs
+from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.objective import (
     DropRates,
     add_noise,
@@ -110,10 +111,10 @@ def test_min_snr_weighs_predictions_as_it_weighs_the_picture(prediction) -> None
     assert torch.allclose(weighted * steady, by_picture, rtol=1e-4)
 
 
-def dropped(**others) -> EditInputs:
+def dropped(rates=RATES, **others) -> EditInputs:
     inputs = EditInputs(torch.ones(COUNT, 1, 1, 1), torch.full((COUNT, 2), 9), **others)
     draws = torch.rand(COUNT, 3, generator=torch.Generator().manual_seed(0))
-    return drop_conditions(inputs, draws, BLANKS, RATES)
+    return drop_conditions(inputs, draws, BLANKS, rates)
 
 
 def test_instruction_and_source_are_dropped_as_by_instruct_pix2pix() -> None:
@@ -146,6 +147,14 @@ def test_an_unknown_score_stays_unknown() -> None:
 def test_a_dropped_mask_is_white_everywhere() -> None:
     made = dropped(mask=torch.zeros(COUNT, 1, 2, 2))
     assert made.mask.flatten(1).all(1).float().mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_diffusion_models_mask_goes_with_its_source() -> None:
+    rates = DiffusionTrainingSettings(base="any").drop_rates
+    made = dropped(rates, mask=torch.ones(COUNT, 1, 2, 2))
+    no_source = ~made.source.flatten(1).any(1)
+    assert no_source.float().mean() == pytest.approx(0.1, abs=0.005)
+    assert torch.equal(no_source, ~made.mask.flatten(1).any(1))
 
 
 def test_what_is_not_there_is_not_made() -> None:

@@ -146,4 +146,4 @@ class DiffusionTrainingSettings(Settings):
     def drop_rates(self) -> DropRates:
         """The rates as the objective takes them."""
         drop = self.drop
-        return DropRates(drop.text, drop.both, drop.source, drop.reward)
+        return DropRates(drop.text, drop.both, drop.source, drop.reward, mask_with_source=True)

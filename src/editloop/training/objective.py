@@ -40,7 +40,8 @@ class DropRates:
     """How often conditions are left out in training, as probabilities.
 
     Instruction and source: each alone and both (InstructPix2Pix, section 3.2.1); a sample's rewards
-    together; the mask, which is then white everywhere.
+    together; the mask, which is then white everywhere. `mask_with_source`: without its source a
+    sample has zeros for its mask too, as diffusion models are asked when they edit (`denoised`).
     """
 
     text: float = 0.05
@@ -48,6 +49,7 @@ class DropRates:
     source: float = 0.05
     reward: float = 0.0
     mask: float = 0.0
+    mask_with_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,9 @@ def drop_conditions(
         changes["reward_text"] = _where(unrewarded, blanks["reward_text"], inputs.reward_text)
     if inputs.mask is not None and rates.mask:
         changes["mask"] = _where(third < rates.mask, blanks["mask"], inputs.mask)
+    if inputs.mask is not None and rates.mask_with_source:
+        mask = changes.get("mask", inputs.mask)
+        changes["mask"] = _where(no_source, torch.zeros_like(mask), mask)
     return inputs.with_(changes)
 
 
