@@ -13,8 +13,9 @@ HAS_TORCH := $(PYTHON) -c "import importlib.util, sys; sys.exit(importlib.util.f
 demo: $(VENV)/.installed
 	$(BIN)/editloop run recipes/quickstart.yaml --out runs/quickstart
 
+# One process a core, each with one thread: the tests of a file stay in order in one of them.
 test: lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

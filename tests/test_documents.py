@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from editloop import loop
+from editloop.cli import app
 from editloop.evaluation.protocol.card import Protocol
 from editloop.recipe import Recipe, read_recipe, validate
 from editloop.recipe import read_yaml as read_yaml_file
@@ -59,13 +61,13 @@ def own_photos(folder: Path) -> None:
         (folder / f"{index}.png").write_bytes(outcome.samples[0].source.bytes)
 
 
-def blocks(language: str) -> list[str]:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+def blocks(language: str, *documents: Path) -> list[str]:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[str]:
-    joined = "\n".join(blocks("sh")).replace("\\\n", " ")
+def commands(document: Path) -> list[str]:
+    joined = "\n".join(blocks("sh", document)).replace("\\\n", " ")
     return [line.partition("  #")[0].strip() for line in joined.splitlines() if line.strip()]
 
 
@@ -81,6 +83,22 @@ def arguments_of(command: str) -> list[str] | None:
     return words[1:]
 
 
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A folder with what the documents take for granted; what a command makes stays for others."""
+    folder = tmp_path_factory.mktemp("workplace")
+    own_photos(folder / "photos")
+    make_split(folder / "MagicBrush/test")
+    make_outputs(folder / "outputs")
+    hq_edit_rows(folder / "HQ-Edit", 8)
+    pair = {"before.png": png(), "after.png": png(shade=2), "txt": "darken it"}
+    web_dataset(folder / "shards/shard-000000.tar", [pair] * 3)
+    save_instruct_pix2pix(folder / "timbrooks/instruct-pix2pix")
+    for name in ("recipes", "docs"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
 @pytest.fixture
 def background() -> Iterator[list[subprocess.Popen[str]]]:
     """Commands that run beside those that follow, such as servers; they end with the test."""
@@ -91,38 +109,41 @@ def background() -> Iterator[list[subprocess.Popen[str]]]:
         each.communicate()
 
 
-def test_the_documents_commands_run(tmp_path, background) -> None:
-    own_photos(tmp_path / "photos")
-    make_split(tmp_path / "MagicBrush/test")
-    make_outputs(tmp_path / "outputs")
-    hq_edit_rows(tmp_path / "HQ-Edit", 8)
-    pair = {"before.png": png(), "after.png": png(shade=2), "txt": "darken it"}
-    web_dataset(tmp_path / "shards/shard-000000.tar", [pair] * 3)
-    save_instruct_pix2pix(tmp_path / "timbrooks/instruct-pix2pix")
-    for name in ("recipes", "docs"):
-        (tmp_path / name).symlink_to(ROOT / name)
+@pytest.mark.filterwarnings("default")  # as a user's process has them
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_documents_commands_run(document: Path, workplace, background, monkeypatch) -> None:
+    """In this process, as each would start by importing the same; the first one is the README."""
+    monkeypatch.chdir(workplace)
     address = SERVED
-    for command in commands():
+    if not (workplace / "runs/quickstart").exists():
+        typed(arguments_of("make demo"))
+    for command in commands(document):
         arguments = arguments_of(command.removesuffix(" &"))
         if arguments is None:
             continue
         arguments = [word.replace(SERVED, address) for word in arguments]
-        typed = [sys.executable, "-c", "from editloop.cli import main; main()", *arguments]
         if command.endswith(" &"):
-            typed += ["--port", "0"]  # that of the documents may be taken on this machine
-            started = subprocess.Popen(typed, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-            background.append(started)
-            assert started.stdout is not None
-            (address,) = re.findall(r"http\S+/v1", started.stdout.readline())
-            continue
-        ended = subprocess.run(
-            typed,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+            address = served(arguments, background)
+        else:
+            typed(arguments)
+
+
+def typed(arguments: list[str]) -> None:
+    """Run a command to its end, which must be a good one."""
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 0, f"{arguments}\n{ended.output}\n{ended.exception!r}"
+
+
+def served(arguments: list[str], running: list[subprocess.Popen[str]]) -> str:
+    """Start a server; returns the address that it says it answers at."""
+    words = [sys.executable, "-c", "from editloop.cli import main; main()", *arguments]
+    words += ["--port", "0"]  # that of the documents may be taken on this machine
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    running.append(started)
+    assert started.stdout is not None
+    (address,) = re.findall(r"http\S+/v1", started.stdout.readline())
+    return str(address)
 
 
 def test_make_demo_is_what_the_documents_test_runs() -> None:
@@ -134,7 +155,7 @@ def test_a_shipped_recipe_is_valid(path: Path, tmp_path) -> None:
     assert loop.plan(read_recipe(path), tmp_path)
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
+@pytest.mark.parametrize("text", blocks("yaml", *DOCUMENTS))
 def test_a_recipe_or_card_in_the_documents_is_valid(text: str, tmp_path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
