@@ -2,8 +2,8 @@
 
 import pytest
 
-from editloop.errors import RecipeError
-from editloop.fine_tuning import training_recipe
+from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.fine_tuning import train, training_recipe
 from editloop.recipe import Recipe
 
 
@@ -28,3 +28,12 @@ def test_settings_replace_a_recipes_own_key_by_key() -> None:
 def test_a_recipe_that_trains_nothing_is_refused() -> None:
     with pytest.raises(RecipeError, match="trains nothing"):
         training_recipe(Recipe.model_validate({"name": "r"}))
+
+
+def test_an_absent_base_or_data_set_leaves_no_trace_in_the_run(tmp_path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UnavailableError, match="hf download"):
+        train(out=out, base="nobody/nothing", data=str(tmp_path))
+    with pytest.raises(StoreError, match="no whole data set"):
+        train(out=out, base=str(tmp_path), data=str(tmp_path))
+    assert not out.exists()

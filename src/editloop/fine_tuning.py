@@ -42,9 +42,11 @@ def train(
         return {}
     if download:
         for part in made.train:
-            if part.kind == _KIND:
-                weights.download(part.own["base"])
+            if part.kind == _KIND and part.own.get("base"):
+                weights.download(str(part.own["base"]))
     built = ("sources", "build", "judge") if made.sources else ()
+    for part in made.train:
+        _check_here(part)
     results = loop.run(
         made,
         out or Path("runs") / made.name,
@@ -71,6 +73,18 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
         for part in read.train
     ]
     return read.model_copy(update={"train": tuple(_checked(parts))})
+
+
+def _check_here(part: PartSettings) -> None:
+    """Refuse an absent base or data set before the run's folder remembers it as absent."""
+    if part.kind != _KIND:
+        return
+    from editloop.training.diffusion import content_of
+
+    if part.own.get("base"):
+        weights.find(str(part.own["base"]))
+    if part.own.get("data"):
+        content_of(Path(part.own["data"]))
 
 
 def _merged(own: Json, settings: Json) -> Json:

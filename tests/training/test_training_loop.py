@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 from dataclasses import dataclass
@@ -231,6 +232,16 @@ def test_a_broken_checkpoint_is_named(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(TrainingError, match="step-00000025"):
         trained(tmp_path)
+
+
+def test_a_disk_that_fills_under_a_checkpoint_is_told(tmp_path, monkeypatch) -> None:
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.Files, "write", full)
+    with pytest.raises(StoreError, match=r"No space left(.|\n)*free some disk space"):
+        checkpoints.save(tmp_path, 1, {"weights": torch.zeros(2**19)}, keep=1)
+    assert checkpoints.load_newest(tmp_path) is None
 
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path) -> None:

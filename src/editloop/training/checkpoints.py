@@ -31,7 +31,12 @@ def _write(files: Files, path: Path, state: dict[str, Any]) -> None:
     """As it is made, since a large model's state would not fit in memory twice."""
     new = NewFile(files, temporary(path))
     try:
-        torch.save(state, new)  # type: ignore[arg-type]
+        try:
+            torch.save(state, new)  # type: ignore[arg-type]
+        except RuntimeError as error:  # torch's own complaint of a file that ended too early
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         new.finish()
     finally:
         new.close()

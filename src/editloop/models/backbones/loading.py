@@ -36,18 +36,37 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
     where it is not whole, RecipeError where it cannot take the conditions.
     """
     folder = weights.find(name)
+    before = trained_index(folder)
+    if before is not None:
+        _check_before(before, name, wanted)
     family = family_of(folder)
     _check(family, name, wanted)
     module, _, function = family.loader.partition(":")
     load: _Loader = getattr(import_module(module), function)
     with quietly():
         model = load(name, folder, wanted)
-    before = trained_index(folder)
-    if before is not None and wanted.reward is not None:
-        saved = RewardSettings.model_validate(before["reward"]) if before["reward"] else None
-        if saved == wanted.reward:
-            _load_reward(model, folder)
+    if before is not None and before["reward"] is not None and wanted.reward is not None:
+        _load_reward(model, folder)
     return model
+
+
+def _check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
+    """Refuse a model that was trained here and cannot be gone on from as wanted."""
+    if before["lora"] is not None:
+        raise RecipeError(
+            "adapters (LoRA) are no base to train from",
+            value=name,
+            fix=f"name their own base, {before['base']}, or a model that was trained whole",
+        )
+    if wanted.reward is None or before["reward"] is None:
+        return
+    saved = RewardSettings.model_validate(before["reward"])
+    if saved != wanted.reward:
+        raise RecipeError(
+            "this model learned under another reward condition",
+            value=name,
+            fix=f"set reward: {saved.model_dump(mode='json')}",
+        )
 
 
 def _check(family: Family, name: str, wanted: Wanted) -> None:
