@@ -9,6 +9,7 @@ from editloop import loop, weights
 from editloop.errors import RecipeError
 from editloop.pipeline import Progress
 from editloop.recipe import PartSettings, Recipe, read_recipe
+from editloop.registry import create
 from editloop.schema import Json
 
 __all__ = ["train", "training_recipe"]
@@ -77,14 +78,8 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
 
 def _check_here(part: PartSettings) -> None:
     """Refuse an absent base or data set before the run's folder remembers it as absent."""
-    if part.kind != _KIND:
-        return
-    from editloop.training.diffusion import content_of
-
-    if part.own.get("base"):
-        weights.find(str(part.own["base"]))
-    if part.own.get("data"):
-        content_of(Path(part.own["data"]))
+    if part.kind == _KIND:
+        create("train", part.kind, part.own, where=f"train.{part.name}").check()
 
 
 def _merged(own: Json, settings: Json) -> Json:

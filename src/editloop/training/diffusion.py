@@ -59,6 +59,12 @@ class DiffusionTraining:
             "precision": resolved_precision(self._settings.precision),
         }
 
+    def check(self) -> None:
+        """Raise UnavailableError without the base, StoreError without the named data set."""
+        weights.find(self._settings.base)
+        if self._settings.data is not None:
+            content_of(Path(self._settings.data))
+
     def run(self, context: PartContext) -> PartResult:
         """Train, going on where an interrupted run stopped, and save the model as `output`."""
         job = _Job.of(self._settings, context)
