@@ -23,7 +23,8 @@ from editloop.steps import Keep
 from layout_folders import png
 from magicbrush_data import make_outputs, make_split
 from published_folders import hq_edit_rows, web_dataset
-from tiny_pipelines import save_instruct_pix2pix
+from tiny_baselines import save_stable_diffusion
+from tiny_pipelines import tiny_unet
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -93,7 +94,7 @@ def workplace(tmp_path_factory) -> Path:
     hq_edit_rows(folder / "HQ-Edit", 8)
     pair = {"before.png": png(), "after.png": png(shade=2), "txt": "darken it"}
     web_dataset(folder / "shards/shard-000000.tar", [pair] * 3)
-    save_instruct_pix2pix(folder / "timbrooks/instruct-pix2pix")
+    save_stable_diffusion(folder / "stable-diffusion-v1-5/stable-diffusion-v1-5", tiny_unet())
     for name in ("recipes", "docs"):
         (folder / name).symlink_to(ROOT / name)
     return folder
