@@ -198,6 +198,16 @@ def test_any_parquet_comes_by_a_map_of_its_columns(tmp_path: Path) -> None:
     assert (sample.provenance.licence, sample.provenance.parameters) == ("CC0", {"n": 3})
 
 
+def test_a_mapped_mask_may_be_missing_where_an_edit_is_free_form(tmp_path: Path) -> None:
+    edit = {"before": png(), "after": png(shade=2), "caption": UNICODE}
+    rows = [{**edit, "mask": None}, {**edit, "mask": png()}, {**edit, "after": None, "mask": png()}]
+    parquet(tmp_path / "any" / "part.parquet", rows)
+    columns = {"source": "before", "target": "after", "instruction": "caption", "mask": "mask"}
+    found = imported("table", tmp_path / "any", columns=columns)
+    assert list(found) == ["000000", "000001"]
+    assert [sample.mask is None for sample in found.values()] == [True, False]
+
+
 def test_what_datasets_saved_comes_by_its_splits(tmp_path: Path) -> None:
     features = datasets.Features(
         {"input_image": datasets.Image(), "edit": datasets.Value("string")}

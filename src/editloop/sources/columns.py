@@ -89,6 +89,7 @@ class Row:
 class Rules:
     """How a data set's rows are read: its columns, its kinds of edit, the fields it must have.
 
+    Every edit has what is in `needs`; what is in `named` has a column, where edits may be empty.
     `only` is a column and the value by which rows belong. `scores` are columns of numbers that were
     measured of each edit. In a `chained` set each turn's parent is the turn before.
     """
@@ -98,6 +99,7 @@ class Rules:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: COLUMNS)
     types: Taxonomy = field(default_factory=lambda: REAL_EDIT)
     needs: frozenset[str] = frozenset({"source", "instruction"})
+    named: frozenset[str] = frozenset()
     only: tuple[str, str] | None = None
     scores: tuple[str, ...] = ()
     chained: bool = False
@@ -114,10 +116,10 @@ def session_of(row: Row, rules: Rules) -> str | None:
 
 
 def absent_columns(rules: Rules, names: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The fields that edits must have and no column of these names can be, with what could be."""
+    """The fields that need a column and no column of these names can be, with what could be."""
     return [
         (need, rules.columns.get(need, ()))
-        for need in sorted(rules.needs)
+        for need in sorted(rules.needs | rules.named)
         if not any(
             spelt in names for column in rules.columns.get(need, ()) for spelt in _spelt(column)
         )

@@ -19,6 +19,8 @@ from editloop.sources.taxonomies import TAXONOMIES
 
 __all__ = ["MappedSettings", "mapped_table_index"]
 
+_WHOLE = frozenset({"id", "target"})  # where these are mapped every edit has them; masks may lack
+
 
 class MappedSettings(MetadataSettings):
     """Which split, whose kinds of edit, and which column is which field."""
@@ -43,11 +45,13 @@ def mapped_table_index(
 ) -> ListedIndex:
     """The index of the layout kind `table`."""
     named = {name: (column,) if column else () for name, column in map.items()}
+    chosen = frozenset(name for name in map if map[name])
     rules = Rules(
         "table",
         columns={**COLUMNS, **named},
         types=TAXONOMIES[taxonomy],
-        needs=frozenset({"source", "instruction", *(name for name in map if map[name])}),
+        needs=frozenset({"source", "instruction"} | (chosen & _WHOLE)),
+        named=chosen,
         scores=SCORES,
     )
     return table_index(folder, rules, split)
