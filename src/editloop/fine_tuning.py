@@ -9,7 +9,6 @@ from editloop import loop, weights
 from editloop.errors import RecipeError
 from editloop.pipeline import Progress
 from editloop.recipe import PartSettings, Recipe, read_recipe
-from editloop.registry import create
 from editloop.schema import Json
 
 __all__ = ["train", "training_recipe"]
@@ -46,8 +45,6 @@ def train(
             if part.kind == _KIND and part.own.get("base"):
                 weights.download(str(part.own["base"]))
     built = ("sources", "build", "judge") if made.sources else ()
-    for part in made.train:
-        _check_here(part)
     results = loop.run(
         made,
         out or Path("runs") / made.name,
@@ -74,12 +71,6 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
         for part in read.train
     ]
     return read.model_copy(update={"train": tuple(_checked(parts))})
-
-
-def _check_here(part: PartSettings) -> None:
-    """Refuse an absent base or data set before the run's folder remembers it as absent."""
-    if part.kind == _KIND:
-        create("train", part.kind, part.own, where=f"train.{part.name}").check()
 
 
 def _merged(own: Json, settings: Json) -> Json:

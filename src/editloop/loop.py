@@ -15,7 +15,7 @@ from pathlib import Path
 
 from editloop import pipeline, store
 from editloop.errors import RecipeError, StoreError
-from editloop.parts import Part, PartContext
+from editloop.parts import Checked, Part, PartContext
 from editloop.pipeline import PartSpec, Progress
 from editloop.recipe import PartSettings, Recipe, read_recipe, validate
 from editloop.registry import create, load
@@ -49,9 +49,11 @@ def run(
     settings = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
     wanted = _wanted(only)
     folder = Path(out)
+    made = _Loop(settings, folder, workers or os.cpu_count() or 1, new_version)
+    made.check(wanted)
     folder.mkdir(parents=True, exist_ok=True)
     with store.lock(folder):
-        _Loop(settings, folder, workers or os.cpu_count() or 1, new_version).run(wanted, progress)
+        made.run(wanted, progress)
     return results(folder)
 
 
@@ -104,6 +106,12 @@ class _Loop:
             for group in _PUBLISHED
             for part in getattr(recipe, group)
         ]
+
+    def check(self, wanted: Sequence[str]) -> None:
+        """Raise what a wanted part says is absent, before the folder remembers anything."""
+        for group, _, part in self.parts:
+            if group in wanted and isinstance(part, Checked):
+                part.check()
 
     def run(self, wanted: Sequence[str], progress: Callable[[Progress], None] | None) -> None:
         """Make the wanted parts in the loop's order; the results are written after each."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from editloop.schema import Json
 
-__all__ = ["Part", "PartContext", "PartResult"]
+__all__ = ["Checked", "Part", "PartContext", "PartResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,12 @@ class Part(Protocol):
     def parameters(self) -> Mapping[str, Json]: ...
 
     def run(self, context: PartContext) -> PartResult: ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A part that can say, before anything is made, that what it needs is not here."""
+
+    def check(self) -> None:
+        """Raise an EditLoopError that names what is absent and how to get it."""
+        ...
