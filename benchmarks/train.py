@@ -68,11 +68,18 @@ def _runs(world: TrainWorld, options: argparse.Namespace) -> dict[str, list[dict
     runs = Runs(options.threads, options.batch, options.steps, options.average)
     for _ in range(options.repeats):
         for precision in options.precisions:
-            found.setdefault(precision, []).append(runs.ours(world, precision))
+            _note(found, precision, runs.ours(world, precision))
             if options.peer:
                 made = runs.peer(world, options.peer, precision)
-                found.setdefault(f"{PEER} {precision}", []).append(made)
+                _note(found, f"{PEER} {precision}", made)
     return found
+
+
+def _note(found: dict[str, list[dict[str, Json]]], name: str, made: dict[str, Json]) -> None:
+    """Keep a run, and say on the side how it went."""
+    found.setdefault(name, []).append(made)
+    steps = ", ".join(f"{seconds:.2f}" for seconds in made["steps"])
+    print(f"{name}: {steps} s; load {made['load']:.1f}", file=sys.stderr, flush=True)
 
 
 def _caches(

@@ -34,6 +34,7 @@ from editloop.training.objective import DropRates, Objective
 from editloop.training.rows import PublishedRows
 
 _DROP = 0.3  # of each condition alone and of both
+_SPREAD = 4.0  # how much wider than the last layer's fresh weights
 _SEED = 29  # by which each way of dropping occurs among eight samples
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     facts, base, run, size = sys.argv[1:]
     settings = DiffusionTrainingSettings(base=base, size=int(size), precision="fp32")
     model = load_base(base, settings.wanted("fp32", 0))
-    _fill(model.network.conv_in.weight)
+    _fill(model.network)
     data = open_data(model, settings, run=Path(run), key=content_of(Path(run)), workers=1)
     drop = DropRates(_DROP, _DROP, _DROP)
     task = EditTask(model, data.train, None, Objective(drop=drop), bf16=False, seed=0)
@@ -135,12 +136,15 @@ def _values(images: Sequence[Image | None], flips: Sequence[bool]) -> Tensor:
     return 2 * (values / 255) - 1
 
 
-def _fill(weight: Tensor) -> None:
-    half = weight.shape[1] // 2
+def _fill(unet: Any) -> None:
+    """Random weights for the source, and an answer about as large as the noise."""
+    first = unet.conv_in.weight
+    half = first.shape[1] // 2
     random = torch.Generator().manual_seed(0)
-    drawn = torch.randn(weight[:, half:].shape, generator=random)
+    drawn = torch.randn(first[:, half:].shape, generator=random)
     with torch.no_grad():
-        weight[:, half:] = drawn * weight[:, :half].std()
+        first[:, half:] = drawn * first[:, :half].std()
+        unet.conv_out.weight *= _SPREAD
 
 
 def _random() -> torch.Generator:
