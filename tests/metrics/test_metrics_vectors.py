@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ def test_vectors_come_back_bit_by_bit(tmp_path: Path) -> None:
     assert {key: value.tobytes() for key, value in found.items()} == {
         key: value.tobytes() for key, value in vectors(1, 2).items()
     }
+
+
+def test_the_thread_that_collects_a_file_may_be_another() -> None:
+    """An error there would be shown as one of whatever runs at that moment: pytest fails on it."""
+    files = [VectorFile()]
+    collector = threading.Thread(target=files.clear)
+    collector.start()
+    collector.join()
+    assert files == []
 
 
 def test_pictures_and_texts_are_apart() -> None:

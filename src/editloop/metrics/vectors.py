@@ -36,7 +36,10 @@ class VectorFile:
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path or ":memory:", timeout=patience)
+            # One thread uses it; the one that collects it as garbage, and so closes it, is any.
+            self._connection = sqlite3.connect(
+                path or ":memory:", timeout=patience, check_same_thread=False
+            )
             weakref.finalize(self, self._connection.close)
             with self._connection:
                 for table in ("images", "texts"):
