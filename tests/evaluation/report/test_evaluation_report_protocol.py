@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop import loop
+from editloop.errors import ImageError
 from editloop.evaluating import evaluate
 from editloop.evaluation.report.casetables import case_tables, extremes
-from editloop.evaluation.showing.thumbnails import exact, light
-from editloop.images import decode, encode_png
+from editloop.evaluation.showing import thumbnails
+from editloop.evaluation.showing.thumbnails import LightPictures, exact
+from editloop.images import content_hash, decode, decode_rgb, encode_png
 from editloop.registry import create
 from editloop.schema import EditRequest, Json, Pixels, Unedited
 from editloop.seeding import generator
@@ -324,8 +326,30 @@ def test_editors_that_were_all_absent_still_give_a_page(tmp_path: Path) -> None:
 
 def test_pictures_among_many_are_light() -> None:
     noise = generator("noise").integers(0, 256, (900, 600, 3)).astype(np.uint8)
-    shown = light("made", noise, "noise")
+    shown = LightPictures().shown("made", encode_png(noise), "noise")
     data = base64.b64decode(shown.uri.partition(",")[2])
     assert shown.uri.startswith("data:image/jpeg")
     assert decode(data).shape == (256, 171, 3)
     assert len(data) < len(base64.b64decode(exact("made", noise, "noise").uri.partition(",")[2]))
+
+
+def test_each_picture_of_a_page_is_decoded_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn 1's source is shown in every benchmark, and its target is turn 2's source."""
+    decoded: list[str] = []
+
+    def counted(data: bytes) -> Pixels:
+        decoded.append(content_hash(data))
+        return decode_rgb(data)
+
+    monkeypatch.setattr(thumbnails, "decode_rgb", counted)
+    before = page(run)
+    loop.report(run)
+    assert page(run) == before
+    assert before.count("<img") > len(decoded) == len(set(decoded)) > 0
+
+
+def test_a_picture_that_cannot_be_read_is_refused_however_often_it_is_shown() -> None:
+    lights = LightPictures()
+    for _ in range(2):
+        with pytest.raises(ImageError, match="no picture"):
+            lights.shown("made", b"a web page", "what was made")

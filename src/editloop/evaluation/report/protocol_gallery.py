@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
+from typing import TypeAlias
 
 from editloop.errors import ImageError
 from editloop.evaluation.report.casetables import Answered, CaseTable, Extremes, answers, extremes
 from editloop.evaluation.report.gallery import Card, Turn
 from editloop.evaluation.report.truths import Truth
 from editloop.evaluation.showing.labels import amount, label, short_label
-from editloop.evaluation.showing.thumbnails import Picture, light
-from editloop.images import decode_rgb
+from editloop.evaluation.showing.thumbnails import LightPictures, Picture
+from editloop.machine import cores
 
 __all__ = ["Choice", "Gallery", "choose_extremes", "gallery"]
+
+_Place: TypeAlias = tuple[str, str, int]  # an editor, a case's id and its turn
+_Pictures: TypeAlias = Mapping[_Place, Picture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,13 @@ def choose_extremes(
     return Choice(table, editor, metric, found, answers(table, {*found.worst, *found.best}))
 
 
-def gallery(choice: Choice, editors: Sequence[str], truths: Mapping[str, Truth]) -> Gallery:
+def gallery(
+    choice: Choice, editors: Sequence[str], truths: Mapping[str, Truth], lights: LightPictures
+) -> Gallery:
     """The cards of a choice, with the answers of all `editors` in this order."""
+    pictures = _pictures(choice, lights)
     worst, best = (
-        [_card(choice, name, editors, truths) for name in names]
+        [_card(choice, name, editors, truths, pictures) for name in names]
         for names in (choice.extremes.worst, choice.extremes.best)
     )
     return Gallery(
@@ -71,22 +80,42 @@ def gallery(choice: Choice, editors: Sequence[str], truths: Mapping[str, Truth])
     )
 
 
-def _card(choice: Choice, name: str, editors: Sequence[str], truths: Mapping[str, Truth]) -> Card:
+def _pictures(choice: Choice, lights: LightPictures) -> _Pictures:
+    """What editors made, read several at a time."""
+    own = [each for answers in choice.answers.values() for each in answers]
+    with ThreadPoolExecutor(cores()) as pool:
+        made = pool.map(partial(_answer, metric=choice.metric, lights=lights), own)
+        return dict(zip(map(_place, own), made, strict=True))
+
+
+def _place(answer: Answered) -> _Place:
+    return answer.editor, answer.id, answer.turn
+
+
+def _card(
+    choice: Choice,
+    name: str,
+    editors: Sequence[str],
+    truths: Mapping[str, Truth],
+    made: _Pictures,
+) -> Card:
     own = choice.answers[name]
     mine = [each.numbers[choice.metric] for each in own if each.editor == choice.editor]
     note = f"{label(choice.metric)} {amount(choice.metric, sum(mine) / len(mine))}"
     turns = [
-        _turn(choice, sorted(turn, key=lambda each: editors.index(each.editor)), truths)
+        _turn(choice, sorted(turn, key=lambda each: editors.index(each.editor)), truths, made)
         for _, turn in groupby(own, key=lambda each: each.turn)
     ]
     return Card(name, turns, note)
 
 
-def _turn(choice: Choice, own: Sequence[Answered], truths: Mapping[str, Truth]) -> Turn:
+def _turn(
+    choice: Choice, own: Sequence[Answered], truths: Mapping[str, Truth], made: _Pictures
+) -> Turn:
     case = own[0]
     truth = truths.get(case.id)
     pictures = [] if truth is None else _before(choice.table, case, truth)
-    pictures += [_answer(each, choice.metric) for each in own]
+    pictures += [made[_place(each)] for each in own]
     goes_on = choice.table.builds and not choice.table.sessions and truth is not None
     return Turn(
         instruction=case.instruction,
@@ -107,23 +136,23 @@ def _before(table: CaseTable, case: Answered, truth: Truth) -> list[Picture]:
     return shown if truth.target is None else [*shown, truth.target]
 
 
-def _answer(answer: Answered, metric: str) -> Picture:
+def _answer(answer: Answered, metric: str, lights: LightPictures) -> Picture:
     """What an editor made, with its numbers, the one that counts here first."""
     names: Collection[str] = dict.fromkeys(
         [*(name for name in answer.numbers if name == metric), *answer.numbers]
     )
     numbers = [(short_label(name), amount(name, answer.numbers[name])) for name in names]
     words = [(label(name), said) for name, said in answer.words.items()]
-    return replace(_made(answer), numbers=numbers, words=words)
+    return replace(_made(answer, lights), numbers=numbers, words=words)
 
 
-def _made(answer: Answered) -> Picture:
+def _made(answer: Answered, lights: LightPictures) -> Picture:
     if answer.picture is None:
         return Picture(answer.editor, f"{answer.editor} made no picture", reason=answer.unedited)
     try:
-        pixels = decode_rgb(answer.picture.read_bytes())
+        data, alt = answer.picture.read_bytes(), f"“{answer.instruction}” by {answer.editor}"
+        return lights.shown(answer.editor, data, alt)
     except (OSError, ImageError) as error:
         told = error.cause if isinstance(error, ImageError) else error.strerror
         reason = f"the picture cannot be read any more: {told}"
         return Picture(answer.editor, f"{answer.editor}'s picture is not here", reason=reason)
-    return light(answer.editor, pixels, f"“{answer.instruction}” by {answer.editor}")

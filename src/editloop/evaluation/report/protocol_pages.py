@@ -11,6 +11,7 @@ from editloop.evaluation.report.casetables import CaseTable, case_tables
 from editloop.evaluation.report.protocol_gallery import Choice, choose_extremes, gallery
 from editloop.evaluation.report.protocol_views import ProtocolPart, ProtocolView, protocols
 from editloop.evaluation.report.truths import Truths, read_truths
+from editloop.evaluation.showing.thumbnails import LightPictures
 from editloop.schema import Json
 
 __all__ = ["protocol_parts"]
@@ -33,6 +34,7 @@ def protocol_parts(
     cards = {name: _card(entry["protocol"]) for name, entry in evaluated.items()}
     current = {card.fingerprint: card for card in cards.values() if card is not None}
     parts = protocols(results, tables, current)
+    lights = LightPictures()
     pictures = _MOST_PICTURES // max(1, sum(len(part.benchmarks) for part in parts))
     for part in parts:
         choices = {
@@ -40,11 +42,12 @@ def protocol_parts(
             for view in part.benchmarks
             if view.name in tables
         }
-        truths = _truths(part, choices, evaluated, cards)
+        truths = _truths(part, choices, evaluated, cards, lights)
         part.problem = truths.problem
         for view in part.benchmarks:
             view.galleries = [
-                gallery(choice, view.editors, truths.found) for choice in choices.get(view.name, ())
+                gallery(choice, view.editors, truths.found, lights)
+                for choice in choices.get(view.name, ())
             ]
     return parts
 
@@ -77,6 +80,7 @@ def _truths(
     choices: Mapping[str, Sequence[Choice]],
     evaluated: Mapping[str, Mapping[str, Json]],
     cards: Mapping[str, Protocol | None],
+    lights: LightPictures,
 ) -> Truths:
     chosen = [choice for own in choices.values() for choice in own]
     if not chosen:
@@ -86,4 +90,4 @@ def _truths(
     if card is None:
         return Truths(problem=f"the card of {part.card.name!r} cannot be read any more")
     ids = {case for choice in chosen for case in choice.ids}
-    return read_truths(card, Path(evaluated[name]["data"]), ids)
+    return read_truths(card, Path(evaluated[name]["data"]), ids, lights)

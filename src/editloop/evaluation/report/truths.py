@@ -1,20 +1,23 @@
 """Chosen cases of a data set as a report shows them: the source and, where known, the target.
 
-Only the sessions that hold them are read, where they were evaluated; thumbnails alone are kept.
+Only the sessions that hold them are read, where they were evaluated, several at a time;
+thumbnails alone are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from editloop.errors import EditLoopError
 from editloop.evaluation.protocol.card import Protocol
-from editloop.evaluation.showing.thumbnails import Picture, light
-from editloop.images import decode_rgb
+from editloop.evaluation.showing.thumbnails import LightPictures, Picture
+from editloop.machine import cores
 from editloop.schema import EditSample, Image
 from editloop.sources.layouts import open_layout
+from editloop.training.ahead import some_ahead
 
 __all__ = ["Truth", "Truths", "read_truths"]
 
@@ -40,35 +43,47 @@ class Truths:
     problem: str | None = None
 
 
-def read_truths(protocol: Protocol, folder: Path, ids: Collection[str]) -> Truths:
+def read_truths(
+    protocol: Protocol, folder: Path, ids: Collection[str], lights: LightPictures
+) -> Truths:
     """The cases of these ids in a data set; what cannot be read any more is no error."""
     if not ids:
         return Truths()
     try:
-        return Truths(dict(_truths(protocol, folder, set(ids))))
+        return Truths(dict(_truths(protocol, folder, set(ids), lights)))
     except EditLoopError as error:
         return Truths(problem=f"{error.cause}: {folder}")
 
 
-def _truths(protocol: Protocol, folder: Path, ids: set[str]) -> Iterator[tuple[str, Truth]]:
+def _truths(
+    protocol: Protocol, folder: Path, ids: set[str], lights: LightPictures
+) -> Iterator[tuple[str, Truth]]:
     layout = open_layout(protocol.data.layout, folder, **protocol.data.options)
-    for session in layout.find(ids):
-        for at, sample in enumerate(session):
-            if sample.id in ids:
-                yield sample.id, _truth(session[: at + 1])
+    make = partial(_of_session, ids=ids, lights=lights)
+    for found in some_ahead(make, layout.find(ids), cores()):
+        yield from found
 
 
-def _truth(turns: Sequence[EditSample]) -> Truth:
+def _of_session(
+    session: Sequence[EditSample], ids: set[str], lights: LightPictures
+) -> list[tuple[str, Truth]]:
+    return [
+        (sample.id, _truth(session[: at + 1], lights))
+        for at, sample in enumerate(session)
+        if sample.id in ids
+    ]
+
+
+def _truth(turns: Sequence[EditSample], lights: LightPictures) -> Truth:
+    def shown(label: str, image: Image, alt: str) -> Picture:
+        return lights.shown(label, image.bytes, alt)
+
     first, last = turns[0], turns[-1]
-    source = _shown("source", last.source, f"source of “{last.instruction}”")
+    source = shown("source", last.source, f"source of “{last.instruction}”")
     target = last.target
     return Truth(
         source=source,
-        target=None if target is None else _shown("target", target, f"“{last.instruction}” done"),
-        start=source if last is first else _shown("start", first.source, "the session's start"),
+        target=None if target is None else shown("target", target, f"“{last.instruction}” done"),
+        start=source if last is first else shown("start", first.source, "the session's start"),
         instructions=[turn.instruction for turn in turns],
     )
-
-
-def _shown(label: str, image: Image, alt: str) -> Picture:
-    return light(label, decode_rgb(image.bytes), alt)

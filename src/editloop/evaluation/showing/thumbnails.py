@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from editloop.images import encode_jpeg, encode_png, resize
+from editloop.errors import ImageError
+from editloop.images import content_hash, decode_rgb, encode_jpeg, encode_png, resize
 from editloop.schema import Mask, Pixels
 
-__all__ = ["Picture", "exact", "light", "sheet"]
+__all__ = ["LightPictures", "Picture", "exact", "sheet"]
 
 _SMALL = 160  # px: shown as they are, enlarged by whole pixels
 _REDUCED = 320  # px: what larger pictures are reduced to
@@ -42,19 +44,40 @@ def exact(label: str, pixels: Pixels | Mask, alt: str) -> Picture:
     return Picture(label, alt, _uri("jpeg", encode_jpeg(shown, 88)))
 
 
-def light(label: str, pixels: Pixels, alt: str) -> Picture:
-    """A picture among hundreds: a JPEG as good as a few kilobytes allow."""
-    shown = _reduced(pixels, _LIGHT)
-    for quality in _QUALITIES:
-        data = encode_jpeg(shown, quality)
-        if len(data) <= _LIGHT_BYTES:
-            break
-    return Picture(label, alt, _uri("jpeg", data))
+class LightPictures:
+    """A page's pictures among hundreds: each a JPEG as good as a few kilobytes allow.
+
+    A picture is decoded once, however often and from whatever threads it is asked for; what stays
+    of it is the JPEG.
+    """
+
+    def __init__(self) -> None:
+        self._uris: dict[str, Future[str]] = {}  # by the pictures' content
+
+    def shown(self, label: str, data: bytes, alt: str) -> Picture:
+        """A picture of encoded bytes; ImageError where they cannot be read."""
+        own = Future[str]()
+        uri = self._uris.setdefault(content_hash(data), own)
+        if uri is own:
+            try:
+                own.set_result(_light(decode_rgb(data)))
+            except ImageError as error:
+                own.set_exception(error)
+        return Picture(label, alt, uri.result())
 
 
 def sheet(label: str, pixels: Pixels, alt: str) -> Picture:
     """A sheet of many pictures: as large as a wide page shows it."""
     return Picture(label, alt, _uri("jpeg", encode_jpeg(_reduced(pixels, _SHEET), 85)))
+
+
+def _light(pixels: Pixels) -> str:
+    shown = _reduced(pixels, _LIGHT)
+    for quality in _QUALITIES:
+        data = encode_jpeg(shown, quality)
+        if len(data) <= _LIGHT_BYTES:
+            break
+    return _uri("jpeg", data)
 
 
 def _reduced(pixels: Pixels | Mask, side: int) -> Pixels | Mask:
