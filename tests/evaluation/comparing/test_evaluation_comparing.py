@@ -1,6 +1,7 @@
 """Runs side by side: one table, paired differences, and no mixing of what cannot be compared."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -408,6 +409,47 @@ def test_the_page_marks_noise_and_what_is_better(both: Comparison, tmp_path: Pat
     assert f"{SINGLE}: paired differences over the 6 cases that all editors answered" in (
         elements.texts
     )
+
+
+@pytest.fixture
+def departing(made: Path, copied: Callable[..., Path]) -> Comparison:
+    """Runs of which one asked an editor in fewer steps than its protocol's card."""
+
+    def fewer_steps(results: Json) -> None:
+        for editor in results["benchmarks"][SINGLE]["editors"]:
+            if editor["name"] == "whole":
+                editor["departs"] = {"steps": {"given": 20, "card": 100}}
+
+    return compare_runs([made / "one", copied("two", fewer_steps)], resamples=100)
+
+
+def test_an_editor_that_departs_from_the_card_is_marked_wherever_it_is_printed(
+    departing: Comparison, both: Comparison, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_comparison(departing)
+    sessions, single = capsys.readouterr().out.split(f"{SINGLE}: 9 cases")
+    assert "*" not in sessions
+    assert re.search(r"^ +whole \* ", single, re.MULTILINE)
+    assert "− whole *" in single
+    assert "* whole departs: steps 20 (card 100)" in single
+    print_comparison(both)
+    assert "*" not in capsys.readouterr().out
+
+
+def test_the_page_marks_an_editor_that_departs_from_the_card(
+    departing: Comparison, both: Comparison, tmp_path: Path
+) -> None:
+    told = "departs: steps 20 (card 100)"
+    page = write_comparison(departing, tmp_path / "a").read_text("utf-8")
+    sessions, single = page.split('<section id="benchmark-2">')
+    pairs = sum(
+        each.metric == "l1" and "whole" in (each.first, each.second)
+        for each in departing.benchmarks[1].differences
+    )
+    assert told not in sessions
+    assert single.count(f'<span class="hint">{told}</span>') == 2  # main metrics, all metrics
+    assert single.count(f'<span title="{told}">*') == 2 * pairs > 0
+    assert "departs" not in write_comparison(both, tmp_path / "b").read_text("utf-8")
 
 
 def test_the_json_is_the_comparison_and_the_files_are_the_same_each_time(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from editloop.evaluation.comparing.compare import Comparison
@@ -44,7 +44,10 @@ class _Gaps:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One benchmark's part of the page; `everything` only where `table` leaves metrics out."""
+    """One benchmark's part of the page; `everything` only where `table` leaves metrics out.
+
+    `departures` say of some editors how they depart from the card.
+    """
 
     name: str
     cases: int
@@ -53,6 +56,7 @@ class _View:
     fingerprint: str
     protocol: Mapping[str, object] | None
     colours: Mapping[str, str]
+    departures: Mapping[str, str]
     table: Table
     gaps: _Gaps | None
     everything: Table | None
@@ -96,11 +100,18 @@ def _view(benchmark: BenchmarkComparison) -> _View:
         fingerprint=benchmark.fingerprint,
         protocol=benchmark.protocol,
         colours={name: PALETTE[at % len(PALETTE)] for at, name in enumerate(names)},
-        table=by_metric(benchmark.scores, names, benchmark.main, benchmark.measured),
+        departures=benchmark.departures,
+        table=_table(benchmark, benchmark.main),
         gaps=_gaps(benchmark, benchmark.main),
-        everything=by_metric(benchmark.scores, names, more, benchmark.measured) if more else None,
+        everything=_table(benchmark, more) if more else None,
         every_gap=_gaps(benchmark, more) if more else None,
     )
+
+
+def _table(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> Table:
+    names = [editor.name for editor in benchmark.editors]
+    table = by_metric(benchmark.scores, names, metrics, benchmark.measured)
+    return replace(table, notes=benchmark.departures)
 
 
 def _gaps(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> _Gaps | None:

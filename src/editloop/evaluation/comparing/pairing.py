@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from editloop.errors import StoreError
 from editloop.evaluation.averaging.aggregate import Numbers, bootstrap_weights, compare
 from editloop.evaluation.comparing.runfolders import EditorCases, RunFolder, read_cases_of
+from editloop.evaluation.protocol.notices import told_departures
 from editloop.evaluation.showing.labels import ordered
 from editloop.evaluation.showing.tables import main_metrics
 from editloop.schema import Json
@@ -37,12 +38,16 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """An editor of one of the runs: `name` in the comparison, `own` in its run."""
+    """An editor of one of the runs: `name` in the comparison, `own` in its run.
+
+    `departs` are the settings in which it was asked otherwise than its protocol's card has it.
+    """
 
     name: str
     own: str
     run: str
     fingerprint: str | None
+    departs: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,15 @@ class BenchmarkComparison:
     scores: Mapping[str, Mapping[str, Json]]
     differences: tuple[Difference, ...]
     absent: tuple[str, ...]
+
+    @property
+    def departures(self) -> dict[str, str]:
+        """How editors depart from the protocol's card, in words; those that do alone."""
+        return {
+            each.name: f"departs: {told_departures(each.departs)}"
+            for each in self.editors
+            if each.departs
+        }
 
     def paired_metrics(self, metrics: Sequence[str]) -> list[str]:
         """Those of some metrics on which any two editors could be paired."""
@@ -137,14 +151,15 @@ def _editors(benchmark: str, runs: Sequence[RunFolder]) -> list[Compared]:
     times = Counter(name for run in runs for name in run.scores[benchmark])
     made = []
     for run in runs:
-        stated = {
-            each["name"]: each["fingerprint"] for each in run.facts(benchmark).get("editors", ())
-        }
+        stated = {each["name"]: each for each in run.facts(benchmark).get("editors", ())}
         own = [name for name in stated if name in run.scores[benchmark]]
         own += [name for name in run.scores[benchmark] if name not in stated]
         for name in own:
             shown = name if times[name] == 1 else f"{name} ({run.name})"
-            made.append(Compared(shown, name, run.name, stated.get(name)))
+            facts = stated.get(name, {})
+            made.append(
+                Compared(shown, name, run.name, facts.get("fingerprint"), facts.get("departs", {}))
+            )
     return made
 
 

@@ -16,6 +16,7 @@ __all__ = ["print_comparison"]
 
 _MOST_PAIRS = 10
 _NOISE = "≈"
+_DEPARTS = "*"
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -34,12 +35,14 @@ def _print_scores(benchmark: BenchmarkComparison) -> None:
     title = f"{benchmark.name}: {benchmark.cases:,} cases, means with 95% intervals"
     print_narrow(
         title,
-        NarrowColumn("editor", names),
+        NarrowColumn("editor", [_marked(benchmark, name) for name in names]),
         [
             NarrowColumn(label(metric), [_mean(metric, entry) for entry in found])
             for metric, found in entries.items()
         ],
     )
+    for name, told in benchmark.departures.items():
+        _print(f"{_DEPARTS} {name} {told}")
     for each in by_metric(benchmark.scores, names, benchmark.main).absences:
         command = f"; run `{each.command}`" if each.command else ""
         _print(f"- {each.what}: {each.reason}{command}")
@@ -55,7 +58,13 @@ def _print_differences(benchmark: BenchmarkComparison) -> None:
     )
     print_narrow(
         f"{benchmark.name}: differences over the {benchmark.common:,} cases that all answered",
-        NarrowColumn("editors", [f"{first}\n− {second}" for first, second in shown]),
+        NarrowColumn(
+            "editors",
+            [
+                f"{_marked(benchmark, first)}\n− {_marked(benchmark, second)}"
+                for first, second in shown
+            ],
+        ),
         [
             NarrowColumn(label(metric), [_difference(found.get((*pair, metric))) for pair in shown])
             for metric in benchmark.paired_metrics(benchmark.main)
@@ -68,6 +77,11 @@ def _print_differences(benchmark: BenchmarkComparison) -> None:
 
 def _print(text: str) -> None:
     Console().print(f"  {escape(text)}", highlight=False)
+
+
+def _marked(benchmark: BenchmarkComparison, name: str) -> str:
+    """An editor's name, with a mark where it departs from the card."""
+    return f"{name} {_DEPARTS}" if name in benchmark.departures else name
 
 
 def _mean(metric: str, entry: Json) -> str:
