@@ -6,6 +6,7 @@ Nothing is fetched unless `download` is called, which a user asks for by `--down
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from editloop.files import Files, file_hash
 from editloop.records import fingerprint
 from editloop.schema import Json
 
-__all__ = ["command", "download", "find", "identity", "stamp", "stamps"]
+__all__ = ["command", "download", "file_digest", "find", "identity", "stamp", "stamps"]
 
 _DESCRIPTIONS = ["*.json", "*.txt", "*.model"]
 _KEPT = {".safetensors", ".bin", ".pth", ".json", ".txt", ".model"}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def find(name: str) -> Path:
@@ -62,21 +64,32 @@ def stamp(name: str) -> str | None:
 
 def identity(name: str) -> str | None:
     """What tells weights apart on any machine, a digest of their content; None where absent."""
-    place = stamp(name)
-    return None if place is None else _content(name, place)
-
-
-@lru_cache(maxsize=64)
-def _content(name: str, _stamp: str) -> str:
-    """The digest of weights that have this stamp, and so are read once."""
     path = Path(name).expanduser()
     if path.is_file():
-        return file_hash(Files(), path)[:16]
-    folder = find(name)
+        return file_digest(path)[:16]
+    try:
+        folder = find(name)
+    except UnavailableError:
+        return None
     kept = (path for path in sorted(folder.rglob("*")) if path.suffix in _KEPT and path.is_file())
-    return fingerprint(
-        [[path.relative_to(folder).as_posix(), file_hash(Files(), path)] for path in kept]
-    )
+    return fingerprint([[path.relative_to(folder).as_posix(), file_digest(path)] for path in kept])
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file of weights, in hex.
+
+    It is read once in a process, while its size and times stay; in the hub's cache a large file's
+    name is its SHA-256 already, so it is not read at all.
+    """
+    file = path.resolve()
+    if file.parent.name == "blobs" and _SHA256.fullmatch(file.name):
+        return file.name
+    return _digest(file, *_facts(file))
+
+
+@lru_cache(maxsize=4096)
+def _digest(file: Path, *_facts: int) -> str:
+    return file_hash(Files(), file)
 
 
 def stamps(folder: Path) -> list[Json]:

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -31,8 +30,6 @@ _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # What a folder's config.json may call itself, for each kind of encoder.
 _TYPES = {"clip": {"clip"}, "dino": {"vit"}, "dinov2": {"dinov2", "dinov2_with_registers"}}
-_FILES = ("*.safetensors", "*.bin", "*.json", "*.txt")
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +140,8 @@ def _side(size: Json) -> int:
     return int(size)
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(folder: Path) -> str | None:
     """What tells these weights from others: the hub's revision, or the files' content."""
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
         return folder.name
-    files = sorted({path for pattern in _FILES for path in folder.glob(pattern)})
-    states = [(path, path.stat()) for path in files]
-    return _content(tuple((path, state.st_size, state.st_mtime_ns) for path, state in states))
-
-
-@lru_cache(maxsize=32)
-def _content(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """The digest of some files' names and content, taken again only after they change."""
-    digest = hashlib.sha256()
-    for path, size, _ in files:
-        digest.update(f"{path.name}\0{size}\0".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return weights.identity(str(folder))
