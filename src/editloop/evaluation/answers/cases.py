@@ -24,6 +24,7 @@ __all__ = [
     "Sequences",
     "chunked",
     "kind_of",
+    "picture_hashes",
     "read_chunks",
     "without_pictures",
 ]
@@ -109,6 +110,23 @@ def without_pictures(read: Iterable[tuple[Chunk, Sequences]]) -> Iterator[Chunk]
         yield chunk
 
 
+def picture_hashes() -> Callable[[Image | None], str | None]:
+    """What hashes the pictures of samples that stay in memory meanwhile, each of them once.
+
+    The source of a turn is often the target of the turn before.
+    """
+    hashes: dict[int, str] = {}
+
+    def hashed(image: Image | None) -> str | None:
+        if image is None:
+            return None
+        if id(image) not in hashes:
+            hashes[id(image)] = content_hash(image.bytes)
+        return hashes[id(image)]
+
+    return hashed
+
+
 def kind_of(sequence: Sequence[EditSample]) -> str:
     """Whether a sequence is a single edit or a session."""
     return SINGLE_TURN if sequence[0].session is None else SESSIONS
@@ -161,15 +179,7 @@ def _group(sample: EditSample) -> str | None:
 
 def _digest(sequence: Sequence[EditSample]) -> str:
     """The digest of a sequence's content; where its files lie is no matter."""
-    hashes: dict[int, str] = {}  # the source of a turn is often the target of the turn before
-
-    def hashed(image: Image | None) -> str | None:
-        if image is None:
-            return None
-        if id(image) not in hashes:
-            hashes[id(image)] = content_hash(image.bytes)
-        return hashes[id(image)]
-
+    hashed = picture_hashes()
     rows: list[Json] = []
     for sample in sequence:
         row = to_row(sample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
 from editloop.evaluation.answers.metricset import Chosen, MetricSet, Numbers
 from editloop.metrics import pixels
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
@@ -88,31 +89,17 @@ def _of_verdict(verdict: Verdict) -> dict[str, Score | Unscored]:
     numbers: dict[str, Score | Unscored] = {}
     for name in PERSPECTIVES:
         accuracy, score = _both(name)
-        found = verdict.get(name, Unscored("the judge gave no verdict on it"))
-        numbers[accuracy], numbers[score] = _passed(found), found
+        found = verdict.get(name, NO_VERDICT)
+        numbers[accuracy], numbers[score] = passed(found), found
     followed = numbers["following_accuracy"]
     for name in (name for each in PERSPECTIVES[1:] for name in _both(each)):
         numbers[name + _GIVEN] = _given(numbers[name], followed)
-    numbers["all_accuracy"] = _all([numbers[f"{name}_accuracy"] for name in PERSPECTIVES])
+    accuracies = [numbers[f"{name}_accuracy"] for name in PERSPECTIVES]
+    numbers["all_accuracy"] = combined(accuracies, min)
     return numbers
-
-
-def _passed(score: Score | Unscored) -> Score | Unscored:
-    if isinstance(score, Unscored):
-        return score
-    if score.passed is None:
-        return Unscored("the judge gave a score and no yes or no", score.version)
-    return Score(float(score.passed), version=score.version)
 
 
 def _given(number: Score | Unscored, followed: Score | Unscored) -> Score | Unscored:
     if isinstance(followed, Unscored):
         return followed
     return number if followed.value == 1 else Unscored("the edit was not followed")
-
-
-def _all(accuracies: Sequence[Score | Unscored]) -> Score | Unscored:
-    missing = [each for each in accuracies if isinstance(each, Unscored)]
-    if missing:
-        return missing[0]
-    return Score(min(each.value for each in accuracies if isinstance(each, Score)))

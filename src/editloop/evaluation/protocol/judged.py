@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from editloop.errors import RecipeError
-from editloop.evaluation.protocol.card import Derived, JudgeCard, Perspective
+from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
+from editloop.evaluation.protocol.card import JudgeCard, Perspective
 from editloop.schema import EditedPair, Json, Judge, Pixels, Score, Unscored
 
 __all__ = ["NO_JUDGE", "Judged", "check_judge"]
@@ -70,12 +71,13 @@ class Judged:
         numbers: dict[str, Score | Unscored] = {}
         values: dict[str, Score | Unscored] = {}
         for key, each in self._card.perspectives.items():
-            score = _in_range(verdict.get(key, Unscored("the judge gave no verdict on it")), each)
+            score = _in_range(verdict.get(key, NO_VERDICT), each)
             values[key] = numbers[_names(key, each)[-1]] = score
             if each.passes:
-                numbers[_names(key, each)[0]] = _passed(score)
+                numbers[_names(key, each)[0]] = passed(score)
         for key, derived in self._card.derived.items():
-            values[key] = numbers[key] = _derive(derived, values)
+            found = [values[name] for name in derived.of]
+            values[key] = numbers[key] = combined(found, _WAYS[derived.how])
         return numbers
 
 
@@ -109,25 +111,19 @@ def _in_range(score: Score | Unscored, allowed: Perspective) -> Score | Unscored
     return score
 
 
-def _passed(score: Score | Unscored) -> Score | Unscored:
-    if isinstance(score, Unscored):
-        return score
-    if score.passed is None:
-        return Unscored("the judge gave a score and no yes or no", score.version)
-    return Score(float(score.passed), version=score.version)
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
 
 
-def _derive(derived: Derived, values: Mapping[str, Score | Unscored]) -> Score | Unscored:
-    found = [values[name] for name in derived.of]
-    missing = [each for each in found if isinstance(each, Unscored)]
-    if missing:
-        return missing[0]
-    numbers = [each.value for each in found if isinstance(each, Score)]
-    if derived.how == "min":
-        return Score(min(numbers))
-    if derived.how == "mean":
-        return Score(sum(numbers) / len(numbers))
-    return Score(math.prod(numbers) ** (1 / len(numbers)))
+def _geometric_mean(numbers: Sequence[float]) -> float:
+    return float(math.prod(numbers) ** (1 / len(numbers)))
+
+
+_WAYS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "min": min,
+    "mean": _mean,
+    "geometric-mean": _geometric_mean,
+}
 
 
 def _resized(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from editloop.images import content_hash
+from editloop.evaluation.answers.cases import picture_hashes
 from editloop.records import fingerprint
-from editloop.schema import EditSample, Image
+from editloop.schema import EditSample
 
 __all__ = ["DataChunk", "gathered", "read_data_chunks", "stored_bytes"]
 
@@ -69,15 +69,7 @@ def _weight(session: list[EditSample]) -> int:
 
 
 def _digest(samples: Iterable[EditSample]) -> str:
-    hashes: dict[int, str] = {}  # the source of a turn is often the target of the turn before
-
-    def hashed(image: Image | None) -> str | None:
-        if image is None:
-            return None
-        if id(image) not in hashes:
-            hashes[id(image)] = content_hash(image.bytes)
-        return hashes[id(image)]
-
+    hashed = picture_hashes()
     return fingerprint(
         [
             [

@@ -1,0 +1,30 @@
+"""A judge's scores as numbers: whether one passed, and several taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from editloop.schema import Score, Unscored
+
+__all__ = ["NO_VERDICT", "combined", "passed"]
+
+NO_VERDICT = Unscored("the judge gave no verdict on it")
+
+
+def passed(score: Score | Unscored) -> Score | Unscored:
+    """1 or 0 for a judge's yes or no beside its score."""
+    if isinstance(score, Unscored):
+        return score
+    if score.passed is None:
+        return Unscored("the judge gave a score and no yes or no", score.version)
+    return Score(float(score.passed), version=score.version)
+
+
+def combined(
+    found: Sequence[Score | Unscored], how: Callable[[Sequence[float]], float]
+) -> Score | Unscored:
+    """One number of several; where any is missing, the first reason why."""
+    missing = [each for each in found if isinstance(each, Unscored)]
+    if missing:
+        return missing[0]
+    return Score(how([each.value for each in found if isinstance(each, Score)]))
