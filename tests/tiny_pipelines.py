@@ -98,7 +98,13 @@ def tiny_flow_vae() -> AutoencoderKL:
     ).eval()
 
 
-def tiny_unet(in_channels: int = CHANNELS, *, xl: bool = False, seed: int = 0) -> Any:
+def tiny_unet(
+    in_channels: int = CHANNELS,
+    *,
+    xl: bool = False,
+    widths: tuple[int, int] = (8, 16),
+    seed: int = 0,
+) -> Any:
     """Stable Diffusion's UNet: 4 channels from text alone, 8 for editing, 12 with a mask."""
     torch.manual_seed(seed)
     added = {
@@ -111,7 +117,7 @@ def tiny_unet(in_channels: int = CHANNELS, *, xl: bool = False, seed: int = 0) -
         sample_size=16,
         in_channels=in_channels,
         out_channels=CHANNELS,
-        block_out_channels=(8, 16),
+        block_out_channels=widths,
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
@@ -135,13 +141,15 @@ def tiny_scheduler() -> PNDMScheduler:
     )
 
 
-def save_instruct_pix2pix(folder: Path, *, in_channels: int = 8, seed: int = 0) -> Path:
+def save_instruct_pix2pix(
+    folder: Path, *, in_channels: int = 8, widths: tuple[int, int] = (8, 16), seed: int = 0
+) -> Path:
     """An InstructPix2Pix of SD 1.5's plan, at 32 pixels; 12 channels take a mask."""
     StableDiffusionInstructPix2PixPipeline(
         vae=tiny_vae(seed),
         text_encoder=tiny_text_encoder(seed=seed),
         tokenizer=make_clip_tokenizer(folder / "tokenizer"),
-        unet=tiny_unet(in_channels, seed=seed),
+        unet=tiny_unet(in_channels, widths=widths, seed=seed),
         scheduler=tiny_scheduler(),
         safety_checker=None,
         feature_extractor=None,

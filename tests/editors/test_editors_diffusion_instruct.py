@@ -14,8 +14,11 @@ from diffusers import (
 from PIL import Image
 
 from editloop.editing import edit
+from editloop.editors.checkpoints import read_checkpoint
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
+from editloop.editors.loading import load_checkpoint
 from editloop.errors import RecipeError
+from editloop.models.winograd import WinogradConvolution
 from editloop.registry import parse_spec
 from editloop.schema import EditRequest
 from editloop.seeding import generator
@@ -120,6 +123,18 @@ def test_it_equals_the_plain_pipeline(folder, plain, scheduler) -> None:
     finally:
         plain.scheduler = own
     assert apart(editor(folder, scheduler=scheduler).edit([request(3)])[0], expected) <= 1
+
+
+def test_a_wide_network_equals_the_plain_pipeline(tmp_path) -> None:
+    """As published ones are: its convolutions are computed in another way."""
+    wide = save_instruct_pix2pix(tmp_path, widths=(8, 320))
+    pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(wide, safety_checker=None)
+    expected = asked_plainly(quiet(pipeline), [request(3)])[0]
+    assert apart(editor(wide).edit([request(3)])[0], expected) <= 1
+    for precision, replaced in {"fp32": True, "bf16": False}.items():
+        model = load_checkpoint(read_checkpoint(str(wide), ""), precision)
+        kinds = map(type, model.network.modules())
+        assert (WinogradConvolution in kinds) == replaced
 
 
 def test_samplers_differ(folder) -> None:

@@ -26,6 +26,8 @@ from editloop.models.backbones.saving import GROWN, LORA, REWARD
 from editloop.models.backbones.stable_diffusion import of_pipeline
 from editloop.models.backbones.wanted import Precision, Wanted
 from editloop.models.loading import DTYPES, INDEX, device, model_index, quietly, weights_digest
+from editloop.models.small_convolutions import ease_convolutions
+from editloop.models.winograd import use_winograd
 from editloop.store import fingerprint
 
 __all__ = ["checkpoint_digest", "load_checkpoint"]
@@ -54,6 +56,9 @@ def load_checkpoint(checkpoint: Checkpoint, precision: Precision) -> DiffusionMo
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if model.lora is not None:  # adapters cost nothing once they are added to what they adapt
         model.network.fuse_lora()
+    if precision == "fp32" and device() == "cpu":
+        use_winograd(model.network)
+        ease_convolutions(model.network)
     return model
 
 
