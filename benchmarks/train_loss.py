@@ -26,7 +26,7 @@ from editloop.models.backbones.loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.sampling import noise_like
 from editloop.schema import EditSample, Image
-from editloop.training.diffusion import content_of
+from editloop.training.data_checks import content_of
 from editloop.training.diffusion_data import open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask

@@ -1,10 +1,20 @@
 """What recipe a training is of."""
 
-import pytest
+from dataclasses import replace
 
-from editloop.errors import RecipeError, StoreError, UnavailableError
-from editloop.fine_tuning import train, training_recipe
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from diffusion_runs import SIZE, saved_base, training_run
+from editloop.cli import app
+from editloop.errors import RecipeError, StoreError, TrainingError, UnavailableError
+from editloop.fine_tuning import check, train, training_recipe
 from editloop.recipe import Recipe
+from editloop.store import record_manifest
+from networks import edit_samples, publish
+from tiny_baselines import save_stable_diffusion
+from tiny_pipelines import tiny_unet
 
 
 def recipe():
@@ -33,7 +43,107 @@ def test_a_recipe_that_trains_nothing_is_refused() -> None:
 def test_an_absent_base_or_data_set_leaves_no_trace_in_the_run(tmp_path) -> None:
     out = tmp_path / "out"
     with pytest.raises(UnavailableError, match="hf download"):
-        train(out=out, base="nobody/nothing", data=str(tmp_path))
+        train(out=out, base="nobody/nothing", data=str(training_run(tmp_path / "run")))
     with pytest.raises(StoreError, match="no whole data set"):
         train(out=out, base=str(tmp_path), data=str(tmp_path))
     assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A base and a data set."""
+    folder = tmp_path_factory.mktemp("here")
+    saved_base("sd", folder / "base")
+    training_run(folder / "run")
+    return folder
+
+
+def recipe_of(folder, **changes):
+    usual = {"data": str(folder / "run"), "base": str(folder / "base"), "size": SIZE}
+    return training_recipe(**{**usual, **changes})
+
+
+def data_of(run, samples):
+    publish(run, "train", samples)
+    record_manifest(run, "data", sorted((run / "data").iterdir()))
+    return str(run)
+
+
+def test_a_check_of_what_can_be_trained_says_nothing_and_makes_nothing(here, tmp_path) -> None:
+    check(recipe_of(here), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"base": "nobody/nothing"}, "hf download"),
+        ({"data": "nowhere"}, "no whole data set"),
+        ({"split": "other"}, "no whole split 'other'"),
+        ({"size": 33}, "multiple of 2"),
+    ],
+    ids=str,
+)
+def test_a_check_refuses_what_is_absent_or_does_not_fit(here, tmp_path, changes, cause) -> None:
+    with pytest.raises((StoreError, UnavailableError, TrainingError), match=cause):
+        check(recipe_of(here, **changes), tmp_path / "out")
+
+
+def test_a_check_refuses_a_base_of_other_channels_without_loading_it(here, tmp_path) -> None:
+    base = save_stable_diffusion(tmp_path / "inpainting", tiny_unet(9))
+    for path in base.rglob("*.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(RecipeError, match="9 input channels"):
+        check(recipe_of(here, base=str(base)), tmp_path / "out")
+
+
+def test_a_check_refuses_a_base_without_weights(here, tmp_path) -> None:
+    base = save_stable_diffusion(tmp_path / "bare", tiny_unet())
+    for path in (base / "unet").glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(UnavailableError, match="without weights"):
+        check(recipe_of(here, base=str(base)), tmp_path / "out")
+
+
+def test_a_check_refuses_data_without_targets(here, tmp_path) -> None:
+    data = data_of(tmp_path / "run", [replace(each, target=None) for each in edit_samples(2)])
+    with pytest.raises(TrainingError, match="without a target"):
+        check(recipe_of(here, data=data), tmp_path / "out")
+
+
+def test_a_check_refuses_data_without_scores_for_rewards(here, tmp_path) -> None:
+    data = data_of(tmp_path / "run", [replace(each, scores={}) for each in edit_samples(2)])
+    with pytest.raises(TrainingError, match="no reward scores"):
+        check(recipe_of(here, data=data, conditions=["source", "reward"]), tmp_path / "out")
+
+
+def test_a_check_names_columns_that_are_absent(here, tmp_path) -> None:
+    publish(tmp_path / "run", "train", edit_samples(2))
+    (path,) = (tmp_path / "run/data").iterdir()
+    pq.write_table(pq.read_table(path).drop_columns(["target"]), path)
+    record_manifest(tmp_path / "run", "data", [path])
+    with pytest.raises(StoreError, match=r"lacks columns.*: .*target"):
+        check(recipe_of(here, data=str(tmp_path / "run")), tmp_path / "out")
+
+
+def test_a_base_that_is_to_be_got_is_not_looked_at(here, tmp_path) -> None:
+    absent = recipe_of(here, base="nobody/nothing")
+    check(absent, tmp_path / "out", download=True)
+    with pytest.raises(StoreError, match="no whole data set"):
+        check(recipe_of(tmp_path, base="nobody/nothing"), tmp_path / "out", download=True)
+
+
+def test_a_dry_run_refuses_and_leaves_no_trace(here, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"name: mine\ntrain: [{{kind: diffusion, base: nobody/nothing, data: {here / 'run'}}}]"
+    )
+    flags = ["--data", str(here / "run"), "--base", "nobody/nothing"]
+    for command in (["train", str(path)], ["train", *flags], ["run", str(path)]):
+        ended = CliRunner().invoke(app, [*command, "--dry-run"])
+        assert isinstance(ended.exception, UnavailableError)
+    ended = CliRunner().invoke(app, ["train", *flags[:3], str(here / "base"), "--dry-run"])
+    assert ended.exit_code == 0
+    assert "to do" in ended.output
+    assert list(tmp_path.iterdir()) == [path]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from editloop import loop, weights
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, UnavailableError
 from editloop.pipeline import Progress
 from editloop.recipe import PartSettings, Recipe, read_recipe
 from editloop.schema import Json
 
-__all__ = ["train", "training_recipe"]
+__all__ = ["check", "train", "training_recipe"]
 
 _KIND = "diffusion"
 
@@ -41,20 +41,44 @@ def train(
         ranks.follow()
         return {}
     if download:
-        for part in made.train:
-            if part.kind == _KIND and part.own.get("base"):
-                weights.download(str(part.own["base"]))
-    built = ("sources", "build", "judge") if made.sources else ()
+        for base in _bases(made):
+            weights.download(base)
     results = loop.run(
         made,
         out or Path("runs") / made.name,
-        only=(*built, "train", "report"),
+        only=_wanted(made),
         workers=workers,
         new_version=new_version,
         progress=progress,
     )
     ranks.dismiss()
     return results
+
+
+def check(recipe: Recipe, out: Path | str, *, download: bool = False) -> None:
+    """Raise what `train` would refuse before its first step, as far as that can be told cheaply.
+
+    Weights are not loaded, so a lack of memory is told by `train` alone. With `download`, a base
+    that is not here yet is not looked at.
+    """
+    try:
+        loop.check(recipe, out, only=_wanted(recipe))
+    except UnavailableError:
+        if not download or not any(weights.stamp(base) is None for base in _bases(recipe)):
+            raise
+
+
+def _wanted(recipe: Recipe) -> tuple[str, ...]:
+    """The parts of the loop that a training makes."""
+    return (*(("sources", "build", "judge") if recipe.sources else ()), "train", "report")
+
+
+def _bases(recipe: Recipe) -> list[str]:
+    return [
+        str(part.own["base"])
+        for part in recipe.train
+        if part.kind == _KIND and part.own.get("base")
+    ]
 
 
 def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json) -> Recipe:

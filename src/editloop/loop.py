@@ -21,7 +21,7 @@ from editloop.recipe import PartSettings, Recipe, read_recipe, validate
 from editloop.registry import create, load
 from editloop.schema import Json
 
-__all__ = ["PARTS", "RESULTS", "build_specs", "plan", "report", "results", "retry", "run"]
+__all__ = ["PARTS", "RESULTS", "build_specs", "check", "plan", "report", "results", "retry", "run"]
 
 PARTS = ("sources", "build", "judge", "train", "evaluate", "report")
 _DATA = {"sources", "build", "judge"}  # one data set, made together
@@ -86,6 +86,14 @@ def plan(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:
     return _Loop(recipe, Path(out), 1, new_version=False).plan()
 
 
+def check(recipe: Recipe, out: Path | str, *, only: Sequence[str] = ()) -> None:
+    """Raise what `run` would refuse before it makes anything: absent data, weights, no use of them.
+
+    Touches nothing. `only` is that of `run`.
+    """
+    _Loop(recipe, Path(out), 1, new_version=False).check(_wanted(only))
+
+
 def _wanted(only: Sequence[str]) -> tuple[str, ...]:
     unknown = sorted(set(only) - set(PARTS))
     if unknown:
@@ -108,10 +116,18 @@ class _Loop:
         ]
 
     def check(self, wanted: Sequence[str]) -> None:
-        """Raise what a wanted part says is absent, before the folder remembers anything."""
+        """Raise what a wanted part says is wrong, before the folder remembers anything."""
+        known = self._data_is_known(wanted)
         for group, _, part in self.parts:
             if group in wanted and isinstance(part, Checked):
-                part.check()
+                part.check(self.out if known else None)
+
+    def _data_is_known(self, wanted: Sequence[str]) -> bool:
+        """Whether the data that parts will read is what the folder holds now, if anything."""
+        if not self.recipe.sources:
+            return True
+        there = self.out.is_dir() and store.find_manifest(self.out, "data") is not None
+        return there and not _DATA.intersection(wanted)
 
     def run(self, wanted: Sequence[str], progress: Callable[[Progress], None] | None) -> None:
         """Make the wanted parts in the loop's order; the results are written after each."""

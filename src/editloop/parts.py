@@ -58,8 +58,12 @@ class Part(Protocol):
 
 @runtime_checkable
 class Checked(Protocol):
-    """A part that can say, before anything is made, that what it needs is not here."""
+    """A part that can say, before anything is made, that what it needs is not here or no use."""
 
-    def check(self) -> None:
-        """Raise an EditLoopError that names what is absent and how to get it."""
+    def check(self, run: Path | None) -> None:
+        """Raise an EditLoopError that names what is wrong and how to mend it.
+
+        `run` is the folder whose published data the part will read; None where that is still to be
+        made. Descriptions and first records are read, weights are not.
+        """
         ...

@@ -14,9 +14,11 @@ from editloop.models.backbones.loading import load_trained
 from editloop.models.inputs import EditInputs
 from editloop.recipe import validate
 from editloop.registry import create
+from editloop.store import record_manifest
 from editloop.training.diffusion import DiffusionTraining
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
+from networks import edit_samples, publish
 
 ALL = ("source", "mask", "reward")
 CASES = [
@@ -50,6 +52,11 @@ def answer(folder, seed=0):
     noisy = torch.randn(1, *model.noise_shape(SIZE, SIZE), generator=random)
     with torch.no_grad():
         return model.denoiser(noisy, model.levels.timestep[500:501], model.given(inputs))
+
+
+def encoded(run):
+    """The files of latents that lie beside a run's data."""
+    return list((run / ".editloop").rglob("shard-*"))
 
 
 def test_a_recipe_makes_it_by_its_kind() -> None:
@@ -123,11 +130,33 @@ def test_without_a_cache_it_learns_from_pixels(tmp_path) -> None:
     assert made.results["final_loss"] > 0
 
 
+def test_zoomed_pictures_are_others_than_plain_ones(tmp_path) -> None:
+    run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
+    losses = [
+        diffusion(base, cache=False, zoom=zoom).run(train_context(run, f"by-{zoom}")).results
+        for zoom in (1.0, 2.0)
+    ]
+    assert losses[0]["final_loss"] != losses[1]["final_loss"]
+
+
 def test_rewards_without_scores_are_refused(tmp_path) -> None:
     run = training_run(tmp_path / "run", scored=False)
     trainer = diffusion(saved_base("sd", tmp_path / "base"), conditions=("source", "reward"))
     with pytest.raises(TrainingError, match="no reward scores"):
         trainer.run(train_context(run, "tiny"))
+    assert not encoded(run)
+
+
+def test_the_released_rewards_need_all_scores_of_every_sample(tmp_path) -> None:
+    samples = [
+        replace(each, scores={"quality": each.scores["quality"]}) for each in edit_samples(2)
+    ]
+    run = tmp_path / "run"
+    publish(run, "train", samples)
+    record_manifest(run, "data", sorted((run / "data").iterdir()))
+    rewarded = {"conditions": ("source", "reward"), "reward": {"variant": "released"}}
+    with pytest.raises(TrainingError, match="knows no missing score"):
+        diffusion(saved_base("sd", tmp_path / "base"), **rewarded).run(train_context(run, "tiny"))
 
 
 def test_too_little_memory_is_told_before_the_first_step(tmp_path, monkeypatch) -> None:
@@ -136,6 +165,7 @@ def test_too_little_memory_is_told_before_the_first_step(tmp_path, monkeypatch) 
     with pytest.raises(TrainingError, match="micro_batch: ") as caught:
         diffusion(base, batch=64).run(train_context(run, "tiny"))
     assert "GiB are free" in str(caught.value)
+    assert not encoded(run)
 
 
 def test_a_base_that_is_not_here_is_named_with_its_command(tmp_path) -> None:
@@ -161,6 +191,8 @@ def test_a_folder_without_data_is_refused(tmp_path) -> None:
         {"lora": {"rank": 0}},
         {"optimiser": {"kind": "sgd"}},
         {"trackers": ["paper"]},
+        {"cache": True, "zoom": 1.5},
+        {"reward": {"variant": "released"}, "drop": {"reward": 0.1}, "conditions": ALL},
     ],
     ids=str,
 )

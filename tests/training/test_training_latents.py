@@ -89,7 +89,6 @@ def test_words_are_ids_and_scores_in_order(tmp_path) -> None:
     cache = opened(tmp_path, samples, model=model)
     assert cache.words["scores"].tolist() == [[2.5, 0, 0], [5, 5, 5]]
     assert cache.words["keep"].tolist() == [[1, 0, 0], [1, 1, 1]]
-    assert cache.scored == 2
     texts = model.texts.ids([sample.instruction, "crop"])
     assert np.array_equal(cache.words["text"], texts)
     assert np.array_equal(cache.words["reward"], model.texts.ids(["too dark;;", "None;None;None"]))

@@ -16,7 +16,6 @@ from editloop.training.framing import Framing
 from editloop.training.latent_samples import LatentSamples
 from editloop.training.objective import Objective
 from latent_data import SQUARE, model_at, opened, published_rows, varied
-from networks import edit_samples
 
 CONDITIONS = ("source", "mask", "reward")
 SEEDS = [4, 7, 11, 8]  # even ones are seen as they are
@@ -113,17 +112,6 @@ def test_masks_that_are_not_in_the_cache_are_refused(tmp_path, model) -> None:
     cache = opened(tmp_path, varied(1), replace(SQUARE, masks=False), model=model)
     with pytest.raises(TrainingError, match="no masks"):
         LatentSamples(cache, model, CONDITIONS)
-
-
-def test_whether_there_are_rewards_is_known(tmp_path, model) -> None:
-    for name, scores, expected in (("with", None, True), ("without", {}, False)):
-        samples = edit_samples(2)
-        if scores is not None:
-            samples = [replace(each, scores=scores) for each in samples]
-        cache = opened(tmp_path / name, samples, model=model)
-        rows = published_rows(tmp_path / name / "run", samples)
-        assert LatentSamples(cache, model, CONDITIONS).scored is expected
-        assert DirectSamples(rows, model, SQUARE.framing, CONDITIONS).scored is expected
 
 
 @pytest.mark.parametrize("cached", [True, False])

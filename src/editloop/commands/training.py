@@ -40,7 +40,10 @@ def train(
         bool, typer.Option("--new-version", help="Go on although the settings or data changed.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the settings and say what would be done.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Check settings, data and base, and say what would be done."
+        ),
     ] = False,
 ) -> None:
     """Train an editor on edits, or go on; a launcher's processes train together."""
@@ -59,6 +62,7 @@ def train(
     made = fine_tuning.training_recipe(recipe, **settings)
     folder = out or Path("runs") / made.name
     if dry_run:
+        fine_tuning.check(made, folder, download=download)
         print_plan(loop.plan(made, folder))
         return
     with going_on_later(), build_progress() as progress:

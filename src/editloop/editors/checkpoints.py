@@ -8,7 +8,6 @@ released it, is told by its network's further weights.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from pathlib import Path
 from editloop import weights
 from editloop.editors.asking import ORIGINAL
 from editloop.editors.released import is_released
-from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.errors import RecipeError, UnavailableError
+from editloop.models.backbones.checking import check_weights, configuration
 from editloop.models.backbones.families import FAMILIES, Family, pipeline_class_of
 from editloop.models.backbones.loading import trained_index
 from editloop.models.reward import RewardSettings
@@ -82,7 +82,7 @@ def read_checkpoint(target: str, config: str) -> Checkpoint:
         return _trained(target, folder, index)
     family = _family(folder)
     if file is None:
-        _check_weights(folder, family, target)
+        check_weights(folder, family, target)
         if family.name == "sd" and is_released(folder):
             reward = RewardSettings(variant="released")
             return Checkpoint(target, folder, None, ("source", "reward"), reward)
@@ -118,8 +118,8 @@ def _conditions(folder: Path, family: Family) -> tuple[str, ...]:
     """By the channels that the network takes; one that reads tokens (FLUX) takes the source."""
     if family.bases == (family.saved_as,):
         return ("source",)
-    latents = int(_configuration(folder / "vae").get("latent_channels", 4))
-    channels = int(_configuration(folder / family.part).get("in_channels", latents))
+    latents = int(configuration(folder / "vae").get("latent_channels", 4))
+    channels = int(configuration(folder / family.part).get("in_channels", latents))
     if channels not in (2 * latents, 3 * latents):
         raise RecipeError(
             f"a network of {channels} input channels, where the source makes it {2 * latents} "
@@ -130,28 +130,6 @@ def _conditions(folder: Path, family: Family) -> tuple[str, ...]:
             else "name a checkpoint of the InstructPix2Pix family",
         )
     return ("source", "mask") if channels == 3 * latents else ("source",)
-
-
-def _check_weights(folder: Path, family: Family, target: str) -> None:
-    """Each network's weights are there, as safetensors."""
-    for name in (family.part, "vae", "text_encoder"):
-        if not any((folder / name).glob("*.safetensors")):
-            raise UnavailableError(
-                "a checkpoint without weights in safetensors form",
-                value=folder / name,
-                command=None if Path(target).expanduser().is_dir() else weights.command(target),
-            )
-
-
-def _configuration(part: Path) -> dict[str, Json]:
-    path = part / "config.json"
-    try:
-        read: dict[str, Json] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            "a checkpoint's configuration cannot be read", value=path, fix=str(error)
-        ) from error
-    return read
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from editloop import store, weights
-from editloop.errors import StoreError
-from editloop.models.backbones.loading import load_base
+from editloop.models.backbones.checking import multiple_of
+from editloop.models.backbones.loading import check_base, load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.small_convolutions import ease_convolutions
@@ -19,17 +19,20 @@ from editloop.parts import PartContext, PartResult
 from editloop.ranks import is_leader, others
 from editloop.schema import Json
 from editloop.seeding import derive_seed
+from editloop.training.data_checks import check_data, content_of
 from editloop.training.diffusion_card import diffusion_card
 from editloop.training.diffusion_data import EditData, open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
+from editloop.training.latents import check_framing
 from editloop.training.looks import Looks
 from editloop.training.loop import METRICS, Trained, train
 from editloop.training.memory import check_memory
 from editloop.training.objective import Objective
 from editloop.training.precision import resolved_precision
+from editloop.training.rows import PublishedRows
 
-__all__ = ["DiffusionTraining", "content_of"]
+__all__ = ["DiffusionTraining"]
 
 _LOOKS = "samples"
 
@@ -59,17 +62,23 @@ class DiffusionTraining:
             "precision": resolved_precision(self._settings.precision),
         }
 
-    def check(self) -> None:
-        """Raise UnavailableError without the base, StoreError without the named data set."""
-        weights.find(self._settings.base)
-        if self._settings.data is not None:
-            content_of(Path(self._settings.data))
+    def check(self, run: Path | None) -> None:
+        """Refuse data that cannot be learned from, and a base that is absent or cannot be used."""
+        settings = self._settings
+        data = run if settings.data is None else Path(settings.data)
+        rows = None if data is None else _checked_data(data, settings)
+        precision = resolved_precision(settings.precision)
+        folder, family = check_base(settings.base, settings.wanted(precision, seed=0))
+        if rows is not None:
+            check_framing(settings.framing, multiple_of(folder, family), rows)
 
     def run(self, context: PartContext) -> PartResult:
         """Train, going on where an interrupted run stopped, and save the model as `output`."""
         job = _Job.of(self._settings, context)
-        model, data = job.open()
-        check_memory(model, data.train, self._settings)
+        _checked_data(job.run, self._settings)
+        model = job.model()
+        check_memory(model, self._settings)
+        data = job.data(model)
         others(_train_along, job)
         trained = job.train(model, data)
         facts = {
@@ -123,15 +132,18 @@ class _Job:
     def precision(self) -> Literal["bf16", "fp32"]:
         return resolved_precision(self.settings.precision)
 
-    def open(self) -> tuple[DiffusionModel, EditData]:
-        """The base with room for the conditions, and the samples as it takes them."""
+    def model(self) -> DiffusionModel:
+        """The base with room for the conditions."""
         settings = self.settings
         model = load_base(settings.base, settings.wanted(self.precision, self.seed))
         ease_convolutions(model.network)
         if settings.gradient_checkpointing:
             model.network.enable_gradient_checkpointing()
-        data = open_data(model, settings, run=self.run, key=self.key, workers=self.workers)
-        return model, data
+        return model
+
+    def data(self, model: DiffusionModel) -> EditData:
+        """The samples as the model takes them."""
+        return open_data(model, self.settings, run=self.run, key=self.key, workers=self.workers)
 
     def train(self, model: DiffusionModel, data: EditData) -> Trained:
         """Train this process's share."""
@@ -158,7 +170,8 @@ class _Job:
 
 
 def _train_along(job: _Job) -> None:
-    job.train(*job.open())
+    model = job.model()
+    job.train(model, job.data(model))
 
 
 def _save_beside(context: PartContext, card: str) -> None:
@@ -169,13 +182,8 @@ def _save_beside(context: PartContext, card: str) -> None:
     (context.output / "README.md").write_text(card, encoding="utf-8")
 
 
-def content_of(run: Path) -> str:
-    """The fingerprint of the data set that a run's folder holds; StoreError where it has none."""
-    manifest = store.find_manifest(run, "data")
-    if manifest is None or not manifest.in_place(run):
-        raise StoreError(
-            "no whole data set in this folder",
-            value=run,
-            fix="name the folder of a run; `editloop import KIND PATH --out DIR` makes one",
-        )
-    return manifest.content
+def _checked_data(run: Path, settings: DiffusionTrainingSettings) -> PublishedRows:
+    content_of(run)
+    rewarded = "reward" in settings.conditions
+    wholly = rewarded and settings.reward.variant == "released"
+    return check_data(run, settings.split, rewarded=rewarded, wholly_rewarded=wholly)

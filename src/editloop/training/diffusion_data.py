@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from editloop.errors import TrainingError
 from editloop.models.backbones.model import DiffusionModel
+from editloop.training.data_checks import HELD_OUT, has_split
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.direct_samples import Augmentation, DirectSamples
-from editloop.training.framing import Framing
 from editloop.training.latent_samples import LatentSamples
 from editloop.training.latents import LatentSettings, open_latents
 from editloop.training.rows import PublishedRows
@@ -17,9 +16,7 @@ from editloop.versions import work_folder
 
 __all__ = ["EditData", "open_data"]
 
-_HELD_OUT = "heldout"
 _CACHE = "latents"
-_SIDES = 64  # sides of buckets are multiples of this
 
 _Samples = LatentSamples | DirectSamples
 
@@ -50,19 +47,14 @@ class _Opening:
         """A split's samples, and the seconds that building their cache took."""
         rows = PublishedRows.of(self.run / "data", name)
         settings, model = self.settings, self.model
-        framing = Framing(
-            settings.size,
-            settings.buckets,
-            min(_SIDES, settings.size),
-            settings.soft_masks,
-        )
         if not settings.cache:
-            flips = Augmentation(flip=settings.flip)
-            return DirectSamples(rows, model, framing, settings.conditions, flips), 0.0
+            drawn = Augmentation(settings.flip, settings.zoom)
+            framing = settings.framing
+            return DirectSamples(rows, model, framing, settings.conditions, drawn), 0.0
         cache = open_latents(
             work_folder(self.run) / _CACHE,
             self.key,
-            LatentSettings(framing, settings.flip, "mask" in settings.conditions),
+            LatentSettings(settings.framing, settings.flip, "mask" in settings.conditions),
             model,
             rows,
             workers=self.workers,
@@ -80,34 +72,11 @@ def open_data(
 ) -> EditData:
     """The samples of a run's data set, cached beside it for every training that reads them alike.
 
-    Raises TrainingError where they cannot be learned from under the wanted conditions.
+    Raises TrainingError or ImageError for a sample that cannot be learned from.
     """
     opening = _Opening(model, settings, run, key, workers)
     train, seconds = opening.split(settings.split)
-    if "reward" in settings.conditions:
-        _check_rewards(train, model, settings)
-    if next((run / "data").glob(f"{_HELD_OUT}-*.parquet"), None) is None:
+    if not has_split(run, HELD_OUT):
         return EditData(train, None, seconds)
-    heldout, more = opening.split(_HELD_OUT)
+    heldout, more = opening.split(HELD_OUT)
     return EditData(train, heldout, seconds + more)
-
-
-def _check_rewards(
-    samples: _Samples, model: DiffusionModel, settings: DiffusionTrainingSettings
-) -> None:
-    if not samples.scored:
-        raise TrainingError(
-            "the training data has no reward scores",
-            value=settings.split,
-            fix="judge it first (`editloop judge`), or leave `reward` out of `conditions`",
-        )
-    if getattr(model.condition("reward"), "droppable", True):
-        return
-    if settings.drop.reward or not samples.wholly_scored:
-        raise TrainingError(
-            "the released reward condition knows no missing score",
-            value=f"drop.reward {settings.drop.reward}"
-            if settings.drop.reward
-            else "samples without scores in all perspectives",
-            fix="set drop: {reward: 0} and train on samples with all scores, or use variant: paper",
-        )

@@ -11,11 +11,13 @@ from editloop.models.backbones.wanted import Wanted
 from editloop.models.backbones.widening import NewWeights
 from editloop.models.reward import RewardSettings
 from editloop.recipe import Settings
+from editloop.training.framing import Framing
 from editloop.training.objective import DropRates, Weighting
 from editloop.training.plan import Optimiser, OptimiserName, Plan, Schedule
 
 __all__ = ["DiffusionTrainingSettings", "DropSettings", "LoraSettings", "OptimiserSettings"]
 
+_SIDES = 64  # sides of buckets are multiples of this
 _OF_THE_MACHINE = {"micro_batch", "compile", "keep", "trackers", "samples", "data", "rest", "note"}
 
 
@@ -56,7 +58,8 @@ class DiffusionTrainingSettings(Settings):
     data: a run's folder (from `editloop run` or `import`) to train on; left out, this run's own.
     size: pixels of a side, or of the area's square where `buckets` keeps aspect ratios.
     soft_masks: the range of s, drawn for each sample (UltraEdit, equation 2); left out, masks as
-    they are. micro_batch: how many samples are in memory at a time, in each process.
+    they are. micro_batch: how many samples are in memory at a time, in each process. zoom: without
+    a cache, up to how many times pictures are enlarged before they are cropped; drawn each time.
     """
 
     base: str
@@ -69,6 +72,7 @@ class DiffusionTrainingSettings(Settings):
     size: int = Field(default=256, ge=8)
     buckets: bool = False
     flip: bool = True
+    zoom: float = Field(default=1.0, ge=1, le=4)
     soft_masks: tuple[float, float] | None = None
     cache: bool = True
     steps: int = Field(default=10_000, ge=1)
@@ -103,6 +107,24 @@ class DiffusionTrainingSettings(Settings):
         if value is not None and not 0 <= value[0] <= value[1] <= 1:
             raise ValueError("soft_masks is a range within 0..1, such as [0.2, 0.8]")
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DiffusionTrainingSettings:
+        released = "reward" in self.conditions and self.reward.variant == "released"
+        if released and self.drop.reward:
+            raise ValueError(
+                "the released reward condition knows no missing score: set drop.reward to 0, "
+                "or reward.variant to paper"
+            )
+        if self.cache and self.zoom > 1:
+            raise ValueError("no cache can hold a zoom that is drawn: set cache to false with it")
+        return self
+
+    @property
+    def framing(self) -> Framing:
+        """How pictures of any size get the size that is learned."""
+        multiple = min(_SIDES, self.size)
+        return Framing(self.size, self.buckets, multiple, self.soft_masks)
 
     @property
     def deciding(self) -> dict[str, object]:

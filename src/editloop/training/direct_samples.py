@@ -66,7 +66,7 @@ class DirectSamples:
         conditions: Sequence[str],
         augmentation: Augmentation | None = None,
     ) -> None:
-        check_framing(framing, model, rows)
+        check_framing(framing, model.multiple, rows)
         self._rows = rows
         self._reader = RowReader(rows)
         self._model = model
@@ -78,18 +78,6 @@ class DirectSamples:
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    @property
-    def scored(self) -> bool:
-        """Whether any sample has a reward."""
-        samples = self._rows.stream(0, len(self), pictures=False)
-        return any(any(rewards_of(sample)[1]) for sample in samples)
-
-    @property
-    def wholly_scored(self) -> bool:
-        """Whether every sample has all rewards."""
-        samples = self._rows.stream(0, len(self), pictures=False)
-        return all(all(rewards_of(sample)[1]) for sample in samples)
 
     @property
     def buckets(self) -> Sequence[NDArray[np.int64]]:

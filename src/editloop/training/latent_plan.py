@@ -57,7 +57,7 @@ class LatentCache:
 
     pictures: rows `source`, `mean` and `std`, [c, h, w] each: what the encoder says of the source
     (its mean) and of the target; masks: rows `mask` [c, h, w]; words: rows `text`, `reward`,
-    `scores` and `keep`; scored: how many samples have a reward.
+    `scores` and `keep`.
     `seconds` is what building took here, and `encoded` how many samples were encoded; both are 0
     where all was there.
     """
@@ -67,7 +67,6 @@ class LatentCache:
     masks: Layer | None
     words: Rows
     words_path: Path
-    scored: int
     seconds: float = 0.0
     encoded: int = 0
 
@@ -164,7 +163,6 @@ class LatentPlan:
             masks=None if self.masks is None else self._layer(self.masks, mask_row),
             words=self.words.mapped(),
             words_path=self.words.path,
-            scored=(self.words.facts() or {})["scored"],
         )
 
     def _layer(self, folder: Path, kind: Callable[[tuple[int, ...], str], Row]) -> Layer:

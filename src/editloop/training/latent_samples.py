@@ -43,16 +43,6 @@ class LatentSamples:
         return len(self._cache)
 
     @property
-    def scored(self) -> bool:
-        """Whether any sample has a reward."""
-        return self._cache.scored > 0
-
-    @property
-    def wholly_scored(self) -> bool:
-        """Whether every sample has all rewards."""
-        return bool(self._cache.words["keep"].all())
-
-    @property
     def buckets(self) -> Sequence[NDArray[np.int64]]:
         return self._cache.buckets
 

@@ -44,7 +44,7 @@ class Words:
     joint: str
 
     def facts(self) -> Mapping[str, Json] | None:
-        """The file's size and how many samples have a reward; None unless the file is whole."""
+        """The file's size; None unless the file is whole."""
         try:
             facts: dict[str, Json] | None = read_record(Files(), self._record)
         except CorruptError:
@@ -55,16 +55,8 @@ class Words:
 
     def write(self, files: Files) -> None:
         """Read all texts of the data set, and write the file."""
-        scored = 0
-
-        def tables() -> Iterator[Rows]:
-            nonlocal scored
-            for table in self._tables():
-                scored += int(table["keep"].any(1).sum())
-                yield table
-
-        written = write_rows(files, self.path, tables())
-        write_record(files, self._record, {"bytes": written, "scored": scored})
+        written = write_rows(files, self.path, self._tables())
+        write_record(files, self._record, {"bytes": written})
 
     def mapped(self) -> Rows:
         """The rows, in the data set's order."""

@@ -42,7 +42,7 @@ def open_latents(
     `key` fingerprints the data set. Raises TrainingError or ImageError for a sample that can't be
     trained on and where there are none, BusyError where another process is building.
     """
-    check_framing(settings.framing, model, rows)
+    check_framing(settings.framing, model.multiple, rows)
     files = files or Files()
     plan = LatentPlan.of(folder, key, settings, model, rows)
     if not plan.jobs(files) and plan.words.facts() is not None:
@@ -57,20 +57,19 @@ def open_latents(
         return replace(plan.cache(), seconds=spent(), encoded=encoded)
 
 
-def check_framing(framing: Framing, model: DiffusionModel, rows: PublishedRows) -> None:
-    """Raise TrainingError unless there are rows, and sizes that the model's encoder takes."""
+def check_framing(framing: Framing, multiple: int, rows: PublishedRows) -> None:
+    """Raise TrainingError unless there are rows, and sizes that are multiples of the model's."""
     if not len(rows):
         raise TrainingError(
             "there is nothing to train on: the split is empty",
             value=rows.paths[0].parent,
             fix="name another split, or build more data",
         )
-    factor = model.multiple
-    odd = [size for size in framing.sizes if size[0] % factor or size[1] % factor]
+    odd = [size for size in framing.sizes if size[0] % multiple or size[1] % multiple]
     if odd:
         height, width = odd[0]
         raise TrainingError(
             "this model cannot work on pictures of this size",
             value=f"{width}x{height}",
-            fix=f"set size to a multiple of {factor}",
+            fix=f"set size to a multiple of {multiple}",
         )

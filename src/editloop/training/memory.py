@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
 
 from editloop.errors import TrainingError
 from editloop.models.backbones.model import DiffusionModel
+from editloop.models.inputs import EditInputs
+from editloop.schema import PERSPECTIVES
+from editloop.training.buckets import Size
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
-from editloop.training.edits import Samples
 
 __all__ = ["Needs", "check_memory", "needs_of"]
 
@@ -38,11 +40,9 @@ class Needs:
         return int((self.state + self.sample * micro) * (1 + _REST))
 
 
-def check_memory(
-    model: DiffusionModel, samples: Samples, settings: DiffusionTrainingSettings
-) -> None:
+def check_memory(model: DiffusionModel, settings: DiffusionTrainingSettings) -> None:
     """Raise TrainingError, with a setting that fits, where the device has too little memory."""
-    needs = needs_of(model, samples, settings)
+    needs = needs_of(model, settings)
     micro = min(settings.micro_batch or settings.batch, settings.batch)
     free = _free(model.device)
     if needs.total(micro) <= free:
@@ -55,11 +55,11 @@ def check_memory(
     )
 
 
-def needs_of(model: DiffusionModel, samples: Samples, settings: DiffusionTrainingSettings) -> Needs:
+def needs_of(model: DiffusionModel, settings: DiffusionTrainingSettings) -> Needs:
     """What training takes; the forward pass is made without values (on torch's meta device)."""
     moments = _MOMENTS[settings.optimiser.kind]
     average = 0 if settings.average is None else _FLOAT
-    kept = _kept(model, samples)
+    kept = _kept(model, max(settings.framing.sizes, key=math.prod))
     if settings.precision != "fp32" and model.autoencoder.vae.dtype == torch.bfloat16:
         kept //= 2
     return Needs(model.parameter_count * (_FLOAT + moments + average), kept)
@@ -84,12 +84,10 @@ def _fitting(needs: Needs, micro: int, free: int, settings: DiffusionTrainingSet
     return f"set micro_batch: 1 and one or more of {'; '.join(hints) or 'a smaller size'}"
 
 
-def _kept(model: DiffusionModel, samples: Samples) -> int:
-    """Bytes that the backward pass of one sample keeps, in float32."""
-    number = int(samples.buckets[-1][0])
-    _, inputs = samples.read(np.array([number]), None)
-    given = _meta(model.given(inputs.to(model.device)))
-    noisy = torch.empty(1, *samples.shape(number), device="meta")
+def _kept(model: DiffusionModel, size: Size) -> int:
+    """Bytes that the backward pass of one sample of a size keeps, in float32."""
+    given = _meta(model.given(_blank_inputs(model, size).to(model.device)))
+    noisy = torch.empty(1, *model.noise_shape(*size), device="meta")
     state = {name: each.to("meta") for name, each in _tensors(model.denoiser)}
     for name, each in model.denoiser.named_parameters():
         state[name].requires_grad_(each.requires_grad)
@@ -106,6 +104,19 @@ def _kept(model: DiffusionModel, samples: Samples) -> int:
         timestep = torch.zeros(1, device="meta")
         torch.func.functional_call(model.denoiser, state, (noisy, timestep, given))
     return sum(each.untyped_storage().nbytes() for each in alive)
+
+
+def _blank_inputs(model: DiffusionModel, size: Size) -> EditInputs:
+    """Conditions of the kinds that the model takes, which say nothing."""
+    latents = torch.zeros(1, *model.noise_shape(*size))
+    text = model.blank_text()[None]
+    inputs = EditInputs(source=latents, text=text)
+    if "mask" in model.conditions:
+        inputs = inputs.with_({"mask": latents})
+    if "reward" in model.conditions:
+        scores = torch.ones(1, len(PERSPECTIVES))
+        inputs = inputs.with_({"scores": scores, "keep": scores, "reward_text": text})
+    return inputs
 
 
 def _storage(tensor: Tensor) -> int:

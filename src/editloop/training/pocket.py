@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from editloop import store
-from editloop.errors import TrainingError
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.models.saving import save_model
 from editloop.models.tokens import longest, train_tokenizer
@@ -19,6 +19,7 @@ from editloop.schema import Json
 from editloop.seeding import derive_seed
 from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
+from editloop.training.data_checks import HELD_OUT, check_data, has_split
 from editloop.training.edits import EditTask
 from editloop.training.loop import METRICS, train
 from editloop.training.objective import DropRates, Loss, Objective
@@ -28,7 +29,6 @@ from editloop.training.precision import resolved_precision
 
 __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
-_HELD_OUT = "heldout"
 _DROP = DropRates(reward=0.1, mask=0.5)
 _OPTIMISER = Optimiser(betas=(0.9, 0.99))
 _TEXT_TOKENS = 32  # at least, as a user's instruction may be longer than those of the training
@@ -65,9 +65,16 @@ class PocketTraining:
     def parameters(self) -> Mapping[str, Json]:
         return self._settings.model_dump(mode="json")
 
+    def check(self, run: Path | None) -> None:
+        """Refuse data that cannot be learned from, where it is there already."""
+        if run is not None:
+            settings = self._settings
+            check_data(run, settings.split, rewarded="reward" in settings.conditions)
+
     def run(self, context: PartContext) -> PartResult:
         """Train, going on where an interrupted run stopped, and save the model as `output`."""
         settings = self._settings
+        self.check(context.run)
         cache, heldout = self._caches(context)
         seed = derive_seed(context.seed, "train")
         model = PocketModel(self._architecture(), _vocabulary(cache, heldout), seed=seed)
@@ -117,14 +124,7 @@ class PocketTraining:
             return open_cache(context.cache / f"{split}-{size}", context.inputs, size, samples)
 
         cache = cached(self._settings.split)
-        if "reward" in self._settings.conditions and not cache.keep.any():
-            raise TrainingError(
-                "the training data has no reward scores",
-                value=self._settings.split,
-                fix="judge it first, or leave `reward` out of `conditions`",
-            )
-        has_heldout = next(data.glob(f"{_HELD_OUT}-*.parquet"), None) is not None
-        return cache, cached(_HELD_OUT) if has_heldout else None
+        return cache, cached(HELD_OUT) if has_split(context.run, HELD_OUT) else None
 
 
 def _vocabulary(*caches: EditCache | None) -> Vocabulary:

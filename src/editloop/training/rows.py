@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editloop.errors import CorruptError
+from editloop.errors import CorruptError, StoreError
 from editloop.files import explained
 from editloop.parquet import read_batches
 from editloop.schema import EditSample, arrow_schema, from_row
@@ -86,6 +86,7 @@ def _counts(path: Path) -> tuple[int, ...]:
     with explained("read a data set", path):
         try:
             with pq.ParquetFile(path) as file:
+                _check_columns(path, file.schema_arrow.names)
                 facts = file.metadata
                 return tuple(facts.row_group(at).num_rows for at in range(facts.num_row_groups))
         except pa.ArrowException as error:
@@ -94,6 +95,16 @@ def _counts(path: Path) -> tuple[int, ...]:
                 value=path,
                 fix=f"restore it from a copy, or make it again ({error})",
             ) from error
+
+
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    absent = [name for name in arrow_schema().names if name not in names]
+    if absent:
+        raise StoreError(
+            "a data set's file lacks columns that samples have",
+            value=f"{path}: {', '.join(absent)}",
+            fix="make it by `editloop run`, or from its tables by `editloop import table`",
+        )
 
 
 def _table(path: Path, group: int) -> pa.Table:

@@ -18,7 +18,9 @@ class Family:
     `module:name`, imported when asked.
 
     `takes` names the conditions there can be; `whole` says whether it can be trained other than by
-    LoRA. `guidance` is the scale that a distilled network is told when it edits.
+    LoRA. `guidance` is the scale that a distilled network is told when it edits. `reads_tokens`
+    says that a source is further tokens, not further channels; `patch` is the side in latents of a
+    token, where the network's configuration doesn't say.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Family:
     takes: tuple[str, ...] = ("source", "mask", "reward")
     whole: bool = True
     guidance: float | None = None
+    reads_tokens: bool = False
+    patch: int | None = None
 
 
 _ALL = (
@@ -63,6 +67,8 @@ _ALL = (
         takes=("source",),
         whole=False,
         guidance=2.5,
+        reads_tokens=True,
+        patch=2,
     ),
 )
 FAMILIES = {family.name: family for family in _ALL}

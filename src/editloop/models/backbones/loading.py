@@ -13,7 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from editloop import weights
-from editloop.errors import RecipeError, StoreError
+from editloop.errors import StoreError
+from editloop.models.backbones.checking import (
+    check_before,
+    check_channels,
+    check_family,
+    check_weights,
+)
 from editloop.models.backbones.families import Family, family_of
 from editloop.models.backbones.lora import load_lora
 from editloop.models.backbones.model import DiffusionModel, Lora
@@ -23,7 +29,7 @@ from editloop.models.loading import DTYPES, quietly
 from editloop.models.reward import RewardSettings
 from editloop.schema import Json
 
-__all__ = ["is_trained_here", "load_base", "load_trained", "trained_index"]
+__all__ = ["check_base", "is_trained_here", "load_base", "load_trained", "trained_index"]
 
 _Loader: TypeAlias = Callable[[str, Path, Wanted], DiffusionModel]
 
@@ -35,12 +41,8 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
     UnavailableError where it is not on this machine (with the command that gets it), StoreError
     where it is not whole, RecipeError where it cannot take the conditions.
     """
-    folder = weights.find(name)
+    folder, family = check_base(name, wanted)
     before = trained_index(folder)
-    if before is not None:
-        _check_before(before, name, wanted)
-    family = family_of(folder)
-    _check(family, name, wanted)
     module, _, function = family.loader.partition(":")
     load: _Loader = getattr(import_module(module), function)
     with quietly():
@@ -50,39 +52,17 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
     return model
 
 
-def _check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
-    """Refuse a model that was trained here and cannot be gone on from as wanted."""
-    if before["lora"] is not None:
-        raise RecipeError(
-            "adapters (LoRA) are no base to train from",
-            value=name,
-            fix=f"name their own base, {before['base']}, or a model that was trained whole",
-        )
-    if wanted.reward is None or before["reward"] is None:
-        return
-    saved = RewardSettings.model_validate(before["reward"])
-    if saved != wanted.reward:
-        raise RecipeError(
-            "this model learned under another reward condition",
-            value=name,
-            fix=f"set reward: {saved.model_dump(mode='json')}",
-        )
-
-
-def _check(family: Family, name: str, wanted: Wanted) -> None:
-    """Refuse, before weights are read, what a family cannot be."""
-    if beyond := [each for each in wanted.conditions if each not in family.takes]:
-        raise RecipeError(
-            f"{family.name} cannot be conditioned on {' and '.join(beyond)}",
-            value=name,
-            fix=f"leave it out: the conditions are {', '.join(family.takes)}",
-        )
-    if wanted.trained and wanted.lora is None and not family.whole:
-        raise RecipeError(
-            f"{family.name} is trained by low-rank adapters only",
-            value=name,
-            fix="set lora, such as lora: {rank: 16}",
-        )
+def check_base(name: str, wanted: Wanted) -> tuple[Path, Family]:
+    """The folder and family of a base; errors as of `load_base`, as far as descriptions tell."""
+    folder = weights.find(name)
+    before = trained_index(folder)
+    if before is not None:
+        check_before(before, name, wanted)
+    family = family_of(folder)
+    check_family(family, name, wanted)
+    check_channels(folder, family, wanted)
+    check_weights(folder, family, name)
+    return folder, family
 
 
 def is_trained_here(folder: Path) -> bool:

@@ -1,0 +1,101 @@
+"""What can be said of a base from its files' descriptions alone, before weights are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from editloop import weights
+from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.models.backbones.families import Family
+from editloop.models.backbones.room import check_room
+from editloop.models.backbones.wanted import Wanted
+from editloop.models.reward import RewardSettings
+from editloop.schema import Json
+
+__all__ = [
+    "check_before",
+    "check_channels",
+    "check_family",
+    "check_weights",
+    "configuration",
+    "multiple_of",
+]
+
+_LATENTS = 4  # channels, where an autoencoder's configuration leaves out diffusers' default
+
+
+def check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
+    """Refuse a model that was trained here and cannot be gone on from as wanted."""
+    if before["lora"] is not None:
+        raise RecipeError(
+            "adapters (LoRA) are no base to train from",
+            value=name,
+            fix=f"name their own base, {before['base']}, or a model that was trained whole",
+        )
+    if wanted.reward is None or before["reward"] is None:
+        return
+    saved = RewardSettings.model_validate(before["reward"])
+    if saved != wanted.reward:
+        raise RecipeError(
+            "this model learned under another reward condition",
+            value=name,
+            fix=f"set reward: {saved.model_dump(mode='json')}",
+        )
+
+
+def check_family(family: Family, name: str, wanted: Wanted) -> None:
+    """Refuse what a family cannot be."""
+    if beyond := [each for each in wanted.conditions if each not in family.takes]:
+        raise RecipeError(
+            f"{family.name} cannot be conditioned on {' and '.join(beyond)}",
+            value=name,
+            fix=f"leave it out: the conditions are {', '.join(family.takes)}",
+        )
+    if wanted.trained and wanted.lora is None and not family.whole:
+        raise RecipeError(
+            f"{family.name} is trained by low-rank adapters only",
+            value=name,
+            fix="set lora, such as lora: {rank: 16}",
+        )
+
+
+def check_channels(folder: Path, family: Family, wanted: Wanted) -> None:
+    """Raise RecipeError where a network's input channels leave no room for what is wanted."""
+    if family.reads_tokens:
+        return
+    latents = int(configuration(folder / "vae").get("latent_channels", _LATENTS))
+    network = configuration(folder / family.part)
+    check_room(int(network.get("in_channels", latents)), latents, folder, wanted)
+
+
+def check_weights(folder: Path, family: Family, name: str) -> None:
+    """Raise UnavailableError unless each network's weights are there, as safetensors."""
+    for part in (family.part, "vae", "text_encoder"):
+        if not any((folder / part).glob("*.safetensors")):
+            raise UnavailableError(
+                "a checkpoint without weights in safetensors form",
+                value=folder / part,
+                command=None if Path(name).expanduser().is_dir() else weights.command(name),
+            )
+
+
+def multiple_of(folder: Path, family: Family) -> int:
+    """Pixels of which the sides of pictures are multiples, as `DiffusionModel.multiple` says."""
+    blocks = configuration(folder / "vae").get("block_out_channels", [0])
+    patch = family.patch or int(configuration(folder / family.part).get("patch_size", 1))
+    factor: int = 2 ** (len(blocks) - 1)
+    return factor * patch
+
+
+def configuration(part: Path) -> dict[str, Json]:
+    """What a part of a pipeline says of itself; StoreError where that cannot be read."""
+    path = part / "config.json"
+    try:
+        read: dict[str, Json] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            "a checkpoint's configuration cannot be read", value=path, fix=str(error)
+        ) from error
+    return read

@@ -1,0 +1,72 @@
+"""What a training refuses of a data set before anything is encoded: its first samples, its scores.
+
+Samples further on are checked as they are read, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from editloop import store
+from editloop.errors import StoreError, TrainingError
+from editloop.training.cache import rewards_of
+from editloop.training.rows import PublishedRows
+from editloop.training.triples import decoded
+
+__all__ = ["HELD_OUT", "check_data", "content_of", "has_split"]
+
+HELD_OUT = "heldout"
+_FIRST = 3  # samples that are looked at
+
+
+def content_of(run: Path) -> str:
+    """The fingerprint of the data set that a run's folder holds; StoreError where it has none."""
+    manifest = store.find_manifest(run, "data")
+    if manifest is None or not manifest.in_place(run):
+        raise StoreError(
+            "no whole data set in this folder",
+            value=run,
+            fix="name the folder of a run; `editloop import KIND PATH --out DIR` makes one",
+        )
+    return manifest.content
+
+
+def has_split(run: Path, split: str) -> bool:
+    """Whether a run's data set has a split of this name."""
+    return next((run / "data").glob(f"{split}-*.parquet"), None) is not None
+
+
+def check_data(
+    run: Path, split: str, *, rewarded: bool = False, wholly_rewarded: bool = False
+) -> PublishedRows:
+    """The rows of a split, unless they cannot be learned from; held-out ones are looked at too.
+
+    Raises StoreError without the split or a column, CorruptError where a file cannot be read, and
+    TrainingError where the first samples lack targets or their pictures differ in size, and where
+    scores are absent that are asked for: `rewarded` is some, `wholly_rewarded` is all of every
+    sample.
+    """
+    rows = PublishedRows.of(run / "data", split)
+    heldout = [PublishedRows.of(run / "data", HELD_OUT)] if has_split(run, HELD_OUT) else []
+    for each in (rows, *heldout):
+        for sample in each.stream(0, _FIRST):
+            decoded(sample)
+    if rewarded and not any(any(known) for known in _known(rows)):
+        raise TrainingError(
+            "the training data has no reward scores",
+            value=split,
+            fix="judge it first (`editloop judge`), or leave `reward` out of `conditions`",
+        )
+    if wholly_rewarded and not all(all(known) for known in _known(rows)):
+        raise TrainingError(
+            "the released reward condition knows no missing score",
+            value="samples without scores in all perspectives",
+            fix="train on samples with all scores, or use variant: paper",
+        )
+    return rows
+
+
+def _known(rows: PublishedRows) -> Iterator[list[float]]:
+    """Which scores each sample has, in the order of PERSPECTIVES."""
+    return (rewards_of(each)[1] for each in rows.stream(0, len(rows), pictures=False))
