@@ -3,13 +3,15 @@
     python benchmarks/edit.py [--json benchmarks/edit.json]
 
 InstructPix2Pix in Stable Diffusion 1.5's true size is made anew with random weights. Ours and
-diffusers' pipeline run in processes of their own, two at a time, and take turns.
+diffusers' pipeline run in processes of their own, two at a time, and take turns; so does our lossy
+mode, whose picture is compared with that of our exact one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from measuring import machine
 # diffusers at its default, and tuned by its user, beside ours.
 PAIRS = (("fp32", "fp32"), ("fp32", "bf16"), ("bf16", "bf16"))
 GUIDANCES = (1.5, 1.0)
+LOSSY = "reused-guidance"
 TIMES = ("seconds", "processor", "step_seconds", "step_processor")
 _HERE = Path(__file__).parent
 _USUAL = 20  # steps of an edit
@@ -40,14 +43,11 @@ class _Worker:
     process: subprocess.Popen[str]
     answers: IO[str]
 
-    def edit(self, image_guidance: float, out: Path) -> dict[str, Json]:
+    def edit(self, out: Path, **settings: Json) -> dict[str, Json]:
         """One edit; what it took."""
         assert self.process.stdin is not None
-        print(
-            json.dumps({"image_guidance": image_guidance, "out": str(out)}),
-            file=self.process.stdin,
-            flush=True,
-        )
+        asked = json.dumps({"settings": settings, "out": str(out)})
+        print(asked, file=self.process.stdin, flush=True)
         return self.answer()
 
     def answer(self) -> dict[str, Json]:
@@ -92,14 +92,22 @@ def _pair(folder: Path, peer: str, ours: str, options: argparse.Namespace) -> di
                 if guidance != 1 or repeat == 0:  # to diffusers it is the same work
                     asked.insert(0, ("diffusers", theirs))
                 for name, worker in asked:
-                    made = worker.edit(guidance, folder / f"{name}-{guidance}.npy")
-                    rows.setdefault(f"{name}@{guidance}", []).append(made)
+                    row = f"{name}@{guidance}"
+                    made = worker.edit(folder / f"{row}.npy", image_guidance=guidance)
+                    rows.setdefault(row, []).append(made)
+            made = own.edit(
+                folder / f"{LOSSY}.npy", image_guidance=GUIDANCES[0], acceleration=LOSSY
+            )
+            rows.setdefault(LOSSY, []).append(made)
     return {
         "diffusers": peer,
         "ours": ours,
         "loaded": loaded,
         "rows": {name: _summary(each) for name, each in rows.items()},
-        "apart": {str(guidance): _apart(folder, guidance) for guidance in GUIDANCES},
+        "apart": {
+            str(scale): _apart(folder, f"diffusers@{scale}", f"ours@{scale}") for scale in GUIDANCES
+        },
+        "lossy": {LOSSY: _apart(folder, f"ours@{GUIDANCES[0]}", LOSSY)},
         "load": os.getloadavg()[0],
     }
 
@@ -128,11 +136,16 @@ def _summary(rows: list[dict[str, Json]]) -> dict[str, Json]:
     return {**medians, "rows": rows[0]["rows"], "every": [row["seconds"] for row in rows]}
 
 
-def _apart(folder: Path, guidance: float) -> dict[str, Json]:
-    """The difference of the two pictures, in 255ths."""
-    pictures = [np.load(folder / f"{name}-{guidance}.npy") for name in ("diffusers", "ours")]
-    difference = np.abs(pictures[0].astype(int) - pictures[1].astype(int))
-    return {"max": int(difference.max()), "mean": float(difference.mean())}
+def _apart(folder: Path, *names: str) -> dict[str, Json]:
+    """The difference of two pictures, in 255ths, and its PSNR in dB; none of equal ones."""
+    pictures = [np.load(folder / f"{name}.npy").astype(int) for name in names]
+    difference = np.abs(pictures[0] - pictures[1])
+    squares = float((difference**2).mean())
+    return {
+        "max": int(difference.max()),
+        "mean": float(difference.mean()),
+        "psnr": 10 * math.log10(255**2 / squares) if squares else None,
+    }
 
 
 def _table(found: dict[str, Json]) -> str:
@@ -153,7 +166,24 @@ def _table(found: dict[str, Json]) -> str:
                 f"{whole[0]:5.2f} {whole[1]:6.2f} {usual[0]:5.2f} {usual[1]:6.2f} "
                 f"{pair['apart'][str(guidance)]['max']}"
             )
+        lines.append(_lossy(pair))
     return "\n".join(lines)
+
+
+def _lossy(pair: dict[str, Json]) -> str:
+    """The lossy mode beside our exact one."""
+    exact, row, apart = (
+        pair["rows"][f"ours@{GUIDANCES[0]}"],
+        pair["rows"][LOSSY],
+        pair["lossy"][LOSSY],
+    )
+    saved = [exact[name] / row[name] for name in TIMES[:2]]
+    psnr = "none" if apart["psnr"] is None else f"{apart['psnr']:.1f} dB"
+    return (
+        f"{LOSSY}: {row['seconds']:.1f} s, {saved[0]:.2f} and {saved[1]:.2f} times the pace of the "
+        f"exact mode, {row['rows']} rows for {exact['rows']}; apart from its picture: max "
+        f"{apart['max']}, mean {apart['mean']:.2f}, PSNR {psnr}"
+    )
 
 
 def _usual(row: dict[str, Json], kind: int, found: dict[str, Json]) -> float:

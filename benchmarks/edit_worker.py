@@ -2,9 +2,9 @@
 
 python edit_worker.py ours|diffusers FOLDER PICTURE PRECISION STEPS
 
-Every line read, `{"image_guidance": 1.5, "out": "edited.npy"}`, is an edit; its answer is a line
-with the seconds of the whole edit and of the network's steps alone, by the clock and by the
-processor, which other programs disturb less.
+Every line read, `{"settings": {"image_guidance": 1.5}, "out": "edited.npy"}`, is an edit; its
+answer is a line with the seconds of the whole edit and of the network's steps alone, by the clock
+and by the processor, which other programs disturb less.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def main() -> None:
     edit, parts = make(Path(folder), Path(picture), precision)
     loaded = time.perf_counter() - began
     watch = _Watch(parts)
-    edit(1, 1.5)
+    edit(1, {"image_guidance": 1.5})
     _tell({"loaded": loaded})
     for line in sys.stdin:
         asked = json.loads(line)
         watch.reset()
         clock, processor = time.perf_counter(), time.process_time()
-        pixels = edit(int(steps), asked["image_guidance"])
+        pixels = edit(int(steps), asked["settings"])
         took = time.perf_counter() - clock, time.process_time() - processor
         assert np.ptp(pixels) > 0, "a picture of one colour tells nothing"
         np.save(asked["out"], pixels)
@@ -85,8 +85,8 @@ def _ours(folder: Path, picture: Path, precision: str) -> tuple[Callable[..., Pi
     editor = InstructEditor(settings)
     pixels = read_pixels(picture)
 
-    def edit(steps: int, image_guidance: float) -> Pixels:
-        asked = {"steps": steps, "image_guidance": image_guidance, "text_guidance": _TEXT_GUIDANCE}
+    def edit(steps: int, settings: dict[str, Json]) -> Pixels:
+        asked = {"steps": steps, "text_guidance": _TEXT_GUIDANCE, **settings}
         request = EditRequest(
             id="edit", image=pixels, instruction=INSTRUCTION, seed=_SEED, settings=asked
         )
@@ -113,14 +113,14 @@ def _diffusers(folder: Path, picture: Path, precision: str) -> tuple[Callable[..
     made.set_progress_bar_config(disable=True)
     image = Image.open(picture).convert("RGB")
 
-    def edit(steps: int, image_guidance: float) -> Pixels:
+    def edit(steps: int, settings: dict[str, Json]) -> Pixels:
         return np.asarray(
             made(
                 INSTRUCTION,
                 image=image,
                 num_inference_steps=steps,
                 guidance_scale=_TEXT_GUIDANCE,
-                image_guidance_scale=image_guidance,
+                image_guidance_scale=settings["image_guidance"],
                 generator=[torch.Generator().manual_seed(_SEED)],
             ).images[0]
         )

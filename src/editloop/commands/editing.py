@@ -42,6 +42,9 @@ def edit(
     reward: Annotated[
         str | None, typer.Option(help="Scores to reach: FOLLOWING,PRESERVING,QUALITY.")
     ] = None,
+    acceleration: Annotated[
+        str | None, typer.Option(help="A faster mode that is lossy: reused-guidance.")
+    ] = None,
 ) -> None:
     """Edit a picture by one or more instructions.
 
@@ -55,6 +58,7 @@ def edit(
         "text_guidance": text_guidance,
         "image_guidance": image_guidance,
         "reward": reward,
+        "acceleration": acceleration,
     }
     settings = {name: value for name, value in asked.items() if value is not None}
     for path in edit_to_files(

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from editloop.schema import Json
 
-__all__ = ["ORIGINAL", "Precision", "Reward", "Steps"]
+__all__ = ["ORIGINAL", "Acceleration", "Precision", "Reward", "Steps"]
 
 ORIGINAL = (".safetensors", ".ckpt")  # a checkpoint as one file, as it was published first
 
@@ -24,6 +24,8 @@ def _in_range(value: tuple[float, float, float] | str) -> tuple[float, float, fl
 
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+
+Acceleration: TypeAlias = Literal["none", "reused-guidance"]  # lossy, so none by default
 
 # Following, preserving and quality, or none; as text `5,5,5`.
 Reward: TypeAlias = Annotated[

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from editloop.editors.asking import Reward, Steps
+from editloop.editors.asking import Acceleration, Reward, Steps
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
 from editloop.editors.geometry import Size, Sizing, fitted
 from editloop.editors.loading import checkpoint_digest, load_checkpoint
@@ -53,6 +53,10 @@ class InstructSettings(PipelineSettings):
     reward: Reward | None = Field(default=None, description="scores that the edit should get")
     reward_text: str | None = Field(default=None, description="words that the edit should get")
     compile: bool = Field(default=False, description="whether the network is compiled first")
+    acceleration: Acceleration = Field(
+        default="none",
+        description="lossy: reused-guidance weighs the branches at about every second step only",
+    )
 
 
 class InstructEditor(PipelineEditor[InstructSettings]):
@@ -124,6 +128,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
                 steps=settings.steps,
                 chosen=branches(settings.text_guidance, settings.image_guidance),
                 guidance=settings.guidance,
+                reuse_guidance=settings.acceleration == "reused-guidance",
             )
             if not latents.isfinite().all():
                 raise RecipeError("the network's values overflow", fix="write precision=fp32")
