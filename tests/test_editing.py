@@ -39,6 +39,12 @@ def test_a_mask_of_another_size_is_refused(photo) -> None:
         editing.edit(photo, ["make it sepia"], mask=np.zeros((3, 4), np.uint8))
 
 
+def test_a_mask_is_refused_by_an_editor_that_takes_none(photo, model) -> None:
+    mask = np.full((80, 96), 255, np.uint8)
+    with pytest.raises(RecipeError, match="takes no mask"):
+        editing.edit(photo, ["make it brighter"], editor=str(model), mask=mask)
+
+
 def test_a_missing_picture_is_named(tmp_path) -> None:
     with pytest.raises(ImageError, match=r"absent\.png"):
         editing.edit(tmp_path / "absent.png", ["make it sepia"])

@@ -126,6 +126,18 @@ def test_a_check_names_columns_that_are_absent(here, tmp_path) -> None:
         check(recipe_of(here, data=str(tmp_path / "run")), tmp_path / "out")
 
 
+def test_a_runs_folder_as_a_base_names_the_model_in_it(here, tmp_path) -> None:
+    (tmp_path / "models/first").mkdir(parents=True)
+    (tmp_path / "models/first/editloop.json").write_text("{}")
+    with pytest.raises(RecipeError, match=r"(?s)is no model.*name .*models/first"):
+        check(recipe_of(here, base=str(tmp_path)), tmp_path / "out")
+
+
+def test_a_name_that_no_part_can_have_is_refused(here) -> None:
+    with pytest.raises(RecipeError, match="name"):
+        recipe_of(here, name="a b")
+
+
 def test_a_base_that_is_to_be_got_is_not_looked_at(here, tmp_path) -> None:
     absent = recipe_of(here, base="nobody/nothing")
     check(absent, tmp_path / "out", download=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.recipe import override, read_recipe, read_yaml
+from editloop.recipe import Recipe, override, read_recipe, read_yaml, validate
 
 RECIPE = """
 name: small
@@ -34,6 +34,12 @@ def test_a_recipe_keeps_each_kinds_own_settings(tmp_path) -> None:
 def test_an_unknown_key_names_the_nearest_known_one(tmp_path) -> None:
     with pytest.raises(RecipeError, match=r"(?s)unknown key: trian.*did you mean 'train'"):
         read_recipe(write(tmp_path, "name: x\ntrian: []\n"))
+
+
+def test_what_a_validator_says_comes_without_pydantics_words() -> None:
+    twice = {"name": "x", "train": [{"kind": "pocket"}] * 2}
+    with pytest.raises(RecipeError, match=r"^r: settings: train has two parts named 'pocket'"):
+        validate(Recipe, twice, where="r")
 
 
 def test_a_key_given_twice_is_refused_with_its_line(tmp_path) -> None:

@@ -59,7 +59,8 @@ def edit_seeds(
 ) -> list[list[Pixels]]:
     """What `edit` returns, for each of several seeds; the editor is asked for all of them at once.
 
-    A setting that the editor doesn't have raises RecipeError with those it has.
+    A setting that the editor doesn't have raises RecipeError with those it has; so does a mask for
+    an editor that takes none.
     """
     pixels = image if not isinstance(image, Path | str) else read_pixels(Path(image))
     region = mask if not isinstance(mask, Path | str) else read_mask(Path(mask))
@@ -77,6 +78,13 @@ def edit_seeds(
             fix="give its SPEC, or make it with them",
         )
     made = editor_of(editor, settings) if isinstance(editor, str) else editor
+    if region is not None and not getattr(made, "uses_mask", True):
+        raise RecipeError(
+            "this editor takes no mask and would edit everywhere",
+            value=made.name,
+            fix="leave out the mask, or name one that takes it: darkroom, inpaint:MODEL, or a "
+            "model with `mask` among its conditions",
+        )
     first = EditRequest(id="edit", turn=1, image=pixels, instruction="", mask=region)
     sessions: list[list[Pixels]] = [[] for _ in seeds]
     requests = [replace(first, seed=seed) for seed in seeds]

@@ -8,7 +8,7 @@ from pathlib import Path
 from editloop import loop, weights
 from editloop.errors import RecipeError, UnavailableError
 from editloop.pipeline import Progress
-from editloop.recipe import PartSettings, Recipe, read_recipe
+from editloop.recipe import PartSettings, Recipe, read_recipe, validate
 from editloop.schema import Json
 
 __all__ = ["check", "train", "training_recipe"]
@@ -89,7 +89,7 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
     if not read.train:
         raise RecipeError("this recipe trains nothing", value=read.name, fix="add a `train` part")
     parts = [
-        PartSettings.model_validate(_merged(part.model_dump(), settings))
+        validate(PartSettings, _merged(part.model_dump(), settings), where=f"train.{part.name}")
         if part.kind == _KIND
         else part
         for part in read.train
@@ -113,7 +113,8 @@ def _of_settings(settings: dict[str, Json]) -> Recipe:
             fix="name a recipe, or both --data DIR and --base MODEL",
         )
     entry = {"kind": _KIND, "name": "editor", **settings}
-    return Recipe(name="train", train=tuple(_checked([PartSettings.model_validate(entry)])))
+    part = validate(PartSettings, entry, where="train")
+    return Recipe(name="train", train=tuple(_checked([part])))
 
 
 def _checked(parts: Sequence[PartSettings]) -> Sequence[PartSettings]:

@@ -17,7 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from editloop.errors import RecipeError
 from editloop.schema import Json
 
-__all__ = ["PartSettings", "Recipe", "Settings", "override", "read_recipe", "read_yaml", "validate"]
+__all__ = [
+    "PartSettings",
+    "Recipe",
+    "Settings",
+    "override",
+    "read_recipe",
+    "read_yaml",
+    "said",
+    "validate",
+]
 
 
 class Settings(BaseModel):
@@ -99,10 +108,15 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Reci
             f"{where}: unknown key", value=place, fix=f"{guess}known: {', '.join(known)}"
         )
     return RecipeError(
-        f"{where}: {place or 'settings'}: {first['msg']}",
+        f"{where}: {place or 'settings'}: {said(first)}",
         value=repr(first["input"])[:200],
         fix="correct the value",
     )
+
+
+def said(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, without its word for what a validator raised."""
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -199,6 +199,17 @@ def test_compiling_changes_nothing_but_rounding(room, monkeypatch) -> None:
     assert made.fingerprint == usual.fingerprint
 
 
+def test_a_runs_folder_means_the_only_model_in_it(room, tmp_path) -> None:
+    first, second = (tmp_path / "models" / name for name in ("first", "second"))
+    shutil.copytree(trained(room, "sd"), first)
+    made = editor(tmp_path)
+    assert made.weights == (str(first),)
+    assert np.array_equal(made.edit([request()])[0], editor(first).edit([request()])[0])
+    shutil.copytree(first, second)
+    with pytest.raises(RecipeError, match=r"(?s)several trained models.*models/first.*second"):
+        editor(tmp_path).edit([request()])
+
+
 def test_a_folder_that_only_looks_trained_is_named(tmp_path) -> None:
     (tmp_path / "editloop.json").write_text("{")
     with pytest.raises(Exception, match=r"editloop\.json"):

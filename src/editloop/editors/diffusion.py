@@ -1,8 +1,8 @@
 """The editor `diffusion`: a trained model by its folder, hub name or file; what it is decides how.
 
 A folder with a pocket model's `editloop.json` is that, made by `editloop run`. Anything else is a
-model that `models.backbones` knows: published, or trained here on one. Settings that are left out
-are the kind's own.
+model that `models.backbones` knows: published, or trained here on one. A run's folder means the
+only model in it. Settings that are left out are the kind's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from editloop import recipe
-from editloop.editors.asking import ORIGINAL, Acceleration, Precision, Reward, Steps
+from editloop.editors.asking import ORIGINAL, Precision, Reward, Steps
 from editloop.editors.geometry import Sizing
 from editloop.editors.schedulers import SchedulerName
 from editloop.errors import UnavailableError
@@ -34,7 +34,10 @@ class DiffusionSettings(recipe.Settings):
     What is set here wins over a protocol's settings, and those over the kind's own.
     """
 
-    target: str = Field(description="a folder, a hub name, or an original .safetensors/.ckpt file")
+    target: str = Field(
+        description="a model's folder or that of the run with it, a hub name, or an original "
+        ".safetensors/.ckpt file"
+    )
     steps: Steps | None = Field(
         default=None, description="denoising steps; left out, 20, or 1 for a pocket model"
     )
@@ -81,11 +84,6 @@ class DiffusionSettings(recipe.Settings):
     compile: bool | None = Field(
         default=None, description="whether the network is compiled first; left out, no"
     )
-    acceleration: Acceleration | None = Field(
-        default=None,
-        description="lossy: reused-guidance weighs the branches at about every second step only; "
-        "left out, none",
-    )
 
 
 class DiffusionEditor:
@@ -113,7 +111,7 @@ class DiffusionEditor:
     @property
     def weights(self) -> tuple[str, ...]:
         """The names of what it loads."""
-        return (self._settings.target,)
+        return (self._target,)
 
     def missing(self) -> UnavailableError | None:
         """Why the editor cannot run here, if so; looks, and loads nothing."""
@@ -127,14 +125,23 @@ class DiffusionEditor:
         return self._editor.edit(requests) if requests else []
 
     @cached_property
+    def _target(self) -> str:
+        """The model's name: where a run's folder is given, the folder of the only model in it."""
+        from editloop.models.finding import model_in
+
+        found = model_in(Path(self._settings.target).expanduser())
+        return self._settings.target if found is None else str(found)
+
+    @cached_property
     def _editor(self) -> PocketEditor | InstructEditor:
         from editloop.editors.instruct import InstructEditor, InstructSettings
         from editloop.editors.pocket import PocketEditor, PocketEditorSettings
         from editloop.models.backbones.loading import is_trained_here
         from editloop.models.saving import INDEX
 
-        target = Path(self._settings.target).expanduser()
+        target = Path(self._target).expanduser()
         own = self._settings.model_dump(exclude_unset=True, exclude_none=True)
+        own["target"] = self._target
         if target.is_dir() and is_trained_here(target):
             return InstructEditor(recipe.validate(InstructSettings, own, where=self.name))
         if (target / INDEX).is_file():

@@ -99,7 +99,7 @@ class RecordedJudge:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise self._error(number, f"{place}: {first['msg']}") from None
+            raise self._error(number, f"{place}: {recipe.said(first)}") from None
 
     def _error(self, number: int, cause: str) -> RecipeError:
         return RecipeError(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from editloop import weights
-from editloop.errors import StoreError
+from editloop.errors import RecipeError, StoreError
 from editloop.models.backbones.checking import (
     check_before,
     check_channels,
@@ -25,6 +25,7 @@ from editloop.models.backbones.lora import load_lora
 from editloop.models.backbones.model import DiffusionModel, Lora
 from editloop.models.backbones.saving import GROWN, INDEX, KIND, LORA, REWARD
 from editloop.models.backbones.wanted import Precision, Wanted
+from editloop.models.finding import model_in
 from editloop.models.loading import DTYPES, quietly
 from editloop.models.reward import RewardSettings
 from editloop.schema import Json
@@ -55,6 +56,8 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
 def check_base(name: str, wanted: Wanted) -> tuple[Path, Family]:
     """The folder and family of a base; errors as of `load_base`, as far as descriptions tell."""
     folder = weights.find(name)
+    if (inside := model_in(folder)) is not None:
+        raise RecipeError("a run's folder is no model", value=name, fix=f"name {inside}")
     before = trained_index(folder)
     if before is not None:
         check_before(before, name, wanted)
