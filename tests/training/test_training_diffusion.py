@@ -113,6 +113,7 @@ def test_a_run_of_training_alone_has_a_report_with_its_sheet(tmp_path) -> None:
     assert found["train"]["editor"]["steps"] == 2
     page = (out / "report.html").read_text()
     assert "editor after 2 steps" in page
+    assert "truth judge" not in page
     assert editloop.verify(out) == []
 
 

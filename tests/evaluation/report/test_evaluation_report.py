@@ -182,7 +182,8 @@ def test_small_pictures_stay_lossless_and_large_ones_are_reduced(tmp_path: Path)
 
 def test_an_empty_run_still_has_a_report(tmp_path: Path) -> None:
     path = create("report", "html", {}).write(tmp_path, {}, {})
-    assert "How to read this" in path.read_text()
+    assert "</main>" in path.read_text()
+    assert "How to read this" not in path.read_text()
 
 
 def test_a_run_with_data_only_shows_the_data(tmp_path: Path) -> None:
