@@ -125,6 +125,19 @@ def test_a_second_training_of_the_same_data_encodes_nothing(tmp_path) -> None:
     assert second.timings["cache_seconds"] == 0
 
 
+def test_latents_of_older_data_are_told_with_their_place(tmp_path, capsys) -> None:
+    run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
+    diffusion(base).run(train_context(run, "first"))
+    assert "no longer here" not in capsys.readouterr().err
+    (old,) = (path for path in (run / ".editloop/latents").iterdir())
+    training_run(run, scored=False)
+    diffusion(base).run(train_context(run, "second"))
+    told = capsys.readouterr().err
+    assert "no longer here" in told
+    assert str(old.parent) in told
+    assert told.rstrip().endswith(old.name)
+
+
 def test_without_a_cache_it_learns_from_pixels(tmp_path) -> None:
     here = train_context(training_run(tmp_path / "run"), "tiny")
     made = diffusion(saved_base("sd", tmp_path / "base"), cache=False).run(here)

@@ -1,6 +1,8 @@
 """The cache of latents: what is in it, when it is made, and what survives."""
 
+import errno
 import json
+import os
 import tracemalloc
 from dataclasses import replace
 
@@ -268,6 +270,14 @@ def test_the_seconds_of_all_attempts_are_added_up(tmp_path) -> None:
     next((tmp_path / "cache").glob("pictures-*/*.bin")).unlink()
     spent.append(opened(tmp_path, samples).seconds)
     assert json.loads(path.read_text())["seconds"] == pytest.approx(sum(spent), abs=0.5)
+
+
+def test_a_folder_that_cannot_be_written_to_names_the_setting_that_does_without(tmp_path) -> None:
+    def read_only():
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with pytest.raises(StoreError, match=r"(?s)Read-only file system.*set cache: false"):
+        opened(tmp_path, varied(2), files=FaultyFiles(0, read_only, kinds=CHANGES))
 
 
 def test_two_builds_at_once_are_refused(tmp_path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+
 from editloop.models.backbones.model import DiffusionModel
 from editloop.training.data_checks import HELD_OUT, has_split
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
@@ -43,6 +46,11 @@ class _Opening:
     key: str
     workers: int
 
+    @property
+    def caches(self) -> Path:
+        """Where the run's folder keeps latents: a folder for each content that its data had."""
+        return work_folder(self.run) / _CACHE
+
     def split(self, name: str) -> tuple[_Samples, float]:
         """A split's samples, and the seconds that building their cache took."""
         rows = PublishedRows.of(self.run / "data", name)
@@ -52,7 +60,7 @@ class _Opening:
             framing = settings.framing
             return DirectSamples(rows, model, framing, settings.conditions, drawn), 0.0
         cache = open_latents(
-            work_folder(self.run) / _CACHE,
+            self.caches / self.key,
             self.key,
             LatentSettings(settings.framing, settings.flip, "mask" in settings.conditions),
             model,
@@ -76,7 +84,21 @@ def open_data(
     """
     opening = _Opening(model, settings, run, key, workers)
     train, seconds = opening.split(settings.split)
-    if not has_split(run, HELD_OUT):
-        return EditData(train, None, seconds)
-    heldout, more = opening.split(HELD_OUT)
+    heldout, more = opening.split(HELD_OUT) if has_split(run, HELD_OUT) else (None, 0.0)
+    if seconds + more:
+        _tell_leftovers(opening.caches, key)
     return EditData(train, heldout, seconds + more)
+
+
+def _tell_leftovers(caches: Path, key: str) -> None:
+    """Say how much room the latents of data take that the run's folder holds no more."""
+    old = [path for path in caches.iterdir() if path.name[0] != "." and path.name != key]
+    files = [path for place in old for path in (place, *place.rglob("*")) if path.is_file()]
+    if files:
+        size = sum(path.stat().st_size for path in files) / 1e9
+        names = ", ".join(sorted(path.name for path in old))
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print(
+            f"latents of data that is no longer here take {size:.2f} GB and can be removed, in "
+            f"{escape(str(caches))}: {names}"
+        )

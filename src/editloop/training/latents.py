@@ -12,10 +12,13 @@ interrupted goes on behind the last whole shard; memory doesn't grow with the nu
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from editloop.errors import TrainingError
+from editloop.errors import StoreError, TrainingError
 from editloop.files import Files
 from editloop.models.backbones.model import DiffusionModel
 from editloop.store import lock
@@ -25,6 +28,8 @@ from editloop.training.latent_plan import LatentCache, LatentPlan, LatentSetting
 from editloop.training.rows import PublishedRows
 
 __all__ = ["LatentCache", "LatentSettings", "check_framing", "open_latents"]
+
+_NO_PLACE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 
 
 def open_latents(
@@ -40,14 +45,16 @@ def open_latents(
     """The cache of some rows in a folder; what of it isn't there is built first.
 
     `key` fingerprints the data set. Raises TrainingError or ImageError for a sample that can't be
-    trained on and where there are none, BusyError where another process is building.
+    trained on and where there are none, BusyError where another process is building, StoreError
+    where the folder cannot be written to.
     """
     check_framing(settings.framing, model.multiple, rows)
     files = files or Files()
     plan = LatentPlan.of(folder, key, settings, model, rows)
     if not plan.jobs(files) and plan.words.facts() is not None:
         return plan.cache()
-    with lock(folder, "latents"), timed(plan.pictures / "seconds.json", files) as spent:
+    seconds = plan.pictures / "seconds.json"
+    with _placed(), lock(folder, "latents"), timed(seconds, files) as spent:
         plan.sweep(files)
         jobs = plan.jobs(files)
         encode_all(jobs, model.autoencoder, workers)
@@ -55,6 +62,21 @@ def open_latents(
             plan.words.write(files)
         encoded = sum(job.stop - job.start for job in jobs)
         return replace(plan.cache(), seconds=spent(), encoded=encoded)
+
+
+@contextmanager
+def _placed() -> Iterator[None]:
+    """Say of a folder that cannot be written to what it is for, and how to do without."""
+    try:
+        yield
+    except StoreError as error:
+        if getattr(error.__cause__, "errno", None) not in _NO_PLACE:
+            raise
+        raise StoreError(
+            f"no room for latents beside the data: {error.cause}",
+            value=error.value,
+            fix=f"{error.fix}; or set cache: false, which encodes pictures at every step",
+        ) from error
 
 
 def check_framing(framing: Framing, multiple: int, rows: PublishedRows) -> None:
