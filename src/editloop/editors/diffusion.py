@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from editloop import recipe
-from editloop.editors.asking import ORIGINAL, Precision, Reward, Steps
+from editloop.editors.asking import ORIGINAL, Acceleration, Precision, Reward, Steps
 from editloop.editors.geometry import Sizing
 from editloop.editors.schedulers import SchedulerName
 from editloop.errors import UnavailableError
@@ -83,6 +83,11 @@ class DiffusionSettings(recipe.Settings):
     )
     compile: bool | None = Field(
         default=None, description="whether the network is compiled first; left out, no"
+    )
+    acceleration: Acceleration | None = Field(
+        default=None,
+        description="lossy: reused-guidance weighs the branches at about every second step only; "
+        "left out, none",
     )
 
 
