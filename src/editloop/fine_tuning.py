@@ -55,14 +55,16 @@ def train(
     return results
 
 
-def check(recipe: Recipe, out: Path | str, *, download: bool = False) -> None:
+def check(
+    recipe: Recipe, out: Path | str, *, download: bool = False, new_version: bool = False
+) -> None:
     """Raise what `train` would refuse before its first step, as far as that can be told cheaply.
 
     Weights are not loaded, so a lack of memory is told by `train` alone. With `download`, a base
     that is not here yet is not looked at.
     """
     try:
-        loop.check(recipe, out, only=_wanted(recipe))
+        loop.check(recipe, out, only=_wanted(recipe), new_version=new_version)
     except UnavailableError:
         if not download or not any(weights.stamp(base) is None for base in _bases(recipe)):
             raise

@@ -86,12 +86,14 @@ def plan(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:
     return _Loop(recipe, Path(out), 1, new_version=False).plan()
 
 
-def check(recipe: Recipe, out: Path | str, *, only: Sequence[str] = ()) -> None:
-    """Raise what `run` would refuse before it makes anything: absent data, weights, no use of them.
+def check(
+    recipe: Recipe, out: Path | str, *, only: Sequence[str] = (), new_version: bool = False
+) -> None:
+    """Raise what `run` would refuse before it makes anything; touches nothing.
 
-    Touches nothing. `only` is that of `run`.
+    That is data or weights that are absent or no use, and a training whose settings changed.
     """
-    _Loop(recipe, Path(out), 1, new_version=False).check(_wanted(only))
+    _Loop(recipe, Path(out), 1, new_version).check(_wanted(only))
 
 
 def _wanted(only: Sequence[str]) -> tuple[str, ...]:
@@ -118,9 +120,12 @@ class _Loop:
     def check(self, wanted: Sequence[str]) -> None:
         """Raise what a wanted part says is wrong, before the folder remembers anything."""
         known = self._data_is_known(wanted)
-        for group, _, part in self.parts:
+        for group, name, part in self.parts:
             if group in wanted and isinstance(part, Checked):
                 part.check(self.out if known else None)
+            if group == "train" and group in wanted and known and not self.new_version:
+                settings = self._settings(group, part)
+                store.check_version(self.out, f"{group}.{name}", settings)
 
     def _data_is_known(self, wanted: Sequence[str]) -> bool:
         """Whether the data that parts will read is what the folder holds now, if anything."""

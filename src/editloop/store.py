@@ -27,7 +27,7 @@ from editloop.publication import (
 from editloop.records import decode_record, fingerprint
 from editloop.schema import EditSample, from_row
 from editloop.shards import Problem, ShardStore
-from editloop.versions import claim_version, retire_versions, work_folder
+from editloop.versions import check_version, claim_version, retire_versions, work_folder
 
 __all__ = [
     "Commit",
@@ -37,6 +37,7 @@ __all__ = [
     "ShardKey",
     "ShardStore",
     "StoredTable",
+    "check_version",
     "claim_version",
     "find_manifest",
     "fingerprint",

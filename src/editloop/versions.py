@@ -16,7 +16,14 @@ from editloop.files import Files, explained, sweep_temporaries
 from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json, canonical_json
 
-__all__ = ["claim_version", "differences", "part_folder", "retire_versions", "work_folder"]
+__all__ = [
+    "check_version",
+    "claim_version",
+    "differences",
+    "part_folder",
+    "retire_versions",
+    "work_folder",
+]
 
 _SHOWN = 20
 _ABSENT = "(absent)"
@@ -42,21 +49,30 @@ def claim_version(
 ) -> Path:
     """Claim a part for these settings; returns the work folder of their fingerprint (not made yet).
 
-    Raises ChangedError, naming every difference, where the part was claimed with other settings
-    and `new_version` is False. The older version's work stays until `retire_versions`.
+    Unless `new_version`, raises ChangedError as `check_version`. The older version's work stays
+    until `retire_versions`.
     """
     files = files or Files()
     folder = part_folder(run, part)
     path = folder / "current.json"
     with explained("claim a part", folder):
         sweep_temporaries(files, folder)
-    settings = json.loads(canonical_json(settings))  # as it reads back: no tuples
-    current = read_record(files, path)
-    if current is not None and current != settings and not new_version:
-        raise _changed(part, differences(current, settings))
-    if current != settings:
+    if not new_version:
+        check_version(run, part, settings, files=files)
+    settings = _as_read_back(settings)
+    if read_record(files, path) != settings:
         write_record(files, path, settings)
     return folder / fingerprint(settings)
+
+
+def check_version(
+    run: Path, part: str, settings: Mapping[str, Json], *, files: Files | None = None
+) -> None:
+    """Raise ChangedError, naming every difference, where a part was claimed with other settings."""
+    current = read_record(files or Files(), part_folder(run, part) / "current.json")
+    settings = _as_read_back(settings)
+    if current is not None and current != settings:
+        raise _changed(part, differences(current, settings))
 
 
 def retire_versions(
@@ -82,6 +98,12 @@ def differences(old: Json, new: Json, at: str = "") -> list[str]:
         place = f"{at}.{key}" if at else str(key)
         lines += differences(old.get(key, _ABSENT), new.get(key, _ABSENT), place)
     return lines
+
+
+def _as_read_back(settings: Mapping[str, Json]) -> dict[str, Json]:
+    """Settings as JSON gives them again: without tuples."""
+    read: dict[str, Json] = json.loads(canonical_json(settings))
+    return read
 
 
 def _shown(value: Json) -> str:

@@ -9,7 +9,8 @@ import torch
 
 import editloop
 from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
-from editloop.errors import RecipeError, StoreError, TrainingError
+from editloop.errors import ChangedError, RecipeError, StoreError, TrainingError
+from editloop.fine_tuning import check, training_recipe
 from editloop.models.backbones.loading import load_trained
 from editloop.models.inputs import EditInputs
 from editloop.recipe import validate
@@ -111,6 +112,10 @@ def test_a_run_of_training_alone_has_a_report_with_its_sheet(tmp_path) -> None:
     base = saved_base("sd", tmp_path / "base")
     found = editloop.train(out=out, data=str(tmp_path / "run"), base=base, **settings)
     assert found["train"]["editor"]["steps"] == 2
+    other = training_recipe(data=str(tmp_path / "run"), base=base, **{**settings, "batch": 3})
+    with pytest.raises(ChangedError, match=r"parameters\.batch: 2 -> 3"):
+        check(other, out)
+    check(other, out, new_version=True)
     page = (out / "report.html").read_text()
     assert "editor after 2 steps" in page
     assert "truth judge" not in page

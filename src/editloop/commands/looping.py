@@ -41,7 +41,7 @@ def run(
     settings = read_recipe(recipe, overrides or ())
     folder = out or Path("runs") / settings.name
     if dry_run:
-        loop.check(settings, folder, only=only or ())
+        loop.check(settings, folder, only=only or (), new_version=new_version)
         print_plan(loop.plan(settings, folder))
         return
     with going_on_later(), build_progress() as progress:

@@ -62,7 +62,7 @@ def train(
     made = fine_tuning.training_recipe(recipe, **settings)
     folder = out or Path("runs") / made.name
     if dry_run:
-        fine_tuning.check(made, folder, download=download)
+        fine_tuning.check(made, folder, download=download, new_version=new_version)
         print_plan(loop.plan(made, folder))
         return
     with going_on_later(), build_progress() as progress:
