@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
-__all__ = ["dismiss", "follow", "is_leader", "others"]
+__all__ = ["dismiss", "follow", "is_leader", "others", "spreads_weights"]
 
 _LONGEST = timedelta(days=7)  # building a cache may take long, and the others wait for it
 
@@ -25,6 +25,11 @@ def is_leader() -> bool:
     # accelerate lets processes on CPUs meet only where it is told that there is nothing else
     alone = not torch.accelerator.is_available()
     return bool(PartialState(cpu=alone, timeout=_LONGEST).is_main_process)
+
+
+def spreads_weights() -> bool:
+    """Whether the launcher asks to spread a network over the processes (FSDP), once they met."""
+    return torch.distributed.is_initialized() and parse_flag_from_env("ACCELERATE_USE_FSDP")
 
 
 def others(function: Callable[..., None], *arguments: Any) -> None:

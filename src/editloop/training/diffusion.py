@@ -16,7 +16,7 @@ from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.small_convolutions import ease_convolutions
 from editloop.parts import PartContext, PartResult
-from editloop.ranks import is_leader, others
+from editloop.ranks import is_leader, others, spreads_weights
 from editloop.schema import Json
 from editloop.seeding import derive_seed
 from editloop.training.data_checks import check_data, content_of
@@ -154,8 +154,9 @@ class _Job:
             drop=settings.drop_rates,
         )
         look = None
-        if data.heldout is not None and settings.samples and is_leader():
-            folder = self.work / _LOOKS
+        looks = is_leader() or spreads_weights()  # all compute what is spread over all
+        if data.heldout is not None and settings.samples and looks:
+            folder = self.work / _LOOKS if is_leader() else None
             look = Looks(model, data.heldout, settings.samples, folder, self.seed)
         task = EditTask(
             model=model,

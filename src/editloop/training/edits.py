@@ -156,7 +156,8 @@ class EditTask:
 
     def rest(self, network: nn.Module, step: int) -> float | None:
         if self.look is not None:
-            self.look(network, step)
+            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
+                self.look(network, step)
         return None if self.heldout is None else self._validation_loss(network, self.heldout)
 
     def _validation_loss(self, network: nn.Module, heldout: Samples) -> float:

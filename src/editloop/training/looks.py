@@ -28,12 +28,13 @@ class Looks:
     """Writes `step-00000500.png` into a folder: a row for each edit with source, target and edit.
 
     The same edits from the same noise every time, so that sheets can be laid beside each other.
+    Without a folder nothing is written: one process of several does that.
     """
 
     model: DiffusionModel
     samples: Samples
     count: int
-    folder: Path
+    folder: Path | None
     seed: int
 
     def __call__(self, _network: nn.Module, step: int) -> None:
@@ -53,6 +54,8 @@ class Looks:
             source = self.model.autoencoder.unshown(inputs.source.to(device))
             pictures = [self.model.decode(each)[0] for each in (source, clean.to(device), made)]
             rows.append(np.hstack(pictures))
+        if self.folder is None:
+            return
         width = max(row.shape[1] for row in rows)
         padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
         with explained("write samples", self.folder):

@@ -19,16 +19,19 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import FullyShardedDataParallelPlugin
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from editloop.errors import TrainingError
+from editloop.ranks import spreads_weights
 from editloop.seeding import derive_seed
 from editloop.training import checkpoints
 from editloop.training.ahead import one_ahead
 from editloop.training.order import BatchOrder
 from editloop.training.plan import Plan, check_trackers, learning_rate, make_optimiser
+from editloop.training.sharding import check_sharding, shard, unshard
 from editloop.training.state import TrainingState
 from editloop.training.watching import Metrics, watched
 
@@ -86,8 +89,9 @@ class Trained:
 def train(network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> Trained:
     """Train a network in place, going on from the newest checkpoint in `folder` if there is one.
 
-    What of it needs a gradient is trained. It ends with its averaged weights; `folder` also gets
-    METRICS. Raises TrainingError where the loss stops being a number.
+    What of it needs a gradient is trained. It ends with its averaged weights (in the leader alone,
+    where they were spread over processes); `folder` also gets METRICS. Raises TrainingError where
+    the loss stops being a number.
     """
     run = _Run(network, task, plan, folder)
     steps = range(run.step, plan.steps)
@@ -102,17 +106,10 @@ class _Run:
 
     def __init__(self, network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> None:
         check_trackers(plan)
-        self.accelerator = Accelerator(  # the task chooses its precision
-            mixed_precision="no",
-            cpu=not torch.accelerator.is_available(),
-            log_with=list(plan.trackers) or None,
-            project_dir=folder,
-            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
-        )
+        self.accelerator = _accelerator(plan, folder)
         self.task = task
         self.plan = plan
         self.own = _share(self.accelerator, plan)
-        _check_average(self.accelerator, plan)
         self.order = BatchOrder(task.buckets, plan.batch, plan.seed)
         self.checkpoints = folder / "checkpoints"
         self.metrics = Metrics(folder / METRICS, written=self.accelerator.is_main_process)
@@ -121,9 +118,13 @@ class _Run:
         self.steps_here = 0
         self.draws_inside = _drops_out(network)
         network.train()
-        optimiser = make_optimiser(plan.optimiser, network, plan.learning_rate)
-        self.network, self.optimiser = self.accelerator.prepare(network, optimiser)
-        self.plain: nn.Module = self.accelerator.unwrap_model(self.network)
+        self.plain = self.network = network
+        spread = spreads_weights()
+        if spread:
+            shard(network)
+        self.optimiser = make_optimiser(plan.optimiser, network, plan.learning_rate)
+        if not spread:
+            self.network, self.optimiser = self.accelerator.prepare(network, self.optimiser)
         self.called: nn.Module = self.network
         if plan.compile:
             self.called = torch.compile(self.network)  # type: ignore[assignment]
@@ -204,6 +205,7 @@ class _Run:
         """Leave the averaged weights in the network, and sum up."""
         self.state.keep_average()
         self.plain.eval()
+        unshard(self.plain)
         if self.plan.trackers:
             self.accelerator.end_training()
         *_, last = self.metrics.lines()
@@ -213,6 +215,20 @@ class _Run:
             steps=self.steps_here,
             seconds=self.seconds,
         )
+
+
+def _accelerator(plan: Plan, folder: Path) -> Accelerator:
+    spreading = FullyShardedDataParallelPlugin() if spreads_weights() else None
+    if spreading is not None:
+        check_sharding(spreading, plan.optimiser.name)
+    return Accelerator(
+        mixed_precision="no",  # the task chooses its precision
+        cpu=not torch.accelerator.is_available(),
+        log_with=list(plan.trackers) or None,
+        project_dir=folder,
+        fsdp_plugin=spreading,
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+    )
 
 
 def _share(accelerator: Accelerator, plan: Plan) -> slice:
@@ -225,15 +241,6 @@ def _share(accelerator: Accelerator, plan: Plan) -> slice:
             fix=f"set batch to a multiple of {ranks}",
         )
     return slice(accelerator.process_index, None, ranks)
-
-
-def _check_average(accelerator: Accelerator, plan: Plan) -> None:
-    if plan.average is not None and accelerator.distributed_type == DistributedType.FSDP:
-        raise TrainingError(
-            "no average can be kept of weights that are spread over processes (FSDP)",
-            value=f"average {plan.average}",
-            fix="set average: null, or train without FSDP",
-        )
 
 
 def _drops_out(network: nn.Module) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from editloop.errors import TrainingError
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
+from editloop.ranks import spreads_weights
 from editloop.schema import PERSPECTIVES
 from editloop.training.buckets import Size
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
@@ -28,8 +29,8 @@ _REST = 0.05  # for the allocator, the batches and the library's own
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Bytes: of the gradients, moments and average of what is trained; and of each sample, what
-    the backward pass keeps.
+    """Bytes in each process: of the gradients, moments and average of what is trained there; and of
+    each sample, what the backward pass keeps.
     """
 
     state: int
@@ -62,7 +63,9 @@ def needs_of(model: DiffusionModel, settings: DiffusionTrainingSettings) -> Need
     kept = _kept(model, max(settings.framing.sizes, key=math.prod))
     if settings.precision != "fp32" and model.autoencoder.vae.dtype == torch.bfloat16:
         kept //= 2
-    return Needs(model.parameter_count * (_FLOAT + moments + average), kept)
+    state = model.parameter_count * (_FLOAT + moments + average)
+    holders = torch.distributed.get_world_size() if spreads_weights() else 1
+    return Needs(state // holders, kept)
 
 
 def _fitting(needs: Needs, micro: int, free: int, settings: DiffusionTrainingSettings) -> str:

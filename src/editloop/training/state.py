@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from diffusers.training_utils import EMAModel
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -15,6 +15,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+
+from editloop.training.sharding import own_shard, part_of, whole
 
 __all__ = ["TrainingState"]
 
@@ -30,14 +32,19 @@ class TrainingState:
         self._network = network
         self._optimiser = getattr(optimiser, "optimizer", optimiser)  # unwrapped of accelerate's
         self._trained = [each for each in network.parameters() if each.requires_grad]
-        self._average = None if decay is None else EMAModel(self._trained, decay, foreach=True)
+        self._average = None if decay is None else EMAModel(self._own, decay, foreach=True)
         if self._average is not None:
             self._average.to(self._trained[0].device)
+
+    @property
+    def _own(self) -> list[Tensor]:
+        """What this process holds of each parameter: averages are kept shard by shard."""
+        return [own_shard(each) for each in self._trained]
 
     def average_in(self) -> None:
         """Add the weights of this step to the average."""
         if self._average is not None:
-            self._average.step(self._trained)
+            self._average.step(self._own)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -45,17 +52,17 @@ class TrainingState:
         if self._average is None:
             yield
             return
-        self._average.store(self._trained)
-        self._average.copy_to(self._trained)
+        self._average.store(self._own)
+        self._average.copy_to(self._own)
         try:
             yield
         finally:
-            self._average.restore(self._trained)
+            self._average.restore(self._own)
 
     def keep_average(self) -> None:
         """Leave the average in the network for good."""
         if self._average is not None:
-            self._average.copy_to(self._trained)
+            self._average.copy_to(self._own)
 
     def save(self) -> dict[str, Any]:
         """The whole state, on the CPU; every process calls it."""
@@ -64,7 +71,9 @@ class TrainingState:
             "optimiser": get_optimizer_state_dict(self._network, self._optimiser, options=_WHOLE),
         }
         if self._average is not None:
-            saved["average"] = self._average.state_dict()
+            average = self._average.state_dict()
+            pairs = zip(average["shadow_params"], self._trained, strict=True)
+            saved["average"] = {**average, "shadow_params": [whole(*each) for each in pairs]}
         return saved
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -72,5 +81,8 @@ class TrainingState:
         set_model_state_dict(self._network, saved["network"], options=_SOME)
         set_optimizer_state_dict(self._network, self._optimiser, saved["optimiser"], options=_SOME)
         if self._average is not None:
-            self._average.load_state_dict(saved["average"])
+            average = saved["average"]
+            pairs = zip(average["shadow_params"], self._trained, strict=True)
+            own = [part_of(*each) for each in pairs]
+            self._average.load_state_dict({**average, "shadow_params": own})
             self._average.to(self._trained[0].device)
