@@ -1,7 +1,6 @@
 """What is loaded, what is refused, and what a fingerprint stands for."""
 
 import json
-import os
 import pickle
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
 from safetensors.torch import load_file, save_file
 
+from editloop import weights
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.registry import parse_spec
@@ -295,11 +295,11 @@ def test_an_original_files_fingerprint_follows_its_bytes(state, config, tmp_path
     assert editor(path, config=str(config)).fingerprint != before
 
 
-def test_weights_are_read_once_while_their_size_and_time_stay(folder) -> None:
-    path = folder / "unet" / WEIGHTS["unet"]
-    before, stamp = editor(folder).fingerprint, path.stat()
-    path.write_bytes(path.read_bytes()[::-1])
-    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+def test_weights_are_read_once_while_they_stay(folder, monkeypatch) -> None:
+    before = editor(folder).fingerprint
+    monkeypatch.setattr(weights, "file_hash", lambda *_: pytest.fail("read again"))
     assert editor(folder).fingerprint == before
-    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    path = folder / "unet" / WEIGHTS["unet"]
+    path.write_bytes(path.read_bytes()[::-1])
+    monkeypatch.undo()
     assert editor(folder).fingerprint != before

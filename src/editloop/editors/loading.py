@@ -5,11 +5,9 @@ An original `.ckpt` is read as tensors alone, and refused where it holds more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import diffusers
 import torch
@@ -18,7 +16,7 @@ from safetensors import SafetensorError
 from editloop.editors.checkpoints import Checkpoint
 from editloop.editors.released import load_released
 from editloop.errors import RecipeError, StoreError
-from editloop.files import Files, explained, file_hash
+from editloop.files import explained
 from editloop.models.backbones.families import family_of, pipeline_class_of
 from editloop.models.backbones.loading import load_base, load_trained, trained_index
 from editloop.models.backbones.model import DiffusionModel
@@ -29,10 +27,9 @@ from editloop.models.loading import DTYPES, INDEX, device, model_index, quietly,
 from editloop.models.small_convolutions import ease_convolutions
 from editloop.models.winograd import use_winograd
 from editloop.store import fingerprint
+from editloop.weights import file_digest
 
 __all__ = ["checkpoint_digest", "load_checkpoint"]
-
-Stamp: TypeAlias = tuple[str, int, int]  # path, size, time of change in ns
 
 _NO_CHECKER = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
 _DECIDING = ("family", "conditions", "reward", "lora", "scales_sources")
@@ -108,29 +105,12 @@ def checkpoint_digest(checkpoint: Checkpoint) -> str:
     They are read once in a process, while their sizes and times stay: a checkpoint has gigabytes.
     """
     with explained("read a checkpoint", checkpoint.file or checkpoint.folder):
-        stamps = [
-            (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _files(checkpoint)
-        ]
-        return _digest(checkpoint, tuple(stamps))
-
-
-def _files(checkpoint: Checkpoint) -> Iterator[Path]:
-    yield from sorted(checkpoint.folder.rglob("*"))
-    if checkpoint.base is not None:
-        yield from sorted(checkpoint.base.rglob("*"))
-    if checkpoint.file is not None:
-        yield checkpoint.file
-
-
-@lru_cache(maxsize=64)
-def _digest(checkpoint: Checkpoint, stamps: tuple[Stamp, ...]) -> str:  # noqa: ARG001
-    folder = checkpoint.folder
-    if checkpoint.trained:
-        return _digest_of_trained(checkpoint)
-    described = weights_digest(folder)
-    if checkpoint.file is None:
-        return described
-    return fingerprint([file_hash(Files(), checkpoint.file), described])
+        if checkpoint.trained:
+            return _digest_of_trained(checkpoint)
+        described = weights_digest(checkpoint.folder)
+        if checkpoint.file is None:
+            return described
+        return fingerprint([file_digest(checkpoint.file), described])
 
 
 def _digest_of_trained(checkpoint: Checkpoint) -> str:
@@ -138,7 +118,7 @@ def _digest_of_trained(checkpoint: Checkpoint) -> str:
     folder = checkpoint.folder
     index = trained_index(folder) or {}
     own = {
-        str(name): file_hash(Files(), folder / name)
+        str(name): file_digest(folder / name)
         for name in (REWARD, LORA, GROWN)
         if (folder / name).is_file()
     }

@@ -16,7 +16,7 @@ from torch import Tensor
 from editloop import recipe
 from editloop.editors.asking import Reward, Steps
 from editloop.errors import RecipeError
-from editloop.files import Files, explained, file_hash
+from editloop.files import explained
 from editloop.images import resize
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
@@ -26,6 +26,7 @@ from editloop.models.saving import load_model
 from editloop.models.tokens import to_ids
 from editloop.schema import PERSPECTIVES, EditRequest, Pixels, Unedited
 from editloop.store import fingerprint
+from editloop.weights import file_digest
 
 __all__ = ["PocketEditor", "PocketEditorSettings"]
 
@@ -73,10 +74,7 @@ class PocketEditor:
         """From the model's files and the settings; where the folder lies is no matter."""
         with explained("read a model", self._folder):
             paths = sorted(path for path in self._folder.rglob("*.*") if path.suffix != ".md")
-            files = {
-                path.relative_to(self._folder).as_posix(): file_hash(Files(), path)
-                for path in paths
-            }
+            files = {path.relative_to(self._folder).as_posix(): file_digest(path) for path in paths}
         settings = self._settings.model_dump(mode="json", exclude={"target"})
         return fingerprint({"version": _VERSION, "files": files, "settings": settings})
 

@@ -6,7 +6,6 @@ No safety checker is loaded: a blackened picture would be no answer of the edito
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +17,10 @@ import transformers.utils.logging
 from diffusers import DDIMScheduler
 
 from editloop.errors import RecipeError, StoreError, UnavailableError
-from editloop.files import Files, explained, file_hash
+from editloop.files import explained
 from editloop.models.text_encoders import whole_text_encoders
 from editloop.store import fingerprint
+from editloop.weights import file_digest
 
 __all__ = [
     "DTYPES",
@@ -39,7 +39,6 @@ INDEX = "model_index.json"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _READ = frozenset({".safetensors", ".json", ".txt", ".model"})
 _UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def device() -> str:
@@ -149,16 +148,11 @@ def _files_digest(folder: Path, names: Sequence[str]) -> str:
         places = [folder / name for name in names]
         paths = [path for place in places for path in (place, *place.rglob("*"))]
         files = {
-            path.relative_to(folder).as_posix(): _digest(path)
+            path.relative_to(folder).as_posix(): file_digest(path)
             for path in sorted(paths)
             if path.suffix in _READ and path.is_file()
         }
     return fingerprint(files)
-
-
-def _digest(path: Path) -> str:
-    blob = path.resolve().name
-    return blob if _SHA256.fullmatch(blob) else file_hash(Files(), path)
 
 
 def ddim_of(pipeline: Any) -> Any:
