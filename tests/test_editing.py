@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from editloop import editing
 from editloop.cli import app
-from editloop.errors import ImageError, InstructionError, RecipeError
+from editloop.errors import ImageError, InstructionError, RecipeError, StoreError
 from editloop.images import decode, encode_png
 from editloop.models.saving import save_model
 from networks import awake, pocket
@@ -48,6 +48,23 @@ def test_a_mask_is_refused_by_an_editor_that_takes_none(photo, model) -> None:
 def test_a_missing_picture_is_named(tmp_path) -> None:
     with pytest.raises(ImageError, match=r"absent\.png"):
         editing.edit(tmp_path / "absent.png", ["make it sepia"])
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path) -> None:
+    path = tmp_path / "notes.png"
+    path.write_text("no picture")
+    with pytest.raises(ImageError, match=r"no picture.*notes\.png"):
+        editing.edit(path, ["make it sepia"])
+
+
+def test_a_place_that_cannot_be_written_to_is_named(photo) -> None:
+    with pytest.raises(StoreError, match="cannot write a picture"):
+        editing.save_pixels(photo / "inside.png", decode(photo.read_bytes()))
+
+
+def test_a_reward_of_two_scores_is_refused_in_plain_words(photo, model) -> None:
+    with pytest.raises(RecipeError, match=r"reward: a reward is three scores, such as 5,5,5"):
+        editing.edit(photo, ["make it brighter"], editor=str(model), reward="5,5")
 
 
 def test_an_unknown_format_is_refused_before_it_is_written(photo, tmp_path) -> None:

@@ -89,6 +89,11 @@ def test_a_check_refuses_what_is_absent_or_does_not_fit(here, tmp_path, changes,
         check(recipe_of(here, **changes), tmp_path / "out")
 
 
+def test_the_data_folder_itself_names_the_run_that_it_lies_in(here, tmp_path) -> None:
+    with pytest.raises(StoreError, match=f"lies in, {here / 'run'}"):
+        check(recipe_of(here, data=str(here / "run/data")), tmp_path / "out")
+
+
 def test_a_check_refuses_a_base_of_other_channels_without_loading_it(here, tmp_path) -> None:
     base = save_stable_diffusion(tmp_path / "inpainting", tiny_unet(9))
     for path in base.rglob("*.safetensors"):

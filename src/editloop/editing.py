@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from editloop import images
 from editloop.errors import ImageError, InstructionError, RecipeError
+from editloop.files import explained
 from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditRequest, Json, Mask, Pixels, Unedited
 from editloop.stamping import stamped
@@ -145,12 +146,12 @@ def _size(pixels: Pixels | Mask) -> str:
 
 def read_pixels(path: Path) -> Pixels:
     """A picture file as pixels."""
-    return images.decode(_read(path))
+    return _named(images.decode, path)
 
 
 def read_mask(path: Path) -> Mask:
     """A mask file; white is where editing is allowed."""
-    return images.decode_mask(_read(path))
+    return _named(images.decode_mask, path)
 
 
 def check_format(path: Path) -> None:
@@ -169,14 +170,21 @@ def save_pixels(path: Path, pixels: Pixels, facts: Mapping[str, Json] | None = N
     check_format(path)
     png = path.suffix.lower() == ".png"
     data = images.encode_png(pixels) if png else images.encode_jpeg(pixels, 95)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data if facts is None else stamped(data, facts))
+    with explained("write a picture", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if facts is None else stamped(data, facts))
 
 
-def _read(path: Path) -> bytes:
+def _named(decode: Callable[[bytes], Pixels], path: Path) -> Pixels:
+    """What a file holds; an error names the file."""
     try:
-        return path.read_bytes()
+        return decode(path.read_bytes())
     except OSError as error:
         raise ImageError(
-            "unreadable", "cannot read a picture", value=path, fix=error.strerror
+            "unreadable",
+            f"cannot read a picture ({error.strerror})",
+            value=path,
+            fix="name a file that is there and can be read",
         ) from error
+    except ImageError as error:
+        raise ImageError(error.code, error.cause, value=path, fix=error.fix) from error

@@ -217,3 +217,12 @@ def test_a_folder_that_only_looks_trained_is_named(tmp_path) -> None:
     (tmp_path / "editloop.json").unlink()
     with pytest.raises(UnavailableError, match="no trained model here"):
         editor(tmp_path).edit([request()])
+
+
+def test_a_short_path_beside_folders_that_are_here_is_no_hub_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UnavailableError, match="no trained model here"):
+        editor("runs/absent").edit([request()])
+    with pytest.raises(UnavailableError, match="hf download owner/absent"):
+        editor("owner/absent").edit([request()])

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from editloop.schema import Json
+from editloop.schema import PERSPECTIVES, Json
 
 __all__ = ["ORIGINAL", "Acceleration", "Precision", "Reward", "Steps"]
 
@@ -14,7 +14,12 @@ ORIGINAL = (".safetensors", ".ckpt")  # a checkpoint as one file, as it was publ
 
 
 def _split(value: Json) -> Json:
-    return value.split(",") if isinstance(value, str) and value != "none" else value
+    if not isinstance(value, str) or value == "none":
+        return value
+    scores = value.split(",")
+    if len(scores) != len(PERSPECTIVES):
+        raise ValueError("a reward is three scores, such as 5,5,5, or none")
+    return scores
 
 
 def _in_range(value: tuple[float, float, float] | str) -> tuple[float, float, float] | str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from editloop import recipe
+from editloop import recipe, weights
 from editloop.editors.asking import ORIGINAL, Acceleration, Precision, Reward, Steps
 from editloop.editors.geometry import Sizing
 from editloop.editors.schedulers import SchedulerName
@@ -163,10 +163,12 @@ class DiffusionEditor:
 def _awaits_training(target: Path) -> bool:
     """Whether a name that holds no model means a folder, which training would fill.
 
-    A run folder's `models/NAME` reads like a hub's `owner/name`.
+    A run folder's `models/NAME` reads like a hub's `owner/name`, and so does `runs/mine`.
     """
     if target.exists():
         return target.is_dir() and not (target / "model_index.json").is_file()
     if target.suffix in ORIGINAL:
         return False
-    return target.is_absolute() or len(target.parts) != 2 or target.parts[0] == "models"
+    if target.is_absolute() or len(target.parts) != 2 or target.parts[0] == "models":
+        return True
+    return target.parent.is_dir() and weights.stamp(str(target)) is None

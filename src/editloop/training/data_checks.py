@@ -24,10 +24,12 @@ def content_of(run: Path) -> str:
     """The fingerprint of the data set that a run's folder holds; StoreError where it has none."""
     manifest = store.find_manifest(run, "data")
     if manifest is None or not manifest.in_place(run):
+        inside = run.name == "data" and store.find_manifest(run.parent, "data") is not None
+        fix = "name the folder of a run; `editloop import KIND PATH --out DIR` makes one"
         raise StoreError(
             "no whole data set in this folder",
             value=run,
-            fix="name the folder of a run; `editloop import KIND PATH --out DIR` makes one",
+            fix=f"name the run's folder that it lies in, {run.parent}" if inside else fix,
         )
     return manifest.content
 
