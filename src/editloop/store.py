@@ -61,10 +61,12 @@ def published_files(data: Path, split: str) -> list[Path]:
     total = len(paths)
     expected = [f"{split}-{index:05d}-of-{total:05d}.parquet" for index in range(total)]
     if not paths or [path.name for path in paths] != expected:
+        others = {path.name.rsplit("-", 3)[0] for path in data.glob("*-*-of-*.parquet")} - {split}
+        there = f"name one that is there, {', '.join(sorted(others))}, or " if others else ""
         raise StoreError(
             f"the data set has no whole split {split!r}",
             value=data,
-            fix="build it first: `editloop run RECIPE --only build`",
+            fix=f"{there}build it first: `editloop run RECIPE --only build`",
         )
     return paths
 
