@@ -30,7 +30,10 @@ def run(
         bool, typer.Option("--new-version", help="Go on although the recipe or its inputs changed.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the recipe and say what would be done.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Check the recipe and what it names, and say what would be done."
+        ),
     ] = False,
 ) -> None:
     """Make a whole loop, or go on with one that was interrupted."""
