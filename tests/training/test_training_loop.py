@@ -2,16 +2,19 @@ import errno
 import json
 import math
 from dataclasses import dataclass
+from shutil import which
 
 import numpy as np
 import pytest
 import torch
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 from editloop.errors import StoreError, TrainingError, UnavailableError
 from editloop.training import checkpoints
 from editloop.training.loop import METRICS, train
-from editloop.training.plan import Plan, learning_rate
+from editloop.training.plan import Optimiser, Plan, learning_rate
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -204,6 +207,60 @@ def test_dropout_inside_a_network_resumes_to_the_bit(tmp_path) -> None:
 def test_a_tracker_that_is_not_installed_is_named(tmp_path) -> None:
     with pytest.raises(UnavailableError, match="pip install no_such_tracker"):
         trained(tmp_path, trackers=("no_such_tracker",))
+
+
+def test_8_bit_adam_without_its_package_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("editloop.training.plan.find_spec", lambda _name: None)
+    with pytest.raises(UnavailableError, match="pip install bitsandbytes"):
+        trained(tmp_path, optimiser=Optimiser("adamw-8bit"))
+
+
+def test_8_bit_adam_resumes_to_the_bit(tmp_path) -> None:
+    pytest.importorskip("bitsandbytes")  # an extra of its own
+
+    def wide():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(3, 2048), nn.Linear(2048, 1))
+
+    whole, parts, again = wide(), wide(), wide()
+    task = type("Task", (Regression,), {"rest": lambda *_: None})
+    settings = plan(optimiser=Optimiser("adamw-8bit"), learning_rate=0.001)
+    train(whole, task(), settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, task(stop_at=13), settings, tmp_path / "parts")
+    train(again, task(), settings, tmp_path / "parts")
+    assert all(map(torch.equal, whole.parameters(), again.parameters()))
+    state = checkpoints.load_newest(tmp_path / "whole" / "checkpoints")
+    assert "torch.uint8" in str(state["optimiser"]["state"]["0.weight"])
+
+
+class Enlarging(nn.Module):
+    """Three numbers as a picture, through a layer, twice as large, through two more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.small = ResnetBlock2D(in_channels=3, out_channels=8, temb_channels=None, groups=1)
+        self.larger = Upsample2D(8, use_conv=True)
+        self.large = ResnetBlock2D(in_channels=8, out_channels=8, temb_channels=None, groups=4)
+
+    def forward(self, inputs):
+        small = self.small(inputs[:, :, None, None].expand(-1, -1, 4, 4), None)
+        return self.large(self.larger(small), None).mean((1, 2, 3))[:, None]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
+def test_compiled_it_learns_the_same_but_for_rounding(tmp_path) -> None:
+    if which("c++") is None and which("g++") is None:
+        pytest.skip("torch compiles with a C++ compiler, and there is none")
+    task = type("Task", (Regression,), {"rest": lambda *_: None})
+    usual, made = Enlarging(), Enlarging()
+    train(usual, task(), plan(steps=2), tmp_path / "usual")
+    train(made, task(), plan(steps=2, compile=True), tmp_path / "made")
+    for one, other in zip(usual.parameters(), made.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+    kept = checkpoints.load_newest(tmp_path / "made" / "checkpoints")
+    assert kept["network"].keys() == usual.state_dict().keys()
 
 
 def test_a_constant_rate_stays() -> None:

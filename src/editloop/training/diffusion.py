@@ -29,6 +29,7 @@ from editloop.training.looks import Looks
 from editloop.training.loop import METRICS, Trained, train
 from editloop.training.memory import check_memory
 from editloop.training.objective import Objective
+from editloop.training.plan import check_plan
 from editloop.training.precision import resolved_precision
 from editloop.training.rows import PublishedRows
 
@@ -65,6 +66,7 @@ class DiffusionTraining:
     def check(self, run: Path | None) -> None:
         """Refuse data that cannot be learned from, and a base that is absent or cannot be used."""
         settings = self._settings
+        check_plan(settings.plan("check", seed=0))
         data = run if settings.data is None else Path(settings.data)
         rows = None if data is None else _checked_data(data, settings)
         precision = resolved_precision(settings.precision)

@@ -30,7 +30,7 @@ from editloop.seeding import derive_seed
 from editloop.training import checkpoints
 from editloop.training.ahead import one_ahead
 from editloop.training.order import BatchOrder
-from editloop.training.plan import Plan, check_trackers, learning_rate, make_optimiser
+from editloop.training.plan import Plan, check_plan, compiled, learning_rate, make_optimiser
 from editloop.training.sharding import check_sharding, shard, unshard
 from editloop.training.state import TrainingState
 from editloop.training.watching import Metrics, watched
@@ -105,7 +105,7 @@ class _Run:
     """One training in progress."""
 
     def __init__(self, network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> None:
-        check_trackers(plan)
+        check_plan(plan)
         self.accelerator = _accelerator(plan, folder)
         self.task = task
         self.plan = plan
@@ -127,7 +127,7 @@ class _Run:
             self.network, self.optimiser = self.accelerator.prepare(network, self.optimiser)
         self.called: nn.Module = self.network
         if plan.compile:
-            self.called = torch.compile(self.network)  # type: ignore[assignment]
+            self.called = compiled(self.network)
         self.state = TrainingState(self.plain, self.optimiser, plan.average)
         self._restore()
         if plan.trackers:

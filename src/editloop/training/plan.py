@@ -17,7 +17,8 @@ __all__ = [
     "OptimiserName",
     "Plan",
     "Schedule",
-    "check_trackers",
+    "check_plan",
+    "compiled",
     "learning_rate",
     "make_optimiser",
 ]
@@ -71,17 +72,32 @@ def learning_rate(plan: Plan, step: int) -> float:
     return plan.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
 
 
-def check_trackers(plan: Plan) -> None:
-    """Raise UnavailableError for an absent package, which accelerate would only leave out."""
-    for name in plan.trackers:
+def check_plan(plan: Plan) -> None:
+    """Raise UnavailableError for an absent package."""
+    for name in plan.trackers:  # accelerate would only leave it out
         if find_spec(name) is None:
             raise UnavailableError(
                 "a tracker's package is not installed", value=name, command=f"pip install {name}"
             )
+    if plan.optimiser.name == "adamw-8bit" and find_spec("bitsandbytes") is None:
+        raise UnavailableError(
+            "8-bit Adam needs bitsandbytes", value="adamw-8bit", command="pip install bitsandbytes"
+        )
+
+
+def compiled(network: nn.Module) -> nn.Module:
+    """The network as torch compiles it; its parameters are the network's own.
+
+    For CPUs torch 2.13 loses the gradients behind a UNet's upsampling where it also reorders the
+    layout of convolutions, so there it does not.
+    """
+    options = None if torch.accelerator.is_available() else {"layout_optimization": False}
+    made: nn.Module = torch.compile(network, options=options)  # type: ignore[assignment,arg-type]
+    return made
 
 
 def make_optimiser(settings: Optimiser, network: nn.Module, rate: float) -> Any:
-    """The optimiser over what is trained of a network; UnavailableError without its package."""
+    """The optimiser over what is trained of a network; `check_plan` says what it needs."""
     trained = [each for each in network.parameters() if each.requires_grad]
     options: dict[str, Any] = {
         "lr": rate,
@@ -90,10 +106,6 @@ def make_optimiser(settings: Optimiser, network: nn.Module, rate: float) -> Any:
     }
     if settings.name == "adamw":
         return torch.optim.AdamW(trained, fused=True, **options)
-    try:
-        import bitsandbytes  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise UnavailableError(
-            "8-bit Adam needs bitsandbytes", value="adamw-8bit", command="pip install bitsandbytes"
-        ) from error
+    import bitsandbytes  # type: ignore[import-not-found]
+
     return bitsandbytes.optim.AdamW8bit(trained, **options)
