@@ -18,7 +18,7 @@ from pydantic import Field
 from editloop.editors.asking import Acceleration, Reward, Steps
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
 from editloop.editors.geometry import Size, Sizing, fitted
-from editloop.editors.loading import checkpoint_digest, load_checkpoint
+from editloop.editors.loading import checkpoint_digest, hasten, load_checkpoint
 from editloop.editors.pipelines import Job, PipelineEditor, PipelineSettings, stepped
 from editloop.editors.rewarding import check_rewards, rewards_for
 from editloop.editors.schedulers import SchedulerName, scheduler_like
@@ -108,6 +108,8 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         model = load_checkpoint(self._checkpoint, settings.precision)
         if settings.compile:
             model.network.compile()
+        else:
+            hasten(model)
         return model
 
     def working_size(

@@ -24,12 +24,12 @@ from editloop.models.backbones.saving import GROWN, LORA, REWARD
 from editloop.models.backbones.stable_diffusion import of_pipeline
 from editloop.models.backbones.wanted import Precision, Wanted
 from editloop.models.loading import DTYPES, INDEX, device, model_index, quietly, weights_digest
-from editloop.models.small_convolutions import ease_convolutions
+from editloop.models.packed import pack_convolutions
 from editloop.models.winograd import use_winograd
 from editloop.store import fingerprint
 from editloop.weights import file_digest
 
-__all__ = ["checkpoint_digest", "load_checkpoint"]
+__all__ = ["checkpoint_digest", "hasten", "load_checkpoint"]
 
 _NO_CHECKER = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
 _DECIDING = ("family", "conditions", "reward", "lora", "scales_sources")
@@ -53,10 +53,19 @@ def load_checkpoint(checkpoint: Checkpoint, precision: Precision) -> DiffusionMo
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if model.lora is not None:  # adapters cost nothing once they are added to what they adapt
         model.network.fuse_lora()
-    if precision == "fp32" and device() == "cpu":
-        use_winograd(model.network)
-        ease_convolutions(model.network)
     return model
+
+
+def hasten(model: DiffusionModel) -> None:
+    """Prepare a model's denoising network, where a CPU runs it, for many predictions.
+
+    It can then neither be moved, nor saved, nor compiled.
+    """
+    if device() != "cpu":
+        return
+    if next(model.network.parameters()).dtype == torch.float32:
+        use_winograd(model.network)
+    pack_convolutions(model.network)
 
 
 def _loaded(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:

@@ -80,7 +80,7 @@ class WinogradConvolution(nn.Module):
 
 
 def use_winograd(network: nn.Module) -> None:
-    """Replace a network's wide convolutions of this kind; their own weights are let go."""
+    """Replace a network's wide convolutions of this kind, whose weights go; hooked ones stay."""
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Conv2d) and _is_wide(layer):
@@ -90,7 +90,7 @@ def use_winograd(network: nn.Module) -> None:
 
 def _is_wide(layer: nn.Conv2d) -> bool:
     same = layer.kernel_size == (3, 3) and layer.padding == layer.stride == layer.dilation == (1, 1)
-    if not same or layer.groups > 1 or layer.padding_mode != "zeros":
+    if not same or layer.groups > 1 or layer.padding_mode != "zeros" or layer._forward_hooks:
         return False
     channels = layer.in_channels, layer.out_channels
     return min(channels) >= _NARROWEST and channels[0] * channels[1] >= _WIDE
