@@ -235,18 +235,25 @@ def test_8_bit_adam_resumes_to_the_bit(tmp_path) -> None:
 
 
 class Enlarging(nn.Module):
-    """Three numbers as a picture, through a layer, twice as large, through two more."""
+    """Three numbers as a picture that a UNet's upward path enlarges and joins with what it was.
+
+    The smallest whose gradients are lost where torch compiles it for a CPU as it usually does.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.small = ResnetBlock2D(in_channels=3, out_channels=8, temb_channels=None, groups=1)
+        self.begun = nn.Linear(3, 8)
+        self.small = ResnetBlock2D(in_channels=8, out_channels=8, temb_channels=32, groups=4)
         self.larger = Upsample2D(8, use_conv=True)
-        self.large = ResnetBlock2D(in_channels=8, out_channels=8, temb_channels=None, groups=4)
+        self.large = ResnetBlock2D(in_channels=16, out_channels=8, temb_channels=32, groups=4)
 
     def forward(self, inputs):
-        small = self.small(inputs[:, :, None, None].expand(-1, -1, 4, 4), None)
-        return self.large(self.larger(small), None).mean((1, 2, 3))[:, None]
+        picture = self.begun(inputs)[:, :, None, None].expand(-1, -1, 2, 2)
+        time = inputs.new_zeros(len(inputs), 32)
+        large = self.larger(self.small(picture, time), (4, 4))
+        joined = torch.cat([large, large.detach()], 1)
+        return self.large(joined, time).square().mean((1, 2, 3))[:, None]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself

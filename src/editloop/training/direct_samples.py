@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from editloop.ahead import some_ahead
 from editloop.images import decode
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
@@ -17,7 +18,6 @@ from editloop.models.masks import mask_picture
 from editloop.models.sampling import noise_like
 from editloop.schema import EditSample, Pixels
 from editloop.seeding import generator
-from editloop.training.ahead import some_ahead
 from editloop.training.buckets import CENTRE, Size, View
 from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.framing import Framing

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from editloop.ahead import some_ahead
 from editloop.errors import TrainingError
 from editloop.files import Files
 from editloop.models.backbones.autoencoder import Autoencoder, Posterior
 from editloop.models.loading import model_index, quietly
 from editloop.models.masks import mask_picture
 from editloop.schema import EditSample, Pixels
-from editloop.training.ahead import some_ahead
 from editloop.training.buckets import Size
 from editloop.training.framing import Framing
 from editloop.training.latent_rows import Row, Rows, Shard, row_type

@@ -24,11 +24,11 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from editloop.ahead import one_ahead
 from editloop.errors import TrainingError
 from editloop.ranks import spreads_weights
 from editloop.seeding import derive_seed
 from editloop.training import checkpoints
-from editloop.training.ahead import one_ahead
 from editloop.training.order import BatchOrder
 from editloop.training.plan import Plan, check_plan, compiled, learning_rate, make_optimiser
 from editloop.training.sharding import check_sharding, shard, unshard

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from editloop.ahead import some_ahead
 from editloop.errors import EditLoopError
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.showing.thumbnails import LightPictures, Picture
 from editloop.machine import cores
 from editloop.schema import EditSample, Image
 from editloop.sources.layouts import open_layout
-from editloop.training.ahead import some_ahead
 
 __all__ = ["Truth", "Truths", "read_truths"]
 
