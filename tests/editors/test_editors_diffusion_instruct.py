@@ -18,8 +18,8 @@ from editloop.editors.checkpoints import read_checkpoint
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.editors.loading import hasten, load_checkpoint
 from editloop.errors import RecipeError
-from editloop.models.packed import PackedConvolution
-from editloop.models.winograd import WinogradConvolution
+from editloop.models.packed_convolutions import PackedConvolution
+from editloop.models.winograd_convolutions import WinogradConvolution
 from editloop.registry import parse_spec
 from editloop.schema import EditRequest
 from editloop.seeding import generator

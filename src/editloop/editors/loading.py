@@ -24,8 +24,8 @@ from editloop.models.backbones.saving import GROWN, LORA, REWARD
 from editloop.models.backbones.stable_diffusion import of_pipeline
 from editloop.models.backbones.wanted import Precision, Wanted
 from editloop.models.loading import DTYPES, INDEX, device, model_index, quietly, weights_digest
-from editloop.models.packed import pack_convolutions
-from editloop.models.winograd import use_winograd
+from editloop.models.packed_convolutions import pack_convolutions
+from editloop.models.winograd_convolutions import use_winograd
 from editloop.store import fingerprint
 from editloop.weights import file_digest
 

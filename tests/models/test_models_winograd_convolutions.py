@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from editloop.models.winograd import WinogradConvolution, use_winograd
+from editloop.models.winograd_convolutions import WinogradConvolution, use_winograd
 
 
 def layer(given: int = 8, made: int = 6, **options: object) -> nn.Conv2d:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from editloop.models.packed import PackedConvolution, pack_convolutions
+from editloop.models.packed_convolutions import PackedConvolution, pack_convolutions
 
 
 def layer(given: int = 96, made: int = 128, **options: object) -> nn.Conv2d:
