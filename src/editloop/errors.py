@@ -17,6 +17,9 @@ A message gives the cause, the offending value and the fix. Keys and other secre
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "BusyError",
     "ChangedError",
@@ -29,6 +32,8 @@ __all__ = [
     "StoreError",
     "TrainingError",
     "UnavailableError",
+    "did_you_mean",
+    "known_names",
 ]
 
 
@@ -107,3 +112,18 @@ class InstructionError(EditLoopError):
 
 class TrainingError(EditLoopError):
     """Training cannot start or go on."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name nearest to a wrong one, as a fix begins: `did you mean 'steps'? `.
+
+    Empty where none is near.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    """A fix for a wrong name: the nearest known one, and all of them."""
+    names = list(known)
+    return f"{did_you_mean(name, names)}known: {', '.join(names)}"

@@ -6,7 +6,6 @@ of the wrong type are refused before anything runs.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, known_names
 from editloop.schema import Json
 
 __all__ = [
@@ -101,12 +100,8 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Reci
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = list(model.model_fields)
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        return RecipeError(
-            f"{where}: unknown key", value=place, fix=f"{guess}known: {', '.join(known)}"
-        )
+        fix = known_names(str(first["loc"][-1]), model.model_fields)
+        return RecipeError(f"{where}: unknown key", value=place, fix=fix)
     return RecipeError(
         f"{where}: {place or 'settings'}: {said(first)}",
         value=repr(first["input"])[:200],
@@ -173,13 +168,10 @@ def _replaced(node: Json, keys: Sequence[str], value: Json, path: str) -> Json:
     if isinstance(node, list):
         names = [item.get("name", item.get("kind")) for item in node if isinstance(item, Mapping)]
         if head not in names:
-            close = difflib.get_close_matches(head, [str(name) for name in names], n=1)
             raise RecipeError(
                 f"override {path!r}: no part has this name",
                 value=head,
-                fix=f"known: {', '.join(map(str, names))}"
-                if not close
-                else f"did you mean {close[0]!r}?",
+                fix=known_names(head, map(str, names)),
             )
         at = names.index(head)
         return [*node[:at], _replaced(node[at], rest, value, path), *node[at + 1 :]]

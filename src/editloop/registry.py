@@ -7,7 +7,6 @@ is imported before it is asked for, so listing kinds is cheap. A plug-in package
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, known_names
 from editloop.recipe import Settings, read_yaml, validate
 from editloop.schema import Json
 
@@ -95,11 +94,7 @@ def load(group: str, kind: str) -> Any:
     if path is None:
         path = next((point.value for point in _plugged(group) if point.name == kind), None)
     if path is None:
-        close = difflib.get_close_matches(kind, kinds(group), n=1)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        raise RecipeError(
-            f"unknown {group} kind", value=kind, fix=f"{guess}known: {', '.join(kinds(group))}"
-        )
+        raise RecipeError(f"unknown {group} kind", value=kind, fix=known_names(kind, kinds(group)))
     return _import(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from editloop.darkroom.plans import Turn
 from editloop.darkroom.rewards import rewards
 from editloop.darkroom.scene import SMALLEST, Darkroom
 from editloop.darkroom.sessions import draw_session
+from editloop.errors import did_you_mean
 from editloop.images import decode, encode_png
 from editloop.schema import EditSample, Image, Json, Mask, Pixels, Provenance
 from editloop.seeding import derive_seed, generator
@@ -46,8 +46,7 @@ class DarkroomSettings(recipe.Settings):
     def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in OPERATIONS:
-                close = difflib.get_close_matches(name, OPERATIONS, n=1)
-                guess = f"did you mean {close[0]!r}? " if close else ""
+                guess = did_you_mean(name, OPERATIONS)
                 raise ValueError(f"no operation {name!r}: {guess}`editloop operations` lists them")
         return names
 

@@ -6,13 +6,12 @@ before it is asked for, and nothing holds a data set in memory: only an index th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, known_names
 from editloop.recipe import Settings, validate
 from editloop.schema import EditSample, Json, arrow_schema
 from editloop.sources.captions import METADATA
@@ -169,11 +168,8 @@ def layout_of(folder: Path) -> str:
 
 def _known(kind: str) -> Kind:
     if kind not in LAYOUTS:
-        close = difflib.get_close_matches(kind, LAYOUTS, n=1)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        raise RecipeError(
-            "unknown layout of a data set", value=kind, fix=f"{guess}known: {', '.join(LAYOUTS)}"
-        )
+        fix = known_names(kind, LAYOUTS)
+        raise RecipeError("unknown layout of a data set", value=kind, fix=fix)
     return LAYOUTS[kind]
 
 

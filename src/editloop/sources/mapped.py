@@ -6,11 +6,11 @@ under the names that the field's data sets use (`columns.COLUMNS`).
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from editloop.errors import known_names
 from editloop.sources.columns import COLUMNS, SCORES, Rules
 from editloop.sources.listed import ListedIndex
 from editloop.sources.metadata import MetadataSettings
@@ -34,9 +34,7 @@ class MappedSettings(MetadataSettings):
     def _is_of_fields(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             if name not in COLUMNS:
-                close = difflib.get_close_matches(name, COLUMNS, n=1)
-                guess = f"did you mean {close[0]!r}? " if close else ""
-                raise ValueError(f"no field {name!r}: {guess}known: {', '.join(COLUMNS)}")
+                raise ValueError(f"no field {name!r}: {known_names(name, COLUMNS)}")
         return value
 
 

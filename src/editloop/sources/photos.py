@@ -6,12 +6,12 @@ A crop depends on the seed, its scene and its index, not on its split: `clean` r
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field, model_validator
 
 from editloop import recipe
+from editloop.errors import known_names
 from editloop.images import encode_png
 from editloop.schema import EditSample, Image, Json, Provenance
 from editloop.seeding import generator
@@ -41,9 +41,7 @@ class PhotosSettings(recipe.Settings):
             raise ValueError(f"scale must be 0 < low <= high <= 1, not {low}, {high}")
         for name in self.heldout_scenes:
             if name not in SCENES:
-                close = difflib.get_close_matches(name, SCENES, n=1)
-                guess = f"did you mean {close[0]!r}? " if close else ""
-                raise ValueError(f"no scene {name!r}: {guess}known: {', '.join(SCENES)}")
+                raise ValueError(f"no scene {name!r}: {known_names(name, SCENES)}")
         if not 0 < len(set(self.heldout_scenes)) < len(SCENES):
             raise ValueError("heldout_scenes must name at least one scene and leave at least one")
         return self

@@ -6,12 +6,11 @@ differ are refused, with all that is known to differ.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from editloop.errors import RecipeError, StoreError
+from editloop.errors import RecipeError, StoreError, known_names
 from editloop.evaluation.comparing.pairing import BenchmarkComparison, Pairing, compare_benchmark
 from editloop.evaluation.comparing.runfolders import RunFolder, open_runs
 from editloop.evaluation.showing.labels import ordered
@@ -85,11 +84,8 @@ def _check_metrics(runs: Sequence[RunFolder], metrics: Sequence[str]) -> None:
     known = ordered({metric for scores in estimates for metric in scores})
     for metric in metrics:
         if metric not in known:
-            close = difflib.get_close_matches(metric, known, n=1)
-            guess = f"did you mean {close[0]!r}? " if close else ""
-            raise RecipeError(
-                "no run has this metric", value=metric, fix=f"{guess}known: {', '.join(known)}"
-            )
+            fix = known_names(metric, known)
+            raise RecipeError("no run has this metric", value=metric, fix=fix)
 
 
 def _check_shared(runs: Sequence[RunFolder], having: Mapping[str, Sequence[RunFolder]]) -> None:

@@ -6,7 +6,6 @@ result, and results of different fingerprints share no table.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -15,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, known_names
 from editloop.evaluation.protocol.exclusions import Exclusion
 from editloop.recipe import Settings, read_yaml, validate
 from editloop.schema import Json, canonical_json
@@ -184,9 +183,7 @@ def _cards() -> resources.abc.Traversable:
 
 
 def _unknown(name: str) -> RecipeError:
-    close = difflib.get_close_matches(name, _names(), n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    fix = f"{guess}known: {', '.join(_names())}; a card of your own is a .yaml file"
+    fix = f"{known_names(name, _names())}; a card of your own is a .yaml file"
     return RecipeError("unknown protocol", value=name, fix=fix)
 
 
