@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from editloop import loop
+from editloop.bootstrap import bootstrap_weights
 from editloop.evaluation.answers.publishing import CASES_FILE, values_of
-from editloop.evaluation.averaging.aggregate import Numbers, bootstrap_weights, compare, summarise
+from editloop.evaluation.averaging.aggregate import Numbers, compare, summarise
 from editloop.recipe import read_recipe
 from editloop.schema import Json
 from editloop.seeding import generator

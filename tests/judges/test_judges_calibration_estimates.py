@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from editloop.bootstrap import bootstrap_weights
 from editloop.judges.calibration.estimates import mean_of, share_of
-from editloop.resampling import bootstrap_weights, percentile_interval
 
 
 def alone(count: int) -> list[str]:
@@ -52,13 +52,3 @@ def test_a_means_interval_is_the_percentiles_of_the_resampled_means() -> None:
     assert [found["low"], found["high"]] == pytest.approx(
         np.percentile(means, [2.5, 97.5]), abs=1e-4
     )
-
-
-def test_cases_of_one_group_are_drawn_together() -> None:
-    weights = bootstrap_weights(["a", "b", "a"], 30, np.random.default_rng(2))
-    assert (weights[:, 0] == weights[:, 2]).all()
-    assert set((weights[:, 0] + weights[:, 1]).tolist()) == {2.0}
-
-
-def test_an_interval_of_nothing_is_none() -> None:
-    assert percentile_interval(np.full(9, np.nan)) is None

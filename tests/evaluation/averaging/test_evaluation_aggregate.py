@@ -3,13 +3,8 @@
 import numpy as np
 import pytest
 
-from editloop.evaluation.averaging.aggregate import (
-    Numbers,
-    bootstrap_weights,
-    compare,
-    slice_rows,
-    summarise,
-)
+from editloop.bootstrap import bootstrap_weights
+from editloop.evaluation.averaging.aggregate import Numbers, compare, slice_rows, summarise
 from editloop.seeding import generator
 
 
@@ -26,22 +21,6 @@ def numbers(values: np.ndarray, answered: np.ndarray | None = None) -> Numbers:
 
 def weights_of(cases: int, resamples: int = 400) -> np.ndarray:
     return bootstrap_weights([str(n) for n in range(cases)], resamples, generator("test", cases))
-
-
-def test_every_resample_draws_as_many_cases_as_there_are() -> None:
-    weights = weights_of(17)
-    assert weights.shape == (400, 17)
-    assert set(weights.sum(axis=1)) == {17}
-    assert weights.min() == 0
-
-
-def test_turns_of_one_session_are_drawn_together() -> None:
-    groups = ["s1", "s2", "s1", "s2", "s3", "s1"]
-    weights = bootstrap_weights(groups, 50, generator("groups"))
-    assert (weights[:, 0] == weights[:, 2]).all()
-    assert (weights[:, 0] == weights[:, 5]).all()
-    assert (weights[:, 1] == weights[:, 3]).all()
-    assert (weights[:, 0] != weights[:, 1]).any()
 
 
 def test_the_mean_skips_what_is_unscored_and_coverage_says_so() -> None:

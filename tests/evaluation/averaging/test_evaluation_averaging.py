@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from editloop.evaluation.averaging.aggregate import Numbers, bootstrap_weights, summarise
+from editloop.bootstrap import bootstrap_weights
+from editloop.evaluation.averaging.aggregate import Numbers, summarise
 from editloop.evaluation.protocol.card import JudgeCard, read_protocol
 from editloop.evaluation.protocol.judged import Judged
 from editloop.schema import EditedPair, Json, Score, Unscored, Verdict

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from editloop.bootstrap import bootstrap_weights
 from editloop.errors import RecipeError
-from editloop.evaluation.averaging.aggregate import Numbers, bootstrap_weights
+from editloop.evaluation.averaging.aggregate import Numbers
 from editloop.evaluation.averaging.findings import CLAIMS, Claim, find
 from editloop.evaluation.showing.labels import amount, change, label
 from editloop.recipe import validate

@@ -9,15 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from editloop.bootstrap import bootstrap_weights
 from editloop.errors import UnavailableError
 from editloop.evaluation.answers.cases import Case
 from editloop.evaluation.answers.publishing import frequent_reasons, values_of
-from editloop.evaluation.averaging.aggregate import (
-    Numbers,
-    bootstrap_weights,
-    slice_rows,
-    summarise,
-)
+from editloop.evaluation.averaging.aggregate import Numbers, slice_rows, summarise
 from editloop.evaluation.averaging.findings import Claim, find
 from editloop.schema import Json
 from editloop.seeding import generator

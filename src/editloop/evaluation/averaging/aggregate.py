@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.bootstrap import PERCENTILES
 from editloop.schema import Json
 
-__all__ = ["Numbers", "bootstrap_weights", "compare", "slice_rows", "summarise"]
+__all__ = ["Numbers", "compare", "slice_rows", "summarise"]
 
 _Floats = NDArray[np.float64]
-_PERCENTILES = (2.5, 97.5)
 _DIGITS = 8
 _GRID = 2.0**30
 
@@ -57,18 +57,6 @@ class _Estimates:
     mean: _Floats  # [columns]
     replicates: _Floats  # [resamples, columns]
     count: NDArray[np.int64]  # [columns]
-
-
-def bootstrap_weights(
-    groups: Sequence[str], resamples: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """How often each resample draws each case: [resamples, cases].
-
-    Cases of one group (the turns of a session) are drawn together, as many groups as there are.
-    """
-    names, index = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
-    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return draws[:, index].astype(np.float64)
 
 
 def summarise(
@@ -174,10 +162,10 @@ def _interval(replicates: _Floats) -> tuple[_Floats, _Floats]:
     bounds = np.full((2, replicates.shape[1]), np.nan)
     present = ~np.isnan(replicates)
     whole = present.all(axis=0)
-    bounds[:, whole] = np.percentile(replicates[:, whole], _PERCENTILES, axis=0)
+    bounds[:, whole] = np.percentile(replicates[:, whole], PERCENTILES, axis=0)
     for column in np.flatnonzero(~whole & present.any(axis=0)):
         kept = replicates[present[:, column], column]
-        bounds[:, column] = np.percentile(kept, _PERCENTILES)
+        bounds[:, column] = np.percentile(kept, PERCENTILES)
     return bounds[0], bounds[1]
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.bootstrap import PERCENTILES
 from editloop.schema import Json
 
 __all__ = ["RunningMeans"]
 
 _Floats = NDArray[np.float64]
-_PERCENTILES = (2.5, 97.5)
 _DIGITS = 8
 _GRID = 2.0**30  # values are rounded to multiples of 2**-30: their sums are exact in any order
 _MOST_REASONS = 100  # different ones that are counted for a metric; further ones are not told apart
@@ -103,7 +103,7 @@ class RunningMeans:
         means = sums.drawn_totals[drawn, at] / sums.drawn[drawn, at]
         mean = sums.totals[at] / count
         # Every resample missed these few cases: nothing is known but the mean itself.
-        low, high = np.percentile(means, _PERCENTILES) if len(means) else (mean, mean)
+        low, high = np.percentile(means, PERCENTILES) if len(means) else (mean, mean)
         return {
             "mean": round(float(mean), _DIGITS),
             "low": round(float(low), _DIGITS),

@@ -15,8 +15,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.bootstrap import bootstrap_weights
 from editloop.errors import StoreError
-from editloop.evaluation.averaging.aggregate import Numbers, bootstrap_weights, compare
+from editloop.evaluation.averaging.aggregate import Numbers, compare
 from editloop.evaluation.comparing.runfolders import EditorCases, RunFolder, read_cases_of
 from editloop.evaluation.protocol.notices import told_departures
 from editloop.evaluation.showing.labels import ordered

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.bootstrap import bootstrap_weights
 from editloop.darkroom.faults import KINDS, Fault
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
 from editloop.judges.calibration.estimates import Floats, mean_of, rounded, share_of
 from editloop.judges.calibration.pairs import TruthFacts, level_of
 from editloop.judges.calibration.scales import SCALES
-from editloop.resampling import bootstrap_weights
 from editloop.schema import PERSPECTIVES, Json
 
 __all__ = ["Disagreement", "against_truth", "disagreements"]

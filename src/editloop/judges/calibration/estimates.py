@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.resampling import percentile_interval
+from editloop.bootstrap import percentile_interval
 from editloop.schema import Json
 
 __all__ = ["Floats", "estimate", "gridded", "mean_of", "rounded", "share_of"]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from editloop.bootstrap import bootstrap_weights
 from editloop.errors import RecipeError
 from editloop.files import explained
 from editloop.images import content_hash
@@ -24,7 +25,6 @@ from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
 from editloop.judges.calibration.estimates import Floats, mean_of
 from editloop.judges.calibration.scales import SCALES, related
-from editloop.resampling import bootstrap_weights
 from editloop.schema import Json
 
 __all__ = ["Ratings", "against_people", "read_ratings"]

@@ -14,10 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
+from editloop.bootstrap import bootstrap_weights
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.estimates import Floats, mean_of, share_of
 from editloop.judges.calibration.sanity_cases import RIGHT, SanityFacts
-from editloop.resampling import bootstrap_weights
 from editloop.schema import Json
 
 __all__ = ["Falls", "Result", "Rule", "SaysNo", "SaysYes", "Seen", "Stands", "Steady"]

@@ -1,4 +1,4 @@
-"""The bootstrap: how often each resample draws each case, and what the resamples bound."""
+"""The bootstrap (Efron, 1979): how often each resample draws each case, and what it bounds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bootstrap_weights", "percentile_interval"]
+__all__ = ["PERCENTILES", "bootstrap_weights", "percentile_interval"]
 
-_PERCENTILES = (2.5, 97.5)
+PERCENTILES = (2.5, 97.5)  # the bounds of a 95% interval
 
 
 def bootstrap_weights(
@@ -30,5 +30,5 @@ def percentile_interval(replicates: NDArray[np.float64]) -> tuple[float, float] 
     kept = replicates[np.isfinite(replicates)]
     if not len(kept):
         return None
-    low, high = np.percentile(kept, _PERCENTILES)
+    low, high = np.percentile(kept, PERCENTILES)
     return float(low), float(high)
