@@ -41,6 +41,7 @@ __all__ = [
     "arrow_schema",
     "canonical_json",
     "from_row",
+    "readable_json",
     "to_row",
 ]
 
@@ -60,6 +61,12 @@ def canonical_json(value: Json) -> str:
     return json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
+
+
+def readable_json(value: Json) -> bytes:
+    """A JSON file for people and programs: sorted keys, a line each; equal values, equal bytes."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
 
 
 class EditType(StrEnum):

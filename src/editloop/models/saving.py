@@ -20,7 +20,7 @@ from transformers import AutoTokenizer
 from editloop.errors import StoreError
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.recipe import validate
-from editloop.schema import Json
+from editloop.schema import Json, readable_json
 
 __all__ = ["INDEX", "load_model", "save_model"]
 
@@ -46,8 +46,7 @@ def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> N
         "tokens": {"text": model.vocabulary.text, "reward": model.vocabulary.reward},
         "facts": dict(facts),
     }
-    text = json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    (folder / INDEX).write_text(f"{text}\n", encoding="utf-8")
+    (folder / INDEX).write_bytes(readable_json(index))
 
 
 def load_model(folder: Path) -> PocketModel:

@@ -29,7 +29,7 @@ from editloop.judges.calibration.settings import CalibrationSettings
 from editloop.judges.calibration.specs import judge_spec, keeping_in, ledger_of
 from editloop.recipe import validate
 from editloop.registry import parse_spec
-from editloop.schema import Json
+from editloop.schema import Json, readable_json
 from editloop.sources.layouts import layout_of, open_layout
 from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
 
@@ -126,9 +126,8 @@ def _make(calibration: Calibration, beside: Beside, place: Path, made_from: str)
         sweep_temporaries(Files(), place)
     answers = calibration.answers(beside, place / _FROZEN)
     results = {**_facts(calibration, made_from, answers), **answers.results}
-    text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with explained("write a calibration", place / _RESULTS):
-        replace_file(Files(), place / _RESULTS, f"{text}\n".encode())
+        replace_file(Files(), place / _RESULTS, readable_json(results))
     write_calibration_page(results, answers.judged, calibration.pairs, place / _PAGE)
     if not answers.open:
         files = [place / name for name in (_RESULTS, _PAGE, _FROZEN) if (place / name).exists()]

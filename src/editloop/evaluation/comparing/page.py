@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from editloop.evaluation.showing.labels import change, less_is_better
 from editloop.evaluation.showing.pages import write_page
 from editloop.evaluation.showing.tables import Column, Table, by_metric
 from editloop.files import Files, explained, replace_file
+from editloop.schema import readable_json
 
 __all__ = ["write_comparison"]
 
@@ -65,11 +65,9 @@ class _View:
 
 def write_comparison(comparison: Comparison, out: Path) -> Path:
     """Write both files into the folder `out`; returns the page's path."""
-    content = json.dumps(
-        comparison.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-    )
+    content = readable_json(comparison.to_json())
     with explained("write a comparison", out / _JSON):
-        replace_file(Files(), out / _JSON, f"{content}\n".encode())
+        replace_file(Files(), out / _JSON, content)
     views = [_view(each) for each in comparison.benchmarks]
     write_page(
         out / _PAGE,

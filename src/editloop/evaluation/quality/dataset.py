@@ -25,7 +25,7 @@ from editloop.evaluation.quality.summary import DataSummary
 from editloop.files import Files, explained, replace_file, sweep_temporaries
 from editloop.metrics.embeddings import Embeddings
 from editloop.registry import parse_spec
-from editloop.schema import Json
+from editloop.schema import Json, readable_json
 from editloop.sources.layouts import Layout, layout_of, open_layout
 from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
 
@@ -118,9 +118,8 @@ def _make(asked: _Asked, place: Path) -> None:
     with explained("tidy up a folder", place):
         sweep_temporaries(Files(), place)
     results = _measured(asked, place / _ROWS)
-    text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with explained("write a data set's quality", place / _RESULTS):
-        replace_file(Files(), place / _RESULTS, f"{text}\n".encode())
+        replace_file(Files(), place / _RESULTS, readable_json(results))
     write_quality_page(results, place / _PAGE)
     files = [place / name for name in (_RESULTS, _ROWS, _PAGE)]
     record_manifest(place, _NAME, files, made_from=asked.made_from)

@@ -7,7 +7,6 @@ reward-edit.json    the rewards in RewardEdit-20K's form, of samples that have a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +21,7 @@ from editloop.files import explained
 from editloop.judges.reward_edit import write_reward_edit
 from editloop.parts import PartContext, PartResult
 from editloop.recipe import Settings
-from editloop.schema import PERSPECTIVES, EditSample, Json
+from editloop.schema import PERSPECTIVES, EditSample, Json, readable_json
 from editloop.store import read_samples
 
 __all__ = ["RewardStatistics"]
@@ -90,9 +89,8 @@ def _samples(data: Path, names: Mapping[str, SplitTally]) -> Iterator[EditSample
 
 
 def _write(results: Json, path: Path) -> None:
-    text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with explained("write statistics of rewards", path):
-        path.write_text(f"{text}\n", encoding="utf-8")
+        path.write_bytes(readable_json(results))
 
 
 def _summary(results: Mapping[str, Json]) -> Json:

@@ -24,7 +24,7 @@ from torch import Tensor
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.loading import INDEX as PIPELINE
 from editloop.models.loading import model_index
-from editloop.schema import Json
+from editloop.schema import Json, readable_json
 
 __all__ = ["GROWN", "INDEX", "KIND", "LORA", "REWARD", "save_diffusion_model"]
 
@@ -59,8 +59,7 @@ def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str
         "scales_sources": model.autoencoder.scales_sources,
         "facts": dict(facts),
     }
-    text = json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    (folder / INDEX).write_text(f"{text}\n", encoding="utf-8")
+    (folder / INDEX).write_bytes(readable_json(index))
 
 
 def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
