@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 __all__ = [
+    "CLEAN_TEXT",
     "OUT_OF_FIVE",
     "PERSPECTIVES",
     "Captions",
@@ -54,6 +55,7 @@ PERSPECTIVES = ("following", "preserving", "quality")
 OUT_OF_FIVE: Mapping[str, tuple[float, float]] = MappingProxyType(
     dict.fromkeys(PERSPECTIVES, (0.0, 5.0))
 )
+CLEAN_TEXT = "None"  # says that nothing is wrong (Multi-Reward paper, section 6.1)
 
 
 def canonical_json(value: Json) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from editloop.darkroom.faults import Fault
-from editloop.schema import PERSPECTIVES, Score
+from editloop.schema import CLEAN_TEXT, PERSPECTIVES, Score
 
-__all__ = ["CLEAN_TEXT", "PASSING", "VERSION", "rewards", "value_of"]
+__all__ = ["PASSING", "VERSION", "rewards", "value_of"]
 
 VERSION = "darkroom-rewards-1"
 PASSING = 3.0  # a score of at least this passes
-CLEAN_TEXT = "None"  # as in the Multi-Reward paper, section 6.1
 
 
 def value_of(severity: float) -> float:

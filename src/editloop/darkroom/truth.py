@@ -13,8 +13,8 @@ import numpy as np
 from editloop.darkroom.course import follow
 from editloop.darkroom.defects import following_defects, preserving_defects, quality_defects
 from editloop.darkroom.evidence import gather
-from editloop.darkroom.rewards import CLEAN_TEXT, PASSING
-from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.darkroom.rewards import PASSING
+from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
 
 __all__ = ["ENTANGLED", "VERSION", "TruthJudge"]
 

@@ -7,13 +7,12 @@ from torch import Tensor
 
 from editloop.errors import RecipeError
 from editloop.models.backbones.model import DiffusionModel
-from editloop.models.reward import RewardSettings
-from editloop.schema import PERSPECTIVES
+from editloop.models.reward import RewardSettings, separator_of
+from editloop.schema import CLEAN_TEXT, PERSPECTIVES
 
 __all__ = ["BEST", "check_rewards", "rewards_for"]
 
 BEST = (5.0, 5.0, 5.0)
-_NOTHING = "None"  # nothing to complain of, one word a perspective
 
 
 def check_rewards(
@@ -49,8 +48,8 @@ def rewards_for(
     """
     if model.reward is None:
         return {}
-    joint = "; " if model.reward.variant == "released" else ";"
-    told = joint.join([_NOTHING] * len(PERSPECTIVES)) if text is None else text
+    clean = separator_of(model.reward).join([CLEAN_TEXT] * len(PERSPECTIVES))
+    told = clean if text is None else text
     asked = torch.tensor(BEST if reward is None or isinstance(reward, str) else reward)
     scores, keep = asked, torch.ones(len(PERSPECTIVES))
     if reward == "none":

@@ -21,10 +21,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from editloop import recipe
-from editloop.darkroom.rewards import CLEAN_TEXT, PASSING
+from editloop.darkroom.rewards import PASSING
 from editloop.judges.findings import Findings, find
 from editloop.metrics.geometry import resized_to
-from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.schema import (
+    CLEAN_TEXT,
+    OUT_OF_FIVE,
+    PERSPECTIVES,
+    EditedPair,
+    Score,
+    Unscored,
+    Verdict,
+)
 
 __all__ = ["VERSION", "MetricJudge"]
 

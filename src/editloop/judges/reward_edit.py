@@ -22,6 +22,7 @@ from editloop import recipe
 from editloop.errors import RecipeError
 from editloop.files import Files, NewFile, explained, file_hash, temporary
 from editloop.schema import (
+    CLEAN_TEXT,
     OUT_OF_FIVE,
     PERSPECTIVES,
     EditedPair,
@@ -36,7 +37,6 @@ from editloop.sources.entries import Problem, read_json
 __all__ = ["Exported", "RewardEditJudge", "write_reward_edit"]
 
 _SCORE, _TEXT = "Score", "Negative Prompt"
-_CLEAN = "None"  # nothing is wrong
 _HIGHEST = 5.0
 
 
@@ -140,7 +140,7 @@ def _rewards_of(sample: EditSample) -> list[Json] | None:
     found = [score for score in scores if isinstance(score, Score)]
     if len(found) < len(PERSPECTIVES):
         return None
-    return [{_SCORE: _plain(score.value), _TEXT: score.text or _CLEAN} for score in found]
+    return [{_SCORE: _plain(score.value), _TEXT: score.text or CLEAN_TEXT} for score in found]
 
 
 def _plain(value: float) -> float | int:

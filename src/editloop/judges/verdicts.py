@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, TypeVar
 from editloop.chat_parts import Failed, ReplyError
 from editloop.judges.replies import LONGEST, DuplicateKeyError, field_of, key_of, objects_in
 from editloop.judges.rubrics import Choice, Rubric, Scale
-from editloop.schema import Json, Score, Unscored
+from editloop.schema import CLEAN_TEXT, Json, Score, Unscored
 from editloop.steps import FailureClass
 
 __all__ = [
@@ -43,7 +43,6 @@ _LABELS = {
     "unparseable": "unparseable",
 }
 _FOR_NOW = "failed for now"
-_CLEAN = "None"  # as RewardEdit writes that there is no failure point
 _SHOWN = 60  # characters of a wrong value that a message quotes
 
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?)(?:\s*(?:/|out\s+of|of)\s*([0-9]+(?:\.[0-9]+)?))?")
@@ -238,12 +237,12 @@ def _words(path: str | None, fields: Json) -> str | None:
     """The reply's words; a list of failure points is joined, and none at all is "None"."""
     given = None if path is None else field_of(fields, path)
     if isinstance(given, list) and all(isinstance(each, str) for each in given):
-        given = "; ".join(each.strip() for each in given) or _CLEAN
+        given = "; ".join(each.strip() for each in given) or CLEAN_TEXT
     if not isinstance(given, str) or not given.strip():
         return None
     text = given.strip()
     _check_whole(text)  # escapes may have hidden it until now
-    return _CLEAN if text.rstrip(".").casefold() == "none" else text
+    return CLEAN_TEXT if text.rstrip(".").casefold() == "none" else text
 
 
 def _check_whole(text: str) -> None:

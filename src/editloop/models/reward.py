@@ -35,6 +35,7 @@ __all__ = [
     "ScoreEmbedding",
     "reward_condition",
     "score_waves",
+    "separator_of",
 ]
 
 _OCTAVES = 4
@@ -84,6 +85,14 @@ class RewardSettings(Settings):
         """As settings were written before there were variants, so that their bytes are the same."""
         content: dict[str, Any] = write(self)
         return {key: each for key, each in content.items() if key != "variant" or each is not None}
+
+
+def separator_of(settings: RewardSettings | None) -> str:
+    """What stands between the perspectives' reward texts, as a reward condition reads them.
+
+    The authors' released code joins by "; "; the paper's design is trained here with ";".
+    """
+    return "; " if settings is not None and settings.variant == "released" else ";"
 
 
 def reward_condition(settings: RewardSettings, shape: UNetShape) -> nn.Module:

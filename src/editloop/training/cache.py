@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from editloop.errors import TrainingError
 from editloop.files import Files, explained, replace_file
 from editloop.images import resize
-from editloop.schema import PERSPECTIVES, EditSample, Json, Score
+from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditSample, Json, Score
 from editloop.training.triples import decoded
 
 __all__ = ["EditCache", "open_cache", "reward_text_of", "rewards_of"]
@@ -81,14 +81,14 @@ def rewards_of(sample: EditSample) -> tuple[list[float], list[float]]:
     return values, [float(score is not None) for score in known]
 
 
-def reward_text_of(sample: EditSample, joint: str = ";") -> str:
+def reward_text_of(sample: EditSample, separator: str = ";") -> str:
     """The words of all perspectives: Concat[T_f, T_p, T_q] (Multi-Reward paper, section 4.3).
 
     "None" stands where nothing is wrong, nothing where a perspective was not scored.
     """
     scores = [sample.scores.get(name) for name in PERSPECTIVES]
-    return joint.join(
-        (score.text or "None") if isinstance(score, Score) else "" for score in scores
+    return separator.join(
+        (score.text or CLEAN_TEXT) if isinstance(score, Score) else "" for score in scores
     )
 
 

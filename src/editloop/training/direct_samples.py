@@ -15,6 +15,7 @@ from editloop.images import decode
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
 from editloop.models.masks import mask_picture
+from editloop.models.reward import separator_of
 from editloop.models.sampling import noise_like
 from editloop.schema import EditSample, Pixels
 from editloop.seeding import generator
@@ -23,7 +24,6 @@ from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.framing import Framing
 from editloop.training.latent_encoding import encoded
 from editloop.training.latent_samples import blanks_of
-from editloop.training.latent_words import joint_of
 from editloop.training.latents import check_framing
 from editloop.training.rows import PublishedRows, RowReader
 from editloop.training.triples import Triple
@@ -131,8 +131,8 @@ class DirectSamples:
         return self._shown([mask_picture(each.whole_mask) for each in triples])
 
     def _rewards(self, samples: Sequence[EditSample]) -> dict[str, Tensor]:
-        joint = joint_of(self._model.reward)
-        texts = [reward_text_of(each, joint) for each in samples]
+        separator = separator_of(self._model.reward)
+        texts = [reward_text_of(each, separator) for each in samples]
         scores, keep = zip(*map(rewards_of, samples), strict=True)
         return {
             "scores": torch.tensor(scores, dtype=torch.float32),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from editloop.files import Files, explained, sweep_temporaries
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.loading import parts_digest
+from editloop.models.reward import separator_of
 from editloop.schema import Json
 from editloop.store import fingerprint
 from editloop.training.buckets import Size
@@ -25,7 +26,7 @@ from editloop.training.latent_encoding import (
 )
 from editloop.training.latent_layers import Layer
 from editloop.training.latent_rows import Row, Rows, Shard
-from editloop.training.latent_words import Words, joint_of
+from editloop.training.latent_words import Words
 from editloop.training.rows import PublishedRows
 
 __all__ = ["LatentCache", "LatentPlan", "LatentSettings"]
@@ -103,13 +104,13 @@ class LatentPlan:
         model: DiffusionModel,
         rows: PublishedRows,
     ) -> LatentPlan:
-        joint = joint_of(model.reward)
+        separator = separator_of(model.reward)
         data = [_VERSION, key, [path.name for path in rows.paths], rows.counts]
         encoder = [parts_digest(model.folder, "vae"), _precision_of(model)]
         framing = asdict(settings.framing)
         soft = framing.pop("soft_masks")
         pictures: Json = [*data, *encoder, framing, settings.flip, settings.shard]
-        words: Json = [*data, parts_digest(model.folder, "tokenizer"), joint]
+        words: Json = [*data, parts_digest(model.folder, "tokenizer"), separator]
         masks = folder / f"masks-{fingerprint([*pictures, soft])}" if settings.masks else None
         return cls(
             settings=settings,
@@ -117,7 +118,7 @@ class LatentPlan:
             rows=rows,
             pictures=folder / f"pictures-{fingerprint(pictures)}",
             masks=masks,
-            words=Words(folder / f"words-{fingerprint(words)}.bin", model.texts, rows, joint),
+            words=Words(folder / f"words-{fingerprint(words)}.bin", model.texts, rows, separator),
         )
 
     def jobs(self, files: Files) -> list[Job]:

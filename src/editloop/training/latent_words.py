@@ -11,37 +11,28 @@ import numpy as np
 from editloop.errors import CorruptError
 from editloop.files import Files, explained
 from editloop.models.backbones.texts import Texts
-from editloop.models.reward import RewardSettings
 from editloop.records import read_record, write_record
 from editloop.schema import PERSPECTIVES, Json
 from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.latent_rows import Row, Rows, row_type, sealed, write_rows
 from editloop.training.rows import PublishedRows
 
-__all__ = ["Words", "joint_of"]
+__all__ = ["Words"]
 
 _AT_ONCE = 1024  # samples
-
-
-def joint_of(reward: RewardSettings | None) -> str:
-    """What stands between the reward texts of the perspectives, as a reward condition reads them.
-
-    The authors' released code joins by "; "; the paper's design is trained here with ";".
-    """
-    return "; " if reward is not None and reward.variant == "released" else ";"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """A file of rows: `text` and `reward` ids, `scores` and `keep` (as `EditInputs` has them).
 
-    `joint` is what stands between the reward texts of the perspectives.
+    `separator` is what stands between the reward texts of the perspectives.
     """
 
     path: Path
     texts: Texts
     rows: PublishedRows
-    joint: str
+    separator: str
 
     def facts(self) -> Mapping[str, Json] | None:
         """The file's size; None unless the file is whole."""
@@ -69,7 +60,8 @@ class Words:
             samples = list(self.rows.stream(start, start + _AT_ONCE, pictures=False))
             table = np.zeros(len(samples), kind)
             table["text"] = self.texts.ids([each.instruction for each in samples])
-            table["reward"] = self.texts.ids([reward_text_of(each, self.joint) for each in samples])
+            rewards = [reward_text_of(each, self.separator) for each in samples]
+            table["reward"] = self.texts.ids(rewards)
             values, known = zip(*map(rewards_of, samples), strict=True)
             table["scores"], table["keep"] = values, known
             yield sealed(table)

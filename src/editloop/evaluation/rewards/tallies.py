@@ -22,13 +22,11 @@ from editloop.evaluation.showing.score_charts import below_highest, histogram
 from editloop.files import explained
 from editloop.judges.calibration.scales import SCALES
 from editloop.parquet import read_batches
-from editloop.schema import Json
+from editloop.schema import CLEAN_TEXT, Json
 from editloop.seeding import generator
 from editloop.store import published_files
 
-__all__ = ["CLEAN", "SplitTally", "tally_split"]
-
-CLEAN = "None"  # the text of a score that has nothing to find fault with
+__all__ = ["SplitTally", "tally_split"]
 
 _CHUNK = 1000  # rows whose means are summed at a time
 _ROUND = (1.0, 5.0, 10.0, 100.0)  # the highest score of a scale that nobody declared
@@ -58,7 +56,7 @@ class _Tally:
         self.values[round(score["value"], _DIGITS)] += 1
         if score["passed"] is not None:
             self.passed[score["passed"]] += 1
-        if score["text"] == CLEAN:
+        if score["text"] == CLEAN_TEXT:
             self.clean += 1
         elif score["text"]:
             self.texts += 1
