@@ -75,14 +75,14 @@ def edit(
 
 def editors() -> None:
     """List the kinds of editor and their settings."""
-    from editloop.terminal import print_kinds
+    from editloop.commands.terminal import print_kinds
 
     print_kinds("editor")
 
 
 def operations() -> None:
     """List what the darkroom can do, by edit type, with an example each."""
+    from editloop.commands.terminal import print_operations
     from editloop.darkroom.phrases import listing
-    from editloop.terminal import print_operations
 
     print_operations(listing())

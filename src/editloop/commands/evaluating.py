@@ -46,8 +46,8 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="The seed of the edits.")] = 0,
 ) -> None:
     """Evaluate editors by a published protocol, or go on with it; editors may be added later."""
+    from editloop.commands.terminal import print_results
     from editloop.evaluating import evaluate as call
-    from editloop.terminal import print_results
 
     folder = out or Path("runs") / Path(protocol).stem
     with going_on_later():
@@ -137,8 +137,8 @@ def protocols(
     ] = None,
 ) -> None:
     """List the protocols that editors can be evaluated by, or explain one."""
+    from editloop.commands.terminal import print_protocol, print_protocols
     from editloop.evaluation.protocol.card import listing, read_protocol
-    from editloop.terminal import print_protocol, print_protocols
 
     if name is None:
         print_protocols(list(listing()))

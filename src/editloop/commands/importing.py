@@ -62,7 +62,7 @@ def import_data(
 ) -> None:
     """Turn a published data set into a run's data, or go on with it."""
     from editloop import importing
-    from editloop.terminal import build_progress, print_contamination, print_results
+    from editloop.commands.terminal import build_progress, print_contamination, print_results
 
     with going_on_later(), build_progress() as progress:
         results = importing.import_data(

@@ -42,8 +42,8 @@ def judge(
 ) -> None:
     """Add a judge's scores and words to a data set's edits, or go on with it."""
     from editloop import judging
+    from editloop.commands.terminal import build_progress, print_asked, print_expected
     from editloop.evaluation.rewards.table import print_rewards
-    from editloop.terminal import build_progress, print_asked, print_expected
 
     source = {
         "layout": layout,
@@ -92,9 +92,9 @@ def calibrate(
     ] = False,
 ) -> None:
     """Say how far a judge can be trusted: against truth, sanity, itself and people."""
+    from editloop.commands.terminal import print_expected
     from editloop.evaluation.calibration import calibrating
     from editloop.evaluation.calibration.table import print_calibration
-    from editloop.terminal import print_expected
 
     paths = {"frozen": frozen, "ratings": ratings, "data": data}
     given = {name: str(path) for name, path in paths.items() if path is not None}

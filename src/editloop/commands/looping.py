@@ -38,8 +38,8 @@ def run(
 ) -> None:
     """Make a whole loop, or go on with one that was interrupted."""
     from editloop import loop
+    from editloop.commands.terminal import build_progress, print_plan, print_results
     from editloop.recipe import read_recipe
-    from editloop.terminal import build_progress, print_plan, print_results
 
     settings = read_recipe(recipe, overrides or ())
     folder = out or Path("runs") / settings.name
@@ -67,7 +67,7 @@ def show(
 ) -> None:
     """Show what a run has made so far."""
     from editloop import loop
-    from editloop.terminal import print_results
+    from editloop.commands.terminal import print_results
 
     if html:
         typer.echo(loop.report(folder))

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from editloop.commands.terminal import print_results
 from editloop.editors.recorded import RecordedEditor
 from editloop.errors import RecipeError
 from editloop.evaluating import evaluate
 from editloop.images import decode, encode_png
 from editloop.schema import EditRequest, EditSample, Image, Json, Pixels, Unedited
-from editloop.terminal import print_results
 from evaluation_cards import own_card
 from evaluation_fakes import Fake
 from magicbrush_data import TURNS, make_outputs, make_split, picture

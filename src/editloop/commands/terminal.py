@@ -1,4 +1,4 @@
-"""What commands print: plans, results, kinds and operations as tables."""
+"""What several commands print: plans, results, kinds and operations as tables."""
 
 from __future__ import annotations
 
