@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -51,11 +51,15 @@ class Plan:
     `output_tokens`, and so `cost` (USD), are the most that may come if nothing is asked again.
     """
 
-    found: int
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    cost: float
+    found: int = 0
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Plan) -> Plan:
+        """What both together would do."""
+        return Plan(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 class Chat:

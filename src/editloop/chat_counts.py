@@ -6,7 +6,7 @@ attempt is counted before it is sent, so none that the server saw is missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from editloop.database import Database
@@ -42,6 +42,10 @@ class Counts:
         """Count more of the fields named."""
         for name, value in more.items():
             setattr(self, name, getattr(self, name) + value)
+
+    def __add__(self, other: Counts) -> Counts:
+        """The counts of both together."""
+        return Counts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 class RunCounts:

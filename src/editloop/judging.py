@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,13 +59,12 @@ def plan(
 
     sources, steps = loop.build_specs(_recipe(data, judge, seed, source))
     edits, judges = sources[0].create(), steps[0].create()
-    total = Plan(0, 0, 0, 0, 0.0)
+    total = Plan()
     listed = edits.items()
     while items := list(islice(listed, _BATCH)):
         loaded = edits.load(items)
         samples = [each.samples[0] for each in loaded if isinstance(each, Keep)]
-        for each in judges.plan(samples):
-            total = Plan(*map(sum, zip(astuple(total), astuple(each), strict=True)))
+        total = sum(judges.plan(samples), total)
     return total
 
 

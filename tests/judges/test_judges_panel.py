@@ -9,6 +9,7 @@ import pytest
 from editloop import recipe
 from editloop.chat import Counts, Plan
 from editloop.errors import RecipeError, UnavailableError
+from editloop.judges.calibration.planning import plan_of
 from editloop.judges.panel import PanelJudge
 from editloop.judges.verdicts import may_pass_later
 from editloop.schema import EditedPair, Score, Unscored, Verdict
@@ -177,6 +178,11 @@ def test_what_members_ask_is_added_up() -> None:
     assert made.counts == Counts(questions=4, cost=1.0)
     made.close()
     assert [getattr(each, "closed", None) for each in made.members] == [True, True, None]
+
+
+def test_a_calibration_plans_what_members_ask_once() -> None:
+    made = panel(PAID, PAID, {})
+    assert plan_of([(made, [PAIR, PAIR])]) == made.plan([PAIR, PAIR])
 
 
 def test_ledger_and_run_are_for_members_that_do_not_say() -> None:

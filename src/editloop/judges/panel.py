@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
@@ -21,12 +20,11 @@ from editloop.schema import EditedPair, Json, Judge, Score, Unscored, Verdict, c
 if TYPE_CHECKING:
     from editloop.metrics.embeddings import Embeddings
 
-__all__ = ["VERSION", "PanelJudge"]
+__all__ = ["VERSION", "PanelJudge", "members_of"]
 
 VERSION = "panel-1"
 
 _NOTHING = Unscored("the judge gave no verdict on it")
-_Counted = TypeVar("_Counted", Counts, Plan)
 
 
 class PanelJudge:
@@ -114,13 +112,13 @@ class PanelJudge:
     @property
     def counts(self) -> Counts:
         """What members asked of models so far."""
-        counts: list[Counts] = [each.counts for each in self.members if hasattr(each, "counts")]
-        return _total(counts, Counts())
+        counts = (each.counts for each in self.members if hasattr(each, "counts"))
+        return sum(counts, Counts())
 
     def plan(self, batch: Sequence[EditedPair]) -> Plan:
         """What members would ask of models; asks nothing."""
-        plans: list[Plan] = [each.plan(batch) for each in self.members if hasattr(each, "plan")]
-        return _total(plans, Plan(0, 0, 0, 0, 0.0))
+        plans = (each.plan(batch) for each in self.members if hasattr(each, "plan"))
+        return sum(plans, Plan())
 
     def close(self) -> None:
         """Close the members' connections; whoever asks after that is refused."""
@@ -167,6 +165,13 @@ class PanelJudge:
         return Unscored(told, self.version)
 
 
+def members_of(spec: Spec) -> list[Spec]:
+    """The judges that sit on the panel which a SPEC names; none where it names no panel."""
+    listed = spec.settings.get("judges", ())
+    names = listed.split(",") if isinstance(listed, str) else listed
+    return [parse_spec(name, "judge") for name in names]
+
+
 def _seats(spec: Spec, settings: PanelJudge.Settings) -> list[Spec]:
     """The same judge as often as it is asked; each repeat is a question of its own."""
     takes = load("judge", spec.kind).Settings.model_fields
@@ -186,12 +191,6 @@ def _seats(spec: Spec, settings: PanelJudge.Settings) -> list[Spec]:
         Spec(spec.name, spec.kind, {**own, "repeat": first + number})
         for number in range(settings.repeats)
     ]
-
-
-def _total(parts: Sequence[_Counted], nothing: _Counted) -> _Counted:
-    """The sum of records of numbers, field by field."""
-    sums = map(sum, zip(astuple(nothing), *map(astuple, parts), strict=True))
-    return type(nothing)(*sums)
 
 
 def _scales(members: Sequence[Judge]) -> dict[str, tuple[float, float]]:

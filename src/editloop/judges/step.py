@@ -8,25 +8,24 @@ to quarantine, as transient, so that `retry` asks for just that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from editloop import recipe
+from editloop.chat import Plan
+from editloop.chat_counts import Counts, counts_of_run
 from editloop.chat_settings import ChatSettings
 from editloop.errors import RecipeError, StepError
 from editloop.images import content_hash
+from editloop.judges.panel import members_of
 from editloop.judges.samples import Seen, seen
 from editloop.judges.verdicts import may_pass_later
 from editloop.registry import Spec, load, parse_spec
 from editloop.schema import EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.steps import Fail, FailureClass, Keep, Outcome, Resource, StepContext
-
-if TYPE_CHECKING:
-    from editloop.chat import Plan
-    from editloop.chat_counts import Counts
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 
@@ -102,12 +101,10 @@ class JudgeStep:
 
     def asked(self, cache: Path) -> Counts:
         """What the run whose cache this is has asked of servers since it began."""
-        from editloop.chat_counts import Counts, counts_of_run
-
         judge = _in_run(self._spec, _run_of(cache)).create("judge")
         accounts = {each.account for each in _paid(judge)}
-        counts = [counts_of_run(path, run) for path, run in sorted(accounts)]
-        return Counts(*(sum(column) for column in zip(*map(astuple, counts), strict=True)))
+        counts = (counts_of_run(path, run) for path, run in sorted(accounts))
+        return sum(counts, Counts())
 
     def _verdicts(self, batch: Sequence[Seen]) -> list[Verdict]:
         """What the judge says of each, and of those that it is not asked about, why not."""
@@ -169,17 +166,10 @@ def _groups(samples: Iterable[Seen]) -> Iterator[list[Seen]]:
         yield held
 
 
-def _members(spec: Spec) -> list[Spec]:
-    """Who sits on the panel, if it is one."""
-    listed = spec.settings.get("judges", ())
-    members = listed.split(",") if isinstance(listed, str) else listed
-    return [parse_spec(member, "judge") for member in members]
-
-
 def _asks(spec: Spec) -> bool:
     """Whether the judge, or one of its panel, asks a server."""
     asks = issubclass(load("judge", spec.kind).Settings, ChatSettings)
-    return asks or any(map(_asks, _members(spec)))
+    return asks or any(map(_asks, members_of(spec)))
 
 
 def _paid(judge: Any) -> list[Any]:
@@ -192,7 +182,7 @@ def _paid(judge: Any) -> list[Any]:
 
 def _in_run(spec: Spec, run: str) -> Spec:
     """The same judge, where it asks a server as one of this run's."""
-    members = [_in_run(each, run) for each in _members(spec)]
+    members = [_in_run(each, run) for each in members_of(spec)]
     if members:
         listed = [{"kind": each.kind, **each.settings} for each in members]
         return replace(spec, settings={**spec.settings, "judges": listed})

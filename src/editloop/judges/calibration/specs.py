@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from editloop.judges.panel import members_of
 from editloop.recipe import read_yaml
 from editloop.registry import Spec, load, parse_spec
 from editloop.schema import Json
 
 __all__ = ["in_round", "judge_spec", "keeping_in", "ledger_of"]
-
-_MEMBERS = "judges"  # the setting in which a panel names who sits on it
 
 
 def judge_spec(text: str) -> Spec:
@@ -31,13 +30,13 @@ def keeping_in(spec: Spec, ledger: Path) -> Spec:
 
 def ledger_of(spec: Spec) -> str | None:
     """The ledger that a SPEC names, for the judge or one of its panel."""
-    named = [spec.settings.get("ledger"), *map(ledger_of, _members(spec))]
+    named = [spec.settings.get("ledger"), *map(ledger_of, members_of(spec))]
     return next((str(each) for each in named if each is not None), None)
 
 
 def in_round(spec: Spec, number: int) -> Spec:
     """The judge as it is asked for another time; one that says the same each time is as it was."""
-    takes, members = _takes(spec), _members(spec)
+    takes, members = _takes(spec), members_of(spec)
     if "repeat" in takes:
         first = int(spec.settings.get("repeat", 0))
         return replace(spec, settings={**spec.settings, "repeat": first + number})
@@ -48,7 +47,7 @@ def in_round(spec: Spec, number: int) -> Spec:
 def _settled(spec: Spec, settings: dict[str, Json]) -> Spec:
     """The judge, and all of its panel, with settings that they take and that are not set."""
     own = {key: value for key, value in settings.items() if key in _takes(spec)}
-    members = [_settled(member, settings) for member in _members(spec)]
+    members = [_settled(member, settings) for member in members_of(spec)]
     return _with(replace(spec, settings={**own, **spec.settings}), members)
 
 
@@ -58,15 +57,8 @@ def _takes(spec: Spec) -> set[str]:
     return set() if settings is None else set(settings.model_fields)
 
 
-def _members(spec: Spec) -> list[Spec]:
-    """Who sits on the panel, if it is one."""
-    listed = spec.settings.get(_MEMBERS, ())
-    names = listed.split(",") if isinstance(listed, str) else listed
-    return [parse_spec(name, "judge") for name in names]
-
-
 def _with(spec: Spec, members: list[Spec]) -> Spec:
     if not members:
         return spec
     listed = [{"kind": each.kind, "name": each.name, **each.settings} for each in members]
-    return replace(spec, settings={**spec.settings, _MEMBERS: listed})
+    return replace(spec, settings={**spec.settings, "judges": listed})
