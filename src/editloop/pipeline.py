@@ -20,7 +20,7 @@ from editloop.files import Files, explained
 from editloop.locks import lock
 from editloop.plan import Plan, load_plan, make_plan
 from editloop.publication import Manifest, find_manifest
-from editloop.publish import publish_set
+from editloop.published_set import publish_set
 from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json
 from editloop.segments import forget_parts
