@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError
-from editloop.files import Files, NewFile
+from editloop.files import Files, NewFile, explained
 
 __all__ = [
     "FILE_BYTES",
@@ -29,6 +29,7 @@ __all__ = [
     "content_bytes",
     "pieces",
     "read_batches",
+    "read_rows",
 ]
 
 GROUP_ROWS = 100
@@ -208,6 +209,19 @@ def read_batches(
             value=path,
             fix=f"restore it from a copy, or make it again ({error})",
         ) from error
+
+
+def read_rows(
+    path: Path, columns: list[str] | None = None, *, what: str, rows: int = GROUP_ROWS
+) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, streamed; at most `rows` are in memory.
+
+    Raises StoreError, which says `what` could not be read, where the disk refuses, and CorruptError
+    as `read_batches`.
+    """
+    with explained(f"read {what}", path), path.open("rb") as handle:
+        for batch in read_batches(handle, path, columns, rows):
+            yield from batch.to_pylist()
 
 
 def _layout(schema: pa.Schema) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from editloop import recipe
 from editloop.files import explained
-from editloop.parquet import read_batches
+from editloop.parquet import read_rows
 from editloop.parts import PartContext, PartResult
 from editloop.schema import Json
 from editloop.sources.contamination import NOTE, found_in
@@ -71,18 +71,13 @@ class ContaminationCount:
 def _contaminated(run: Path) -> Iterator[tuple[str, bool, _Found]]:
     """Id, whether it was dropped, and what was found, of each such sample."""
     for path in sorted((run / "data").glob("*.parquet")):
-        for row in _rows(path, ["id", "provenance.parameters"]):
+        for row in read_rows(path, ["id", "provenance.parameters"], what="a data set"):
             made = row["provenance"]
             found = None if made is None else json.loads(made["parameters"]).get(NOTE)
             if found:
                 yield row["id"], False, found
-    for row in _rows(run / "rejects" / "dropped.parquet", ["id", "reason"]):
+    dropped = run / "rejects" / "dropped.parquet"
+    for row in read_rows(dropped, ["id", "reason"], what="what was dropped"):
         found = found_in(row["reason"])
         if found:
             yield row["id"], True, found
-
-
-def _rows(path: Path, columns: list[str]) -> Iterator[Mapping[str, Json]]:
-    with explained("read a data set", path), path.open("rb") as file:
-        for batch in read_batches(file, path, columns):
-            yield from batch.to_pylist()

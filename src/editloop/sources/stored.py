@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError
 from editloop.files import explained
-from editloop.parquet import GROUP_ROWS, read_batches
+from editloop.parquet import GROUP_ROWS, read_batches, read_rows
 from editloop.schema import Json
 
 __all__ = [
@@ -28,9 +28,7 @@ _BATCH = 16  # rows with pictures that are in memory at a time
 
 def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
     """Every row, pictures and all; CorruptError where the file cannot be read back."""
-    with explained("read a data set", path), path.open("rb") as file:
-        for batch in read_batches(file, path, rows=_BATCH):
-            yield from batch.to_pylist()
+    return read_rows(path, what="a data set", rows=_BATCH)
 
 
 def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:

@@ -8,7 +8,7 @@ cases.parquet    a row for each benchmark, editor and case; the means in the res
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,17 @@ from numpy.typing import NDArray
 
 from editloop.evaluation.answers.cases import Case
 from editloop.files import Files, explained
-from editloop.parquet import TableWriter
+from editloop.parquet import TableWriter, read_rows
 from editloop.schema import Json
 
-__all__ = ["CASES_FILE", "CaseWriter", "frequent_reasons", "values_of"]
+__all__ = [
+    "CASES_FILE",
+    "CaseWriter",
+    "case_files",
+    "frequent_reasons",
+    "read_case_rows",
+    "values_of",
+]
 
 CASES_FILE = "cases.parquet"
 
@@ -125,6 +132,16 @@ class CaseWriter:
                 if number["reason"] is not None
             ],
         }
+
+
+def case_files(run: Path) -> list[Path]:
+    """The tables of cases in a run folder, one a part of its recipe's `evaluate`, in order."""
+    return sorted((run / "evaluation").glob(f"*/{CASES_FILE}"))
+
+
+def read_case_rows(path: Path, columns: list[str]) -> Iterator[dict[str, Json]]:
+    """Some columns of a table of cases, a row at a time."""
+    return read_rows(path, columns, what="a benchmark's cases")
 
 
 def values_of(table: pa.Table, metrics: Sequence[str]) -> NDArray[np.float64]:

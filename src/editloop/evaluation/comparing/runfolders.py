@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from editloop.errors import CorruptError, RecipeError, StoreError
-from editloop.evaluation.answers.publishing import CASES_FILE
+from editloop.evaluation.answers.publishing import CASES_FILE, case_files
 from editloop.files import explained
 from editloop.parquet import read_batches
 from editloop.schema import Json
@@ -140,7 +140,7 @@ def read_cases_of(run: RunFolder, benchmark: str, metrics: Sequence[str]) -> dic
 
 
 def _case_files(run: RunFolder) -> Iterator[Path]:
-    paths = sorted((run.path / _EVALUATION).glob(f"*/{CASES_FILE}"))
+    paths = case_files(run.path)
     if not paths:
         raise StoreError(
             "the run's tables of cases are missing",

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from editloop.errors import ImageError, StoreError
-from editloop.evaluation.answers.publishing import CASES_FILE
+from editloop.evaluation.answers.publishing import case_files, read_case_rows
 from editloop.evaluation.comparing.pairing import Compared
 from editloop.evaluation.protocol.card import read_protocol
 from editloop.files import explained
 from editloop.images import decode_rgb
 from editloop.judges.pairwise import Comparison
-from editloop.parquet import read_batches
 from editloop.schema import EditSample, Json
 from editloop.seeding import generator
 from editloop.sources.layouts import open_layout
@@ -72,8 +71,8 @@ class SharedCases:
 def _pictures(run: Path, benchmark: str, editor: str) -> dict[str, Path | str]:
     """By case, where an editor's picture is, or why there is none to compare."""
     found: dict[str, Path | str] = {}
-    for path in sorted((run / "evaluation").glob(f"*/{CASES_FILE}")):
-        for row in _rows(path):
+    for path in case_files(run):
+        for row in read_case_rows(path, _COLUMNS):
             if (row["benchmark"], row["editor"]) != (benchmark, editor):
                 continue
             if row["setting"] == "iterative" and row["turn"] > 1:
@@ -83,12 +82,6 @@ def _pictures(run: Path, benchmark: str, editor: str) -> dict[str, Path | str]:
             else:
                 found[row["id"]] = path.parent / row["picture"]
     return found
-
-
-def _rows(path: Path) -> Iterator[Json]:
-    with explained("read a benchmark's cases", path), path.open("rb") as handle:
-        for batch in read_batches(handle, path, _COLUMNS):
-            yield from batch.to_pylist()
 
 
 def _pixels(path: Path) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editloop.evaluation.answers.publishing import CASES_FILE
+from editloop.evaluation.answers.publishing import case_files, read_case_rows
 from editloop.files import explained
-from editloop.parquet import read_batches
 from editloop.schema import Json
 
 __all__ = ["Answered", "CaseTable", "Extremes", "answers", "case_tables", "extremes"]
@@ -79,11 +78,11 @@ class Answered:
 def case_tables(run: Path, benchmarks: Collection[str]) -> dict[str, CaseTable]:
     """The tables of these benchmarks in a run folder, by name."""
     found: dict[str, CaseTable] = {}
-    for path in sorted((run / "evaluation").glob(f"*/{CASES_FILE}")):
+    for path in case_files(run):
         columns = _columns(path)
         shapes: dict[str, tuple[bool, bool]] = {}
         last: dict[str, tuple[str, str | None]] = {}
-        for row in _rows(path, ["benchmark", "editor", "session", "setting"]):
+        for row in read_case_rows(path, ["benchmark", "editor", "session", "setting"]):
             name, now = row["benchmark"], (row["editor"], row["session"])
             if name not in benchmarks:
                 continue
@@ -110,7 +109,7 @@ def extremes(table: CaseTable, editor: str, metric: str, count: int, *, less: bo
     Sessions whose turns are all cases are ranked by their turns' mean. `less` is better.
     """
     values: dict[str, list[float]] = defaultdict(list)
-    for row in _rows(table.path, ["benchmark", "editor", "id", "session", metric]):
+    for row in read_case_rows(table.path, ["benchmark", "editor", "id", "session", metric]):
         if row["benchmark"] == table.benchmark and row["editor"] == editor:
             name = row["session"] if table.drifts and row["session"] else row["id"]
             values[name].append(np.nan if row[metric] is None else row[metric])
@@ -131,7 +130,7 @@ def answers(table: CaseTable, names: Collection[str]) -> dict[str, list[Answered
     facts = ["editor", "id", "session", "turn", "edit_type", "group", "instruction"]
     columns = ["benchmark", *facts, "picture", "unedited", *table.metrics, *table.texts]
     found: dict[str, list[Answered]] = defaultdict(list)
-    for row in _rows(table.path, columns):
+    for row in read_case_rows(table.path, columns):
         name = row["session"] if table.drifts and row["session"] else row["id"]
         if row["benchmark"] == table.benchmark and name in names:
             found[name].append(_answered(row, table))
@@ -152,9 +151,3 @@ def _answered(row: Json, table: CaseTable) -> Answered:
         numbers={name: row[name] for name in table.metrics if row[name] is not None},
         words={name.removesuffix(_TEXT): row[name] for name in table.texts if row[name]},
     )
-
-
-def _rows(path: Path, columns: list[str]) -> Iterator[Json]:
-    with explained("read a benchmark's cases", path), path.open("rb") as handle:
-        for batch in read_batches(handle, path, columns):
-            yield from batch.to_pylist()

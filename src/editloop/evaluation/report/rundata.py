@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from editloop.evaluation.answers.publishing import CASES_FILE
+from editloop.evaluation.answers.publishing import case_files, read_case_rows
 from editloop.files import explained
-from editloop.parquet import read_batches
+from editloop.parquet import read_rows
 from editloop.schema import PERSPECTIVES, EditSample, Json, from_row
 from editloop.seeding import derive_seed
 from editloop.store import published_files
@@ -157,33 +157,26 @@ def _column(lines: Sequence[Json], name: str) -> tuple[list[float], list[float]]
 def read_cases(run: Path, benchmarks: Collection[str]) -> list[CaseRow]:
     """Every answer of these benchmarks, without its numbers."""
     return [
-        row
-        for path in sorted((run / "evaluation").glob(f"*/{CASES_FILE}"))
-        for row in _case_rows(path)
-        if row.benchmark in benchmarks
+        row for path in case_files(run) for row in _case_rows(path) if row.benchmark in benchmarks
     ]
 
 
 def _case_rows(path: Path) -> Iterator[CaseRow]:
     facts = ["benchmark", "editor", "id", "session", "turn", "edit_type", "instruction"]
     passed = [f"{name}_accuracy" for name in PERSPECTIVES]
-    with explained("read a benchmark's cases", path), path.open("rb") as handle:
-        for batch in read_batches(handle, path, [*facts, "picture", "unedited", *passed]):
-            for row in batch.to_pylist():
-                yield CaseRow(
-                    **{name: row[name] for name in facts},
-                    picture=None if row["picture"] is None else path.parent / row["picture"],
-                    unedited=row["unedited"],
-                    passed={
-                        name: None if row[column] is None else row[column] == 1
-                        for name, column in zip(PERSPECTIVES, passed, strict=True)
-                        if column in row  # another benchmark has another judge
-                    },
-                )
+    for row in read_case_rows(path, [*facts, "picture", "unedited", *passed]):
+        yield CaseRow(
+            **{name: row[name] for name in facts},
+            picture=None if row["picture"] is None else path.parent / row["picture"],
+            unedited=row["unedited"],
+            passed={
+                name: None if row[column] is None else row[column] == 1
+                for name, column in zip(PERSPECTIVES, passed, strict=True)
+                if column in row  # another benchmark has another judge
+            },
+        )
 
 
 def _light_rows(data: Path, split: str) -> Iterator[Json]:
     for path in published_files(data, split):
-        with explained("read a data set", path), path.open("rb") as handle:
-            for batch in read_batches(handle, path, ["id", "edit_type", "scores"]):
-                yield from batch.to_pylist()
+        yield from read_rows(path, ["id", "edit_type", "scores"], what="a data set")

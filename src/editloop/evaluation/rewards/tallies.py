@@ -19,9 +19,8 @@ from editloop.evaluation.averaging.streaming import RunningMeans
 from editloop.evaluation.rewards.wording import words_of
 from editloop.evaluation.showing.labels import ordered
 from editloop.evaluation.showing.score_charts import below_highest, histogram
-from editloop.files import explained
 from editloop.judges.calibration.scales import SCALES
-from editloop.parquet import read_batches
+from editloop.parquet import read_rows
 from editloop.schema import CLEAN_TEXT, Json
 from editloop.seeding import generator
 from editloop.store import published_files
@@ -138,9 +137,7 @@ def _common(counts: Counter[str], most: int) -> dict[str, int]:
 
 def _rows(data: Path, split: str) -> Iterator[Json]:
     for path in published_files(data, split):
-        with explained("read a data set", path), path.open("rb") as handle:
-            for batch in read_batches(handle, path, ["id", "session", "edit_type", "scores"]):
-                yield from batch.to_pylist()
+        yield from read_rows(path, ["id", "session", "edit_type", "scores"], what="a data set")
 
 
 def _metrics(names: Sequence[str], tallies: dict[str, _Tally]) -> dict[str, tuple[str, str]]:

@@ -16,7 +16,7 @@ from editloop.files import Files, explained, temporary
 from editloop.images import decode, decode_mask, encode_png
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.scales import SCALES
-from editloop.parquet import TableWriter, read_batches
+from editloop.parquet import TableWriter, read_rows
 from editloop.schema import Captions, EditedPair, EditType, Json, Mask, Pixels
 
 __all__ = ["FrozenSet", "freeze", "read_frozen"]
@@ -49,7 +49,7 @@ class FrozenSet:
 
     def pairs(self) -> Iterator[tuple[EditedPair, str]]:
         """The pairs and their edits, streamed in the file's order."""
-        for row in _rows(self.path):
+        for row in read_rows(self.path, what="a frozen set"):
             yield _pair(row), row["edit"]
 
 
@@ -88,7 +88,7 @@ def read_frozen(path: Path) -> FrozenSet:
     told = schema.metadata or {}
     if _NAME not in told or not {name for name, _ in _ROWS} <= set(schema.names):
         raise _no_set(path)
-    rows = list(_rows(path, ["edit", "scores"]))
+    rows = list(read_rows(path, ["edit", "scores"], what="a frozen set"))
     scored = [{each["perspective"]: each for each in row["scores"]} for row in rows]
     names = [name for name in SCALES if scored and name in scored[0]]
     judged = Judged(
@@ -105,12 +105,6 @@ def _no_set(path: Path) -> CorruptError:
     return CorruptError(
         "this is no frozen set", value=path, fix="name the frozen.parquet of an earlier calibration"
     )
-
-
-def _rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Json]]:
-    with explained("read a frozen set", path), path.open("rb") as handle:
-        for batch in read_batches(handle, path, columns):
-            yield from batch.to_pylist()
 
 
 def _scores(judged: Judged[Any], at: int) -> list[dict[str, Json]]:
