@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from measuring import machine, measured
+
+EDITLOOP = (sys.executable, "-c", "from editloop.cli import main; main()")
 RECIPE = """
 name: benchmark
 sources: [{{kind: photos, size: {size}, train: {count}, heldout: 0}}]
@@ -34,42 +33,16 @@ def measure(size: int, count: int) -> dict[str, float]:
         recipe = Path(folder) / "recipe.yaml"
         recipe.write_text(RECIPE.format(size=size, count=count), encoding="utf-8")
         out = Path(folder) / "run"
-        started = time.perf_counter()
-        peak = _run(["run", str(recipe), "--out", str(out), "--workers", str(WORKERS)])
-        seconds = time.perf_counter() - started
+        command = [*EDITLOOP, "run", str(recipe), "--out", str(out), "--workers", str(WORKERS)]
+        done = measured(command, {}, Path(folder) / "log")
         built = json.loads((out / "results.json").read_text())["build"]["splits"]["train"]["out"]
     return {
         "size": size,
         "triplets": built,
-        "seconds": round(seconds, 2),
-        "triplets_per_second": round(built / seconds, 1),
-        "peak_mib": round(peak / 2**20),
+        "seconds": round(done.seconds, 2),
+        "triplets_per_second": round(built / done.seconds, 1),
+        "peak_mib": round(done.peak / 2**20),
     }
-
-
-def _run(arguments: list[str]) -> int:
-    """Run editloop; the peak of its and its workers' resident memory together, in bytes."""
-    command = [sys.executable, "-c", "from editloop.cli import main; main()", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, _resident(process.pid))
-            time.sleep(0.1)
-    if process.returncode:
-        raise SystemExit(process.returncode)
-    return peak
-
-
-def _resident(session: int) -> int:
-    total = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:  # the process ended while we looked
-            continue
-        if int(fields[3]) == session:
-            total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return total
 
 
 def main() -> None:
@@ -86,8 +59,7 @@ def main() -> None:
             "{size:5} {triplets:9} {seconds:8} {triplets_per_second:11} {peak_mib:9}".format(**row)
         )
     if options.json:
-        machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
-        text = json.dumps({"machine": machine, "workers": WORKERS, "rows": rows}, indent=1)
+        text = json.dumps({"machine": machine(1), "workers": WORKERS, "rows": rows}, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 

@@ -16,7 +16,6 @@ import argparse
 import base64
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -42,6 +41,7 @@ from editloop.judges.vlm import VlmJudge
 from editloop.schema import EditedPair, Pixels, Score
 from editloop.sources.photos import PhotosSource
 from editloop.steps import Keep
+from measuring import machine
 
 RUBRICS = ("following", "preserving")  # both show two pictures
 SIZE = 512
@@ -256,17 +256,9 @@ def main() -> None:
             "{times_faster:7}".format(**row)
         )
     if options.json:
-        machine = {"cores": os.cpu_count(), "processor": _processor()}
         shape = {"repeats": options.repeats, "in_flight": IN_FLIGHT, "pictures": f"2 of {SIZE} px"}
-        text = json.dumps({"machine": machine, **shape, "rows": rows}, indent=1)
+        text = json.dumps({"machine": machine(1), **shape, "rows": rows}, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
