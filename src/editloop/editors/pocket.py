@@ -18,6 +18,7 @@ from editloop.editors.asking import Reward, Steps
 from editloop.errors import RecipeError
 from editloop.files import explained
 from editloop.images import resize
+from editloop.machine import device
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.models.pocket import PocketModel, mask_tensor
@@ -112,7 +113,7 @@ class PocketEditor:
                 fix="leave out `reward`, or name a model whose `conditions` have it",
             )
         self._check_reward_text(model)
-        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return model.to(device())
 
     def _check_reward_text(self, model: PocketModel) -> None:
         try:

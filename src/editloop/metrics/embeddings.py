@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import StepError
-from editloop.machine import cores
+from editloop.machine import cores, device
 from editloop.metrics.batches import Batches
-from editloop.metrics.encoders import ImageModel, device
+from editloop.metrics.encoders import ImageModel
 from editloop.metrics.vectors import Table, VectorFile
 from editloop.schema import Pixels
 

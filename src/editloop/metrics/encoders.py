@@ -16,11 +16,12 @@ from typing import Literal, TypeAlias
 
 from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
+from editloop.machine import device
 from editloop.metrics import views
 from editloop.metrics.views import Crop, View
 from editloop.schema import Json, canonical_json
 
-__all__ = ["ImageModel", "Kind", "Precision", "device", "missing"]
+__all__ = ["ImageModel", "Kind", "Precision", "missing"]
 
 Kind: TypeAlias = Literal["clip", "dino", "dinov2"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
@@ -92,13 +93,6 @@ class ImageModel:
     def longest_text(self) -> int:
         """How many tokens of a text the model reads, its two marks included."""
         return int(self.config.get("text_config", {}).get("max_position_embeddings", 77))
-
-
-def device() -> str:
-    """Where networks run: the GPU, where there is one."""
-    from torch import cuda
-
-    return "cuda" if cuda.is_available() else "cpu"
 
 
 def missing(models: Sequence[ImageModel]) -> UnavailableError | None:

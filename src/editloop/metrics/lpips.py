@@ -16,8 +16,8 @@ from torch import Tensor
 
 from editloop import recipe
 from editloop.errors import UnavailableError
+from editloop.machine import device
 from editloop.metrics.cosines import scored
-from editloop.metrics.encoders import device
 from editloop.metrics.geometry import Place, blackened, region_of, resized_to
 from editloop.metrics.networks import exact
 from editloop.metrics.perceptual import Distance, Net

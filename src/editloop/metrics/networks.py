@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from editloop.errors import UnavailableError
-from editloop.metrics.encoders import ImageModel, device
+from editloop.machine import device
+from editloop.metrics.encoders import ImageModel
 from editloop.weights import command
 
 __all__ = ["Network", "Tokens", "exact", "load"]

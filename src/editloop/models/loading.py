@@ -18,6 +18,7 @@ from diffusers import DDIMScheduler
 
 from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.files import explained
+from editloop.machine import device
 from editloop.models.text_encoders import whole_text_encoders
 from editloop.store import fingerprint
 from editloop.weights import file_digest
@@ -26,7 +27,6 @@ __all__ = [
     "DTYPES",
     "check_channels",
     "ddim_of",
-    "device",
     "is_xl",
     "load_pipeline",
     "model_index",
@@ -39,11 +39,6 @@ INDEX = "model_index.json"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _READ = frozenset({".safetensors", ".json", ".txt", ".model"})
 _UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}
-
-
-def device() -> str:
-    """The accelerator, where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def model_index(folder: Path) -> dict[str, Any]:
