@@ -1,4 +1,4 @@
-"""Picture files on this machine: which there are, their names as URIs, reading with a limit."""
+"""Picture files on this machine: which kinds, names as URIs, reading with a limit, changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from editloop.errors import ImageError
 
-__all__ = ["EXTENSIONS", "MAX_BYTES", "path_of", "read_file"]
+__all__ = ["EXTENSIONS", "MAX_BYTES", "path_of", "read_file", "size_and_time"]
 
 _READ = (
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
@@ -43,3 +43,12 @@ def read_file(path: Path) -> bytes:
             fix="make it smaller",
         )
     return path.read_bytes()
+
+
+def size_and_time(file: Path | os.DirEntry[str]) -> list[int] | None:
+    """[bytes, modification time in ns]; None where there is no file, or a link to none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]

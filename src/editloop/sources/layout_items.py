@@ -12,7 +12,7 @@ from pathlib import Path
 
 from editloop.schema import EditSample, Image, Json, from_row, to_row
 from editloop.sources.entries import Entry, Picture, Place
-from editloop.sources.files import path_of
+from editloop.sources.files import path_of, size_and_time
 from editloop.steps import SourceItem
 
 __all__ = ["entry_in", "item_of", "place_in"]
@@ -27,14 +27,14 @@ def item_of(split: str, entry: Entry) -> SourceItem:
     if place is not None:
         facts: dict[str, Json] = {
             "place": [place.row, place.number, place.turn],
-            "files": [_stamp(place.file)],
+            "files": [size_and_time(place.file)],
         }
         return SourceItem(entry.sample.id, split, place.file.absolute().as_uri(), facts)
     files = [each for each in entry.pictures.values() if isinstance(each, Path)]
     facts = {
         "sample": _without_pictures(entry.sample),
         "pictures": {name: _written(each) for name, each in entry.pictures.items()},
-        "files": [_stamp(path) for path in files],
+        "files": [size_and_time(path) for path in files],
     }
     uri = files[0].absolute().as_uri() if files else ""
     return SourceItem(entry.sample.id, split, uri, facts)
@@ -69,12 +69,3 @@ def _read_back(written: Json) -> Picture:
     if isinstance(written, str):
         return path_of(written)
     return Image(base64.b64decode(written["bytes"]), written["path"])
-
-
-def _stamp(path: Path) -> Json:
-    """[bytes, modification time in ns]; None where there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]

@@ -16,7 +16,7 @@ from pathlib import Path
 from editloop.errors import StoreError
 from editloop.schema import Json
 from editloop.sources.captions import METADATA, SIDE_CARS, Metadata, read_metadata
-from editloop.sources.files import EXTENSIONS
+from editloop.sources.files import EXTENSIONS, size_and_time
 from editloop.steps import Fail
 
 __all__ = ["Listed", "walk"]
@@ -87,11 +87,11 @@ def _facts(
     entries: dict[str, os.DirEntry[str]], name: str, prefix: str, known: _Known
 ) -> dict[str, Json]:
     """Size and time of the picture's file and side-car, or the caption that metadata gives it."""
-    facts: dict[str, Json] = {"file": _stamp(entries[name])}
+    facts: dict[str, Json] = {"file": size_and_time(entries[name])}
     stem = name.removesuffix(Path(name).suffix)
     for suffix in SIDE_CARS:
-        if stem + suffix in entries:
-            return {**facts, "side_car": suffix, "side_car_file": _stamp(entries[stem + suffix])}
+        if side_car := entries.get(stem + suffix):
+            return {**facts, "side_car": suffix, "side_car_file": size_and_time(side_car)}
     for folder, metadata in known:
         caption = metadata.captions.get((prefix + name).removeprefix(folder))
         if isinstance(caption, Fail):
@@ -99,12 +99,3 @@ def _facts(
         if caption is not None:
             return {**facts, "caption": caption}
     return facts
-
-
-def _stamp(entry: os.DirEntry[str]) -> list[int] | None:
-    """[bytes, modification time in ns]; None if the file is a dangling link or gone."""
-    try:
-        status = entry.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from editloop.errors import RecipeError
 from editloop.files import explained
-from editloop.schema import EditSample, Image, canonical_json
+from editloop.schema import EditSample, Image, Json, canonical_json
 from editloop.sources.checks import check_session
 from editloop.sources.entries import Entry, Index, Picture, Problem
-from editloop.sources.files import read_file
+from editloop.sources.files import read_file, size_and_time
 
 __all__ = ["IndexedLayout", "refuse"]
 
@@ -91,8 +91,9 @@ def refuse(problems: Sequence[Problem], folder: Path) -> None:
 
 def _digest(folder: Path, listings: Sequence[Path], stamped: Sequence[Path]) -> str:
     """The SHA-256 of the listings' content and of the other files' sizes and times."""
-    facts = [[_relative(path, folder), _content(path)] for path in sorted(listings)]
-    facts += [[_relative(path, folder), *_stamp(path)] for path in sorted(set(stamped))]
+    facts: list[Json] = [[_relative(path, folder), _content(path)] for path in sorted(listings)]
+    for path in sorted(set(stamped)):
+        facts += [[_relative(path, folder), *(size_and_time(path) or [None])]]
     return hashlib.sha256(canonical_json(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -157,12 +158,3 @@ def _relative(path: Path, folder: Path) -> str:
 def _content(path: Path) -> str:
     with explained("read a data set's index", path):
         return hashlib.sha256(read_file(path)).hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int] | tuple[None]:
-    """(bytes, modification time in ns), or nothing where there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return (None,)
-    return status.st_size, status.st_mtime_ns
