@@ -25,7 +25,7 @@ def unet():
 
 
 def identity() -> PromptEdit:
-    return PromptEdit(torch.eye(TOKENS), torch.ones(TOKENS), torch.ones(TOKENS))
+    return PromptEdit(torch.eye(TOKENS), torch.ones(TOKENS))
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -120,10 +120,10 @@ def test_an_edit_is_put_in_row_by_row() -> None:
     given = rows(4)
     taken = torch.zeros(TOKENS)
     taken[5:] = 1
-    edit = PromptEdit(torch.eye(TOKENS).roll(1, dims=1), taken, torch.full((TOKENS,), 1.5))
+    edit = PromptEdit(torch.eye(TOKENS).roll(1, dims=1), taken)
     used = control(edit=edit).put_in(given, cross=True)[3].numpy()
     old, new = given[2].numpy(), given[3].numpy()
-    wanted = 1.5 * np.concatenate([new[..., :5], np.roll(old, 1, axis=-1)[..., 5:]], axis=-1)
+    wanted = np.concatenate([new[..., :5], np.roll(old, 1, axis=-1)[..., 5:]], axis=-1)
     np.testing.assert_allclose(used, wanted, atol=1e-6)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from editloop.models.prompts import changed_tokens, refinement, reweighted, spelled, swap
+from editloop.models.prompts import changed_tokens, refinement, spelled, swap
 from tiny_tokenizer import LENGTH, make_clip_tokenizer
 
 
@@ -93,14 +93,6 @@ def test_a_refinement_keeps_the_target_where_it_is_new(tokenizer) -> None:
 def test_a_refinement_of_other_words_takes_only_start_and_ends(tokenizer) -> None:
     made = refinement(spelled(tokenizer, "abc"), spelled(tokenizer, "xyzw"))
     assert made.taken.tolist() == [1.0] + [0.0] * 4 + [1.0] * (LENGTH - 5)
-
-
-def test_reweighting_multiplies_some_tokens(tokenizer) -> None:
-    same = spelled(tokenizer, "a cat")
-    made = reweighted(swap(same, same), same.places[1], 2.5).apply(maps(0).float(), maps(1).float())
-    wanted = maps(0).numpy()
-    wanted[:, 2:5] *= 2.5
-    np.testing.assert_allclose(made, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize(

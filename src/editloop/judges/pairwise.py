@@ -69,13 +69,6 @@ class PositionBias:
     second_place: int
     half_tied: int
 
-    @property
-    def share(self) -> float | None:
-        """Of all comparisons, those in which a place won twice; None where there are none."""
-        both = self.first_place + self.second_place
-        count = self.agreed + both + self.half_tied
-        return both / count if count else None
-
 
 class PairwiseJudge:
     """Asks a model which of two edits is better, each comparison twice.

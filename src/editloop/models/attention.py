@@ -85,7 +85,6 @@ class PairControl:
         self._edit = PromptEdit(
             torch.stack([edit.transfer for edit in edits])[:, None],
             torch.stack([edit.taken for edit in edits])[:, None, None],
-            torch.stack([edit.gain for edit in edits])[:, None, None],
         )
         self._control = control
         self._size = size

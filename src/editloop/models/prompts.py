@@ -2,21 +2,21 @@
 
 Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control" (2022), section 3.2. M
 is the source prompt's cross-attention map, M* the target prompt's, both [..., pixels, tokens];
-every edit of the paper is one formula, `PromptEdit.apply`. Tokens are counted as CLIP's: a start,
+both edits here are one formula, `PromptEdit.apply`. Tokens are counted as CLIP's: a start,
 the text's, and an end repeated to the full length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["PromptEdit", "Spelled", "changed_tokens", "refinement", "reweighted", "spelled", "swap"]
+__all__ = ["PromptEdit", "Spelled", "changed_tokens", "refinement", "spelled", "swap"]
 
 LENGTH = 77  # tokens of a CLIP text
 
@@ -41,22 +41,20 @@ class PromptEdit:
     """What a target's cross-attention maps become while they are controlled.
 
     transfer: [tokens, tokens]; row i spreads source token i's attention over target tokens;
-    taken: [tokens] in 0..1; 1 where a target token takes the source's attention;
-    gain: [tokens]; what a target token's attention is multiplied by (re-weighting).
+    taken: [tokens] in 0..1; 1 where a target token takes the source's attention.
     """
 
     transfer: Tensor
     taken: Tensor
-    gain: Tensor
 
     def apply(self, source: Tensor, target: Tensor) -> Tensor:
-        """The maps gain * (taken * (M transfer) + (1 - taken) * M*), [..., pixels, tokens]."""
+        """The maps taken * (M transfer) + (1 - taken) * M*, [..., pixels, tokens]."""
         moved = source @ self.transfer
-        return self.gain * (self.taken * moved + (1 - self.taken) * target)
+        return self.taken * moved + (1 - self.taken) * target
 
     def to(self, maps: Tensor) -> PromptEdit:
         """The edit on the device and in the precision of some maps."""
-        return PromptEdit(self.transfer.to(maps), self.taken.to(maps), self.gain.to(maps))
+        return PromptEdit(self.transfer.to(maps), self.taken.to(maps))
 
 
 def spelled(tokenizer: Any, prompt: str, length: int = LENGTH) -> Spelled:
@@ -93,7 +91,7 @@ def swap(source: Spelled, target: Spelled) -> PromptEdit:
             transfer[old, new] = 1.0
         elif new:
             transfer[torch.tensor(old, dtype=torch.long)[:, None], torch.tensor(new)] = 1 / len(new)
-    return PromptEdit(transfer, torch.ones(target.length), torch.ones(target.length))
+    return PromptEdit(transfer, torch.ones(target.length))
 
 
 def refinement(source: Spelled, target: Spelled) -> PromptEdit:
@@ -110,14 +108,7 @@ def refinement(source: Spelled, target: Spelled) -> PromptEdit:
         at = torch.arange(count) + 1
         transfer[old + at, new + at] = 1.0
         taken[new + at] = 1.0
-    return PromptEdit(transfer, taken, torch.ones(target.length))
-
-
-def reweighted(edit: PromptEdit, places: Iterable[int], gain: float) -> PromptEdit:
-    """Attention re-weighting: the tokens at some places of the target count `gain` times."""
-    gains = edit.gain.clone()
-    gains[list(places)] = gain
-    return replace(edit, gain=gains)
+    return PromptEdit(transfer, taken)
 
 
 def changed_tokens(source: Spelled, target: Spelled) -> tuple[tuple[int, ...], tuple[int, ...]]:
