@@ -1,4 +1,4 @@
-"""What several commands share: arguments, and how an interrupt ends them."""
+"""What several commands share: arguments and options, and how an interrupt ends them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,30 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["RunFolder", "going_on_later"]
+__all__ = [
+    "CallsDryRun",
+    "DataFolder",
+    "Download",
+    "JudgeSpec",
+    "Layout",
+    "RunFolder",
+    "going_on_later",
+]
 
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
+DataFolder = Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)]
+JudgeSpec = Annotated[
+    str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
+]
+Layout = Annotated[
+    str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Get the weights that are not on this machine.")
+]
+CallsDryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
+]
 
 
 @contextmanager

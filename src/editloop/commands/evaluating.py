@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import going_on_later
+from editloop.commands.common import DataFolder, Download, Layout, going_on_later
 
 __all__ = ["compare", "evaluate", "measure", "protocols"]
 
@@ -40,9 +40,7 @@ def evaluate(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Count recorded pictures not there as unedited.")
     ] = False,
-    download: Annotated[
-        bool, typer.Option("--download", help="Get the weights that are not on this machine.")
-    ] = False,
+    download: Download = False,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the edits.")] = 0,
 ) -> None:
     """Evaluate editors by a published protocol, or go on with it; editors may be added later."""
@@ -106,19 +104,15 @@ def compare(
 
 
 def measure(
-    data: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
-    layout: Annotated[
-        str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
-    ] = None,
+    data: DataFolder,
+    layout: Layout = None,
     metrics: Annotated[
         list[str] | None, typer.Option(help="A metric's SPEC; can repeat. (default: the papers')")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write. (default: runs/quality-NAME)")
     ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Get the weights that are not on this machine.")
-    ] = False,
+    download: Download = False,
 ) -> None:
     """Measure a data set's own quality: how well captions, edits and pictures fit."""
     from editloop.evaluation.quality.dataset import measure_data

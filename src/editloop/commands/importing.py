@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import going_on_later
+from editloop.commands.common import Layout, going_on_later
 
 __all__ = ["hash_data", "import_data"]
 
@@ -94,9 +94,7 @@ def hash_data(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Where to write.", show_default=False)
     ],
-    layout: Annotated[
-        str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
-    ] = None,
+    layout: Layout = None,
     name: Annotated[str | None, typer.Option(help="Its name. (default: the folder's)")] = None,
 ) -> None:
     """Write a test set's hashes, which tell its edits again and hold none of them."""

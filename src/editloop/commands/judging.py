@@ -7,22 +7,18 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import going_on_later
+from editloop.commands.common import CallsDryRun, DataFolder, JudgeSpec, Layout, going_on_later
 
 __all__ = ["calibrate", "fake_server", "judge"]
 
 
 def judge(
-    data: Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)],
-    judge: Annotated[
-        str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
-    ],
+    data: DataFolder,
+    judge: JudgeSpec,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. (default: runs/judged-NAME)")
     ] = None,
-    layout: Annotated[
-        str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
-    ] = None,
+    layout: Layout = None,
     sample: Annotated[
         int | None, typer.Option(min=1, help="Judge so many edits, drawn by lot. (default: all)")
     ] = None,
@@ -36,9 +32,7 @@ def judge(
     new_version: Annotated[
         bool, typer.Option("--new-version", help="Go on although the judge or the data changed.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
-    ] = False,
+    dry_run: CallsDryRun = False,
 ) -> None:
     """Add a judge's scores and words to a data set's edits, or go on with it."""
     from editloop import judging
@@ -71,9 +65,7 @@ def judge(
 
 
 def calibrate(
-    judge: Annotated[
-        str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
-    ],
+    judge: JudgeSpec,
     out: Annotated[Path, typer.Option(help="Where answers and pages are kept.")] = Path(
         "runs/calibration"
     ),
@@ -87,9 +79,7 @@ def calibrate(
         Path | None, typer.Option(help="The data that was rated. (default: the pairs)")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the pairs.")] = 0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
-    ] = False,
+    dry_run: CallsDryRun = False,
 ) -> None:
     """Say how far a judge can be trusted: against truth, sanity, itself and people."""
     from editloop.commands.terminal import print_expected
