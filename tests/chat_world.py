@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from editloop.chat import Chat, ChatSettings, Message, Question, ReplyError
-from editloop.concurrency import Timer
+from editloop.chat_concurrency import Timer
 from editloop.judges.fake_faults import Fault, Schedule, in_order
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import Answers, FakeServer, FakeSettings

@@ -8,9 +8,9 @@ import pytest
 
 from chat_world import add, question, read_sum, world
 from editloop.chat import ChatSettings, Failed, Message, Picture
+from editloop.chat_budget import OverBudgetError, Purse, expected_tokens
 from editloop.errors import UnavailableError
 from editloop.judges.fake_faults import Fault
-from editloop.spending import OverBudgetError, Purse, expected_tokens
 from editloop.steps import FailureClass
 
 # A question of the small world takes 3 tokens in and 2 out by the fake server's count, so it costs

@@ -22,12 +22,12 @@ from uuid import uuid4
 from editloop.background import Background
 from editloop.chat_asking import Asking
 from editloop.chat_body import Call
+from editloop.chat_budget import Purse, expected_tokens
+from editloop.chat_concurrency import Timer
 from editloop.chat_counts import Counts, RunCounts
 from editloop.chat_parts import Failed, Message, Picture, Question, ReplyError
 from editloop.chat_settings import ChatSettings
-from editloop.concurrency import Timer
 from editloop.ledger import Ledger
-from editloop.spending import Purse, expected_tokens
 
 __all__ = [
     "Chat",

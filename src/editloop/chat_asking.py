@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from editloop.chat_body import Call, Dialect, re_asked
+from editloop.chat_budget import OverBudgetError, Purse
 from editloop.chat_calls import CallError, Transport, check_usable, parse_reply
+from editloop.chat_concurrency import Gate, Timer
 from editloop.chat_counts import Counts, RunCounts
 from editloop.chat_parts import Failed, Question, ReplyError
+from editloop.chat_retrying import LONGEST_WAIT, retried
 from editloop.chat_settings import ChatSettings
-from editloop.concurrency import Gate, Timer
 from editloop.errors import UnavailableError
 from editloop.ledger import Ledger, Reply
-from editloop.retrying import LONGEST_WAIT, retried
-from editloop.spending import OverBudgetError, Purse
 from editloop.steps import FailureClass
 
 __all__ = ["Asking"]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from chat_world import FlyingTimer, question, read_sum, world
-from editloop.concurrency import Gate
+from editloop.chat_concurrency import Gate
 from editloop.judges.fake_faults import Fault
 
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from editloop.chat_calls import CallError
+from editloop.chat_concurrency import Timer
 from editloop.chat_settings import ChatSettings
-from editloop.concurrency import Timer
 from editloop.seeding import derive_seed
 
 __all__ = ["LONGEST_WAIT", "retried"]
