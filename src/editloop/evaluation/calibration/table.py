@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.markup import escape
-
 from editloop.evaluation.calibration.numbers import HEADS, Number, number, preferences, summary
-from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 from editloop.schema import Json
 
 __all__ = ["print_calibration"]
@@ -24,7 +21,7 @@ def print_calibration(results: Mapping[str, Json]) -> None:
         _print_sanity(results["sanity"])
         _print_missing(results)
     if results["open"]:
-        _print("some verdicts are missing for now: run it again")
+        print_line("  some verdicts are missing for now: run it again")
 
 
 def _print_summary(results: Mapping[str, Json]) -> None:
@@ -54,17 +51,17 @@ def _print_confusion(truth: Mapping[str, Json]) -> None:
 
 def _print_sanity(sanity: Mapping[str, Json]) -> None:
     counts = sanity["counts"]
-    _print(
-        f"sanity: {counts['pass']} rules met, {counts['fail']} not met, "
+    print_line(
+        f"  sanity: {counts['pass']} rules met, {counts['fail']} not met, "
         f"{counts['not applicable']} not applicable"
     )
     for row in sanity["checks"]:
         place = f"{row['check']}, {row['perspective']}"
         if row["outcome"] == "fail":
             unit = "share" if row["unit"].startswith("share") else "change"
-            _print(f"- not met: {place}: {number(unit, row['number']).text} ({row['rule']})")
+            print_line(f"  - not met: {place}: {number(unit, row['number']).text} ({row['rule']})")
     for reason, checks in _not_applicable(sanity).items():
-        _print(f"- not applicable: {', '.join(checks)}: {reason}")
+        print_line(f"  - not applicable: {', '.join(checks)}: {reason}")
 
 
 def _not_applicable(sanity: Mapping[str, Json]) -> dict[str, dict[str, None]]:
@@ -78,12 +75,13 @@ def _not_applicable(sanity: Mapping[str, Json]) -> dict[str, dict[str, None]]:
 
 def _print_missing(results: Mapping[str, Json]) -> None:
     """Why some scores and some answers are not there."""
-    for name, found in results["truth"]["perspectives"].items():
+    truth = results["truth"]
+    for name, found in truth["perspectives"].items():
         for reason, count in found["unscored"].items():
-            _print(f"- {name}: {count:,} of {results['truth']['pairs']:,} not scored: {reason}")
+            print_line(f"  - {name}: {count:,} of {truth['pairs']:,} not scored: {reason}")
     for part in ("repeats", "drift", "people"):
         if "reason" in results[part]:
-            _print(f"- {part}: {results[part]['reason']}")
+            print_line(f"  - {part}: {results[part]['reason']}")
 
 
 def _print_preferences(results: Mapping[str, Json]) -> None:
@@ -95,7 +93,7 @@ def _print_preferences(results: Mapping[str, Json]) -> None:
         [NarrowColumn("share", [_cell(each) for each in rows.values()])],
     )
     for reason, count in found["unscored"].items():
-        _print(f"- {count:,} not answered: {reason}")
+        print_line(f"  - {count:,} not answered: {reason}")
 
 
 def _cell(found: Number) -> str:
@@ -104,7 +102,3 @@ def _cell(found: Number) -> str:
     if found.low[0] in "−+" or found.high[0] in "−+":
         return f"{found.text}\n{found.low} to {found.high}"
     return f"{found.text}\n{interval(found.low, found.high)}"
-
-
-def _print(text: str) -> None:
-    Console().print(f"  {escape(text)}", highlight=False)

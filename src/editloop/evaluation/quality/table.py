@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.markup import escape
-
 from editloop.evaluation.showing.labels import amount, label
-from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 from editloop.schema import Json
 
 __all__ = ["print_quality"]
@@ -33,7 +30,7 @@ def print_quality(results: Mapping[str, Json]) -> None:
         if entry["mean"] is None:
             command = f"; run `{entry['command']}`" if entry["command"] else ""
             text = f"  - {label(metric)}: {entry['reason']}{command}"
-            Console().print(escape(text), highlight=False)
+            print_line(text)
 
 
 def _by_kind(results: Mapping[str, Json]) -> dict[tuple[str, int], Json]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.markup import escape
-
 from editloop.evaluation.showing.labels import amount, label
-from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 from editloop.schema import Json
 
 __all__ = ["print_rewards"]
@@ -21,7 +18,7 @@ def print_rewards(results: Mapping[str, Json]) -> None:
             _print_split(split, found)
     waiting = results.get("build", {}).get("by_class", {}).get("transient", 0)
     if waiting:
-        _say(f"{waiting:,} wait for a verdict in quarantine: `editloop retry RUN` asks again")
+        print_line(f"{waiting:,} wait for a verdict in quarantine: `editloop retry RUN` asks again")
 
 
 def _print_split(split: str, found: Mapping[str, Json]) -> None:
@@ -40,7 +37,7 @@ def _print_split(split: str, found: Mapping[str, Json]) -> None:
     for name in names:
         score = means[f"{name}_score"]
         if score["mean"] is None:
-            _say(f"  - {label(name)}: {score['reason']}")
+            print_line(f"  - {label(name)}: {score['reason']}")
 
 
 def _mean(metric: str, means: Mapping[str, Json]) -> str:
@@ -53,7 +50,3 @@ def _mean(metric: str, means: Mapping[str, Json]) -> str:
 
 def _coverage(entry: Mapping[str, Json]) -> str:
     return "0%" if entry["mean"] is None else f"{entry['coverage']:.0%}"
-
-
-def _say(text: str) -> None:
-    Console().print(escape(text), highlight=False)

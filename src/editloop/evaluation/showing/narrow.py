@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["NarrowColumn", "interval", "print_narrow"]
+__all__ = ["NarrowColumn", "interval", "print_line", "print_narrow"]
 
 _WIDTH = 79  # without the table's last edge
 _FIRST = 26  # the most that the first column takes; longer names are folded
@@ -29,6 +29,11 @@ class NarrowColumn:
         """What the cells need, and the heading's words."""
         lines = [line for cell in self.cells for line in cell.splitlines()]
         return max(map(len, (*lines, *self.head.split())), default=1)
+
+
+def print_line(text: str) -> None:
+    """Print words beside a table, folded where the terminal ends."""
+    Console().print(escape(text), highlight=False)
 
 
 def print_narrow(title: str, first: NarrowColumn, columns: Sequence[NarrowColumn]) -> None:
