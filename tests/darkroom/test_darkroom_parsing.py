@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from editloop.darkroom.language.parsing import Asked, parse
+from editloop.darkroom.language.phrases import instruction, phrases
 from editloop.darkroom.operations import OPERATIONS, PLACES, Edit
-from editloop.darkroom.parsing import Asked, parse
-from editloop.darkroom.phrases import instruction, phrases
 from editloop.darkroom.plans import draw_turn
 from editloop.errors import InstructionError
 from editloop.seeding import generator

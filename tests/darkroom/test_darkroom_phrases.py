@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from editloop.darkroom.language.phrases import caption, instruction, inverse, listing, phrases
 from editloop.darkroom.operations import OPERATIONS
-from editloop.darkroom.phrases import caption, instruction, inverse, listing, phrases
 from editloop.darkroom.plans import draw_turn
 from editloop.darkroom.props import Prop
 from editloop.darkroom.scene import Look, Scene

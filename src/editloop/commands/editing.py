@@ -83,6 +83,6 @@ def editors() -> None:
 def operations() -> None:
     """List what the darkroom can do, by edit type, with an example each."""
     from editloop.commands.terminal import print_operations
-    from editloop.darkroom.phrases import listing
+    from editloop.darkroom.language.phrases import listing
 
     print_operations(listing())

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from editloop.darkroom import damage
-from editloop.darkroom.regions import is_whole
-from editloop.darkroom.reward_words import describe
+from editloop.darkroom.language.reward_words import describe
 from editloop.schema import PERSPECTIVES, EditType, Json, Mask, Pixels
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "draw_faults",
     "fault_from_json",
     "fault_to_json",
-    "is_whole",
 ]
 
 # The share of a family's faults that are its first kind that can happen.
@@ -73,7 +71,7 @@ class Truth:
 class Occasion:
     """What can go wrong in an edit: its type, what it is about, and the wrong renders it has.
 
-    `whole` says that the mask is all white: nothing is outside it (see `is_whole`).
+    `whole` says that the mask is all white: nothing is outside it (`regions.is_whole`).
     """
 
     edit_type: EditType

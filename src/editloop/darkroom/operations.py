@@ -1,7 +1,7 @@
 """The darkroom's operations, by name: what each changes in a scene.
 
 An operation takes a scene and parameters, and answers with the scene after the edit, or None where
-the edit is impossible or would change nothing. The words that ask for it stand in `phrases.yaml`.
+the edit is impossible or would change nothing. The words that ask for it are in `language`.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from editloop.darkroom import masked
-from editloop.darkroom.asked import Asked, Unclear
 from editloop.darkroom.colours import COLOURS
 from editloop.darkroom.filling import fill
+from editloop.darkroom.language.asked import Asked, Unclear
 from editloop.darkroom.looks import LOOKS
 from editloop.darkroom.operations import OPERATIONS, Edit, place
 from editloop.darkroom.props import Prop, draw

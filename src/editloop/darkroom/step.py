@@ -16,10 +16,11 @@ from editloop.darkroom.develop import (
     faulty,
     write_record,
 )
-from editloop.darkroom.faults import Occasion, draw_faults, is_whole
+from editloop.darkroom.faults import Occasion, draw_faults
+from editloop.darkroom.language.phrases import caption, instruction, inverse
 from editloop.darkroom.operations import OPERATIONS
-from editloop.darkroom.phrases import caption, instruction, inverse
 from editloop.darkroom.plans import Turn
+from editloop.darkroom.regions import is_whole
 from editloop.darkroom.rewards import rewards
 from editloop.darkroom.scene import SMALLEST, Darkroom
 from editloop.darkroom.sessions import draw_session

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from editloop import recipe
-from editloop.darkroom.asked import Unclear
 from editloop.darkroom.develop import GENERATOR, REVISION, replay
-from editloop.darkroom.parsing import parse
+from editloop.darkroom.language.asked import Unclear
+from editloop.darkroom.language.parsing import parse
 from editloop.darkroom.retouch import carry_out
 from editloop.darkroom.scene import SMALLEST
 from editloop.errors import InstructionError

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from editloop.darkroom.develop import REVISION, Rendered, Wrong, develop
-from editloop.darkroom.faults import Occasion, is_whole
+from editloop.darkroom.faults import Occasion
+from editloop.darkroom.language.phrases import caption, instruction
 from editloop.darkroom.operations import OPERATIONS
-from editloop.darkroom.phrases import caption, instruction
 from editloop.darkroom.plans import Turn, draw_turn
+from editloop.darkroom.regions import is_whole
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session, shows
 from editloop.images import decode

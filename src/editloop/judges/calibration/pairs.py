@@ -12,7 +12,7 @@ import numpy as np
 
 from editloop.darkroom.develop import faulty
 from editloop.darkroom.faults import KINDS, Fault, FaultKind, Occasion
-from editloop.darkroom.reward_words import describe
+from editloop.darkroom.language.reward_words import describe
 from editloop.darkroom.rewards import rewards
 from editloop.judges.calibration.edits import HeldOutEdit, HeldOutEdits
 from editloop.judges.calibration.scales import SCALES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from editloop.darkroom.lexicon import Unit
+from editloop.darkroom.language.lexicon import Unit
 
 __all__ = ["Clause", "Thing", "read_clause"]
 

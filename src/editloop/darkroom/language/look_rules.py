@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from editloop.darkroom.asked import NO_WAY_BACK, TWO_THINGS, Asked, Unclear
-from editloop.darkroom.clauses import Clause
-from editloop.darkroom.cues import looks_in, name_of, named_look, the_thing
+from editloop.darkroom.language.asked import NO_WAY_BACK, TWO_THINGS, Asked, Unclear
+from editloop.darkroom.language.clauses import Clause
+from editloop.darkroom.language.cues import looks_in, name_of, named_look, the_thing
 from editloop.darkroom.looks import LOOKS
 from editloop.schema import Json
 

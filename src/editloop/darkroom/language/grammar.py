@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from editloop.darkroom import look_rules, object_rules
-from editloop.darkroom.asked import Asked, Unclear
-from editloop.darkroom.clauses import Clause
+from editloop.darkroom.language import look_rules, object_rules
+from editloop.darkroom.language.asked import Asked, Unclear
+from editloop.darkroom.language.clauses import Clause
 
 __all__ = ["decide"]
 

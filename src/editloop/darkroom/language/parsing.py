@@ -12,11 +12,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from editloop.darkroom.asked import Asked, Unclear
-from editloop.darkroom.clauses import Clause, read_clause
-from editloop.darkroom.grammar import decide
-from editloop.darkroom.lexicon import Unit, units, words
-from editloop.darkroom.phrases import listing
+from editloop.darkroom.language.asked import Asked, Unclear
+from editloop.darkroom.language.clauses import Clause, read_clause
+from editloop.darkroom.language.grammar import decide
+from editloop.darkroom.language.lexicon import Unit, units, words
+from editloop.darkroom.language.phrases import listing
 from editloop.errors import InstructionError
 
 __all__ = ["Asked", "parse"]
