@@ -25,7 +25,7 @@ from editloop.seeding import derive_seed
 from editloop.sources.captions import Caption, read_side_car
 from editloop.sources.crops import Crop
 from editloop.sources.files import EXTENSIONS, path_of, read_file
-from editloop.sources.listing import Listed, walk
+from editloop.sources.folder_walk import FolderEntry, walk
 from editloop.steps import Fail, FailureClass, Keep, Outcome, SourceItem
 
 __all__ = ["FolderSettings", "FolderSource"]
@@ -86,7 +86,7 @@ class FolderSource:
                 fix=f"correct `path` or `include`; read are {' '.join(sorted(EXTENSIONS))}",
             )
 
-    def _item(self, listed: Listed) -> SourceItem:
+    def _item(self, listed: FolderEntry) -> SourceItem:
         # A name that is no UTF-8 is spelt with backslashes: an id must be storable as text.
         written = os.fsencode(listed.relative).decode("utf-8", "backslashreplace")
         return SourceItem(
@@ -96,7 +96,7 @@ class FolderSource:
             parameters=listed.facts,
         )
 
-    def _split(self, listed: Listed) -> str:
+    def _split(self, listed: FolderEntry) -> str:
         if self._settings.split == "hash":
             share = derive_seed("split", listed.relative) / 2**63
             return "heldout" if share < self._settings.heldout else "train"

@@ -1,6 +1,6 @@
 """Walks a folder of pictures in a fixed order, without opening any of them.
 
-Listed is what has a picture's file extension, in names sorted by their bytes, folder by folder.
+FolderEntry is what has a picture's file extension, in names sorted by their bytes, folder by folder.
 Names that start with a dot are skipped, as everywhere. Links to folders are followed, but not back
 into a folder they lie in.
 """
@@ -19,11 +19,11 @@ from editloop.sources.captions import METADATA, SIDE_CARS, Metadata, read_metada
 from editloop.sources.files import EXTENSIONS, size_and_time
 from editloop.steps import Fail
 
-__all__ = ["Listed", "walk"]
+__all__ = ["FolderEntry", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class FolderEntry:
     """A picture (or a line of metadata that describes none): where it is, and what is known of it.
 
     `relative` is its path below the root; `facts` is JSON-able and changes when the picture or its
@@ -38,7 +38,7 @@ class Listed:
 _Known = tuple[tuple[str, Metadata], ...]  # metadata by the folder it describes, nearest first
 
 
-def walk(root: Path, include: Sequence[str] = ("*",)) -> Iterator[Listed]:
+def walk(root: Path, include: Sequence[str] = ("*",)) -> Iterator[FolderEntry]:
     """The pictures below `root` whose relative path matches a pattern (`*` also matches `/`).
 
     Raises StoreError for a folder that cannot be listed.
@@ -50,7 +50,7 @@ def walk(root: Path, include: Sequence[str] = ("*",)) -> Iterator[Listed]:
 
 def _walk(
     folder: Path, prefix: str, known: _Known, above: tuple[tuple[int, int], ...]
-) -> Iterator[Listed]:
+) -> Iterator[FolderEntry]:
     try:
         status = folder.stat()
         here = (status.st_dev, status.st_ino)
@@ -68,7 +68,7 @@ def _walk(
         if _is_folder(entries[name]):
             yield from _walk(folder / name, f"{prefix}{name}/", known, (*above, here))
         elif Path(name).suffix.lower() in EXTENSIONS:
-            yield Listed(prefix + name, _facts(entries, name, prefix, known))
+            yield FolderEntry(prefix + name, _facts(entries, name, prefix, known))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -78,9 +78,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _faults(prefix: str, metadata: Metadata) -> Iterator[Listed]:
+def _faults(prefix: str, metadata: Metadata) -> Iterator[FolderEntry]:
     for line, fault in metadata.faults:
-        yield Listed(f"{prefix}{METADATA}#{line}", {"fault": [fault.code, fault.message]}, True)
+        yield FolderEntry(
+            f"{prefix}{METADATA}#{line}", {"fault": [fault.code, fault.message]}, True
+        )
 
 
 def _facts(
