@@ -1,6 +1,6 @@
 """Walks a folder of pictures in a fixed order, without opening any of them.
 
-FolderEntry is what has a picture's file extension, in names sorted by their bytes, folder by folder.
+What has a picture's file extension is listed, in names sorted by their bytes, folder by folder.
 Names that start with a dot are skipped, as everywhere. Links to folders are followed, but not back
 into a folder they lie in.
 """
