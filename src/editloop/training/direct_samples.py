@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from editloop.ahead import some_ahead
 from editloop.images import decode
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
 from editloop.models.masks import mask_picture
 from editloop.models.reward import separator_of
 from editloop.models.sampling import noise_like
+from editloop.prefetching import prefetched
 from editloop.schema import EditSample, Pixels
 from editloop.seeding import generator
 from editloop.training.buckets import CENTRE, Size, View
@@ -121,7 +121,7 @@ class DirectSamples:
             height, width = decode(sample.source.bytes).shape[:2]
             return self._sizes.index(self._framing.size_of(height, width))
 
-        yield from some_ahead(place, self._rows.stream(0, len(self)), _DECODERS)
+        yield from prefetched(place, self._rows.stream(0, len(self)), _DECODERS)
 
     def _shown(self, pictures: Sequence[Pixels]) -> Tensor:
         autoencoder = self._model.autoencoder

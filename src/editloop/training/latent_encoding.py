@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from editloop.ahead import some_ahead
 from editloop.errors import TrainingError
 from editloop.files import Files
 from editloop.models.backbones.autoencoder import Autoencoder, Posterior
 from editloop.models.loading import model_index, quietly
 from editloop.models.masks import mask_picture
+from editloop.prefetching import prefetched
 from editloop.schema import EditSample, Pixels
 from editloop.training.buckets import Size
 from editloop.training.framing import Framing
@@ -141,7 +141,7 @@ def encode_shard(job: Job, autoencoder: Autoencoder) -> None:
 
     samples = job.rows.stream(job.start, job.stop)
     threads = _DECODERS if autoencoder.vae.device.type == "cpu" else _DECODERS_FOR_GPU
-    for place, (name, triple) in enumerate(some_ahead(framed, samples, threads)):
+    for place, (name, triple) in enumerate(prefetched(framed, samples, threads)):
         encoder.add(_Waiting(place, name, triple))
     encoder.finish()
 

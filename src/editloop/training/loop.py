@@ -24,8 +24,8 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from editloop.ahead import one_ahead
 from editloop.errors import TrainingError
+from editloop.prefetching import prefetched
 from editloop.ranks import spreads_weights
 from editloop.seeding import derive_seed
 from editloop.training import checkpoints
@@ -96,7 +96,7 @@ def train(network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> Trai
     run = _Run(network, task, plan, folder)
     steps = range(run.step, plan.steps)
     with watched(plan.name, plan.steps, run.step, shown=run.accelerator.is_main_process) as show:
-        for step, batch in one_ahead(run.batch, steps):
+        for step, batch in zip(steps, prefetched(run.batch, steps, 1, depth=1), strict=True):
             show(run.advance(step, batch))
     return run.finish()
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from editloop.ahead import some_ahead
 from editloop.errors import EditLoopError
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.showing.thumbnails import LightPictures, Picture
 from editloop.machine import cores
+from editloop.prefetching import prefetched
 from editloop.schema import EditSample, Image
 from editloop.sources.layouts import open_layout
 
@@ -60,7 +60,7 @@ def _truths(
 ) -> Iterator[tuple[str, Truth]]:
     layout = open_layout(protocol.data.layout, folder, **protocol.data.options)
     make = partial(_of_session, ids=ids, lights=lights)
-    for found in some_ahead(make, layout.find(ids), cores()):
+    for found in prefetched(make, layout.find(ids), cores()):
         yield from found
 
 
