@@ -32,6 +32,7 @@ __all__ = [
     "draw_faults",
     "fault_from_json",
     "fault_to_json",
+    "possible_kinds",
 ]
 
 # The share of a family's faults that are its first kind that can happen.
@@ -135,7 +136,7 @@ def draw_faults(rate: float, rng: np.random.Generator, occasion: Occasion) -> tu
 
 def _draw(family: str, rng: np.random.Generator, occasion: Occasion) -> Fault:
     dominates, picks, typical, level, words = rng.random(5)
-    kind, *others = _possible(family, occasion)
+    kind, *others = possible_kinds(family, occasion)
     if others and dominates >= DOMINANT_SHARE[family]:
         kind = others[int(picks * len(others))]
     low, high = kind.spread
@@ -144,7 +145,8 @@ def _draw(family: str, rng: np.random.Generator, occasion: Occasion) -> Fault:
     return Fault(family, kind.name, severity, text)
 
 
-def _possible(family: str, occasion: Occasion) -> list[FaultKind]:
+def possible_kinds(family: str, occasion: Occasion) -> list[FaultKind]:
+    """The kinds of a family that can happen in an edit, the dominant one first."""
     return [
         kind
         for kind in KINDS.values()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from editloop.darkroom.develop import faulty
-from editloop.darkroom.faults import KINDS, Fault, FaultKind, Occasion
+from editloop.darkroom.faults import KINDS, Fault, FaultKind, Occasion, possible_kinds
 from editloop.darkroom.language.reward_words import describe
 from editloop.darkroom.rewards import rewards
 from editloop.judges.calibration.edits import HeldOutEdit, HeldOutEdits
@@ -112,7 +112,7 @@ def _named(fault: Fault) -> str:
 def _plan(edit: HeldOutEdit) -> list[tuple[Fault, ...]]:
     """The faults of each variant of an edit."""
     rng, occasion = generator(edit.seed, "faults"), edit.occasion
-    kinds = {family: _possible(occasion, family) for family in PERSPECTIVES}
+    kinds = {family: possible_kinds(family, occasion) for family in PERSPECTIVES}
     turn, start = divmod(edit.index, len(EditType))
     plan: list[tuple[Fault, ...]] = [()]
     for possible in kinds.values():
@@ -125,16 +125,6 @@ def _plan(edit: HeldOutEdit) -> list[tuple[Fault, ...]]:
         fault = _fault(kind, int(rng.integers(len(LEVELS))), occasion, rng)
         mixture += [fault] if happens else []
     return [*plan, tuple(mixture)]
-
-
-def _possible(occasion: Occasion, family: str) -> list[FaultKind]:
-    return [
-        kind
-        for kind in KINDS.values()
-        if kind.family == family
-        and not (kind.needs_outside and occasion.whole)
-        and (kind.needs_wrong is None or kind.needs_wrong in occasion.wrong)
-    ]
 
 
 def _fault(kind: FaultKind, level: int, occasion: Occasion, rng: np.random.Generator) -> Fault:
