@@ -35,7 +35,6 @@ GUIDANCES = (1.5, 1.0)
 LOSSY = "reused-guidance"
 TIMES = ("seconds", "processor", "step_seconds", "step_processor")
 _HERE = Path(__file__).parent
-_USUAL = 20  # steps of an edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,25 +148,29 @@ def _apart(folder: Path, *names: str) -> dict[str, Json]:
 
 
 def _table(found: dict[str, Json]) -> str:
-    """Ratios to diffusers' pipeline: of the run, and at 20 steps by what a step took here."""
+    """Ratios to diffusers' pipeline, and to our own edit with both guidances."""
     lines = [
         f"{found['size']} px, {found['steps']} steps, medians of {found['repeats']}; "
         f"ratios by clock and by processor",
-        f"{'diffusers':>9} {'ours':>5} {'image':>5} {'s':>7} {'whole':>12} {'20 steps':>12} apart",
+        f"{'diffusers':>9} {'ours':>5} {'image':>5} {'s':>7} {'to diffusers':>12} "
+        f"{'to image 1.5':>12} apart",
     ]
     for pair in found["pairs"]:
-        base = pair["rows"]["diffusers@1.5"]
+        theirs, both = (pair["rows"][f"{name}@{GUIDANCES[0]}"] for name in ("diffusers", "ours"))
         for guidance in GUIDANCES:
             row = pair["rows"][f"ours@{guidance}"]
-            whole = [base[name] / row[name] for name in TIMES[:2]]
-            usual = [_usual(base, at, found) / _usual(row, at, found) for at in (0, 1)]
             lines.append(
                 f"{pair['diffusers']:>9} {pair['ours']:>5} {guidance:>5} {row['seconds']:7.1f} "
-                f"{whole[0]:5.2f} {whole[1]:6.2f} {usual[0]:5.2f} {usual[1]:6.2f} "
+                f"{_ratios(theirs, row)} {_ratios(both, row)} "
                 f"{pair['apart'][str(guidance)]['max']}"
             )
         lines.append(_lossy(pair))
     return "\n".join(lines)
+
+
+def _ratios(base: dict[str, Json], row: dict[str, Json]) -> str:
+    clock, processor = (base[name] / row[name] for name in TIMES[:2])
+    return f"{clock:5.2f} {processor:6.2f}"
 
 
 def _lossy(pair: dict[str, Json]) -> str:
@@ -186,17 +189,11 @@ def _lossy(pair: dict[str, Json]) -> str:
     )
 
 
-def _usual(row: dict[str, Json], kind: int, found: dict[str, Json]) -> float:
-    """The time of an edit in 20 steps, from its parts: by the clock (0) or the processor (1)."""
-    whole, steps = row[TIMES[kind]], row[TIMES[2 + kind]]
-    return float(whole - steps + steps / found["steps"] * _USUAL)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=256, help="of the picture, in pixels")
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, help="where there is room for 2 GB meanwhile")
     parser.add_argument("--json", type=Path)
