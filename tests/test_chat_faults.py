@@ -98,7 +98,9 @@ def test_retry_after_may_be_a_date(tmp_path) -> None:
         assert 40 < sum(here.timer.slept) <= 50
 
 
-@pytest.mark.parametrize("odd", ["soon", "-3", "nan", "inf", ""])
+@pytest.mark.parametrize(
+    "odd", ["soon", "-3", "nan", "inf", "", "Sun, 06 Nov 99999999999999999999 08:49:37 GMT"]
+)
 def test_an_odd_retry_after_is_as_none(tmp_path, odd) -> None:
     with world(tmp_path, Fault.RATE_LIMITED_UNTIL, retry_after=odd) as here:
         assert here.chat().ask([question(1)], read_sum) == [2]
@@ -173,10 +175,40 @@ def test_a_request_that_is_refused_is_not_tried_again(tmp_path) -> None:
     assert "context too long" in failed.message
 
 
+def test_a_servers_words_are_passed_on_as_one_plain_line(tmp_path) -> None:
+    def refuse(_: object) -> str:
+        raise ValueError("first\nsecond \x1b[31mred\x07")
+
+    with world(tmp_path, answers=refuse) as here:
+        (failed,) = here.chat().ask([question(1)], read_sum)
+    assert isinstance(failed, Failed)
+    assert "first second  [31mred " in failed.message
+    assert failed.message.isprintable()
+
+
 def test_a_refused_key_stops_all_and_names_the_variable(tmp_path) -> None:
     with world(tmp_path, key="right") as here, pytest.raises(UnavailableError) as raised:
         here.chat().ask([question(n) for n in range(100)], read_sum)
     assert raised.value.command == "export OPENAI_API_KEY=KEY"
+
+
+def test_a_key_that_is_forbidden_everything_stops_all(tmp_path) -> None:
+    with (
+        world(tmp_path, schedule=lambda _: Fault.FORBIDDEN) as here,
+        pytest.raises(UnavailableError, match="takes no calls with this key"),
+    ):
+        here.chat().ask([question(n) for n in range(100)], read_sum)
+
+
+def test_a_question_that_is_forbidden_after_others_were_answered_fails_alone(tmp_path) -> None:
+    with world(tmp_path, None, Fault.FORBIDDEN, None, Fault.FORBIDDEN) as here:
+        questions = [question(n) for n in range(3)]
+        first, failed, third = here.chat(concurrency=1).ask(questions, read_sum)
+        assert (first, third) == (1, 3)
+        assert isinstance(failed, Failed)
+        assert (failed.code, failed.failure) == ("forbidden", FailureClass.PERMANENT)
+        (_, again, _) = here.chat(concurrency=1).ask(questions, read_sum)
+        assert isinstance(again, Failed)
 
 
 def test_mixed_faults_change_no_answer_and_lose_none(tmp_path) -> None:

@@ -80,6 +80,16 @@ def test_a_reply_that_echoes_it_is_stored_without(tmp_path, key) -> None:
     assert files_with_key(tmp_path) == []
 
 
+@pytest.mark.parametrize("placeholder", ["2", "x", "sum", "none"])
+def test_a_placeholder_in_a_keys_place_leaves_replies_as_they_are(
+    tmp_path, monkeypatch, placeholder
+) -> None:
+    monkeypatch.setenv("EDITLOOP_TEST_KEY", placeholder)
+    with world(tmp_path, key=placeholder) as here:
+        chat = here.chat(key_env="EDITLOOP_TEST_KEY")
+        assert chat.ask([question(1)], str) == ['{"sum": 2}']
+
+
 def test_errors_and_tracebacks_are_free_of_it(tmp_path, key) -> None:
     # The fake server echoes the key that it refuses.
     with world(tmp_path, key="another") as here:

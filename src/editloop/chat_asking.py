@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from editloop.chat_body import Call, Dialect, re_asked
 from editloop.chat_budget import OverBudgetError, Purse
-from editloop.chat_calls import CallError, Transport, check_usable, parse_reply
+from editloop.chat_calls import CallError, Transport, check_usable, hopeless, parse_reply
 from editloop.chat_concurrency import Gate, Timer
 from editloop.chat_counts import Counts, RunCounts
 from editloop.chat_parts import Failed, Question, ReplyError
@@ -21,6 +21,8 @@ from editloop.ledger import Ledger, Reply
 from editloop.steps import FailureClass
 
 __all__ = ["Asking"]
+
+_LOOK_AGAIN = 0.1  # seconds between looks for the reply to a call that somebody else makes
 
 _T = TypeVar("_T")
 
@@ -134,12 +136,28 @@ class Asking:
         else:
             landed = self._flying[key] = asyncio.Event()
             try:
-                reply = await self._fetch(call, key, effort)
+                reply = await self._claimed(call, key, effort)
             finally:
                 del self._flying[key]
                 landed.set()
         effort.reply_key = key
         return reply
+
+    async def _claimed(self, call: Call, key: str, effort: _Effort) -> Reply:
+        """The server's reply to a call that nobody else makes, or the one that somebody else got.
+
+        Whoever dies or fails with a call leaves it to the next. One that is stopped holds it: after
+        the time that all attempts may take it is made once more, and may be paid twice.
+        """
+        patience = self._timer.now() + self._settings.attempts * self._settings.timeout
+        while True:
+            with self._ledger.claim(key) as ours:
+                if (reply := self._ledger.find(key)) is not None:
+                    self._counts.add(found=1)
+                    return reply
+                if ours or self._timer.now() >= patience:
+                    return await self._fetch(call, key, effort)
+            await self._timer.sleep(_LOOK_AGAIN)
 
     async def _fetch(self, call: Call, key: str, effort: _Effort) -> Reply:
         try:
@@ -147,9 +165,8 @@ class Asking:
                 lambda: self._attempt(call, key, effort), self._settings, key, self._timer
             )
         except CallError as error:
-            if error.unreachable and not self.counts.calls:
-                raise UnavailableError("no server answers", value=self._settings.base_url) from None
-            raise
+            stop = hopeless(error, self.counts, self._settings)
+            raise stop or error from None
 
     async def _attempt(self, call: Call, key: str, effort: _Effort) -> Reply:
         """One attempt at a reply, paid for; what is whole and usable is kept before it is read."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from editloop.chat_counts import Counts
 from editloop.chat_settings import ChatSettings, read_key
 from editloop.errors import UnavailableError
 from editloop.ledger import Reply
@@ -24,13 +25,14 @@ from editloop.steps import FailureClass
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["CallError", "Transport", "check_usable", "parse_reply"]
+__all__ = ["CallError", "Transport", "check_usable", "hopeless", "parse_reply"]
 
 _CONNECTING = 10.0  # seconds for a connection, at most
 _TOLD = 300  # characters of a server's message that are passed on
 _LARGEST = 2**53  # tokens; a count beyond it is no count
 _FILTERS = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 _REFUSED = "refusal"
+_FORBIDDEN = "forbidden"
 
 
 @dataclass(eq=False)
@@ -85,7 +87,7 @@ class Transport:
         """What a status of 400 and more means."""
         headers = error.response.headers
         body = error.body if isinstance(error.body, Mapping) else {}
-        told = self._secret.hidden(error.message.encode("utf-8", "replace")).decode()[:_TOLD]
+        told = _plain(self._secret.hidden(error.message.encode("utf-8", "replace")).decode())
         code = str(body.get("code") or body.get("type") or "")
         return _status_error(error.status_code, code, told, _wait(headers), self._settings)
 
@@ -111,11 +113,9 @@ def _status_error(
     if code in _FILTERS:
         return CallError("filtered", told, FailureClass.POLICY, retry=False)
     if status in (401, 402) or code == "insufficient_quota":
-        return UnavailableError(
-            f"the server at {settings.base_url} takes no calls with this key (${settings.key_env})",
-            value=told,
-            command=f"export {settings.key_env}=KEY",
-        )
+        return _no_calls(told, settings)
+    if status == 403:
+        return CallError(_FORBIDDEN, told, FailureClass.PERMANENT, retry=False)
     if status == 404:
         return UnavailableError(
             f"the server at {settings.base_url} knows no such model or path",
@@ -123,6 +123,26 @@ def _status_error(
         )
     return _passing(status, told, wait) or CallError(
         "bad-request", told, FailureClass.PERMANENT, retry=False
+    )
+
+
+def hopeless(error: CallError, counts: Counts, settings: ChatSettings) -> UnavailableError | None:
+    """What an error means while nothing was answered: that no call will be.
+
+    Some servers forbid single questions, too: then other replies were had.
+    """
+    if error.unreachable and not counts.calls:
+        return UnavailableError("no server answers", value=settings.base_url)
+    if error.code == _FORBIDDEN and not (counts.calls or counts.found):
+        return _no_calls(error.message, settings)
+    return None
+
+
+def _no_calls(told: str, settings: ChatSettings) -> UnavailableError:
+    return UnavailableError(
+        f"the server at {settings.base_url} takes no calls with this key (${settings.key_env})",
+        value=told,
+        command=f"export {settings.key_env}=KEY",
     )
 
 
@@ -164,7 +184,7 @@ def _wait(headers: Mapping[str, str]) -> float | None:
             seconds = float(after)
         else:
             seconds = (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):  # all of which odd dates raise
         return None
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
@@ -199,7 +219,7 @@ def parse_reply(data: bytes) -> Reply:
 def check_usable(reply: Reply) -> None:
     """Raise CallError where a filter refused, or where the reply was cut off."""
     if reply.finish_reason in ("content_filter", _REFUSED):
-        told = reply.text[:_TOLD] or "the server's content filter refused"
+        told = _plain(reply.text) or "the server's content filter refused"
         raise CallError("filtered", told, FailureClass.POLICY)
     if reply.finish_reason == "length":
         tokens = reply.output_tokens if reply.output_tokens is not None else "too many"
@@ -232,4 +252,9 @@ def _tokens(value: Json) -> int | None:
 
 
 def _not_a_reply(message: str) -> CallError:
-    return CallError("broken-reply", message[:_TOLD], billed=True)
+    return CallError("broken-reply", _plain(message), billed=True)
+
+
+def _plain(words: str) -> str:
+    """The beginning of a server's words, on one line and without what a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in words[:_TOLD])

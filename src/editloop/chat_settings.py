@@ -15,6 +15,7 @@ from editloop.errors import RecipeError
 __all__ = ["ChatSettings", "Secret", "read_key"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHORTEST = 8  # characters of a key worth hiding; local servers are given such as `x` or `none`
 
 
 class ChatSettings(recipe.Settings):
@@ -79,7 +80,7 @@ class ChatSettings(recipe.Settings):
 
 
 class Secret:
-    """A key that shows itself to nobody but the server; an empty one hides nothing."""
+    """A key that shows itself to nobody but the server."""
 
     __slots__ = ("_value",)
 
@@ -99,9 +100,12 @@ class Secret:
         return self._value
 
     def hidden(self, data: bytes) -> bytes:
-        """The bytes without the key, should a server have echoed it."""
+        """The bytes without the key, should a server have echoed it.
+
+        One too short to be a secret stays: taken out of a reply, it would garble the answer.
+        """
         key = self._value.encode()
-        return data.replace(key, b"[key]") if key else data
+        return data if len(key) < _SHORTEST else data.replace(key, b"[key]")
 
 
 def read_key(variable: str) -> Secret:

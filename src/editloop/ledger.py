@@ -1,22 +1,24 @@
 """The ledger: every model call is paid once, and its raw reply is kept for ever.
 
 One SQLite file on a local disk, shared by runs, threads and processes. A reply is kept under the
-key of the call that it answers (`chat_body.Call.key`); the first one stays, for all. (Two processes
-that ask the same at the same moment both pay for it, and read the same reply.) What is read is
-proven by a digest, so a flipped byte is found and never read as an answer. No key of a server (a
-secret) is ever written here.
+key of the call that it answers (`chat_body.Call.key`); the first one stays, for all. Who asks
+for one claims its key first (`claim`), so that another who wants the same waits for the reply. What
+is read is proven by a digest, so a flipped byte is found and never read as an answer. No key of a
+server (a secret) is ever written here.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from editloop.claims import Claims
 from editloop.database import Database, Row
 from editloop.errors import CorruptError
 from editloop.files import Files, explained, temporary
@@ -65,6 +67,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._database = Database(path, _TABLES)
+        self._claims = Claims(path.with_name(f"{path.name}-claims"))
 
     def find(self, key: str) -> Reply | None:
         """The reply kept under a key, if there is one; CorruptError where it was damaged."""
@@ -89,6 +92,14 @@ class Ledger:
             (key, *row, _digest(key, row)),
         )
         return self.find(key) or reply
+
+    def claim(self, key: str) -> AbstractContextManager[bool]:
+        """Hold a key while its reply is fetched; False where somebody else, in any process, does.
+
+        Whoever gets it looks for the reply once more: it may have come until then. A process that
+        dies holds nothing.
+        """
+        return self._claims.claim(key)
 
     def count(self) -> int:
         """How many replies are kept."""
@@ -115,6 +126,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; it is opened again when it is used again."""
+        self._claims.close()
         self._database.close()
 
     def _pages(self) -> Iterator[list[Row]]:

@@ -20,6 +20,7 @@ __all__ = ["MIXED", "Fault", "Schedule", "at_random", "in_order", "spoilt"]
 class Fault(StrEnum):
     """What the fake server does instead of answering; first of the way there, then of replies."""
 
+    FORBIDDEN = "403"
     RATE_LIMITED = "429"
     RATE_LIMITED_UNTIL = "429-retry-after"
     ERROR = "500"

@@ -26,6 +26,7 @@ __all__ = ["HttpServer"]
 
 _LARGEST = 64_000_000  # bytes of a request
 _STATUS = {
+    Fault.FORBIDDEN: 403,
     Fault.RATE_LIMITED: 429,
     Fault.RATE_LIMITED_UNTIL: 429,
     Fault.ERROR: 500,
