@@ -2,9 +2,10 @@
 
     python benchmarks/edit.py [--json benchmarks/edit.json]
 
-InstructPix2Pix in Stable Diffusion 1.5's true size is made anew with random weights. Ours and
-diffusers' pipeline run in processes of their own, two at a time, and take turns; so does our lossy
-mode, whose picture is compared with that of our exact one.
+InstructPix2Pix in Stable Diffusion 1.5's true size is made anew with random weights, unless
+`--model` names a pipeline's folder. Ours and diffusers' pipeline run in processes of their own, two
+at a time, and take turns; so does our lossy mode, whose picture is compared with that of our exact
+one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from editloop.schema import Json
 from measuring import machine
 
 # diffusers at its default, and tuned by its user, beside ours.
-PAIRS = (("fp32", "fp32"), ("fp32", "bf16"), ("bf16", "bf16"))
+PAIRS = ("fp32/fp32", "fp32/bf16", "bf16/bf16")
 GUIDANCES = (1.5, 1.0)
 LOSSY = "reused-guidance"
 TIMES = ("seconds", "processor", "step_seconds", "step_processor")
@@ -62,9 +63,9 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        make_model(folder / "model")
+        options.model = options.model or make_model(folder / "model")
         make_picture(folder / "picture.png", options.size)
-        pairs = [_pair(folder, peer, ours, options) for peer, ours in PAIRS]
+        pairs = [_pair(folder, *pair.split("/"), options) for pair in options.pairs]
     found = {
         "machine": {**machine(options.threads), "load": os.getloadavg()},
         "size": options.size,
@@ -115,7 +116,7 @@ def _pair(folder: Path, peer: str, ours: str, options: argparse.Namespace) -> di
 def _started(
     name: str, folder: Path, precision: str, options: argparse.Namespace
 ) -> Iterator[_Worker]:
-    given = [folder / "model", folder / "picture.png", precision, options.steps]
+    given = [options.model, folder / "picture.png", precision, options.steps]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads))
     with subprocess.Popen(
         [sys.executable, str(_HERE / "edit_worker.py"), name, *map(str, given)],
@@ -191,6 +192,8 @@ def _lossy(pair: dict[str, Json]) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="a pipeline's folder")
+    parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=PAIRS, help="diffusers/ours")
     parser.add_argument("--size", type=int, default=256, help="of the picture, in pixels")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=2)
