@@ -193,7 +193,8 @@ class EditedPair:
     """What metrics and judges see: all pictures share one geometry.
 
     Except that `edited` may have any size where it was made elsewhere, and that a picture which no
-    measure `needs` may be left empty, [0, 0, 3].
+    measure `needs` may be left empty, [0, 0, 3]. `group` is the data set's own kind of
+    edit.
     """
 
     id: str
@@ -204,6 +205,7 @@ class EditedPair:
     mask: Mask | None = None
     captions: Captions = Captions()
     edit_type: EditType | None = None
+    group: str | None = None
 
 
 class Editor(Protocol):

@@ -166,3 +166,24 @@ def test_a_height_is_reached_by_pillows_bicubic_filter() -> None:
     sent = picture(noise(40, 61), Pictures(format="png", height=20))
     expected = Image.fromarray(noise(40, 61)).resize((30, 20), Image.Resampling.BICUBIC)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(sent.data))), np.asarray(expected))
+
+
+BY_KIND = rubric(
+    "{source} Is it {criteria}? {edited}", criteria={"subject_add": "{there}", "style": "painted"}
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [("subject_add", "{there}"), ("Subject-Add ", "{there}"), ("style", "painted")],
+)
+def test_an_edit_is_asked_about_by_the_criteria_of_its_kind(kind: str, asked: str) -> None:
+    shown = Sheet("a", {"source": noise(seed=1), "edited": noise(seed=2)}, {}, kind)
+    assert words(shown.question(BY_KIND)) == f" Is it {asked}? "
+
+
+@pytest.mark.parametrize(("kind", "told"), [("remove", "remove"), (None, "not known")])
+def test_a_kind_without_criteria_is_not_asked_about(kind: str | None, told: str) -> None:
+    shown = Sheet("a", {"source": noise(seed=1), "edited": noise(seed=2)}, {}, kind)
+    reason = f"the rubric mine has no criteria for this kind of edit: {told}"
+    assert shown.question(BY_KIND) == reason

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def answer(asked: Asked) -> str:
     assert asked.schema is not None
     n, keys = number(asked), set(asked.schema["properties"])
     scores = {"followed": 9 - n, "kept": 4 + n, "natural": 8 - n, "clean": 6}
-    scores |= {"compliance": 5 - n, "naturalness": 2, "integrity": 1 + n}
+    scores |= {"compliance": max(5 - n, 1), "naturalness": 2, "integrity": min(1 + n, 5)}
     known = {key: scores[key] for key in keys if key in scores}
     if not known:
         known = {"score": 90 - n}
@@ -56,9 +57,9 @@ def gedit(folder: Path, language: str) -> Path:
     return folder
 
 
-def imgedit(folder: Path) -> Path:
+def imgedit(folder: Path, kinds: Sequence[str] = ("remove", "remove", "style")) -> Path:
     content: dict[str, Any] = {}
-    for n, kind in enumerate(("remove", "remove", "style")):
+    for n, kind in enumerate(kinds):
         put(folder / f"{n}.png", png(shade=n))
         content[str(n)] = {"id": f"{n}.png", "prompt": f"make it number {n}", "edit_type": kind}
     put(folder / "singleturn.json", json.dumps(content))
@@ -131,6 +132,23 @@ def test_imgedit_runs_whole_and_averages_over_types(tmp_path: Path) -> None:
     assert found["overall"]["mean"] == pytest.approx((sum(cases[:2]) / 2 + cases[2]) / 2)
     assert found["following"]["mean"] == pytest.approx(((5 + 4) / 2 + 3) / 2)
     assert len(came) == 3
+
+
+def test_imgedit_asks_about_each_type_by_its_own_criteria(tmp_path: Path) -> None:
+    criteria = read_rubric("imgedit").criteria
+    _, came = run("imgedit", imgedit(tmp_path / "data", list(criteria)), tmp_path / "out")
+    texts = {number(asked): "\n".join(asked.texts) for asked in came}
+    asked = [
+        [kind for kind in criteria if criteria[kind] in text] for _, text in sorted(texts.items())
+    ]
+    assert asked == [[kind] for kind in criteria]
+
+
+def test_a_type_that_imgedit_does_not_know_is_unscored_with_its_reason(tmp_path: Path) -> None:
+    data = imgedit(tmp_path / "data", ["remove", "relight"])
+    found, came = run("imgedit", data, tmp_path / "out")
+    assert len(came) == 1
+    assert found["overall"]["coverage"] == 0.5
 
 
 def test_hq_edit_is_asked_at_a_tenth_with_jpegs_of_its_own_size(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Rubrics: the package's own say what the protocols fix, and a user's are read to the letter."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from editloop.errors import RecipeError
 from editloop.judges.rubrics import Rubric, read_rubric, rubric_names
+from editloop.sources.taxonomies import IMGEDIT
 
 PLAIN: dict[str, Any] = {
     "name": "mine",
@@ -147,6 +149,24 @@ def test_the_stamp_changes_with_what_is_asked(tmp_path: Path) -> None:
     assert len(stamps) == 7
 
 
+def test_the_stamp_changes_with_the_criteria_of_any_kind(tmp_path: Path) -> None:
+    asked = {"prompt": "{edited} {criteria}"}
+    stamps = {
+        read(tmp_path, **asked, criteria=criteria).stamp
+        for criteria in ({"add": "a"}, {"add": "b"}, {"add": "a", "style": "b"})
+    }
+    assert len(stamps) == 3
+
+
+def test_imgedit_has_criteria_for_its_nine_types() -> None:
+    rubric = read_rubric("imgedit")
+    assert set(rubric.criteria) == set(IMGEDIT)
+    assert len(set(rubric.criteria.values())) == 9
+    for text in rubric.criteria.values():
+        asked = re.findall(r"^- (\w+): .*?(?=^-|\Z)", text, re.DOTALL | re.MULTILINE)
+        assert asked == [scale.value for scale in rubric.perspectives.values()]
+
+
 def test_the_stamp_shows_name_and_version(tmp_path: Path) -> None:
     assert read(tmp_path, version=7).stamp.startswith("mine-7-")
 
@@ -189,6 +209,8 @@ def test_a_reply_of_lines_or_lists_has_no_schema(tmp_path: Path) -> None:
         ({"prompt": "{first} {second}"}, "are for a rubric with a `preference`"),
         ({"perspectives": None, "preference": {"key": "better"}}, "place both"),
         ({"perspectives": {"a": {"low": 5, "high": 5, "value": "s"}}}, "`low` must be below"),
+        ({"criteria": {"add": "is it there?"}}, "`criteria` and the placeholder {criteria}"),
+        ({"prompt": "{edited} {criteria}"}, "`criteria` and the placeholder {criteria}"),
         ({"promt": "{edited}"}, "did you mean 'prompt'"),
         ({"version": 0}, "version"),
     ],

@@ -13,7 +13,7 @@ block or hide words in it; the tag comes from the text's own digest, so that non
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from PIL import Image
@@ -27,14 +27,19 @@ __all__ = ["Sheet", "fenced", "messages", "picture"]
 
 
 class Sheet:
-    """A case as rubrics show it: its texts, and its pictures, each encoded once for each rule."""
+    """A case as rubrics show it: its texts, its pictures (each encoded once a rule), its kind."""
 
     def __init__(
-        self, name: str, pictures: Mapping[str, Pixels | None], texts: Mapping[str, str | None]
+        self,
+        name: str,
+        pictures: Mapping[str, Pixels | None],
+        texts: Mapping[str, str | None],
+        kind: str | None = None,
     ) -> None:
         self._name = name
         self._pixels = {key: each for key, each in pictures.items() if each is not None}
         self._texts = {key: each for key, each in texts.items() if each}
+        self._kind = kind
         self._encoded: dict[tuple[str, Pictures], Picture] = {}
 
     def question(
@@ -51,15 +56,24 @@ class Sheet:
         place.
         """
         shown = {name: (places or {}).get(name, name) for name in rubric.shows}
-        lacking = [f"{name} picture" for name in shown.values() if name not in self._pixels]
-        lacking += [name.replace("_", " ") for name in rubric.tells if name not in self._texts]
-        if lacking:
-            return f"the rubric {rubric.name} shows the {lacking[0]}, and the case has none"
+        if (reason := self._unasked(rubric, shown.values())) is not None:
+            return reason
         pictures = {name: self._picture(key, rubric.pictures) for name, key in shown.items()}
-        said = messages(rubric, self._texts, pictures)
+        said = messages(rubric, self._texts, pictures, rubric.criteria_of(self._kind) or "")
         name = f"{self._name}/{rubric.name}"
         asked_at = rubric.temperature if temperature is None else temperature
         return Question(name, said, rubric.schema_of_reply, repeat, asked_at)
+
+    def _unasked(self, rubric: Rubric, shown: Iterable[str]) -> str | None:
+        """Why the rubric cannot be asked about this case, or None."""
+        lacking = [f"{name} picture" for name in shown if name not in self._pixels]
+        lacking += [name.replace("_", " ") for name in rubric.tells if name not in self._texts]
+        if lacking:
+            return f"the rubric {rubric.name} shows the {lacking[0]}, and the case has none"
+        if rubric.criteria and rubric.criteria_of(self._kind) is None:
+            kind = self._kind or "not known"
+            return f"the rubric {rubric.name} has no criteria for this kind of edit: {kind}"
+        return None
 
     def _picture(self, name: str, rule: Pictures) -> Picture:
         if (name, rule) not in self._encoded:
@@ -75,7 +89,10 @@ def fenced(text: str) -> str:
 
 
 def messages(
-    rubric: Rubric, texts: Mapping[str, str], pictures: Mapping[str, Picture]
+    rubric: Rubric,
+    texts: Mapping[str, str],
+    pictures: Mapping[str, Picture],
+    criteria: str = "",
 ) -> tuple[Message, ...]:
     """The rubric's question with each placeholder's text or picture in its place."""
     parts: list[str | Picture] = []
@@ -86,6 +103,8 @@ def messages(
         elif piece in pictures:
             parts += [words, pictures[piece]]
             words = ""
+        elif piece == "criteria":
+            words += criteria
         else:
             words += fenced(texts[piece]) if rubric.fenced else texts[piece]
     parts.append(words)

@@ -2,8 +2,9 @@
 
 A rubric is a strict YAML file. Its prompt says in full what the judge sees: placeholders in braces
 stand where a picture (`{source}`, `{edited}`, ...) or a text (`{instruction}`, ...) of the case
-comes; any other braces, `{{word}}` too, are the prompt's own. So a published prompt can be put in
-to the letter. What the file says of the answer (keys, range) is how it is read and checked.
+comes, and `{criteria}` stands where it asks otherwise by the kind of edit; any other braces,
+`{{word}}` too, are the prompt's own. So a published prompt can be put in to the letter. What the
+file says of the answer (keys, range) is how it is read and checked.
 
 `version` is bumped when a rubric's meaning changes; `stamp` adds a hash of all that can change an
 answer, so that edited copies are told apart.
@@ -11,7 +12,6 @@ answer, so that edited copies are told apart.
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cached_property
 from importlib import resources
@@ -20,10 +20,11 @@ from typing import Literal, TypeAlias, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, known_names
 from editloop.images import content_hash
 from editloop.recipe import Settings, read_yaml, validate
 from editloop.schema import Json, canonical_json
+from editloop.sources.taxonomies import plain_label
 
 __all__ = [
     "Choice",
@@ -41,6 +42,7 @@ TextName: TypeAlias = Literal["instruction", "source_caption", "target_caption"]
 
 _PICTURES: tuple[str, ...] = get_args(PictureName)
 _TEXTS: tuple[str, ...] = get_args(TextName)
+_CRITERIA = "criteria"
 _PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
 _FOLDER = "rubrics"
 _TOLD = {"title", "source"}  # words for people, which change no answer
@@ -99,6 +101,9 @@ class Rubric(Settings):
     reply: Literal["json", "lines"] = "json"
     perspectives: dict[str, Scale] = Field(default_factory=dict)
     preference: Choice | None = None
+    criteria: dict[str, str] = Field(
+        default_factory=dict, description="by kind of edit: what stands at {criteria}"
+    )
     system: str = ""
     prompt: str
 
@@ -106,12 +111,10 @@ class Rubric(Settings):
     @classmethod
     def _placeholders_are_known(cls, prompt: str) -> str:
         names = _PLACEHOLDER.findall(prompt)
-        known = (*_PICTURES, *_TEXTS)
+        known = (*_PICTURES, *_TEXTS, _CRITERIA)
         for name in names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                guess = f"did you mean {close[0]!r}? " if close else ""
-                raise ValueError(f"unknown placeholder {name!r}: {guess}known: {', '.join(known)}")
+                raise ValueError(f"unknown placeholder {name!r}: {known_names(name, known)}")
         if not set(names) & set(_PICTURES):
             raise ValueError(f"a judge is shown no picture: place one of {', '.join(_PICTURES)}")
         return prompt
@@ -125,6 +128,8 @@ class Rubric(Settings):
             raise ValueError("a preference is between {first} and {second}: place both")
         if self.preference is None and compared:
             raise ValueError("{first} and {second} are for a rubric with a `preference`")
+        if bool(self.criteria) != (_CRITERIA in self.pieces[1::2]):
+            raise ValueError("`criteria` and the placeholder {criteria} go together")
         return self
 
     @cached_property
@@ -142,12 +147,22 @@ class Rubric(Settings):
         """The texts of the case that the judge reads, in order."""
         return tuple(name for name in self.pieces[1::2] if name in _TEXTS)
 
+    def criteria_of(self, kind: str | None) -> str | None:
+        """What it asks of a kind of edit, as data sets write it; None where it does not say."""
+        return self._by_kind.get(plain_label(kind))
+
+    @cached_property
+    def _by_kind(self) -> dict[str, str]:
+        return {plain_label(kind): text for kind, text in self.criteria.items()}
+
     @cached_property
     def stamp(self) -> str:
         """Name, version and a hash: changes when, and only when, an answer may."""
         content = self.model_dump(mode="json", exclude=_TOLD)
         if self.temperature is None:
             del content["temperature"]  # it is the judge's, and in its version
+        if not self.criteria:
+            del content["criteria"]
         return f"{self.name}-{self.version}-{content_hash(canonical_json(content).encode())[:12]}"
 
     @cached_property
@@ -195,9 +210,7 @@ def _folder() -> resources.abc.Traversable:
 
 
 def _unknown(name: str) -> RecipeError:
-    close = difflib.get_close_matches(name, rubric_names(), n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    fix = f"{guess}known: {', '.join(rubric_names())}; a rubric of your own is a .yaml file"
+    fix = f"{known_names(name, rubric_names())}; a rubric of your own is a .yaml file"
     return RecipeError("unknown rubric", value=name, fix=fix)
 
 

@@ -14,6 +14,7 @@ from editloop.darkroom.develop import GENERATOR, replay
 from editloop.errors import EditLoopError, ImageError
 from editloop.images import decode_mask, decode_rgb
 from editloop.schema import Captions, EditedPair, EditSample, Pixels
+from editloop.sources.taxonomies import own_kind
 
 __all__ = ["Seen", "seen"]
 
@@ -54,6 +55,7 @@ def seen(sample: EditSample) -> Seen:
         mask=mask,
         captions=Captions(sample.source_caption, sample.target_caption),
         edit_type=sample.edit_type,
+        group=own_kind(sample),
     )
     return Seen(pair, unknown=truth if isinstance(truth, str) else "")
 

@@ -151,6 +151,7 @@ def sheet_of(pair: EditedPair) -> Sheet:
             "source_caption": pair.captions.source,
             "target_caption": pair.captions.target,
         },
+        pair.group or (pair.edit_type and pair.edit_type.value),
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from editloop.schema import EditType, Json
+from editloop.schema import EditSample, EditType, Json
 
 __all__ = [
     "EMU_EDIT",
@@ -22,9 +22,14 @@ __all__ = [
     "ULTRA_EDIT",
     "Taxonomy",
     "edit_type",
+    "own_kind",
+    "plain_label",
 ]
 
 Taxonomy: TypeAlias = Mapping[str, EditType | None]
+
+# Where published layouts keep their own kind of edit; a sample's `edit_type` is what it maps onto.
+_OWN = ("task", "task_type", "label", "editing_type_id", "edit_type")
 
 REAL_EDIT: Taxonomy = {kind.value: kind for kind in EditType}
 
@@ -108,4 +113,16 @@ TAXONOMIES: Mapping[str, Taxonomy] = {
 
 def edit_type(label: Json, taxonomy: Taxonomy) -> EditType | None:
     """The type of an edit that a data set labels so."""
-    return taxonomy.get(re.sub(r"[\s-]+", "_", str(label).strip().lower()))
+    return taxonomy.get(plain_label(label))
+
+
+def own_kind(sample: EditSample) -> str | None:
+    """The data set's own label of an edit's kind."""
+    facts = {} if sample.provenance is None else sample.provenance.parameters
+    found = next((facts[name] for name in _OWN if facts.get(name) is not None), None)
+    return None if found is None else str(found)
+
+
+def plain_label(label: Json) -> str:
+    """A label as tables have it: lower case, `_` for spaces and hyphens."""
+    return re.sub(r"[\s-]+", "_", str(label).strip().lower())

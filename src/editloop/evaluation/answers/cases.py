@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from editloop.images import content_hash
 from editloop.schema import EditSample, EditType, Image, Json, canonical_json, to_row
+from editloop.sources.taxonomies import own_kind
 from editloop.store import fingerprint
 
 __all__ = [
@@ -30,9 +31,6 @@ __all__ = [
 ]
 
 SINGLE_TURN, SESSIONS = "single-turn", "sessions"
-
-# Where published layouts keep their own kind of edit (a sample's `edit_type` is what it maps onto).
-_GROUPS = ("task", "task_type", "label", "editing_type_id", "edit_type")
 
 Sequences: TypeAlias = list[list[EditSample]]  # each a single edit, or a session's turns in order
 
@@ -165,16 +163,10 @@ def _case(sample: EditSample, *, last: bool) -> Case:
         turn=sample.turn,
         last=last,
         edit_type=sample.edit_type,
-        group=_group(sample),
+        group=own_kind(sample),
         photo=None if uri is None else uri.partition(":")[2] or uri,
         instruction=sample.instruction,
     )
-
-
-def _group(sample: EditSample) -> str | None:
-    facts = {} if sample.provenance is None else sample.provenance.parameters
-    found = next((facts[name] for name in _GROUPS if facts.get(name) is not None), None)
-    return None if found is None else str(found)
 
 
 def _digest(sequence: Sequence[EditSample]) -> str:

@@ -34,6 +34,7 @@ from editloop.schema import (
     Score,
     Unscored,
 )
+from editloop.sources.taxonomies import own_kind
 
 __all__ = ["NUMBERS", "Measuring", "measure_chunk"]
 
@@ -180,6 +181,7 @@ class _Pairs:
             mask=self._mask(sample.mask, source if target is None else target),
             captions=Captions(sample.source_caption, sample.target_caption),
             edit_type=sample.edit_type,
+            group=own_kind(sample),
         )
 
     def _edited(self, row: Json) -> Future[Pixels]:
