@@ -150,7 +150,7 @@ def _passing(status: int, told: str, wait: float | None) -> CallError | None:
     """A status after which the same request may succeed later."""
     if status == 429:
         if wait is not None:
-            told = f"{told} (it asks to wait {wait:.0f} s)"
+            told = f"{told} (it asks to wait {wait:g} s)"
         return CallError("rate-limited", told, overload=True, wait=wait)
     if status in (408, 504):
         return CallError("timeout", told, overload=True, wait=wait, billed=True)
@@ -197,8 +197,9 @@ def parse_reply(data: bytes) -> Reply:
         raise _not_a_reply("the response is not JSON") from None
     if not isinstance(body, dict):
         raise _not_a_reply("the response is not a JSON object")
-    if isinstance(body.get("error"), dict):  # some gateways report errors with status 200
-        raise _not_a_reply(f"the response is an error: {body['error'].get('message')}")
+    if error := body.get("error"):  # some gateways report errors with status 200
+        told = error.get("message") if isinstance(error, dict) else error
+        raise _not_a_reply(f"the response is an error: {told}")
     choice = _first(body.get("choices"))
     message = choice.get("message")
     if not isinstance(message, dict):

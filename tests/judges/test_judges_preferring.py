@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,19 @@ from editloop.cli import main
 from editloop.errors import EditLoopError, RecipeError, StoreError
 from editloop.evaluating import evaluate
 from editloop.evaluation.comparing.compare import Comparison, compare_runs
-from editloop.evaluation.comparing.preferring import prefer, write_preferences
+from editloop.evaluation.comparing.page import write_comparison
+from editloop.evaluation.comparing.preference_table import print_preferences
+from editloop.evaluation.comparing.preference_view import preferred
+from editloop.evaluation.comparing.preferring import Preferences, prefer, write_preferences
+from editloop.images import encode_png, resize
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer
 from editloop.judging import judge
 from editloop.recipe import Settings
 from editloop.registry import kinds
 from editloop.schema import EditRequest, Pixels, Unedited
-from layout_folders import metadata, png, put
+from evaluation_pages import Elements
+from layout_folders import HEIGHT, WIDTH, metadata, picture, png, put
 
 
 class Darker:
@@ -167,6 +173,103 @@ def test_the_command_prints_who_is_preferred(
     assert "0 - 3" in told
     assert "1 not asked: not edited: it is tired" in told
     assert (tmp_path / "out/preferences.json").is_file()
+    assert "Preferences" in (tmp_path / "out/compare.html").read_text("utf-8")
+
+
+def departing(compared: Comparison) -> Comparison:
+    """The same, where the second editor was asked in fewer steps than its card has."""
+    (benchmark,) = compared.benchmarks
+    first, second = benchmark.editors
+    departs = {"steps": {"given": 20, "card": 100}}
+    editors = (first, replace(second, departs=departs))
+    return replace(compared, benchmarks=(replace(benchmark, editors=editors),))
+
+
+def test_an_editor_that_departs_from_its_card_is_marked(
+    runs: tuple[Path, Path],
+    server: FakeServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = compared(runs)
+    found = prefer(plain, spec(server, tmp_path))
+    print_preferences(departing(plain), found)
+    told = capsys.readouterr().out
+    assert re.search(r"^ *- dark \*", told, re.MULTILINE)
+    assert "* dark departs: steps 20 (card 100)" in told
+    print_preferences(plain, found)
+    assert "*" not in capsys.readouterr().out
+
+
+def section(page: Path) -> Elements:
+    """What a page has of preferences."""
+    _, found = page.read_text("utf-8").split("<h3>Preferences</h3>")
+    return Elements(found.partition("</section>")[0])
+
+
+def test_the_page_shows_who_is_preferred_and_why_cases_are_missing(
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path
+) -> None:
+    joined = departing(compared(runs))
+    found = prefer(joined, spec(server, tmp_path))
+    shown = section(write_comparison(joined, tmp_path / "out", found))
+    cells = [each.get("class") for each in shown.of("td")]
+    assert cells == ["noise", "", "", "", ""]  # of five cases, a share of one fifth says little
+    assert {"20%", "0", "3", "2", "1 + 0", "5 cases"} <= set(shown.texts)
+    assert {"title": "departs: steps 20 (card 100)"} in shown.of("span")
+    assert any("1 not asked: not edited: it is tired" in text for text in shown.texts)
+
+
+def test_a_page_without_a_judge_says_nothing_of_preferences(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = write_comparison(compared(runs), tmp_path).read_text("utf-8")
+    assert "preference" not in page.casefold()
+
+
+def test_names_and_reasons_are_shown_on_the_page_as_text(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    joined = compared(runs)
+    evil = "<script>alert(1)</script>"
+    (benchmark,) = joined.benchmarks
+    given = Preferences(
+        benchmark.name, "copy", evil, evil, evil, (1, 0), 0, None, 0, 0, {evil: 1}, {}, []
+    )
+    page = write_comparison(joined, tmp_path, [given]).read_text("utf-8")
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 4
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"), [(0.6, 0.9, "better"), (0.1, 0.4, "worse"), (0.5, 0.9, "noise")]
+)
+def test_a_share_is_beside_one_half(low: float, high: float, outcome: str) -> None:
+    share = {"mean": (low + high) / 2, "low": low, "high": high, "count": 9}
+    given = Preferences("b", "x", "y", "j", "v", (1, 0), 0, share, 0, 0, {}, {}, [])
+    view = preferred([given])
+    assert view is not None
+    ((_, _, (gap, *_)),) = view.gaps.rows
+    assert (gap.outcome, gap.left, gap.right) == (outcome, 100 * low, 100 * high)
+
+
+def test_pictures_of_another_size_are_shown_in_their_sources(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    outputs = tmp_path / "outputs"
+    for n in range(6):
+        put(outputs / f"{n}.png", encode_png(resize(picture(shade=n), 2 * HEIGHT, 3 * WIDTH)))
+    folder = runs[0].parent
+    evaluate(folder / "small.yaml", folder / "data", [f"large=recorded:{outputs}"], tmp_path / "c")
+    shapes: set[tuple[int, ...]] = set()
+
+    def tie(asked: Asked) -> str:
+        shapes.update(each.shape for each in asked.pictures)
+        return reply("tie")
+
+    with FakeServer(tie) as server:
+        prefer(compare_runs([runs[0], tmp_path / "c"], resamples=100), spec(server, tmp_path))
+    assert len(shapes) == 1
 
 
 def test_a_judge_of_one_edit_compares_nothing(runs: tuple[Path, Path]) -> None:

@@ -98,9 +98,10 @@ def compare(
 
         with going_on_later():
             preferences = prefer(found, judge, sample=sample)
-        print_preferences(preferences)
+        print_preferences(found, preferences)
         if out is not None:
             typer.echo(write_preferences(preferences, out))
+            write_comparison(found, out, preferences)
 
 
 def measure(

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from editloop.evaluation.showing.telling import told_departures, told_leftovers
 from editloop.pipeline import Progress
 from editloop.registry import kinds, load
 from editloop.schema import Json
@@ -41,6 +42,7 @@ _SHOWN = {
 }
 _TRAINED = ("samples", "steps", "parameters", "precision", "final_loss", "validation_loss")
 _COLUMNS = 5  # metrics that fit into 80 columns beside an editor's name
+_LEFTOVERS = 3  # names of recorded pictures that nobody asked for
 
 
 @contextmanager
@@ -137,12 +139,10 @@ def _notices(results: Mapping[str, Json]) -> list[str]:
     for editor in (
         each for own in results.get("benchmarks", {}).values() for each in own["editors"]
     ):
-        for name, each in editor.get("departs", {}).items():
-            found[f"{editor['name']} departs: {name} {each['given']} (card {each['card']})"] = None
+        if departs := editor.get("departs"):
+            found[f"{editor['name']} departs: {told_departures(departs)}"] = None
         if unasked := editor.get("leftovers"):
-            names = ", ".join(unasked["first"][:3])
-            count = f"{unasked['count']} recorded pictures that no turn asks for, such as {names}"
-            found[f"{editor['name']}: {count}"] = None
+            found[f"{editor['name']}: {told_leftovers(unasked, _LEFTOVERS)}"] = None
     return list(found)
 
 

@@ -354,6 +354,11 @@ def test_an_input_smaller_than_its_output_is_no_problem(tmp_path: Path) -> None:
     assert score["coverage"] == 1
 
 
+def test_a_judge_of_a_protocol_that_has_none_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="nothing that a judge scores"):
+        run(data, tmp_path, "copy", judge="metric")
+
+
 def test_a_mask_of_another_shape_is_a_problem(tmp_path: Path) -> None:
     data = make_split(tmp_path / "data", (1,))
     (data / "images/100/100-mask1.png").write_bytes(encode_png(np.zeros((48, 30), np.uint8)))
@@ -395,7 +400,7 @@ def test_recorded_pictures_that_no_turn_asks_for_are_listed(
         assert found == {"count": 2, "first": ["100/100_9.png", "extra.jpg"]}
     assert "2 pictures that no turn asks for" in (tmp_path / "out/report.html").read_text()
     print_results(results)
-    assert "2 recorded pictures that no turn asks for" in capsys.readouterr().out
+    assert "2 pictures that no turn asks for" in capsys.readouterr().out
 
 
 def test_pictures_of_the_published_names_leave_nothing_over(data: Path, tmp_path: Path) -> None:

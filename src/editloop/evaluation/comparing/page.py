@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from editloop.evaluation.comparing.compare import Comparison
+from editloop.evaluation.comparing.gaps import Gap, Gaps
 from editloop.evaluation.comparing.pairing import BenchmarkComparison, Difference
+from editloop.evaluation.comparing.preference_view import Preferred, preferred
+from editloop.evaluation.comparing.preferring import Preferences
 from editloop.evaluation.showing.figures import PALETTE
 from editloop.evaluation.showing.labels import change, less_is_better
 from editloop.evaluation.showing.pages import write_page
-from editloop.evaluation.showing.tables import Column, Table, by_metric
+from editloop.evaluation.showing.tables import Table, by_metric
 from editloop.files import Files, explained, replace_file
 from editloop.schema import readable_json
 
@@ -21,32 +24,11 @@ _JSON, _PAGE = "compare.json", "compare.html"
 
 
 @dataclass(frozen=True, slots=True)
-class _Gap:
-    """A difference with its interval; `left`, `right` and `at` are per cent, with zero at 50."""
-
-    text: str
-    outcome: str = ""  # better, worse or noise: of the first editor
-    interval: str = ""
-    left: float = 50.0
-    right: float = 50.0
-    at: float = 50.0
-    counts: str = ""
-    whole: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Gaps:
-    """Rows of two editors and their differences, under columns."""
-
-    columns: Sequence[Column]
-    rows: Sequence[tuple[str, str, Sequence[_Gap]]]
-
-
-@dataclass(frozen=True, slots=True)
 class _View:
     """One benchmark's part of the page; `everything` only where `table` leaves metrics out.
 
-    `departures` say of some editors how they depart from the card.
+    `departures` say of some editors how they depart from the card, `preferred` whose pictures a
+    judge prefers, if one was asked.
     """
 
     name: str
@@ -58,17 +40,23 @@ class _View:
     colours: Mapping[str, str]
     departures: Mapping[str, str]
     table: Table
-    gaps: _Gaps | None
+    gaps: Gaps | None
     everything: Table | None
-    every_gap: _Gaps | None
+    every_gap: Gaps | None
+    preferred: Preferred | None
 
 
-def write_comparison(comparison: Comparison, out: Path) -> Path:
-    """Write both files into the folder `out`; returns the page's path."""
+def write_comparison(
+    comparison: Comparison, out: Path, preferences: Sequence[Preferences] = ()
+) -> Path:
+    """Write both files into the folder `out`; returns the page's path.
+
+    The page also shows `preferences` between the compared editors.
+    """
     content = readable_json(comparison.to_json())
     with explained("write a comparison", out / _JSON):
         replace_file(Files(), out / _JSON, content)
-    views = [_view(each) for each in comparison.benchmarks]
+    views = [_view(each, preferences) for each in comparison.benchmarks]
     write_page(
         out / _PAGE,
         _PAGE,
@@ -87,7 +75,7 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     return out / _PAGE
 
 
-def _view(benchmark: BenchmarkComparison) -> _View:
+def _view(benchmark: BenchmarkComparison, preferences: Sequence[Preferences]) -> _View:
     names = [editor.name for editor in benchmark.editors]
     more = benchmark.metrics if len(benchmark.main) < len(benchmark.metrics) else ()
     return _View(
@@ -103,6 +91,7 @@ def _view(benchmark: BenchmarkComparison) -> _View:
         gaps=_gaps(benchmark, benchmark.main),
         everything=_table(benchmark, more) if more else None,
         every_gap=_gaps(benchmark, more) if more else None,
+        preferred=preferred([each for each in preferences if each.benchmark == benchmark.name]),
     )
 
 
@@ -112,7 +101,7 @@ def _table(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> Table:
     return replace(table, notes=benchmark.departures)
 
 
-def _gaps(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> _Gaps | None:
+def _gaps(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> Gaps | None:
     found = {(each.first, each.second, each.metric): each for each in benchmark.differences}
     paired = benchmark.paired_metrics(metrics)
     if not paired:
@@ -129,7 +118,7 @@ def _gaps(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> _Gaps | Non
         for metric in paired
     }
     pairs = dict.fromkeys((first, second) for first, second, _ in found)
-    return _Gaps(
+    return Gaps(
         columns=by_metric({}, [], paired, benchmark.measured).columns,
         rows=[
             (
@@ -144,14 +133,14 @@ def _gaps(benchmark: BenchmarkComparison, metrics: Sequence[str]) -> _Gaps | Non
     )
 
 
-def _gap(found: Difference | None, scale: float, benchmark: BenchmarkComparison) -> _Gap:
+def _gap(found: Difference | None, scale: float, benchmark: BenchmarkComparison) -> Gap:
     if found is None:
-        return _Gap("–")
+        return Gap("–")
     low, at, high = (
         round(50 + 50 * value / (scale or 1.0), 1)
         for value in (found.low, found.difference, found.high)
     )
-    return _Gap(
+    return Gap(
         text=change(found.metric, found.difference),
         outcome=_outcome(found, benchmark.measured),
         interval=f"{change(found.metric, found.low)} to {change(found.metric, found.high)}",

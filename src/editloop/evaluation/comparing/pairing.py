@@ -19,9 +19,9 @@ from editloop.bootstrap import bootstrap_weights
 from editloop.errors import StoreError
 from editloop.evaluation.averaging.aggregate import Numbers, compare
 from editloop.evaluation.comparing.runfolders import EditorCases, RunFolder, read_cases_of
-from editloop.evaluation.protocol.notices import told_departures
 from editloop.evaluation.showing.labels import ordered
 from editloop.evaluation.showing.tables import main_metrics
+from editloop.evaluation.showing.telling import told_departures
 from editloop.schema import Json
 from editloop.seeding import generator
 

@@ -7,32 +7,41 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from editloop.evaluation.comparing.compare import Comparison
+from editloop.evaluation.comparing.pairing import BenchmarkComparison
 from editloop.evaluation.comparing.preferring import Preferences
+from editloop.evaluation.comparing.table import marked, print_departures
 from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
 from editloop.schema import Json
 
 __all__ = ["print_preferences"]
 
 
-def print_preferences(found: Sequence[Preferences]) -> None:
+def print_preferences(compared: Comparison, found: Sequence[Preferences]) -> None:
     """Print a line for each two editors of each benchmark, and of whom nothing is known why."""
-    for benchmark in dict.fromkeys(each.benchmark for each in found):
-        own = [each for each in found if each.benchmark == benchmark]
-        print_narrow(
-            f"{benchmark}: preferred by {own[0].judge}, with 95% intervals",
-            NarrowColumn("editors", [f"{each.first}\n- {each.second}" for each in own]),
-            [
-                NarrowColumn("first preferred", [_share(each.share) for each in own]),
-                NarrowColumn("wins", [f"{each.wins[0]:,} - {each.wins[1]:,}" for each in own]),
-                NarrowColumn("ties", [f"{each.ties:,}" for each in own]),
-                NarrowColumn(
-                    "by place", [f"{each.first_place:,} + {each.second_place:,}" for each in own]
-                ),
-            ],
-        )
-        for each in own:
-            _print_missing(each, "unscored", each.unscored)
-            _print_missing(each, "not asked", each.left_out)
+    for benchmark in compared.benchmarks:
+        own = [each for each in found if each.benchmark == benchmark.name]
+        if own:
+            _print_benchmark(benchmark, own)
+
+
+def _print_benchmark(benchmark: BenchmarkComparison, found: Sequence[Preferences]) -> None:
+    pairs = [(marked(benchmark, each.first), marked(benchmark, each.second)) for each in found]
+    places = [f"{each.first_place:,} + {each.second_place:,}" for each in found]
+    print_narrow(
+        f"{benchmark.name}: preferred by {found[0].judge}, with 95% intervals",
+        NarrowColumn("editors", [f"{first}\n- {second}" for first, second in pairs]),
+        [
+            NarrowColumn("first preferred", [_share(each.share) for each in found]),
+            NarrowColumn("wins", [f"{each.wins[0]:,} - {each.wins[1]:,}" for each in found]),
+            NarrowColumn("ties", [f"{each.ties:,}" for each in found]),
+            NarrowColumn("by place", places),
+        ],
+    )
+    print_departures(benchmark)
+    for each in found:
+        _print_missing(each, "unscored", each.unscored)
+        _print_missing(each, "not asked", each.left_out)
 
 
 def _share(share: Json) -> str:

@@ -15,7 +15,7 @@ from editloop.evaluation.answers.publishing import case_files, read_case_rows
 from editloop.evaluation.comparing.pairing import Compared
 from editloop.evaluation.protocol.card import read_protocol
 from editloop.files import explained
-from editloop.images import decode_rgb
+from editloop.images import decode_rgb, resize
 from editloop.judges.pairwise import Comparison
 from editloop.schema import EditSample, Json
 from editloop.seeding import generator
@@ -30,6 +30,7 @@ _PROTOCOL = "protocol"  # the kind of benchmark that names its data
 class SharedCases:
     """Iterates comparisons of two editors' pictures in the data's order; `runs` are their folders.
 
+    Both are shown in their source's size, so that neither is preferred for having another.
     `sample` limits the cases, by lot. While it is iterated, `sessions` gets each case's session,
     and `left_out` counts the cases that cannot be compared, by reason: a later turn that starts
     from an editor's own picture is one. Raises StoreError where data or a picture is not there.
@@ -65,7 +66,8 @@ class SharedCases:
                 continue
             self.sessions[edit.id] = session
             source = decode_rgb(edit.source.bytes)
-            yield Comparison(edit.id, source, edit.instruction, _pixels(first), _pixels(second))
+            edited = (resize(_pixels(path), *source.shape[:2]) for path in (first, second))
+            yield Comparison(edit.id, source, edit.instruction, *edited)
 
 
 def _pictures(run: Path, benchmark: str, editor: str) -> dict[str, Path | str]:

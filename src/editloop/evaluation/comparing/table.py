@@ -12,7 +12,7 @@ from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_nar
 from editloop.evaluation.showing.tables import by_metric
 from editloop.schema import Json
 
-__all__ = ["print_comparison"]
+__all__ = ["marked", "print_comparison", "print_departures"]
 
 _MOST_PAIRS = 10
 _NOISE = "≈"
@@ -27,6 +27,17 @@ def print_comparison(comparison: Comparison) -> None:
             _print_differences(benchmark)
 
 
+def marked(benchmark: BenchmarkComparison, name: str) -> str:
+    """An editor's name, with a mark where it departs from the card."""
+    return f"{name} {_DEPARTS}" if name in benchmark.departures else name
+
+
+def print_departures(benchmark: BenchmarkComparison) -> None:
+    """Print what the marks stand for."""
+    for name, told in benchmark.departures.items():
+        _print(f"{_DEPARTS} {name} {told}")
+
+
 def _print_scores(benchmark: BenchmarkComparison) -> None:
     names = [editor.name for editor in benchmark.editors]
     entries = {
@@ -35,14 +46,13 @@ def _print_scores(benchmark: BenchmarkComparison) -> None:
     title = f"{benchmark.name}: {benchmark.cases:,} cases, means with 95% intervals"
     print_narrow(
         title,
-        NarrowColumn("editor", [_marked(benchmark, name) for name in names]),
+        NarrowColumn("editor", [marked(benchmark, name) for name in names]),
         [
             NarrowColumn(label(metric), [_mean(metric, entry) for entry in found])
             for metric, found in entries.items()
         ],
     )
-    for name, told in benchmark.departures.items():
-        _print(f"{_DEPARTS} {name} {told}")
+    print_departures(benchmark)
     for each in by_metric(benchmark.scores, names, benchmark.main).absences:
         command = f"; run `{each.command}`" if each.command else ""
         _print(f"- {each.what}: {each.reason}{command}")
@@ -61,7 +71,7 @@ def _print_differences(benchmark: BenchmarkComparison) -> None:
         NarrowColumn(
             "editors",
             [
-                f"{_marked(benchmark, first)}\n− {_marked(benchmark, second)}"
+                f"{marked(benchmark, first)}\n− {marked(benchmark, second)}"
                 for first, second in shown
             ],
         ),
@@ -77,11 +87,6 @@ def _print_differences(benchmark: BenchmarkComparison) -> None:
 
 def _print(text: str) -> None:
     Console().print(f"  {escape(text)}", highlight=False)
-
-
-def _marked(benchmark: BenchmarkComparison, name: str) -> str:
-    """An editor's name, with a mark where it departs from the card."""
-    return f"{name} {_DEPARTS}" if name in benchmark.departures else name
 
 
 def _mean(metric: str, entry: Json) -> str:

@@ -68,6 +68,12 @@ class ProtocolBenchmark:
         self._settings = settings
         self._protocol = read_protocol(settings.protocol)
         self._seats = seats_of(self._protocol, settings.editors)
+        if settings.judge is not None and self._protocol.judge is None:
+            raise RecipeError(
+                "this protocol has nothing that a judge scores",
+                value=self._protocol.name,
+                fix="leave the judge out",
+            )
         if settings.mask == "both" and any(seat.is_recorded for seat in self._seats):
             raise RecipeError(
                 "recorded pictures were made with a mask or without, not both",

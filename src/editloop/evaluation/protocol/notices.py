@@ -1,4 +1,4 @@
-"""What a reader of results must know of an editor: its own settings, pictures nobody asked for."""
+"""How an editor departs from its protocol's card, and what lay there that nobody asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from editloop.registry import load
 from editloop.schema import Json
 from editloop.store import Commit
 
-__all__ = ["departures", "leftovers", "told_departures", "told_leftovers"]
+__all__ = ["departures", "leftovers"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _TOLD = 20  # names of leftover pictures; the rest are counted
@@ -32,13 +32,6 @@ def departures(seat: Seat) -> dict[str, Json]:
         for name in sorted(own)
         if own[name] != seat.editing[name]
     }
-
-
-def told_departures(departs: Mapping[str, Json]) -> str:
-    """Departures in words: `steps 20 (card 100)`; nothing where there are none."""
-    return ", ".join(
-        f"{name} {each['given']} (card {each['card']})" for name, each in departs.items()
-    )
 
 
 def leftovers(
@@ -63,14 +56,6 @@ def leftovers(
     found = [path for path in _pictures(folder) if str(path) not in asked]
     names = [path.relative_to(folder).as_posix() for path in found[:_TOLD]]
     return {"count": len(found), "first": names} if found else None
-
-
-def told_leftovers(found: Mapping[str, Json]) -> str:
-    """Leftover pictures in words, the first of them by name."""
-    more = found["count"] - len(found["first"])
-    names = ", ".join(found["first"]) + (f" and {more:,} more" if more else "")
-    count = "1 picture" if found["count"] == 1 else f"{found['count']:,} pictures"
-    return f"{count} that no turn asks for: {names}"
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editloop.evaluation.protocol.card import Protocol
-from editloop.evaluation.protocol.notices import told_leftovers
 from editloop.evaluation.showing.labels import label, ordered
+from editloop.evaluation.showing.telling import told_leftovers
 from editloop.schema import Json
 
 __all__ = ["CardFacts", "card_facts", "further_metrics"]

@@ -10,7 +10,6 @@ from itertools import groupby
 from markupsafe import Markup
 
 from editloop.evaluation.protocol.card import Protocol
-from editloop.evaluation.protocol.notices import told_departures
 from editloop.evaluation.report.cardfacts import CardFacts, card_facts, further_metrics
 from editloop.evaluation.report.casetables import CaseTable
 from editloop.evaluation.report.protocol_gallery import Gallery
@@ -18,6 +17,7 @@ from editloop.evaluation.report.roster import colours_of, curve_of, does_nothing
 from editloop.evaluation.showing.curves import sweep_chart, turn_chart
 from editloop.evaluation.showing.labels import label, less_is_better, ordered, ranked_by
 from editloop.evaluation.showing.tables import Table, by_metric, by_slice
+from editloop.evaluation.showing.telling import told_departures
 from editloop.schema import Json
 
 __all__ = ["ProtocolPart", "ProtocolView", "Ranked", "Slices", "protocols"]
