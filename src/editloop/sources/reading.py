@@ -93,7 +93,7 @@ def _digest(folder: Path, listings: Sequence[Path], stamped: Sequence[Path]) -> 
     """The SHA-256 of the listings' content and of the other files' sizes and times."""
     facts: list[Json] = [[_relative(path, folder), _content(path)] for path in sorted(listings)]
     for path in sorted(set(stamped)):
-        facts += [[_relative(path, folder), *(size_and_time(path) or [None])]]
+        facts += [[_relative(path, folder), *(size_and_time(path) or (None,))]]
     return hashlib.sha256(canonical_json(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
