@@ -116,6 +116,17 @@ def test_a_check_refuses_data_without_targets(here, tmp_path) -> None:
         check(recipe_of(here, data=data), tmp_path / "out")
 
 
+def test_targets_that_lack_further_on_are_counted_and_named(here, tmp_path) -> None:
+    samples = edit_samples(9)
+    for at in (4, 5, 7, 8):
+        samples[at] = replace(samples[at], target=None)
+    data = data_of(tmp_path / "run", samples)
+    with pytest.raises(
+        TrainingError, match="4 of 9 in train: train/4, train/5, train/7 and 1 more"
+    ):
+        check(recipe_of(here, data=data), tmp_path / "out")
+
+
 def test_a_check_refuses_data_without_scores_for_rewards(here, tmp_path) -> None:
     data = data_of(tmp_path / "run", [replace(each, scores={}) for each in edit_samples(2)])
     with pytest.raises(TrainingError, match="no reward scores"):

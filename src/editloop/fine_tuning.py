@@ -60,8 +60,7 @@ def check(
 ) -> None:
     """Raise what `train` would refuse before its first step, as far as that can be told cheaply.
 
-    Weights are not loaded, so a lack of memory is told by `train` alone. With `download`, a base
-    that is not here yet is not looked at.
+    Weights are not loaded. With `download`, a base that is not here yet is not looked at.
     """
     try:
         loop.check(recipe, out, only=_wanted(recipe), new_version=new_version)

@@ -12,7 +12,7 @@ from pathlib import Path
 from editloop.errors import BusyError
 from editloop.files import explained
 
-__all__ = ["lock", "shared_lock", "try_lock"]
+__all__ = ["lock", "shared_lock", "try_lock", "wait"]
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def lock(folder: Path, name: str = "run") -> Iterator[None]:
 
     Workers don't hold it: a driver that dies frees the folder at once.
     """
-    path = folder / ".editloop" / f"{name}.lock"
+    path = _path(folder, name)
     with try_lock(path) as held:
         if not held:
             raise BusyError(
@@ -32,6 +32,16 @@ def lock(folder: Path, name: str = "run") -> Iterator[None]:
         with suppress(OSError):  # a full disk: who holds the lock is only said for comfort
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
+
+
+def wait(folder: Path, name: str = "run") -> None:
+    """Return when no driver holds `lock(folder, name)`."""
+    with shared_lock(_path(folder, name)):
+        pass
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / ".editloop" / f"{name}.lock"
 
 
 @contextmanager

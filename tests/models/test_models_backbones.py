@@ -143,12 +143,6 @@ def test_a_base_for_masks_asks_for_one(bases, tmp_path) -> None:
         load_base(str(tmp_path), Wanted())
 
 
-def test_adapters_are_no_base(bases, tmp_path) -> None:
-    save_diffusion_model(model_of(bases, "sd", lora=LORA), tmp_path, {})
-    with pytest.raises(RecipeError, match=r"no base to train from(.|\n)*their own base, .*sd"):
-        load_base(str(tmp_path), Wanted())
-
-
 def test_a_model_goes_on_under_the_reward_that_it_learned_under(bases, tmp_path) -> None:
     save_diffusion_model(learned(model_of(bases, "sd", "released")), tmp_path / "sd", {})
     gone_on = model_of(tmp_path, "sd", "released").condition("reward").state_dict()

@@ -1,11 +1,16 @@
 """Adapters are what learns, with the layers that grew; all else stays as it was."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from editloop.errors import StoreError
-from editloop.models.backbones.loading import load_trained
+from editloop.errors import RecipeError, StoreError
+from editloop.models.backbones.loading import load_base, load_trained
+from editloop.models.backbones.model import Lora
 from editloop.models.backbones.saving import save_diffusion_model
+from editloop.models.backbones.wanted import Wanted
+from editloop.models.reward import RewardSettings
 from tiny_models import LORA, answer, base, inputs_for, learned, model_of
 
 NAMES = ["sd", "sdxl", "sd3", "flux-kontext"]
@@ -85,3 +90,42 @@ def test_adapters_of_another_network_are_refused(bases, tmp_path) -> None:
     other.replace(tmp_path / "unet" / other.name)
     with pytest.raises(StoreError, match="adapters of another network"):
         load_trained(tmp_path / "unet")
+
+
+def gone_on(folder, *conditions, lora=LORA):
+    reward = RewardSettings(variant="paper") if "reward" in conditions else None
+    return load_base(str(folder), Wanted(("source", *conditions), reward=reward, lora=lora))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_adapters_are_trained_further_as_they_were(bases, tmp_path, name) -> None:
+    conditions = ("paper",) if name == "sd" else ()
+    model = learned(model_of(bases, name, *conditions, lora=LORA))
+    save_diffusion_model(model, tmp_path, {})
+    again = gone_on(tmp_path, *(("reward",) if conditions else ()))
+    assert torch.equal(answer(again), answer(model))
+    assert again.base == model.base
+    assert again.parameter_count == model.parameter_count
+
+
+@pytest.mark.parametrize("lora", [None, Lora(LORA.rank, 5), Lora(4, LORA.alpha)], ids=str)
+def test_other_adapters_than_a_base_has_are_refused(bases, tmp_path, lora) -> None:
+    save_diffusion_model(model_of(bases, "sd-edit", lora=LORA), tmp_path, {})
+    with pytest.raises(
+        RecipeError, match=r"set lora: {rank: 2, alpha: 6}, or start from .*sd-edit"
+    ):
+        gone_on(tmp_path, lora=lora)
+
+
+def test_other_conditions_than_adapters_have_are_refused(bases, tmp_path) -> None:
+    save_diffusion_model(model_of(bases, "sd-edit", lora=LORA), tmp_path, {})
+    with pytest.raises(RecipeError, match=r"set conditions: \[source\]"):
+        gone_on(tmp_path, "mask")
+
+
+def test_adapters_find_their_base_from_anywhere(bases, tmp_path, monkeypatch) -> None:
+    base(bases, "sd-edit")
+    monkeypatch.chdir(bases)
+    save_diffusion_model(model_of(Path(), "sd-edit", lora=LORA), tmp_path, {})
+    monkeypatch.chdir("/")
+    assert load_trained(tmp_path).base == str(bases / "sd-edit")

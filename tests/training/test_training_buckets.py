@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from editloop.images import resize
 from editloop.seeding import generator
 from editloop.training.buckets import CENTRE, View, bucket_sizes, nearest_size
 
@@ -57,6 +58,21 @@ def test_every_view_covers_its_size(picture, view) -> None:
     pixels = generator("any").integers(0, 256, (*picture, 3), dtype=np.uint8)
     assert view.of(pixels, (32, 48)).shape == (32, 48, 3)
     assert view.of_mask(pixels[..., 0], (32, 48)).shape == (32, 48)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
+def test_the_far_ends_of_a_line_are_not_scaled_with_it(monkeypatch, place) -> None:
+    made = []
+
+    def watched(pixels, height, width):
+        made.append(height * width)
+        return resize(pixels, height, width)
+
+    monkeypatch.setattr("editloop.training.buckets.resize", watched)
+    line = np.zeros((1, 20_001, 3), np.uint8)
+    line[:, round(20_000 * place)] = 255
+    assert (View(1.0, (0.5, place)).of(line, (32, 32)) == 255).any()
+    assert sum(made) <= 20 * 32 * 32
 
 
 @pytest.mark.parametrize("view", [CENTRE, View(1.5, (0.9, 0.1)), View(1.2, (0.3, 0.6), flip=True)])

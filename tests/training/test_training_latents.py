@@ -4,24 +4,18 @@ import errno
 import json
 import os
 import tracemalloc
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from editloop.errors import (
-    BusyError,
-    CorruptError,
-    ImageError,
-    StepError,
-    StoreError,
-    TrainingError,
-)
+from editloop.errors import CorruptError, ImageError, StepError, StoreError, TrainingError
 from editloop.images import encode_png
+from editloop.locks import lock, wait
 from editloop.models.masks import mask_picture
 from editloop.schema import Image, Score, Unscored
-from editloop.store import lock
 from editloop.training.framing import Framing
 from editloop.training.latents import LatentSettings, open_latents
 from kernel_faults import CHANGES, DISK_FULL, FaultyFiles, UnsyncedFiles, die
@@ -280,10 +274,18 @@ def test_a_folder_that_cannot_be_written_to_names_the_setting_that_does_without(
         opened(tmp_path, varied(2), files=FaultyFiles(0, read_only, kinds=CHANGES))
 
 
-def test_two_builds_at_once_are_refused(tmp_path) -> None:
-    samples = varied(3)
-    with lock(tmp_path / "cache", "latents"), pytest.raises(BusyError):
-        opened(tmp_path, samples)
+def test_a_build_waits_for_another_of_the_same_data(tmp_path, monkeypatch, capsys) -> None:
+    with ExitStack() as other:
+        other.enter_context(lock(tmp_path / "cache", "latents"))
+
+        def ended(folder, name) -> None:
+            other.close()
+            wait(folder, name)
+
+        monkeypatch.setattr("editloop.training.latents.wait", ended)
+        assert opened(tmp_path, varied(3)).encoded == 3
+    told = capsys.readouterr().err
+    assert f"(process {os.getpid()} on " in told
 
 
 def test_a_sample_without_a_target_is_named(tmp_path) -> None:

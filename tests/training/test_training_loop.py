@@ -290,10 +290,11 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path) -> None:
         trained(tmp_path, Regression(spoil_at=7))
 
 
-def test_a_broken_checkpoint_is_named(tmp_path) -> None:
+@pytest.mark.parametrize("left", [b"", b"PK", b"no checkpoint at all"], ids=str)
+def test_a_broken_checkpoint_is_named(tmp_path, left) -> None:
     trained(tmp_path)
     path = tmp_path / "checkpoints" / "step-00000025.pt"
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(left or path.read_bytes()[:100])
     with pytest.raises(TrainingError, match="step-00000025"):
         trained(tmp_path)
 

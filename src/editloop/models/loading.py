@@ -19,6 +19,7 @@ from diffusers import DDIMScheduler
 from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.files import explained
 from editloop.machine import device
+from editloop.models.outlines import outlined_networks
 from editloop.models.text_encoders import whole_text_encoders
 from editloop.store import fingerprint
 from editloop.weights import file_digest
@@ -42,11 +43,19 @@ _UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}
 
 
 def model_index(folder: Path) -> dict[str, Any]:
-    """What a pipeline's folder says it holds; UnavailableError where it is none."""
+    """What a pipeline's folder says it holds.
+
+    Raises UnavailableError where it is none, StoreError where what it says cannot be read.
+    """
     path = folder / INDEX
     if not path.is_file():
         raise UnavailableError(f"no diffusers pipeline here (it would hold {INDEX})", value=folder)
-    index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        index: dict[str, Any] = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(
+            "a pipeline's index cannot be read", value=path, fix=f"get it again ({error})"
+        ) from error
     return index
 
 
@@ -72,9 +81,12 @@ def is_xl(folder: Path) -> bool:
     return "text_encoder_2" in model_index(folder)
 
 
-def load_pipeline(made: Any, folder: Path, precision: str, **components: Any) -> Any:
+def load_pipeline(
+    made: Any, folder: Path, precision: str, *, outlined: bool = False, **components: Any
+) -> Any:
     """The pipeline of class `made` in a folder, on the device, without a progress bar.
 
+    An `outlined` one has networks without values, on torch's meta device: no weights are read.
     Raises UnavailableError where weights are absent or not safetensors, StoreError where they are
     not whole, and RecipeError where they are another kind of pipeline's.
     """
@@ -86,10 +98,18 @@ def load_pipeline(made: Any, folder: Path, precision: str, **components: Any) ->
         components["requires_safety_checker"] = False
     dtype = DTYPES[precision]
     try:
-        components = {**whole_text_encoders(folder, dtype), **components}
+        networks = (
+            outlined_networks(folder, index, dtype)
+            if outlined
+            else whole_text_encoders(folder, dtype)
+        )
         pipeline = made.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **components
-        ).to(device())
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            **{**networks, **components},
+        ).to("meta" if outlined else device())
     except OSError as error:
         raise UnavailableError(
             f"weights are absent or not in safetensors form: {error}", value=folder

@@ -22,6 +22,7 @@ __all__ = ["CENTRE", "Size", "View", "bucket_sizes", "nearest_size"]
 Size: TypeAlias = tuple[int, int]  # height, width
 
 _LONGEST = 4  # times as long as wide
+_MOST = 16  # times as long as what is kept of it
 
 
 def bucket_sizes(size: int, multiple: int) -> tuple[Size, ...]:
@@ -63,31 +64,49 @@ class View:
 
     def of(self, pixels: Pixels, size: Size) -> Pixels:
         """The view of a picture [height, width, 3] at a size."""
-        return self._cut(resize(pixels, *self._covering(pixels.shape[:2], size)), size)
+        seen = self._shortened(pixels, size)
+        scaled = resize(seen, *self._covering(seen.shape, size))
+        return self._flipped(self._cut(scaled, size))
 
     def of_mask(self, mask: Mask, size: Size) -> Mask:
         """The same view of the picture's mask [height, width]; it stays one of 0 and 255.
 
         A region that is cut off is gone: then nothing in the view may change.
         """
-        return self._cut(resized_mask(mask, self._covering(mask.shape, size)), size)
+        seen = self._shortened(mask, size)
+        scaled = resized_mask(seen, self._covering(seen.shape, size))
+        return self._flipped(self._cut(scaled, size))
+
+    def _shortened(self, pixels: Pixels, size: Size) -> Pixels:
+        """A picture or mask without the far ends of a very long one, which are cut off anyway: a
+        line of pixels that is scaled until it covers a square would fill the memory.
+        """
+        factor = self._factor(pixels.shape, size)
+        height, width = (math.ceil(_MOST * want / factor) for want in size)
+        return self._cut(pixels, (height, width))
+
+    def _factor(self, shape: tuple[int, ...], size: Size) -> float:
+        return self.zoom * max(want / have for want, have in zip(size, shape, strict=False))
 
     def _covering(self, shape: tuple[int, ...], size: Size) -> Size:
         """The height and width to scale to, each at least the size's."""
-        factor = self.zoom * max(want / have for want, have in zip(size, shape, strict=True))
+        factor = self._factor(shape, size)
         height, width = (
             max(want, math.floor(have * factor + 0.5))
-            for want, have in zip(size, shape, strict=True)
+            for want, have in zip(size, shape, strict=False)
         )
         return height, width
 
     def _cut(self, pixels: Pixels, size: Size) -> Pixels:
+        """What is at the view's place, at most of a size."""
         top, left = (
-            math.floor((have - want) * place)
+            math.floor(max(0, have - want) * place)
             for have, want, place in zip(pixels.shape, size, self.place, strict=False)
         )
-        cut = pixels[top : top + size[0], left : left + size[1]]
-        return cut[:, ::-1] if self.flip else cut
+        return pixels[top : top + size[0], left : left + size[1]]
+
+    def _flipped(self, pixels: Pixels) -> Pixels:
+        return pixels[:, ::-1] if self.flip else pixels
 
 
 CENTRE = View()

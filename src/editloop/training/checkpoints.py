@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     path = folder / f"step-{steps[-1]:08d}.pt"
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
         raise TrainingError(
             "cannot read a checkpoint",
             value=path,

@@ -1,6 +1,7 @@
-"""What a training refuses of a data set before anything is encoded: its first samples, its scores.
+"""What a training refuses of a data set before anything is encoded: targets that are absent, its
+first samples, its scores.
 
-Samples further on are checked as they are read, and named.
+The pictures of samples further on are checked as they are read, and named.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from editloop.training.triples import decoded
 __all__ = ["HELD_OUT", "check_data", "content_of", "has_split"]
 
 HELD_OUT = "heldout"
-_FIRST = 3  # samples that are looked at
+_FIRST = 3  # samples that are looked at, or named
 
 
 def content_of(run: Path) -> str:
@@ -45,13 +46,16 @@ def check_data(
     """The rows of a split, unless they cannot be learned from; held-out ones are looked at too.
 
     Raises StoreError without the split or a column, CorruptError where a file cannot be read, and
-    TrainingError where the first samples lack targets or their pictures differ in size, and where
-    scores are absent that are asked for: `rewarded` is some, `wholly_rewarded` is all of every
-    sample.
+    TrainingError where samples lack targets, where the pictures of one of the first differ in size,
+    and where scores are absent that are asked for: `rewarded` is some, `wholly_rewarded` is all of
+    every sample.
     """
     rows = PublishedRows.of(run / "data", split)
-    heldout = [PublishedRows.of(run / "data", HELD_OUT)] if has_split(run, HELD_OUT) else []
-    for each in (rows, *heldout):
+    splits = {split: rows}
+    if has_split(run, HELD_OUT):
+        splits[HELD_OUT] = PublishedRows.of(run / "data", HELD_OUT)
+    for name, each in splits.items():
+        _check_targets(name, each)
         for sample in each.stream(0, _FIRST):
             decoded(sample)
     if rewarded and not any(any(known) for known in _known(rows)):
@@ -67,6 +71,16 @@ def check_data(
             fix="train on samples with all scores, or use variant: paper",
         )
     return rows
+
+
+def _check_targets(split: str, rows: PublishedRows) -> None:
+    if ids := list(rows.without("target")):
+        more = f" and {len(ids) - _FIRST} more" if len(ids) > _FIRST else ""
+        raise TrainingError(
+            "samples without a target cannot be trained on",
+            value=f"{len(ids)} of {len(rows)} in {split}: {', '.join(ids[:_FIRST])}{more}",
+            fix="build or import the data without them",
+        )
 
 
 def _known(rows: PublishedRows) -> Iterator[list[float]]:

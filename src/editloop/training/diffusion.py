@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from editloop import store, weights
+from editloop.files import explained
 from editloop.models.backbones.checking import multiple_of
 from editloop.models.backbones.loading import check_base, load_base
 from editloop.models.backbones.model import DiffusionModel
@@ -64,7 +65,9 @@ class DiffusionTraining:
         }
 
     def check(self, run: Path | None) -> None:
-        """Refuse data that cannot be learned from, and a base that is absent or cannot be used."""
+        """Refuse data that cannot be learned from, a base that is absent or cannot be used, and
+        what needs more memory than there is.
+        """
         settings = self._settings
         check_plan(settings.plan("check", seed=0))
         data = run if settings.data is None else Path(settings.data)
@@ -73,13 +76,13 @@ class DiffusionTraining:
         folder, family = check_base(settings.base, settings.wanted(precision, seed=0))
         if rows is not None:
             check_framing(settings.framing, multiple_of(folder, family), rows)
+        check_memory(settings)
 
     def run(self, context: PartContext) -> PartResult:
         """Train, going on where an interrupted run stopped, and save the model as `output`."""
         job = _Job.of(self._settings, context)
         _checked_data(job.run, self._settings)
         model = job.model()
-        check_memory(model, self._settings)
         data = job.data(model)
         others(_train_along, job)
         trained = job.train(model, data)
@@ -98,8 +101,9 @@ class DiffusionTraining:
             "data": job.key,
             "seed": job.seed,
         }
-        save_diffusion_model(model, context.output, made)
-        _save_beside(context, diffusion_card(context.name, model, made))
+        with explained("save a model", context.output):
+            save_diffusion_model(model, context.output, made)
+            _save_beside(context, diffusion_card(context.name, model, made))
         pace = round(trained.steps / trained.seconds, 3) if trained.steps else None
         times = {"training_seconds": trained.seconds, "steps_per_second": pace}
         return PartResult(facts, {**times, "cache_seconds": data.seconds})

@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from editloop.errors import StoreError, TrainingError
+from rich.console import Console
+from rich.markup import escape
+
+from editloop.errors import BusyError, StoreError, TrainingError
 from editloop.files import Files
+from editloop.locks import lock, wait
 from editloop.models.backbones.model import DiffusionModel
-from editloop.store import lock
 from editloop.training.framing import Framing
 from editloop.training.latent_building import encode_all, timed
 from editloop.training.latent_plan import LatentCache, LatentPlan, LatentSettings
@@ -29,6 +32,7 @@ from editloop.training.rows import PublishedRows
 
 __all__ = ["LatentCache", "LatentSettings", "check_framing", "open_latents"]
 
+_LOCK = "latents"
 _NO_PLACE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 
 
@@ -44,9 +48,9 @@ def open_latents(
 ) -> LatentCache:
     """The cache of some rows in a folder; what of it isn't there is built first.
 
-    `key` fingerprints the data set. Raises TrainingError or ImageError for a sample that can't be
-    trained on and where there are none, BusyError where another process is building, StoreError
-    where the folder cannot be written to.
+    `key` fingerprints the data set. Where another process is building, this one waits. Raises
+    TrainingError or ImageError for a sample that can't be trained on and where there are none,
+    StoreError where the folder cannot be written to.
     """
     check_framing(settings.framing, model.multiple, rows)
     files = files or Files()
@@ -54,7 +58,7 @@ def open_latents(
     if not plan.jobs(files) and plan.words.facts() is not None:
         return plan.cache()
     seconds = plan.pictures / "seconds.json"
-    with _placed(), lock(folder, "latents"), timed(seconds, files) as spent:
+    with _placed(), _alone(folder), timed(seconds, files) as spent:
         plan.sweep(files)
         jobs = plan.jobs(files)
         encode_all(jobs, model.autoencoder, workers)
@@ -62,6 +66,22 @@ def open_latents(
             plan.words.write(files)
         encoded = sum(job.stop - job.start for job in jobs)
         return replace(plan.cache(), seconds=spent(), encoded=encoded)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a cache's folder; while another process does, say so and wait until it ends or dies."""
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(lock(folder, _LOCK))
+                break
+            except BusyError as error:
+                told = f"waiting for latents of the same data: {error.cause}: {error.value}"
+                console = Console(stderr=True, soft_wrap=True, highlight=False)
+                console.print(escape(told))
+            wait(folder, _LOCK)
+        yield
 
 
 @contextmanager

@@ -10,14 +10,19 @@ from typing import Any
 import psutil
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from editloop.errors import TrainingError
+from editloop.machine import device
+from editloop.models.backbones.loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
 from editloop.ranks import spreads_weights
 from editloop.schema import PERSPECTIVES
 from editloop.training.buckets import Size
-from editloop.training.diffusion_settings import DiffusionTrainingSettings
+from editloop.training.diffusion_settings import DiffusionTrainingSettings, LoraSettings
+from editloop.training.precision import resolved_precision
 
 __all__ = ["Needs", "check_memory", "needs_of"]
 
@@ -29,67 +34,95 @@ _REST = 0.05  # for the allocator, the batches and the library's own
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Bytes in each process: of the gradients, moments and average of what is trained there; and of
-    each sample, what the backward pass keeps.
+    """Bytes in each process: of the networks; of the gradients, moments and average of what is
+    trained there; and of each sample, what the backward pass keeps.
     """
 
+    networks: int
     state: int
     sample: int
 
     def total(self, micro: int) -> int:
-        """Bytes beyond the networks themselves, with `micro` samples in memory at a time."""
-        return int((self.state + self.sample * micro) * (1 + _REST))
+        """All bytes, with `micro` samples in memory at a time."""
+        return self.networks + int((self.state + self.sample * micro) * (1 + _REST))
 
 
-def check_memory(model: DiffusionModel, settings: DiffusionTrainingSettings) -> None:
-    """Raise TrainingError, with a setting that fits, where the device has too little memory."""
-    needs = needs_of(model, settings)
-    micro = min(settings.micro_batch or settings.batch, settings.batch)
-    free = _free(model.device)
+def check_memory(settings: DiffusionTrainingSettings) -> None:
+    """Raise TrainingError, with settings that fit, where the device has too little memory.
+
+    No weights are read: the base is laid out as its configurations say.
+    """
+    free, needs, micro = _free(), needs_of(settings), _micro(settings)
     if needs.total(micro) <= free:
         return
     raise TrainingError(
-        f"training would take about {needs.total(micro) / _GIB:.1f} GiB beside the networks, and "
-        f"{free / _GIB:.1f} GiB are free",
+        f"training would take about {needs.total(micro) / _GIB:.1f} GiB, "
+        f"{needs.networks / _GIB:.1f} of them for the networks, and {free / _GIB:.1f} GiB are free",
         value=f"batch {settings.batch}, micro_batch {micro} at {settings.size} px",
-        fix=_fitting(needs, micro, free, settings),
+        fix=_fitting(settings, free),
     )
 
 
-def needs_of(model: DiffusionModel, settings: DiffusionTrainingSettings) -> Needs:
-    """What training takes; the forward pass is made without values (on torch's meta device)."""
-    moments = _MOMENTS[settings.optimiser.kind]
-    average = 0 if settings.average is None else _FLOAT
+def needs_of(settings: DiffusionTrainingSettings) -> Needs:
+    """What training takes; a forward pass is made without values (on torch's meta device)."""
+    precision = resolved_precision(settings.precision)
+    model = load_base(settings.base, replace(settings.wanted(precision, 0), outlined=True))
+    if settings.gradient_checkpointing:
+        model.network.enable_gradient_checkpointing()
     kept = _kept(model, max(settings.framing.sizes, key=math.prod))
-    if settings.precision != "fp32" and model.autoencoder.vae.dtype == torch.bfloat16:
+    if precision == "bf16":
         kept //= 2
-    state = model.parameter_count * (_FLOAT + moments + average)
-    holders = torch.distributed.get_world_size() if spreads_weights() else 1
-    return Needs(state // holders, kept)
+    average = 0 if settings.average is None else _FLOAT
+    state = model.parameter_count * (_FLOAT + _MOMENTS[settings.optimiser.kind] + average)
+    holders = _processes() if spreads_weights() else 1
+    networks = sum(_bytes(each) for each in _networks(model))
+    return Needs(networks, state // holders, kept)
 
 
-def _fitting(needs: Needs, micro: int, free: int, settings: DiffusionTrainingSettings) -> str:
-    """The first change that would fit."""
-    smaller = micro
-    while smaller > 1:
-        smaller //= 2
-        if needs.total(smaller) <= free:
-            return f"set micro_batch: {smaller} (the batch stays {settings.batch})"
-    hints = []
+def _processes() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _micro(settings: DiffusionTrainingSettings) -> int:
+    """How many samples are in a process's memory at a time."""
+    share = max(1, settings.batch // _processes())
+    return min(settings.micro_batch or share, share)
+
+
+def _fitting(settings: DiffusionTrainingSettings, free: int) -> str:
+    """The first changes that would fit: each is tried beside those before it."""
+    changed, told = settings, []
+    for text, change in _changes(settings):
+        changed = changed.model_copy(update=change)
+        told += [text] if text else []
+        needs, micro = needs_of(changed), _micro(settings)
+        while needs.total(micro) > free and micro > 1:
+            micro //= 2
+        if needs.total(micro) <= free:
+            less = [f"micro_batch: {micro}"] if micro < _micro(settings) else []
+            stays = f" (the batch stays {settings.batch})" if less else ""
+            return f"set {', '.join([*less, *told])}{stays}"
+    return "name a smaller base or size, or free memory"
+
+
+def _changes(settings: DiffusionTrainingSettings) -> Iterator[tuple[str, dict[str, object]]]:
+    """What takes less, from what changes no result to what changes most; first nothing at all."""
+    yield "", {}
     if not settings.gradient_checkpointing:
-        hints.append("gradient_checkpointing: true")
-    if settings.optimiser.kind == "adamw":
-        hints.append("optimiser: {kind: adamw-8bit}")
+        yield "gradient_checkpointing: true", {"gradient_checkpointing": True}
+    if settings.optimiser.kind == "adamw" and not spreads_weights():
+        smaller = settings.optimiser.model_copy(update={"kind": "adamw-8bit"})
+        yield "optimiser: {kind: adamw-8bit}", {"optimiser": smaller}
     if settings.average is not None:
-        hints.append("average: null")
+        yield "average: null", {"average": None}
     if settings.lora is None:
-        hints.append("lora: {rank: 16}")
-    return f"set micro_batch: 1 and one or more of {'; '.join(hints) or 'a smaller size'}"
+        yield "lora: {rank: 16}", {"lora": LoraSettings()}
 
 
 def _kept(model: DiffusionModel, size: Size) -> int:
     """Bytes that the backward pass of one sample of a size keeps, in float32."""
-    given = _meta(model.given(_blank_inputs(model, size).to(model.device)))
+    given = _meta(model.given(_blank_inputs(model, size)))
     noisy = torch.empty(1, *model.noise_shape(*size), device="meta")
     state = {name: each.to("meta") for name, each in _tensors(model.denoiser)}
     for name, each in model.denoiser.named_parameters():
@@ -103,10 +136,36 @@ def _kept(model: DiffusionModel, size: Size) -> int:
             alive.append(tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor)
+    with hooks, _FusedAttention():
         timestep = torch.zeros(1, device="meta")
         torch.func.functional_call(model.denoiser, state, (noisy, timestep, given))
     return sum(each.untyped_storage().nbytes() for each in alive)
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention keeps its inputs and its output, as where devices compute it; the meta device has
+    it keep a matrix of all pairs of tokens too.
+    """
+
+    def __torch_function__(
+        self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is not functional.scaled_dot_product_attention:
+            return function(*args, **(kwargs or {}))
+        inputs = {**dict(zip(("query", "key", "value"), args, strict=False)), **(kwargs or {})}
+        tensors = (inputs[name] for name in ("query", "key", "value"))
+        return _Attention.apply(*tensors)  # type: ignore[no-untyped-call]
+
+
+class _Attention(torch.autograd.Function):
+    """What attention keeps, and the shape of its output; no values."""
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        output = query.new_empty(*query.shape[:-1], value.shape[-1])
+        context.save_for_backward(query, key, value, output)
+        return output
 
 
 def _blank_inputs(model: DiffusionModel, size: Size) -> EditInputs:
@@ -144,7 +203,23 @@ def _meta(value: Any) -> Any:
     return value
 
 
-def _free(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+def _networks(value: object) -> Iterator[nn.Module]:
+    """The networks in a nest of dataclasses and tuples."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _networks(each)
+    elif is_dataclass(value):
+        for item in fields(value):
+            yield from _networks(getattr(value, item.name))
+
+
+def _bytes(network: nn.Module) -> int:
+    return sum(each.nbytes for each in (*network.parameters(), *network.buffers()))
+
+
+def _free() -> int:
+    if device() == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
     return int(psutil.virtual_memory().available)

@@ -23,6 +23,7 @@ __all__ = ["PublishedRows", "RowReader"]
 _PICTURES = ("source", "target", "mask")
 _EMPTY = {"source": {"bytes": b"", "path": None}, "target": None, "mask": None}
 _HELD = 8  # row groups, of at most 64 MB each
+_IDS = 10_000  # read at a time
 _Group: TypeAlias = tuple[Path, int, int, int]  # file, row group, its first row's number, rows
 
 
@@ -53,6 +54,14 @@ class PublishedRows:
                 low, high = max(start - first, 0), min(stop - first, count)
                 for row in batch.slice(low, high - low).to_pylist():
                     yield from_row(row if pictures else {**row, **_EMPTY})
+
+    def without(self, picture: str) -> Iterator[str]:
+        """The ids of the samples that have no such picture ("target"); no pictures are read."""
+        for path in self.paths:
+            with explained("read a data set", path), path.open("rb") as handle:
+                for batch in read_batches(handle, path, ["id", f"{picture}.path"], _IDS):
+                    lacking = batch.filter(batch.column(picture).is_null())
+                    yield from lacking.column("id").to_pylist()
 
     def groups(self) -> Iterator[_Group]:
         """The row groups of all files in order."""

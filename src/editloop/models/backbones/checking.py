@@ -29,11 +29,7 @@ _LATENTS = 4  # channels, where an autoencoder's configuration leaves out diffus
 def check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
     """Refuse a model that was trained here and cannot be gone on from as wanted."""
     if before["lora"] is not None:
-        raise RecipeError(
-            "adapters (LoRA) are no base to train from",
-            value=name,
-            fix=f"name their own base, {before['base']}, or a model that was trained whole",
-        )
+        _check_adapters(before, name, wanted)
     if wanted.reward is None or before["reward"] is None:
         return
     saved = RewardSettings.model_validate(before["reward"])
@@ -42,6 +38,23 @@ def check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
             "this model learned under another reward condition",
             value=name,
             fix=f"set reward: {saved.model_dump(mode='json')}",
+        )
+
+
+def _check_adapters(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
+    """Adapters are learned further as they are: they are not put into their base's weights."""
+    rank, alpha = before["lora"]
+    if wanted.lora is None or (wanted.lora.rank, wanted.lora.alpha) != (rank, alpha):
+        raise RecipeError(
+            "adapters (LoRA) can be trained further only as they are",
+            value=name,
+            fix=f"set lora: {{rank: {rank}, alpha: {alpha}}}, or start from {before['base']}",
+        )
+    if list(wanted.conditions) != before["conditions"]:
+        raise RecipeError(
+            "these adapters (LoRA) learned under other conditions",
+            value=f"{name}: {', '.join(wanted.conditions)}",
+            fix=f"set conditions: [{', '.join(before['conditions'])}]",
         )
 
 

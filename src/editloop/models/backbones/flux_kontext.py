@@ -85,7 +85,9 @@ class FluxDenoiser(Denoiser):
 
 def load_flux_kontext(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
     """The model in a folder, which was found by the name `base`; errors as of `load_pipeline`."""
-    pipeline = load_pipeline(FluxKontextPipeline, folder, wanted.loaded_in)
+    pipeline = load_pipeline(
+        FluxKontextPipeline, folder, wanted.loaded_in, outlined=wanted.outlined
+    )
     transformer, dtype = pipeline.transformer, DTYPES[wanted.precision]
     if wanted.lora is not None:
         add_lora(transformer, wanted.lora, layers=JOINT_LAYERS, seed=wanted.seed)

@@ -32,35 +32,48 @@ from editloop.schema import Json
 
 __all__ = ["check_base", "is_trained_here", "load_base", "load_trained", "trained_index"]
 
+_SAID = ("base", "conditions", "facts", "lora", "reward")  # what every index has
+
 _Loader: TypeAlias = Callable[[str, Path, Wanted], DiffusionModel]
 
 
 def load_base(name: str, wanted: Wanted) -> DiffusionModel:
     """The model of a folder or hub name, with room for the wanted conditions.
 
-    What a training here left beside the pipeline, its reward condition, is taken along. Raises
-    UnavailableError where it is not on this machine (with the command that gets it), StoreError
-    where it is not whole, RecipeError where it cannot take the conditions.
+    What a training here left beside the pipeline, its reward condition, is taken along; so are
+    adapters (LoRA), with their own base. Raises UnavailableError where it is not on this machine
+    (with the command that gets it), StoreError where it is not whole, RecipeError where it cannot
+    take the conditions.
     """
     folder, family = check_base(name, wanted)
+    if (adapters := _adapters_in(weights.find(name))) is not None:
+        model = load_base(adapters["base"], wanted)
+        if not wanted.outlined:
+            _load_adapters(model, weights.find(name))
+        return model
     before = trained_index(folder)
     module, _, function = family.loader.partition(":")
     load: _Loader = getattr(import_module(module), function)
     with quietly():
         model = load(name, folder, wanted)
-    if before is not None and before["reward"] is not None and wanted.reward is not None:
+    rewarded = before is not None and before["reward"] is not None
+    if rewarded and wanted.reward is not None and not wanted.outlined:
         _load_reward(model, folder)
     return model
 
 
 def check_base(name: str, wanted: Wanted) -> tuple[Path, Family]:
-    """The folder and family of a base; errors as of `load_base`, as far as descriptions tell."""
+    """The folder and family of a base, or of the one that adapters (LoRA) have; errors as of
+    `load_base`, as far as descriptions tell.
+    """
     folder = weights.find(name)
     if (inside := model_in(folder)) is not None:
         raise RecipeError("a run's folder is no model", value=name, fix=f"name {inside}")
     before = trained_index(folder)
     if before is not None:
         check_before(before, name, wanted)
+    if (adapters := _adapters_in(folder)) is not None:
+        return check_base(adapters["base"], wanted)
     family = family_of(folder)
     check_family(family, name, wanted)
     check_channels(folder, family, wanted)
@@ -74,16 +87,33 @@ def is_trained_here(folder: Path) -> bool:
 
 
 def trained_index(folder: Path) -> Mapping[str, Json] | None:
-    """What a folder says of the model that was trained into it; None where none was."""
+    """What a folder says of the model that was trained into it; None where none was.
+
+    Raises StoreError where that cannot be read, or does not say all.
+    """
     try:
-        index: dict[str, Json] = json.loads((folder / INDEX).read_bytes())
-    except FileNotFoundError:
+        index: dict[str, Json] = dict(json.loads((folder / INDEX).read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as error:
-        raise StoreError(
-            "a model's index cannot be read", value=folder / INDEX, fix=f"train it again ({error})"
-        ) from error
-    return index if index.get("kind") == KIND else None
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(folder, str(error)) from error
+    if index.get("kind") != KIND:
+        return None
+    if unsaid := [name for name in _SAID if name not in index]:
+        raise _unreadable(folder, f"it has no {unsaid[0]}")
+    return index
+
+
+def _unreadable(folder: Path, why: str) -> StoreError:
+    return StoreError(
+        "a model's index cannot be read", value=folder / INDEX, fix=f"train it again ({why})"
+    )
+
+
+def _adapters_in(folder: Path) -> Mapping[str, Json] | None:
+    """What a folder says of adapters (LoRA) that it holds in place of a pipeline, if it does."""
+    index = trained_index(folder)
+    return None if index is None or index["lora"] is None else index
 
 
 def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
@@ -101,11 +131,7 @@ def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
         precision=precision,
         trained=False,
     )
-    if wanted.lora is None:
-        model = load_base(str(folder), wanted)
-    else:
-        model = load_base(index["base"], wanted)
-        _load_adapters(model, folder)
+    model = load_base(str(folder), wanted)
     model.denoiser.to(DTYPES[precision]).eval()
     return model
 

@@ -52,7 +52,7 @@ def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str
     index = {
         "kind": KIND,
         "family": model.family.name,
-        "base": model.base,
+        "base": model.base if model.lora is None else _found_again(model.base),
         "conditions": list(model.conditions),
         "reward": None if model.reward is None else model.reward.model_dump(mode="json"),
         "lora": None if model.lora is None else [model.lora.rank, model.lora.alpha],
@@ -98,6 +98,12 @@ def _save_lora(model: DiffusionModel, folder: Path) -> None:
     }
     if grown:
         _write(folder / GROWN, grown)
+
+
+def _found_again(base: str) -> str:
+    """The name of the base that adapters need, as it stands from anywhere."""
+    folder = Path(base).expanduser()
+    return str(folder.absolute()) if folder.is_dir() else base
 
 
 def _settings(config: Any) -> dict[str, Json]:

@@ -65,8 +65,10 @@ class SD3Denoiser(Denoiser):
 
 def load_sd3(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
     """The model in a folder, which was found by the name `base`; errors as of `load_pipeline`."""
-    without = dict.fromkeys(_T5) if model_index(folder).get(_T5[0], [None])[0] is None else {}
-    pipeline = load_pipeline(StableDiffusion3Pipeline, folder, wanted.loaded_in, **without)
+    options: dict[str, Any] = {"outlined": wanted.outlined}
+    if model_index(folder).get(_T5[0], [None])[0] is None:
+        options |= dict.fromkeys(_T5)
+    pipeline = load_pipeline(StableDiffusion3Pipeline, folder, wanted.loaded_in, **options)
     transformer, dtype = pipeline.transformer, DTYPES[wanted.precision]
     ours = not _is_as_released(folder)
     autoencoder = Autoencoder.of(pipeline.vae, dtype, scales_sources=ours, shifts=ours)

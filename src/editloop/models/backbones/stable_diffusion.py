@@ -31,7 +31,9 @@ __all__ = ["load_stable_diffusion", "of_pipeline"]
 def load_stable_diffusion(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
     """The model in a folder, which was found by the name `base`; errors as of `load_pipeline`."""
     made: Any = getattr(diffusers, pipeline_class_of(folder))
-    options = {"add_watermarker": False} if family_of(folder).name == "sdxl" else {}
+    options: dict[str, Any] = {"outlined": wanted.outlined}
+    if family_of(folder).name == "sdxl":
+        options["add_watermarker"] = False
     pipeline = load_pipeline(made, folder, wanted.loaded_in, **options)
     return of_pipeline(pipeline, base, folder, wanted)
 

@@ -20,7 +20,7 @@ class Wanted:
 
     `precision` is that of the frozen networks and, with `lora`, of the frozen base too. What is
     trained stays in fp32; a model that is only edited with (`trained` False) is in `precision`
-    throughout.
+    throughout. An `outlined` one has no values, on torch's meta device: its weights are not read.
     """
 
     conditions: tuple[str, ...] = ("source",)
@@ -30,6 +30,7 @@ class Wanted:
     precision: Precision = "fp32"
     seed: int = 0
     trained: bool = True
+    outlined: bool = False
 
     @property
     def loaded_in(self) -> Precision:
