@@ -30,8 +30,11 @@ def evaluate(
     `settings` are those of the benchmark `protocol`, as in a recipe. `download` gets the published
     weights that the metrics and editors load; otherwise the network is not used.
     """
+    card = Path(protocol).expanduser()
+    is_own = card.suffix in (".yaml", ".yml")
     own = {
-        "protocol": str(protocol),
+        # A card of a user's own is read again when runs are compared, from wherever that is.
+        "protocol": str(card.absolute() if is_own else protocol),
         "data": str(Path(data).expanduser().absolute()),
         "editors": list(editors),
         **settings,
@@ -40,7 +43,7 @@ def evaluate(
     if download:
         for name in part.weights:
             weights.download(name)
-    name = Path(protocol).stem if Path(protocol).suffix else str(protocol)
+    name = card.stem if is_own else str(protocol)
     entry = PartSettings.model_validate({"kind": "protocol", "name": name, **own})
     recipe = Recipe(name=name, seed=seed, evaluate=(entry,))
     return loop.run(recipe, out, new_version=True)

@@ -164,7 +164,8 @@ def test_the_command_prints_who_is_preferred(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = ["editloop", "compare", *map(str, runs), "--judge", spec(server, tmp_path)]
-    monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path / "out")])
+    words += ["--metrics", " l1_source, ", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", words)
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
@@ -270,6 +271,18 @@ def test_pictures_of_another_size_are_shown_in_their_sources(
     with FakeServer(tie) as server:
         prefer(compare_runs([runs[0], tmp_path / "c"], resamples=100), spec(server, tmp_path))
     assert len(shapes) == 1
+
+
+def test_runs_by_a_card_of_ones_own_are_compared_from_anywhere(
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs[0].parent)
+    evaluate("small.yaml", "data", ["copy"], tmp_path / "c")
+    monkeypatch.chdir(tmp_path)
+    (found,) = prefer(
+        compare_runs([tmp_path / "c", runs[1]], resamples=100), spec(server, tmp_path)
+    )
+    assert found.wins == (0, 3)
 
 
 def test_a_judge_of_one_edit_compares_nothing(runs: tuple[Path, Path]) -> None:

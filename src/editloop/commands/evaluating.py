@@ -56,7 +56,7 @@ def evaluate(
             folder,
             seed=seed,
             download=download,
-            metrics=[name for name in metrics.split(",") if name],
+            metrics=_names(metrics),
             judge=judge,
             mask=mask,
             precision=precision,
@@ -87,7 +87,7 @@ def compare(
     from editloop.evaluation.comparing.page import write_comparison
     from editloop.evaluation.comparing.table import print_comparison
 
-    chosen = [name for name in metrics.split(",") if name] or None
+    chosen = _names(metrics) or None
     found = compare_runs(folders, metrics=chosen, seed=seed, resamples=resamples)
     print_comparison(found)
     if out is not None:
@@ -139,3 +139,8 @@ def protocols(
         print_protocols(list(listing()))
     else:
         print_protocol(read_protocol(name))
+
+
+def _names(listed: str) -> list[str]:
+    """The names in a list such as `l1, l2`."""
+    return [name.strip() for name in listed.split(",") if name.strip()]

@@ -167,7 +167,8 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
         return "-"
     mean, low, high = (score[name] for name in ("mean", "low", "high"))
     # A mean over the cases that someone managed is no mean over all: it says so.
-    part = "" if score["coverage"] == 1 else f"\n{score['count']} cases, {score['coverage']:.0%}"
+    cases = "1 case" if score["count"] == 1 else f"{score['count']} cases"
+    part = "" if score["coverage"] == 1 else f"\n{cases}, {score['coverage']:.0%}"
     if key.endswith("_accuracy"):
         return f"{mean:.1%}\n{100 * low:.0f}-{100 * high:.0f}{part}"
     digits = 1 if max(abs(low), abs(high)) >= 10 else 4

@@ -97,9 +97,7 @@ class RecordedJudge:
         except json.JSONDecodeError as error:
             raise self._error(number, f"no JSON: {error.msg}") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise self._error(number, f"{place}: {recipe.said(first)}") from None
+            raise self._error(number, _said(error)) from None
 
     def _error(self, number: int, cause: str) -> RecipeError:
         return RecipeError(
@@ -107,6 +105,15 @@ class RecordedJudge:
             value=self._path,
             fix='write {"id": ..., "verdict": {PERSPECTIVE: {"value": ...}}}, a line each',
         )
+
+
+def _said(error: ValidationError) -> str:
+    """What is wrong with a line; of a perspective's forms none is said to be the one meant."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if len(place) > 2:
+        return f"{place[1]}: no finite number, and no mapping with `value` or `reason`"
+    return f"{'.'.join(place)}: {recipe.said(first)}"
 
 
 def _score(given: float | _Perspective) -> Score | Unscored:

@@ -1,6 +1,7 @@
 """Editors by a protocol: asked once, named as published, nothing skipped in silence."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -366,11 +367,12 @@ def test_a_mask_of_another_shape_is_a_problem(tmp_path: Path) -> None:
         run(data, tmp_path / "out", DARKER)
 
 
-def test_a_verdict_that_is_no_number_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [True, math.nan, math.inf])
+def test_a_verdict_that_is_no_number_is_refused(tmp_path: Path, value: float) -> None:
     perspectives = {"following": {"low": 0, "high": 5}}
     card = {"judge": {"perspectives": perspectives}, "benchmarks": {"test": {}}}
-    with pytest.raises(RecipeError, match="line 1"):
-        judged(tmp_path, card, [{"id": "0", "verdict": {"following": {"value": True}}}])
+    with pytest.raises(RecipeError, match="line 1: following: no finite number"):
+        judged(tmp_path, card, [{"id": "0", "verdict": {"following": {"value": value}}}])
 
 
 def test_a_spec_that_departs_from_the_card_says_so(data: Path, tmp_path: Path) -> None:

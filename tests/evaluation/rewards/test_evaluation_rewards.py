@@ -185,6 +185,13 @@ def test_data_without_scores_is_refused(tmp_path: Path) -> None:
         made(tmp_path)
 
 
+def test_data_of_which_nothing_came_through_says_where_to_look(tmp_path: Path) -> None:
+    run_of(tmp_path, [])
+    with pytest.raises(RecipeError, match=r"no edit came through.*rejects") as raised:
+        made(tmp_path)
+    assert "editloop retry" in str(raised.value.fix)
+
+
 def test_an_empty_split_is_no_error(tmp_path: Path) -> None:
     run_of(run_of(tmp_path, rewarded(3)), [], "heldout")
     _, output = made(tmp_path)

@@ -56,9 +56,7 @@ class RewardStatistics:
             for split in splits(context.run)
         }
         if not any(tally.scores for tally in tallies.values()):
-            raise RecipeError(
-                "the data has no scores to count", value=data, fix="give the recipe a `judge`"
-            )
+            raise _nothing(context.run, sum(tally.samples for tally in tallies.values()))
         exported = _export(data, tallies, context.output / _EXPORT)
         results = {
             "seed": context.seed,
@@ -72,6 +70,19 @@ class RewardStatistics:
             results, context.run, context.output / _PAGE, settings.samples, settings.words
         )
         return PartResult({"rewards": {context.name: _summary(results)}})
+
+
+def _nothing(run: Path, samples: int) -> RecipeError:
+    """Why there is no score at all."""
+    if samples:
+        return RecipeError(
+            "the data has no scores to count", value=run / "data", fix="give the recipe a `judge`"
+        )
+    return RecipeError(
+        "no edit came through whose scores could be counted",
+        value=run / "rejects",
+        fix=f"see why in its tables; `editloop retry {run}` tries again what may pass",
+    )
 
 
 def _export(data: Path, tallies: Mapping[str, SplitTally], path: Path) -> Json:
