@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from editloop.cli import app
-from editloop.errors import RecipeError, UnavailableError
+from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.images import decode_mask
 from editloop.importing import import_data
 from editloop.schema import EditSample, EditType, Json, Score, Unscored
@@ -413,3 +413,62 @@ def test_a_map_that_cannot_be_read_is_refused(tmp_path: Path, maps: list[str], c
     ended = CliRunner().invoke(app, [*typed, *(word for each in maps for word in ("--map", each))])
     assert isinstance(ended.exception, RecipeError)
     assert ended.exception.cause == cause
+
+
+def test_a_folder_that_no_run_made_is_not_replaced(tmp_path: Path) -> None:
+    data = hq_edit_rows(tmp_path / "hq", 2)
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    with pytest.raises(StoreError, match=r"(?s)no run's, and would be replaced.*hq.data"):
+        import_data("hq-edit", data, data)
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+def test_results_of_ones_own_are_not_replaced(tmp_path: Path) -> None:
+    put(tmp_path / "out" / "results.json", "{}")
+    with pytest.raises(StoreError, match=r"results\.json"):
+        import_data("hq-edit", hq_edit_rows(tmp_path / "hq", 1), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_in_the_place_of_the_run_is_named(tmp_path: Path, place: str) -> None:
+    put(tmp_path / "file", "mine")
+    with pytest.raises(StoreError, match="cannot make a run folder"):
+        import_data("hq-edit", hq_edit_rows(tmp_path / "hq", 1), tmp_path / place)
+
+
+def test_a_file_is_no_data_set(tmp_path: Path) -> None:
+    (file,) = hq_edit_rows(tmp_path / "hq", 1).glob("data/*")
+    with pytest.raises(RecipeError, match=f"(?s)this is a file.*name its folder, {file.parent}"):
+        import_data("hq-edit", file, tmp_path / "out")
+
+
+def test_what_the_hub_does_not_give_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UnavailableError, match="the hub does not give this data set"):
+        import_data("hq-edit", "nobody/nothing", tmp_path / "out", download=True)
+
+
+def test_a_card_with_a_date_that_is_none_states_no_licence(tmp_path: Path) -> None:
+    data = hq_edit_rows(tmp_path / "hq", 1)
+    put(data / "README.md", "---\nlicense: mit\ndate: 2020-99-99\n---\n")
+    sample = imported("hq-edit", data)["000000"]
+    assert sample.provenance is not None
+    assert sample.provenance.licence is None
+
+
+def test_a_set_without_an_edit_is_refused(tmp_path: Path) -> None:
+    (path,) = hq_edit_rows(tmp_path / "hq", 1).glob("data/*")
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    with pytest.raises(RecipeError, match="the data set holds no edit"):
+        import_data("hq-edit", tmp_path / "hq", tmp_path / "out")
+
+
+def test_half_of_a_surrogate_pair_costs_its_own_edit(tmp_path: Path) -> None:
+    put(tmp_path / "set" / "a.png", png())
+    row = {"file_name": "a.png", "instruction": "x"}
+    rows = [{**row, "id": "good"}, {**row, "id": "\ud800"}, {**row, "instruction": "\udc00"}]
+    assert list(imported("metadata", metadata(tmp_path / "set", rows))) == ["good"]
+    assert set(quarantined(tmp_path / "set").values()) == {"row-faulty"}

@@ -27,8 +27,8 @@ def find(name: str) -> Path:
     Raises UnavailableError, with the command that gets it, where it is not in the hub's cache, and
     RecipeError for what is neither.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = _here(name)
+    if folder is not None:
         return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -43,18 +43,37 @@ def find(name: str) -> Path:
         raise UnavailableError(
             "this data set is not on this machine",
             value=name,
-            command=f"hf download {name} --repo-type dataset",
+            command=_command(name),
         ) from None
 
 
 def download(name: str) -> Path:
-    """Get a data set from the hub, as far as it is not here yet; returns its folder."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    """Get a data set from the hub, as far as it is not here yet; returns its folder.
+
+    Raises UnavailableError where the hub does not give it.
+    """
+    folder = _here(name)
+    if folder is not None:
         return folder
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
 
-    return Path(snapshot_download(name, repo_type="dataset"))
+    try:
+        return Path(snapshot_download(name, repo_type="dataset"))
+    except HFValidationError:
+        raise _nowhere(name) from None
+    except Exception as error:  # the network fails in as many ways as there are libraries in it
+        cause = f"the hub does not give this data set ({type(error).__name__}: {error})"
+        raise UnavailableError(cause, value=name, command=_command(name)) from error
+
+
+def _here(name: str) -> Path | None:
+    """The folder of that name; RecipeError for a file of that name."""
+    folder = Path(name).expanduser()
+    if folder.is_file():
+        fix = f"name its folder, {folder.parent}"
+        raise RecipeError("a data set is a folder, and this is a file", value=name, fix=fix)
+    return folder if folder.is_dir() else None
 
 
 def licence_of(folder: Path) -> str | None:
@@ -66,7 +85,7 @@ def licence_of(folder: Path) -> str | None:
         head = _CARD.match(card.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n"))
     try:
         content = yaml.safe_load(head[1]) if head else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: a date that is none
         return None
     stated = content.get("license") if isinstance(content, dict) else None
     return stated if isinstance(stated, str) else None
@@ -85,3 +104,7 @@ def uri_of(path: Path) -> str:
 def _nowhere(name: str) -> RecipeError:
     fix = "name a folder that exists, or a data set of the hub as OWNER/NAME"
     return RecipeError("no such data set", value=name, fix=fix)
+
+
+def _command(name: str) -> str:
+    return f"hf download {name} --repo-type dataset"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from editloop import pipeline, store
 from editloop.errors import RecipeError, StoreError
+from editloop.files import explained
 from editloop.parts import Checked, Part, PartContext
 from editloop.pipeline import PartSpec, Progress
 from editloop.recipe import PartSettings, Recipe, read_recipe, validate
@@ -51,7 +52,8 @@ def run(
     folder = Path(out)
     made = _Loop(settings, folder, workers or os.cpu_count() or 1, new_version)
     made.check(wanted)
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained("make a run folder", folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with store.lock(folder):
         made.run(wanted, progress)
     return results(folder)
@@ -119,13 +121,34 @@ class _Loop:
 
     def check(self, wanted: Sequence[str]) -> None:
         """Raise what a wanted part says is wrong, before the folder remembers anything."""
+        self._check_own(wanted)
         known = self._data_is_known(wanted)
         for group, name, part in self.parts:
-            if group in wanted and isinstance(part, Checked):
+            if group not in wanted or (known and self._is_trained(group, name, part)):
+                continue
+            if isinstance(part, Checked):
                 part.check(self.out if known else None)
-            if group == "train" and group in wanted and known and not self.new_version:
+            if group == "train" and known and not self.new_version:
                 settings = self._settings(group, part)
                 store.check_version(self.out, f"{group}.{name}", settings)
+
+    def _is_trained(self, group: str, name: str, part: Part) -> bool:
+        """Whether a part is a training that was made of just this, and asks for nothing more."""
+        if group != "train" or not self.out.is_dir():
+            return False
+        found = store.find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
+        if found is None or not found.in_place(self.out):
+            return False
+        return found.fingerprint == store.fingerprint(self._settings(group, part))
+
+    def _check_own(self, wanted: Sequence[str]) -> None:
+        """Raise StoreError where the run would replace what no run made."""
+        store.check_own(self.out, None, (RESULTS, _TIMES, _RECIPE, "report.html"))
+        if self.recipe.sources and _DATA.intersection(wanted):
+            store.check_own(self.out, "build", ("data", "rejects"))
+        for group, name, _ in self.parts:
+            if group in wanted:
+                store.check_own(self.out, f"{group}.{name}", [f"{_PUBLISHED[group]}/{name}"])
 
     def _data_is_known(self, wanted: Sequence[str]) -> bool:
         """Whether the data that parts will read is what the folder holds now, if anything."""
@@ -168,7 +191,7 @@ class _Loop:
         found = store.find_manifest(self.out, published)
         if found is None or found.fingerprint != work.name or not found.in_place(self.out):
             self._publish(part, name, published, work, store.fingerprint(settings["inputs"]))
-            store.retire_versions(self.out, f"{group}.{name}", [_CACHE])  # checkpoints too
+        store.retire_versions(self.out, f"{group}.{name}", [_CACHE])  # checkpoints too
         self.write_results()
 
     def _publish(self, part: Part, name: str, published: str, work: Path, inputs: str) -> None:

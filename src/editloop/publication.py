@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from editloop.errors import StoreError
 from editloop.files import Files, check_plain, explained, file_hash, replace_file, sweep_temporaries
 from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json
-from editloop.versions import work_folder
+from editloop.versions import part_folder, work_folder
 
 __all__ = [
     "Manifest",
+    "check_own",
     "find_manifest",
     "publish_folder",
     "record_manifest",
@@ -103,6 +105,24 @@ def find_manifest(run: Path, name: str, *, files: Files | None = None) -> Manife
     """The manifest of what was published under a name, or None; CorruptError if it is damaged."""
     body = read_record(files or Files(), _place(run, name))
     return None if body is None else Manifest(**body)
+
+
+def check_own(run: Path, part: str | None, names: Sequence[str]) -> None:
+    """Raise StoreError where publishing would replace what no run made, such as a user's own data.
+
+    `names` are what a part publishes (None: any run): it claims the folder first, and leaves
+    manifests.
+    """
+    work = work_folder(run) if part is None else part_folder(run, part) / "current.json"
+    if work.exists():
+        return
+    for name in names:
+        if (run / name).exists() and find_manifest(run, name) is None:
+            raise StoreError(
+                "this is no run's, and would be replaced",
+                value=run / name,
+                fix="name another folder for the run, or move it away",
+            )
 
 
 def withdraw(run: Path, name: str, *, files: Files | None = None) -> None:

@@ -17,6 +17,7 @@ from editloop.locks import lock
 from editloop.parquet import read_batches
 from editloop.publication import (
     Manifest,
+    check_own,
     find_manifest,
     publish_folder,
     record_manifest,
@@ -37,6 +38,7 @@ __all__ = [
     "ShardKey",
     "ShardStore",
     "StoredTable",
+    "check_own",
     "check_version",
     "claim_version",
     "find_manifest",

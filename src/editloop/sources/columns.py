@@ -202,6 +202,8 @@ def _text(value: Json, name: str) -> str | None:
         return str(value)
     if value is not None and not isinstance(value, str):
         raise _FaultError(f"its {name} is no text: {value!r}")
+    if value is not None and value.encode("utf-8", "ignore").decode() != value:
+        raise _FaultError(f"its {name} holds half of a surrogate pair: {value[:80]!r}")
     return value
 
 

@@ -101,6 +101,7 @@ class LayoutSource:
         kept = None if most is None else draw(self._sessions(), settings.seed, most)
         absent = dict.fromkeys(sorted(self._only or ()))
         problems: list[Problem] = []
+        at = -1
         for at, (part, entries) in enumerate(self._sessions()):
             if isinstance(entries, Problem):
                 problems += self._refused([entries])
@@ -114,6 +115,9 @@ class LayoutSource:
                 absent.pop(entry.sample.id, None)
             for turn in range(len(entries) if kept is None else kept.get(at, 0)):
                 yield self._item(part, entries, turn)
+        if at < 0 and self._only is None:
+            fix = "name another folder, or another split"
+            problems = [Problem(str(self._folder), "the data set holds no edit", fix)]
         refuse(problems, self._folder)
         for name in absent:
             yield SourceItem(name, next(iter(self._parts)), "", {"fault": _ABSENT})
