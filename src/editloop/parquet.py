@@ -29,6 +29,7 @@ __all__ = [
     "content_bytes",
     "pieces",
     "read_batches",
+    "read_footer",
     "read_rows",
 ]
 
@@ -204,11 +205,23 @@ def read_batches(
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk failed, which says nothing about the bytes
-        raise CorruptError(
-            "a Parquet file cannot be read back",
-            value=path,
-            fix=f"restore it from a copy, or make it again ({error})",
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def read_footer(path: Path) -> pq.FileMetaData:
+    """What a Parquet file says of its columns and row groups; CorruptError where it is damaged."""
+    try:
+        return pq.read_metadata(path)
+    except pa.ArrowException as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CorruptError:
+    return CorruptError(
+        "a Parquet file cannot be read back",
+        value=path,
+        fix=f"restore it from a copy, or make it again ({error})",
+    )
 
 
 def read_rows(

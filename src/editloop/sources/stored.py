@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from editloop.errors import CorruptError
 from editloop.files import explained
-from editloop.parquet import GROUP_ROWS, read_batches, read_rows
+from editloop.parquet import GROUP_ROWS, read_batches, read_footer, read_rows
 from editloop.schema import Json
 
 __all__ = [
@@ -34,7 +32,7 @@ def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
 def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
     """Every row, where no bytes have been read: they are empty, wherever there could be some."""
     with explained("read a data set", path), path.open("rb") as file:
-        fields = list(_facts(path).schema.to_arrow_schema())
+        fields = list(read_footer(path).schema.to_arrow_schema())
         columns = [leaf for field in fields for leaf in _leaves(field)]
         for batch in read_batches(file, path, columns, GROUP_ROWS):
             for row in batch.to_pylist():
@@ -46,7 +44,7 @@ def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
     wanted, found = set(rows), dict[int, Mapping[str, Json]]()
     with explained("read a data set", path), path.open("rb") as file:
         start = 0
-        facts = _facts(path)
+        facts = read_footer(path)
         for group in range(facts.num_row_groups):
             end = start + facts.row_group(group).num_rows
             if not wanted.isdisjoint(range(start, end)):
@@ -59,7 +57,7 @@ def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
 def column_names(path: Path) -> list[str]:
     """What the file's columns are called."""
     with explained("read a data set", path):
-        return list(_facts(path).schema.to_arrow_schema().names)
+        return list(read_footer(path).schema.to_arrow_schema().names)
 
 
 def _chosen(
@@ -70,17 +68,6 @@ def _chosen(
         for at, values in zip(own, batch.take(pa.array(own, pa.int64())).to_pylist(), strict=True):
             yield start + at, values
         start += batch.num_rows
-
-
-def _facts(path: Path) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(path)
-    except pa.ArrowException as error:
-        raise CorruptError(
-            "a Parquet file cannot be read back",
-            value=path,
-            fix=f"restore it from a copy, or make it again ({error})",
-        ) from error
 
 
 def _leaves(field: pa.Field) -> list[str]:

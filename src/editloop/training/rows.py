@@ -10,11 +10,10 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from editloop.errors import CorruptError, StoreError
+from editloop.errors import StoreError
 from editloop.files import explained
-from editloop.parquet import read_batches
+from editloop.parquet import read_batches, read_footer
 from editloop.schema import EditSample, arrow_schema, from_row
 from editloop.store import published_files
 
@@ -93,17 +92,9 @@ class RowReader:
 
 def _counts(path: Path) -> tuple[int, ...]:
     with explained("read a data set", path):
-        try:
-            with pq.ParquetFile(path) as file:
-                _check_columns(path, file.schema_arrow.names)
-                facts = file.metadata
-                return tuple(facts.row_group(at).num_rows for at in range(facts.num_row_groups))
-        except pa.ArrowException as error:
-            raise CorruptError(
-                "a Parquet file cannot be read back",
-                value=path,
-                fix=f"restore it from a copy, or make it again ({error})",
-            ) from error
+        facts = read_footer(path)
+    _check_columns(path, facts.schema.to_arrow_schema().names)
+    return tuple(facts.row_group(at).num_rows for at in range(facts.num_row_groups))
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
