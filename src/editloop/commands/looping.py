@@ -100,4 +100,4 @@ def retry(
         tried, passed = loop.retry(folder, failure)
     typer.echo(f"{tried} tried again, {passed} passed")
     if passed:
-        typer.echo("the data changed: `editloop run ... --new-version` brings the rest up to date")
+        typer.echo("the data changed: --new-version brings the rest of the run up to date")
