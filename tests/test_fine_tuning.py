@@ -89,9 +89,10 @@ def test_a_check_refuses_what_is_absent_or_does_not_fit(here, tmp_path, changes,
         check(recipe_of(here, **changes), tmp_path / "out")
 
 
-def test_the_data_folder_itself_names_the_run_that_it_lies_in(here, tmp_path) -> None:
-    with pytest.raises(StoreError, match=f"lies in, {here / 'run'}"):
-        check(recipe_of(here, data=str(here / "run/data")), tmp_path / "out")
+@pytest.mark.parametrize("inside", ["data", "data/train-00000-of-00001.parquet"])
+def test_what_is_inside_a_run_names_the_run_that_it_lies_in(here, tmp_path, inside) -> None:
+    with pytest.raises(StoreError, match=f"lies in, {here / 'run'}$"):
+        check(recipe_of(here, data=str(here / "run" / inside)), tmp_path / "out")
 
 
 def test_a_check_refuses_a_base_of_other_channels_without_loading_it(here, tmp_path) -> None:
@@ -171,7 +172,8 @@ def test_a_dry_run_refuses_and_leaves_no_trace(here, tmp_path, monkeypatch) -> N
     for command in (["train", str(path)], ["train", *flags], ["run", str(path)]):
         ended = CliRunner().invoke(app, [*command, "--dry-run"])
         assert isinstance(ended.exception, UnavailableError)
-    ended = CliRunner().invoke(app, ["train", *flags[:3], str(here / "base"), "--dry-run"])
+    flags = [*flags[:3], str(here / "base"), "--conditions", "source, mask", "--set", "size=32"]
+    ended = CliRunner().invoke(app, ["train", *flags, "--dry-run"])
     assert ended.exit_code == 0
     assert "to do" in ended.output
     assert list(tmp_path.iterdir()) == [path]

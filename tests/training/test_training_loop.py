@@ -256,18 +256,40 @@ class Enlarging(nn.Module):
         return self.large(joined, time).square().mean((1, 2, 3))[:, None]
 
 
+class Unwatched(Regression):
+    def rest(self, _network, _step):
+        return None
+
+
+compiling = pytest.mark.skipif(
+    which("c++") is None and which("g++") is None,
+    reason="torch compiles with a C++ compiler, and there is none",
+)
+
+
+@compiling
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
 def test_compiled_it_learns_the_same_but_for_rounding(tmp_path) -> None:
-    if which("c++") is None and which("g++") is None:
-        pytest.skip("torch compiles with a C++ compiler, and there is none")
-    task = type("Task", (Regression,), {"rest": lambda *_: None})
     usual, made = Enlarging(), Enlarging()
-    train(usual, task(), plan(steps=2), tmp_path / "usual")
-    train(made, task(), plan(steps=2, compile=True), tmp_path / "made")
+    train(usual, Unwatched(), plan(steps=2), tmp_path / "usual")
+    train(made, Unwatched(), plan(steps=2, compile=True), tmp_path / "made")
     for one, other in zip(usual.parameters(), made.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
     kept = checkpoints.load_newest(tmp_path / "made" / "checkpoints")
     assert kept["network"].keys() == usual.state_dict().keys()
+
+
+@compiling
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
+def test_compiled_and_resumed_it_ends_with_the_same_bits(tmp_path) -> None:
+    steps = plan(steps=3, rest=1, compile=True)
+    whole, stopped, resumed = Enlarging(), Enlarging(), Enlarging()
+    train(whole, Unwatched(), steps, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, Unwatched(stop_at=2), steps, tmp_path / "parts")
+    train(resumed, Unwatched(), steps, tmp_path / "parts")
+    assert equal(whole.state_dict(), resumed.state_dict())
+    assert not equal(whole.state_dict(), stopped.state_dict())
 
 
 def test_a_constant_rate_stays() -> None:

@@ -123,6 +123,11 @@ def test_a_base_that_does_not_fit_at_all_is_told(base, monkeypatch) -> None:
     assert torch.get_default_device() == torch.device("cpu")
 
 
+def test_pictures_of_any_size_can_be_estimated(base) -> None:
+    with pytest.raises(TrainingError, match="GiB are free"):
+        check_memory(settings(base, size=100_000))
+
+
 def test_a_training_tells_it_before_it_makes_anything(base, monkeypatch) -> None:
     free(monkeypatch, 4_000_000)
     with pytest.raises(TrainingError, match="GiB are free"):

@@ -54,7 +54,7 @@ def train(
     named = {
         "data": None if data is None else str(data),
         "base": base,
-        "conditions": None if conditions is None else conditions.split(","),
+        "conditions": conditions and [each.strip() for each in conditions.split(",")],
     }
     settings = {key: value for key, value in named.items() if value is not None}
     for text in overrides or ():

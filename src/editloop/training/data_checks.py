@@ -23,14 +23,15 @@ _FIRST = 3  # samples that are looked at, or named
 
 def content_of(run: Path) -> str:
     """The fingerprint of the data set that a run's folder holds; StoreError where it has none."""
-    manifest = store.find_manifest(run, "data")
+    manifest = store.find_manifest(run, "data") if run.is_dir() else None
     if manifest is None or not manifest.in_place(run):
-        inside = run.name == "data" and store.find_manifest(run.parent, "data") is not None
-        fix = "name the folder of a run; `editloop import KIND PATH --out DIR` makes one"
+        around = [each.parent for each in (run, run.parent) if each.name == "data"]
+        inside = [each for each in around if store.find_manifest(each, "data") is not None]
+        fix = "name as `data` the folder of a run; `editloop import KIND PATH --out DIR` makes one"
         raise StoreError(
             "no whole data set in this folder",
             value=run,
-            fix=f"name the run's folder that it lies in, {run.parent}" if inside else fix,
+            fix=f"name the run's folder that it lies in, {inside[0]}" if inside else fix,
         )
     return manifest.content
 

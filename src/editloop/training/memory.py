@@ -169,14 +169,14 @@ class _Attention(torch.autograd.Function):
 
 
 def _blank_inputs(model: DiffusionModel, size: Size) -> EditInputs:
-    """Conditions of the kinds that the model takes, which say nothing."""
-    latents = torch.zeros(1, *model.noise_shape(*size))
+    """Conditions of the kinds that the model takes, which say nothing; only texts have values."""
+    latents = torch.empty(1, *model.noise_shape(*size), device="meta")
     text = model.blank_text()[None]
     inputs = EditInputs(source=latents, text=text)
     if "mask" in model.conditions:
         inputs = inputs.with_({"mask": latents})
     if "reward" in model.conditions:
-        scores = torch.ones(1, len(PERSPECTIVES))
+        scores = torch.empty(1, len(PERSPECTIVES), device="meta")
         inputs = inputs.with_({"scores": scores, "keep": scores, "reward_text": text})
     return inputs
 
