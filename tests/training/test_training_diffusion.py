@@ -157,6 +157,14 @@ def test_without_a_cache_it_learns_from_pixels(tmp_path) -> None:
     assert made.results["final_loss"] > 0
 
 
+def test_held_out_edits_may_be_none(tmp_path) -> None:
+    run = training_run(tmp_path / "run")
+    publish(run, "heldout", [])
+    record_manifest(run, "data", sorted((run / "data").iterdir()))
+    made = diffusion(saved_base("sd", tmp_path / "base"), samples=2).run(train_context(run, "tiny"))
+    assert made.results["validation_loss"] is None
+
+
 def test_zoomed_pictures_are_others_than_plain_ones(tmp_path) -> None:
     run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
     losses = [

@@ -37,8 +37,9 @@ def content_of(run: Path) -> str:
 
 
 def has_split(run: Path, split: str) -> bool:
-    """Whether a run's data set has a split of this name."""
-    return next((run / "data").glob(f"{split}-*.parquet"), None) is not None
+    """Whether a run's data set has samples in a split of this name."""
+    there = next((run / "data").glob(f"{split}-*.parquet"), None)
+    return there is not None and len(PublishedRows.of(run / "data", split)) > 0
 
 
 def check_data(
