@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.recipe import Recipe, override, read_recipe, read_yaml, validate
+from editloop.recipe import Recipe, Settings, override, read_recipe, read_yaml, validate
 
 RECIPE = """
 name: small
@@ -93,3 +93,12 @@ def test_an_override_of_an_unknown_part_is_refused() -> None:
 def test_an_override_without_key_or_value_is_refused(text) -> None:
     with pytest.raises(RecipeError, match="KEY=VALUE"):
         override({}, text)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", float("-inf")])
+def test_numbers_that_are_none_are_refused(value) -> None:
+    class Own(Settings):
+        scale: float = 1.0
+
+    with pytest.raises(RecipeError, match="scale: Input should be a finite number"):
+        validate(Own, {"scale": value}, where="own")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isqrt
 from pathlib import Path
 
 import numpy as np
 
 from editloop import images
 from editloop.errors import ImageError, InstructionError, RecipeError
-from editloop.files import explained
+from editloop.picture_files import read_mask, read_pixels, save_pixels
 from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditRequest, Json, Mask, Pixels, Unedited
-from editloop.stamping import stamped
 
 __all__ = [
-    "check_format",
     "contact_sheet",
     "edit",
     "edit_seeds",
@@ -26,14 +25,14 @@ __all__ = [
     "save_pixels",
 ]
 
-_FORMATS = (".png", ".jpg", ".jpeg")
 _SHEET_SIDE = 384  # pixels of a picture's longer side on a contact sheet, at most
-_SHEET_ROW = 4  # pictures
+_SHEET_ROW = 4  # pictures, at least where there are as many
+_SEEDS = 2**63  # how many there are: generators take no larger ones
 
 
 def edit(
     image: Pixels | Path | str,
-    instructions: Sequence[str],
+    instructions: Sequence[str] | str,
     *,
     editor: Editor | str = "darkroom",
     mask: Mask | Path | str | None = None,
@@ -51,7 +50,7 @@ def edit(
 
 def edit_seeds(
     image: Pixels | Path | str,
-    instructions: Sequence[str],
+    instructions: Sequence[str] | str,
     seeds: Sequence[int],
     *,
     editor: Editor | str = "darkroom",
@@ -65,13 +64,9 @@ def edit_seeds(
     """
     pixels = image if not isinstance(image, Path | str) else read_pixels(Path(image))
     region = mask if not isinstance(mask, Path | str) else read_mask(Path(mask))
-    if region is not None and region.shape != pixels.shape[:2]:
-        raise ImageError(
-            "size-mismatch",
-            "mask and picture differ in size",
-            value=f"mask {_size(region)}, picture {_size(pixels)}",
-            fix="give a mask of the picture's size",
-        )
+    turns = [instructions] if isinstance(instructions, str) else instructions
+    _check_arrays(pixels, region)
+    _check_words(turns, seeds)
     if settings and not isinstance(editor, str):
         raise RecipeError(
             "an editor that is made already takes no settings",
@@ -89,7 +84,7 @@ def edit_seeds(
     first = EditRequest(id="edit", turn=1, image=pixels, instruction="", mask=region)
     sessions: list[list[Pixels]] = [[] for _ in seeds]
     requests = [replace(first, seed=seed) for seed in seeds]
-    for turn, instruction in enumerate(instructions, start=1):
+    for turn, instruction in enumerate(turns, start=1):
         requests = [replace(each, turn=turn, instruction=instruction) for each in requests]
         answers = _answers(made, requests)
         for session, answer in zip(sessions, answers, strict=True):
@@ -114,6 +109,41 @@ def editor_of(spec: str, settings: Mapping[str, Json]) -> Editor:
     return made
 
 
+def _check_arrays(pixels: Pixels, mask: Mask | None) -> None:
+    """Raise ImageError for arrays that are no picture and mask of one size."""
+    if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
+        raise ImageError(
+            "not-pixels",
+            "an array that is no picture",
+            value=f"{pixels.dtype} {list(pixels.shape)}",
+            fix="give uint8 [height, width, 3], red first, or the path of a file",
+        )
+    if mask is None:
+        return
+    if mask.shape != pixels.shape[:2]:
+        raise ImageError(
+            "size-mismatch",
+            "mask and picture differ in size",
+            value=f"mask {_size(mask)}, picture {_size(pixels)}",
+            fix="give a mask of the picture's size",
+        )
+    if mask.dtype != np.uint8 or not np.isin(mask, (0, 255)).all():
+        raise ImageError(
+            "not-a-mask",
+            "an array that is no mask",
+            value=f"{mask.dtype} from {mask.min()} to {mask.max()}",
+            fix="give uint8 of 0 and 255 (255 where editing is allowed), or the path of a file",
+        )
+
+
+def _check_words(turns: Sequence[str], seeds: Sequence[int]) -> None:
+    if not turns or not all(turn.strip() for turn in turns):
+        raise InstructionError("an instruction is empty", value=list(turns), fix="say what to edit")
+    for seed in seeds:
+        if not 0 <= seed < _SEEDS:
+            raise RecipeError("no such seed", value=seed, fix=f"give one from 0 to {_SEEDS - 1}")
+
+
 def _answers(editor: Editor, requests: Sequence[EditRequest]) -> list[Pixels]:
     answers: list[Pixels] = []
     for request, answer in zip(requests, editor.edit(requests), strict=True):
@@ -128,12 +158,15 @@ def _answers(editor: Editor, requests: Sequence[EditRequest]) -> list[Pixels]:
 
 
 def contact_sheet(pictures: Sequence[Pixels]) -> Pixels:
-    """Pictures of one size on one, four in a row; large ones are made smaller."""
+    """Pictures of one size on one, four in a row or, of many, about as many as there are rows.
+
+    Large ones are made smaller.
+    """
     height, width = pictures[0].shape[:2]
     factor = min(1.0, _SHEET_SIDE / max(height, width))
     size = max(1, round(height * factor)), max(1, round(width * factor))
     tiles = [images.resize(each, *size) for each in pictures]
-    columns = min(_SHEET_ROW, len(tiles))
+    columns = min(max(_SHEET_ROW, isqrt(len(tiles))), len(tiles))
     white = np.full((*size, 3), 255, np.uint8)
     tiles += [white] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
@@ -141,50 +174,4 @@ def contact_sheet(pictures: Sequence[Pixels]) -> Pixels:
 
 
 def _size(pixels: Pixels | Mask) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
-
-
-def read_pixels(path: Path) -> Pixels:
-    """A picture file as pixels."""
-    return _named(images.decode, path)
-
-
-def read_mask(path: Path) -> Mask:
-    """A mask file; white is where editing is allowed."""
-    return _named(images.decode_mask, path)
-
-
-def check_format(path: Path) -> None:
-    """Raise ImageError unless a picture can be written in the format of this name."""
-    if path.suffix.lower() not in _FORMATS:
-        raise ImageError(
-            "unknown-format", "cannot write this format", value=path.name, fix="name a .png or .jpg"
-        )
-
-
-def save_pixels(path: Path, pixels: Pixels, facts: Mapping[str, Json] | None = None) -> None:
-    """Write a picture in the format of its name: .png (lossless) or .jpg (quality 95).
-
-    `facts` (JSON) stand in its metadata, under `editloop` or as the comment.
-    """
-    check_format(path)
-    png = path.suffix.lower() == ".png"
-    data = images.encode_png(pixels) if png else images.encode_jpeg(pixels, 95)
-    with explained("write a picture", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data if facts is None else stamped(data, facts))
-
-
-def _named(decode: Callable[[bytes], Pixels], path: Path) -> Pixels:
-    """What a file holds; an error names the file."""
-    try:
-        return decode(path.read_bytes())
-    except OSError as error:
-        raise ImageError(
-            "unreadable",
-            f"cannot read a picture ({error.strerror})",
-            value=path,
-            fix="name a file that is there and can be read",
-        ) from error
-    except ImageError as error:
-        raise ImageError(error.code, error.cause, value=path, fix=error.fix) from error
+    return "x".join(map(str, pixels.shape[1::-1]))

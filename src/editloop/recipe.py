@@ -29,9 +29,9 @@ __all__ = [
 
 
 class Settings(BaseModel):
-    """The base of all settings: frozen, and unknown keys are refused."""
+    """The base of all settings: frozen; unknown keys, and numbers that are none, are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

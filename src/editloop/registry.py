@@ -79,6 +79,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 _NAME = re.compile(r"[\w.+-]+")
+_FILES = (".safetensors", ".ckpt")  # a model as one file
 
 
 def kinds(group: str) -> list[str]:
@@ -126,8 +127,8 @@ class Spec:
 def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
     """Read the short form (text) or the long form (a mapping with `kind`) of a SPEC.
 
-    A bare existing folder or hub name (`owner/name`) is an editor of kind `diffusion`; the name of
-    a YAML file means the long form that it holds.
+    A bare folder, hub name (`owner/name`) or model file is an editor of kind `diffusion`; the name
+    of a YAML file means the long form that it holds.
     """
     if not isinstance(spec, str):
         return _from_mapping(spec)
@@ -170,9 +171,12 @@ def _from_mapping(spec: Mapping[str, Json]) -> Spec:
 
 
 def _is_model(text: str) -> bool:
-    return bool(text) and (
-        Path(text).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
-    )
+    """Whether text that starts with no kind names a model: by its folder, hub name or one file.
+
+    It need not be there: what is missing is for the editor to say.
+    """
+    front = text.partition(":")[0]
+    return "/" in front or front.endswith(_FILES) or bool(text and Path(text).is_dir())
 
 
 def _plugged(group: str) -> list[Any]:

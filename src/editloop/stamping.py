@@ -13,22 +13,41 @@ from collections.abc import Mapping
 from editloop.errors import ImageError
 from editloop.schema import Json
 
-__all__ = ["KEYWORD", "stamped"]
+__all__ = ["KEYWORD", "is_stamped", "stamped"]
 
 KEYWORD = "editloop"
+_PNG = b"\x89PNG"
 _AFTER_HEADER = 33  # bytes of a PNG's signature and its first chunk
-_AFTER_START = 2  # bytes of a JPEG's first marker
+_JFIF = b"\xff\xe0"  # the marker of a JPEG's first segment, which nothing may precede
 _LONGEST = 65_533  # bytes of a JPEG's comment
 
 
 def stamped(data: bytes, facts: Mapping[str, Json]) -> bytes:
     """A PNG's or JPEG's bytes with facts in them; pixels stay."""
+    at = _place(data)
+    return data[:at] + _stamp(facts, png=data.startswith(_PNG)) + data[at:]
+
+
+def is_stamped(data: bytes, facts: Mapping[str, Json]) -> bool:
+    """Whether the bytes are a picture's that `stamped` gave these facts."""
+    return data[_place(data) :].startswith(_stamp(facts, png=data.startswith(_PNG)))
+
+
+def _place(data: bytes) -> int:
+    if data.startswith(_PNG):
+        return _AFTER_HEADER
+    return 4 + int.from_bytes(data[4:6]) if data[2:4] == _JFIF else 2
+
+
+def _stamp(facts: Mapping[str, Json], *, png: bool) -> bytes:
+    """A PNG's chunk, or a JPEG's segment."""
     text = json.dumps(dict(facts), sort_keys=True, allow_nan=False).encode("ascii")
-    if data.startswith(b"\x89PNG"):
+    if png:
         content = b"tEXt" + KEYWORD.encode("ascii") + b"\0" + text
-        chunk = struct.pack(">I", len(content) - 4) + content
-        chunk += struct.pack(">I", zlib.crc32(content))
-        return data[:_AFTER_HEADER] + chunk + data[_AFTER_HEADER:]
+        length, checksum = (
+            struct.pack(">I", each) for each in (len(content) - 4, zlib.crc32(content))
+        )
+        return length + content + checksum
     if len(text) > _LONGEST:
         raise ImageError(
             "too-much-text",
@@ -36,5 +55,4 @@ def stamped(data: bytes, facts: Mapping[str, Json]) -> bytes:
             value=f"{len(text)} bytes",
             fix="name a .png",
         )
-    segment = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text
-    return data[:_AFTER_START] + segment + data[_AFTER_START:]
+    return b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text

@@ -175,9 +175,37 @@ def test_weights_as_pickles_are_not_loaded(folder) -> None:
         answer(folder)
 
 
-def test_a_configuration_that_cannot_be_read_is_named(folder) -> None:
-    (folder / "unet" / "config.json").write_text("{")
+@pytest.mark.parametrize("said", ["{", "[1]"])
+def test_a_configuration_that_cannot_be_read_is_named(folder, said) -> None:
+    (folder / "unet" / "config.json").write_text(said)
     with pytest.raises(StoreError, match=r"unet.config\.json"):
+        answer(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_is_whole_or_refused(folder, name) -> None:
+    (folder / "tokenizer" / name).unlink()
+    with pytest.raises(StoreError, match="a tokenizer's files are not whole"):
+        answer(folder)
+
+
+@pytest.mark.parametrize("said", ["[]", "{}"])
+def test_parts_that_are_nonsense_are_refused(folder, said) -> None:
+    (folder / "tokenizer" / "tokenizer.json").write_text(said)
+    with pytest.raises(StoreError, match="parts cannot be read"):
+        answer(folder)
+
+
+def test_steps_that_a_sampler_cannot_take_are_named(folder) -> None:
+    rewrite(folder / "scheduler" / "scheduler_config.json", skip_prk_steps=False)
+    with pytest.raises(RecipeError, match="PNDMScheduler cannot take so many steps: 1"):
+        editor(folder, steps=1).edit([request()])
+
+
+@pytest.mark.parametrize("said", [b"", b"{", b"[1]", b"\x80\x04"])
+def test_an_index_that_cannot_be_read_is_named(folder, said) -> None:
+    (folder / "model_index.json").write_bytes(said)
+    with pytest.raises(StoreError, match=r"index cannot be read.*model_index\.json"):
         answer(folder)
 
 

@@ -17,6 +17,7 @@ from editloop.editing import edit
 from editloop.editors.checkpoints import read_checkpoint
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.editors.loading import hasten, load_checkpoint
+from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError
 from editloop.models.packed_convolutions import PackedConvolution
 from editloop.models.winograd_convolutions import WinogradConvolution
@@ -385,3 +386,30 @@ def test_fp16_without_a_gpu_is_refused(folder) -> None:
 def test_bad_settings_are_refused(folder, query) -> None:
     with pytest.raises(RecipeError):
         parse_spec(f"diffusion:{folder}?{query}", "editor").create("editor").edit([request()])
+
+
+def test_an_instruction_that_is_cut_is_told_once(folder, capsys) -> None:
+    made = DiffusionEditor(DiffusionSettings(target=str(folder), steps=1, size=SIZE))
+    made.edit([request()])
+    assert capsys.readouterr().err == ""
+    long = "make it red " * 100
+    made.edit([request(instruction=long), request(instruction=f"{long} [b]")])
+    told = capsys.readouterr().err
+    assert "reads only the beginning of: make it red" in told
+    assert told.count("reads only") == 1
+
+
+def test_too_large_a_working_size_is_not_edited(folder) -> None:
+    made = editor(folder, size={"short_side": 16_000, "multiple": 8})
+    thin = np.zeros((1, 400, 3), np.uint8)
+    (answer,) = made.edit([request(image=thin)])
+    assert "too large to work on: 6400000x16000" in answer.reason
+
+
+def test_too_little_memory_is_told_with_what_takes_less() -> None:
+    said = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"
+    for error in (MemoryError(), RuntimeError(said), torch.OutOfMemoryError("CUDA")):
+        with pytest.raises(RecipeError, match="2 x 64x32 pixels"), explained_memory(2, (32, 64)):
+            raise error
+    with pytest.raises(RuntimeError, match="shapes"), explained_memory(2, (32, 64)):
+        raise RuntimeError("shapes do not fit")

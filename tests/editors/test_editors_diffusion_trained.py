@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
-from editloop.errors import RecipeError, UnavailableError
+from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.models.backbones.sampling import denoised
 from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.guidance import branches
@@ -210,9 +210,10 @@ def test_a_runs_folder_means_the_only_model_in_it(room, tmp_path) -> None:
         editor(tmp_path).edit([request()])
 
 
-def test_a_folder_that_only_looks_trained_is_named(tmp_path) -> None:
-    (tmp_path / "editloop.json").write_text("{")
-    with pytest.raises(Exception, match=r"editloop\.json"):
+@pytest.mark.parametrize("said", [b"{", b"[1]", b"\xff", b'{"kind": "diffusion", "base": "a"}'])
+def test_a_folder_that_only_looks_trained_is_named(tmp_path, said) -> None:
+    (tmp_path / "editloop.json").write_bytes(said)
+    with pytest.raises(StoreError, match=r"index cannot be read.*editloop\.json"):
         editor(tmp_path).edit([request()])
     (tmp_path / "editloop.json").unlink()
     with pytest.raises(UnavailableError, match="no trained model here"):

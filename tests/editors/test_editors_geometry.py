@@ -109,6 +109,7 @@ def test_a_rule_from_text() -> None:
         {"long_side": 512, "side": 512},
         {"long_side": 0},
         {"multiple": 0},
+        {"long_side": 1_000_000},
         {"filter": "nearest"},
         {"longest": 512},
         "512",

@@ -30,7 +30,8 @@ def edit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of what is random.")] = 0,
     seeds: Annotated[
-        int, typer.Option(min=1, help="How many seeds, from the first; with a contact sheet.")
+        int,
+        typer.Option(min=1, max=1000, help="How many seeds, from the first; with a contact sheet."),
     ] = 1,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     text_guidance: Annotated[

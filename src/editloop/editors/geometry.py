@@ -22,6 +22,8 @@ __all__ = ["Filter", "Size", "Sizing", "fitted", "resized"]
 Filter: TypeAlias = Literal["lanczos", "bicubic", "bilinear", "area"]
 Size: TypeAlias = tuple[int, int]  # height, width
 
+_MOST = 16_384  # pixels of a side that a rule may name
+
 _RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
@@ -36,10 +38,16 @@ class Sizing(recipe.Settings):
     As text, for a SPEC: `long_side:512,multiple:64`.
     """
 
-    long_side: int | None = Field(default=None, ge=1, description="pixels of the longer side")
-    short_side: int | None = Field(default=None, ge=1, description="pixels of the shorter side")
-    side: int | None = Field(default=None, ge=1, description="the area is that of this square")
-    multiple: int = Field(default=8, ge=1, description="both sides are multiples of this")
+    long_side: int | None = Field(
+        default=None, ge=1, le=_MOST, description="pixels of the longer side"
+    )
+    short_side: int | None = Field(
+        default=None, ge=1, le=_MOST, description="pixels of the shorter side"
+    )
+    side: int | None = Field(
+        default=None, ge=1, le=_MOST, description="the area is that of this square"
+    )
+    multiple: int = Field(default=8, ge=1, le=_MOST, description="both sides are multiples of this")
     filter: Filter = Field(default="lanczos", description="Pillow's filter for the picture")
     rounding: Literal["nearest", "instruct-pix2pix"] = Field(
         default="nearest",

@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 from pydantic import Field
+from rich.console import Console
+from rich.markup import escape
 
 from editloop.editors.asking import Acceleration, Reward, Steps
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
@@ -69,6 +71,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
     Settings = InstructSettings
     kind = "diffusion"
     version = "2"
+    _told = False  # that it does not read an instruction to its end
 
     @property
     def uses_mask(self) -> bool:  # type: ignore[override]
@@ -133,19 +136,31 @@ class InstructEditor(PipelineEditor[InstructSettings]):
                 reuse_guidance=settings.acceleration == "reused-guidance",
             )
             if not latents.isfinite().all():
-                raise RecipeError("the network's values overflow", fix="write precision=fp32")
+                raise RecipeError(
+                    "the network's values overflow",
+                    fix="write precision=fp32, or lower the guidance scales",
+                )
             return [Image.fromarray(each) for each in pipeline.decode(latents)]
 
     def _inputs(
         self, model: DiffusionModel, jobs: Sequence[Job], settings: InstructSettings
     ) -> EditInputs:
+        words = [job.request.instruction for job in jobs]
+        self._tell_of_cuts(model, words)
         inputs = EditInputs(
-            source=self._shown.pictures([job.image for job in jobs]),
-            text=model.texts.ids([job.request.instruction for job in jobs]),
+            source=self._shown.pictures([job.image for job in jobs]), text=model.texts.ids(words)
         )
         if self._checkpoint.takes_mask:
             inputs = inputs.with_({"mask": self._shown.masks([job.mask for job in jobs])})
         return inputs.with_(rewards_for(model, settings.reward, settings.reward_text, len(jobs)))
+
+    def _tell_of_cuts(self, model: DiffusionModel, words: Sequence[str]) -> None:
+        """Say it, once, where the model does not read an instruction to its end."""
+        cut = next((text for text in words if model.texts.cuts(text)), None)
+        if cut is not None and not self._told:
+            self._told = True
+            console = Console(stderr=True, soft_wrap=True, highlight=False)
+            console.print(escape(f"{self.name} reads only the beginning of: {cut}"))
 
     def _native(self, model: DiffusionModel) -> int:
         """The side in pixels that the model was trained at."""

@@ -22,7 +22,9 @@ from pydantic import Field, model_validator
 
 from editloop import recipe, weights
 from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized
+from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError, UnavailableError
+from editloop.images import MAX_PIXELS
 from editloop.models.loading import model_index, quietly, weights_digest
 from editloop.models.masks import resized_mask
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
@@ -190,7 +192,10 @@ class PipelineEditor(ABC, Generic[_Settings]):
             settings = self._asked(request)
             height, width = request.image.shape[:2]
             size = self.working_size(self._pipeline, height, width, settings)
-            groups[size, settings].append(index)
+            if size[0] * size[1] > MAX_PIXELS:
+                answers[index] = Unedited(f"too large to work on: {size[1]}x{size[0]} pixels")
+            else:
+                groups[size, settings].append(index)
         for (size, settings), indices in groups.items():
             edited = self._edited([requests[index] for index in indices], size, settings)
             answers.update(zip(indices, edited, strict=True))
@@ -212,9 +217,10 @@ class PipelineEditor(ABC, Generic[_Settings]):
         batch = self.batch(settings)
         for start in range(0, len(requests), batch):
             chunk = requests[start : start + batch]
-            jobs = [_job(request, size, resampling) for request in chunk]
-            filled = [*jobs, *[jobs[-1]] * (batch - len(jobs))]
-            pictures = self.run(self._pipeline, filled, settings)
+            with explained_memory(batch, size):
+                jobs = [_job(request, size, resampling) for request in chunk]
+                filled = [*jobs, *[jobs[-1]] * (batch - len(jobs))]
+                pictures = self.run(self._pipeline, filled, settings)
             for request, picture in zip(chunk, pictures, strict=False):
                 yield resized(np.asarray(picture), request.image.shape[:2], resampling)
 

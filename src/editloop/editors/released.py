@@ -22,6 +22,7 @@ from editloop.models.loading import DTYPES, model_index
 from editloop.models.released_reward import split_released
 from editloop.models.reward import RewardSettings
 from editloop.models.text_encoders import whole_text_encoders
+from editloop.models.tokenizer_checks import check_tokenizers
 
 __all__ = ["is_released", "load_released"]
 
@@ -63,6 +64,7 @@ def load_released(name: str, folder: Path, precision: Precision) -> DiffusionMod
         precision=precision,
         trained=False,
     )
+    check_tokenizers(pipeline, folder)
     model = of_pipeline(pipeline, name, folder, wanted)
     model.condition("reward").load_state_dict(reward)
     return model

@@ -21,6 +21,7 @@ from editloop.files import explained
 from editloop.machine import device
 from editloop.models.outlines import outlined_networks
 from editloop.models.text_encoders import whole_text_encoders
+from editloop.models.tokenizer_checks import check_tokenizers
 from editloop.store import fingerprint
 from editloop.weights import file_digest
 
@@ -124,6 +125,11 @@ def load_pipeline(
             value=f"{folder} ({index.get('_class_name')})",
             fix=str(error),
         ) from error
+    except (AttributeError, KeyError, TypeError) as error:  # a part is described by nonsense
+        raise StoreError(
+            "a pipeline's parts cannot be read", value=folder, fix=f"get it again ({error!r})"
+        ) from error
+    check_tokenizers(pipeline, folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -80,8 +80,8 @@ def _weights(model: PocketModel, folder: Path) -> Iterator[tuple[Path, nn.Module
 def _read_index(folder: Path) -> dict[str, Json]:
     path = folder / INDEX
     try:
-        index: dict[str, Json] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        index: dict[str, Json] = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         raise StoreError(
             "no model that can be loaded: it has no readable index",
             value=path,

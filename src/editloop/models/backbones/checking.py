@@ -106,8 +106,8 @@ def configuration(part: Path) -> dict[str, Json]:
     """What a part of a pipeline says of itself; StoreError where that cannot be read."""
     path = part / "config.json"
     try:
-        read: dict[str, Json] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        read: dict[str, Json] = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         raise StoreError(
             "a checkpoint's configuration cannot be read", value=path, fix=str(error)
         ) from error

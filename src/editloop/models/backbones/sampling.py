@@ -10,6 +10,7 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from editloop.errors import RecipeError
 from editloop.models.backbones.denoisers import Given
 from editloop.models.backbones.guiding import Guide, reused_steps
 from editloop.models.backbones.model import DiffusionModel
@@ -44,7 +45,14 @@ def denoised(
     told = model.family.guidance if guidance is None else guidance
     given = _given(model, inputs, chosen, told)
     height, width = (side * model.autoencoder.factor for side in inputs.source.shape[-2:])
-    model.start(scheduler, steps, height, width)
+    try:
+        model.start(scheduler, steps, height, width)
+    except ValueError as error:
+        raise RecipeError(
+            f"{type(scheduler).__name__} cannot take so many steps",
+            value=steps,
+            fix=f"set other `steps`, or another `scheduler` ({error})",
+        ) from error
     device, own = inputs.source.device, list(generators)
     latents: Tensor = randn_tensor(inputs.source.shape, own, device, torch.float32)
     latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)

@@ -41,6 +41,10 @@ class Texts(Protocol):
         """What the encoders make of ids [batch, n], without gradients."""
         ...
 
+    def cuts(self, text: str) -> bool:
+        """Whether no encoder reads the text to its end."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ClipTexts:
@@ -51,6 +55,9 @@ class ClipTexts:
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         return clip_ids(self.tokenizer, texts)
+
+    def cuts(self, text: str) -> bool:
+        return _cuts(self.tokenizer, text, self.tokenizer.model_max_length)
 
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
@@ -71,6 +78,9 @@ class ClipPairTexts:
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         return torch.cat([clip_ids(each, texts) for each in self.tokenizers], dim=1)
+
+    def cuts(self, text: str) -> bool:
+        return all(_cuts(each, text, each.model_max_length) for each in self.tokenizers)
 
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
@@ -100,6 +110,10 @@ class T5Reader:
         """int64 [texts, length]."""
         return _padded(self.tokenizer, texts, self.length)
 
+    def cuts(self, text: str) -> bool:
+        """Whether the text has more tokens."""
+        return _cuts(self.tokenizer, text, self.length)
+
     def hidden(self, ids: Tensor) -> Tensor:
         """The last layer [batch, length, d]."""
         found: Tensor = self.encoder(ids).last_hidden_state
@@ -123,6 +137,10 @@ class TripleTexts:
     def ids(self, texts: Sequence[str]) -> Tensor:
         parts = [clip_ids(each, texts) for each in self.tokenizers]
         return torch.cat(parts if self.t5 is None else [*parts, self.t5.ids(texts)], dim=1)
+
+    def cuts(self, text: str) -> bool:
+        clips = all(_cuts(each, text, each.model_max_length) for each in self.tokenizers)
+        return clips and (self.t5 is None or self.t5.cuts(text))
 
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
@@ -153,6 +171,9 @@ class ClipT5Texts:
     def ids(self, texts: Sequence[str]) -> Tensor:
         return torch.cat([clip_ids(self.tokenizer, texts), self.t5.ids(texts)], dim=1)
 
+    def cuts(self, text: str) -> bool:
+        return self.t5.cuts(text)
+
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
         places = [self.tokenizer.model_max_length]
@@ -165,10 +186,18 @@ def clip_ids(tokenizer: Any, texts: Sequence[str]) -> Tensor:
     return _padded(tokenizer, texts, tokenizer.model_max_length)
 
 
+def _cuts(tokenizer: Any, text: str, length: int) -> bool:
+    return len(tokenizer(_whole(text), verbose=False).input_ids) > length
+
+
+def _whole(text: str) -> str:
+    """The text without lone surrogates, which tokenizers refuse."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _padded(tokenizer: Any, texts: Sequence[str], length: int) -> Tensor:
-    whole = [text.encode("utf-8", "replace").decode() for text in texts]  # no lone surrogates
     found: Tensor = tokenizer(
-        whole,
+        [_whole(text) for text in texts],
         padding="max_length",
         max_length=length,
         truncation=True,

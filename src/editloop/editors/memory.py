@@ -1,0 +1,31 @@
+"""A lack of memory while editing, told with what takes less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from editloop.editors.geometry import Size
+from editloop.errors import RecipeError
+
+__all__ = ["explained_memory"]
+
+_LACKS = "allocate memory"  # how torch says it of a CPU, in an error of no kind of its own
+
+
+@contextmanager
+def explained_memory(count: int, size: Size) -> Iterator[None]:
+    """Turn a lack of memory for `count` pictures of a size into a RecipeError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError) or _LACKS in str(error)
+        if not known:
+            raise
+        raise RecipeError(
+            "too little memory to edit at this size",
+            value=f"{count} x {size[1]}x{size[0]} pixels",
+            fix="set a smaller `size`, such as size=long_side:512, precision=bf16 or batch=1",
+        ) from error

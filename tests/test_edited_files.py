@@ -1,0 +1,163 @@
+"""Files that `editloop edit` writes: whole, where they can be, and over nothing of a user's."""
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from editloop import editing
+from editloop.cli import app
+from editloop.edited_files import edit_to_files
+from editloop.errors import EditLoopError, ImageError, StoreError
+from editloop.files import Files
+from editloop.images import content_hash, encode_jpeg, encode_png
+from editloop.stamping import is_stamped, stamped
+
+RAMP = np.linspace(0, 255, 96 * 80, dtype=np.uint8).reshape(80, 96)
+PIXELS = np.dstack([RAMP, RAMP[::-1], RAMP[:, ::-1]])
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    path.write_bytes(encode_png(PIXELS))
+    return path
+
+
+def edited(photo, *words, output=None, **more):
+    return list(edit_to_files(photo, words or ["make it sepia"], output, settings={}, **more))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_photo_is_not_replaced_by_its_edit(photo) -> None:
+    before = photo.read_bytes()
+    with pytest.raises(StoreError, match=r"another picture is there.*photo\.png"):
+        edited(photo, output=photo)
+    assert photo.read_bytes() == before
+
+
+def test_another_edit_is_not_replaced_and_the_same_one_is_made_again(photo, tmp_path) -> None:
+    (first,) = edited(photo)
+    before = first.read_bytes()
+    with pytest.raises(StoreError, match="name another place with -o"):
+        edited(photo, "make it brighter")
+    assert first.read_bytes() == before
+    assert edited(photo) == [first]
+    assert first.read_bytes() == before
+    assert names(tmp_path) == ["photo-edited.png", "photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "turns", "seeds"),
+    [
+        ("a-1.png", ["make it sepia", "make it brighter"], [0]),
+        ("a-seed-1.png", ["make it sepia"], [0, 1]),
+        ("a-sheet.png", ["make it sepia"], [0, 1]),
+    ],
+)
+def test_no_file_of_several_replaces_another_picture(photo, tmp_path, taken, turns, seeds) -> None:
+    (tmp_path / taken).write_bytes(b"mine")
+    with pytest.raises(StoreError, match=taken):
+        edited(photo, *turns, output=tmp_path / "a.png", seeds=seeds)
+    assert (tmp_path / taken).read_bytes() == b"mine"
+    assert names(tmp_path) == sorted([taken, "photo.png"])
+
+
+@pytest.mark.parametrize("place", ["photo.png/below/a.png", f"{'long' * 70}.png"])
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_edited(
+    photo, tmp_path, place
+) -> None:
+    with pytest.raises(StoreError, match="cannot write a picture"):
+        edited(photo, "an instruction that nobody understands", output=tmp_path / place)
+    assert names(tmp_path) == ["photo.png"]
+
+
+def test_a_full_disk_leaves_no_half_picture(photo, tmp_path, monkeypatch) -> None:
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Files, "write", full)
+    with pytest.raises(StoreError, match="free some disk space"):
+        edited(photo)
+    assert not (tmp_path / "photo-edited.png").exists()
+
+
+def test_a_folder_is_no_picture() -> None:
+    answer = CliRunner().invoke(app, ["edit", "/", "make it sepia"])
+    assert isinstance(answer.exception, ImageError)
+    assert isinstance(CliRunner().invoke(app, ["edit", ".", "fly"]).exception, ImageError)
+
+
+def test_a_picture_that_can_be_read_once_only_is_edited(photo, tmp_path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(photo.read_bytes()))
+    writer.start()
+    made = edited(pipe, output=tmp_path / "a.png")
+    writer.join()
+    assert is_stamped_as(made[0], photo)
+
+
+def is_stamped_as(path, photo):
+    with Image.open(path) as picture:
+        return content_hash(photo.read_bytes()) in picture.info["editloop"]
+
+
+def test_too_many_seeds_and_none_are_refused(photo) -> None:
+    for count in ("0", "1001"):
+        answer = CliRunner().invoke(app, ["edit", str(photo), "make it sepia", "--seeds", count])
+        assert answer.exit_code == 2
+        assert "seeds" in answer.output
+
+
+@pytest.mark.parametrize("encode", [encode_png, lambda pixels: encode_jpeg(pixels, 90)])
+def test_a_stamp_is_known_again(encode) -> None:
+    data = stamped(encode(PIXELS), {"seed": 3})
+    assert is_stamped(data, {"seed": 3})
+    assert not is_stamped(data, {"seed": 4})
+    assert not is_stamped(encode(PIXELS), {"seed": 3})
+
+
+def test_a_jpegs_first_segment_stays_the_first() -> None:
+    data = stamped(encode_jpeg(PIXELS, 90), {"seed": 3})
+    assert data[2:4] == b"\xff\xe0"
+    assert data[6:10] == b"JFIF"
+
+
+def test_a_sheet_of_many_is_about_as_wide_as_high() -> None:
+    tile = np.zeros((384, 384, 3), np.uint8)
+    assert editing.contact_sheet([tile] * 1001).shape == (33 * 384, 31 * 384, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"image": PIXELS[..., 0]}, "no picture: uint8 .80, 96."),
+        ({"image": PIXELS / 255}, "no picture: float64"),
+        ({"image": PIXELS[:0]}, "no picture"),
+        ({"mask": RAMP}, "no mask: uint8 from 0 to 255"),
+        ({"mask": RAMP > 9}, "no mask: bool"),
+        ({"instructions": []}, "instruction is empty"),
+        ({"instructions": " "}, "instruction is empty"),
+        ({"seed": -1}, "no such seed: -1"),
+        ({"seed": 2**63}, "no such seed"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_cannot_be_asked_is_refused(changes, cause) -> None:
+    asked = {"image": PIXELS, "instructions": ["make it sepia"], **changes}
+    with pytest.raises(EditLoopError, match=cause):
+        editing.edit(asked.pop("image"), asked.pop("instructions"), **asked)
+
+
+def test_one_instruction_may_be_a_plain_text() -> None:
+    (alone,) = editing.edit(PIXELS, "make it sepia")
+    assert np.array_equal(alone, editing.edit(PIXELS, ["make it sepia"])[0])
