@@ -20,7 +20,7 @@ from editloop.parts import Checked, Part, PartContext
 from editloop.pipeline import PartSpec, Progress
 from editloop.recipe import PartSettings, Recipe, read_recipe, validate
 from editloop.registry import create, load
-from editloop.schema import Json
+from editloop.schema import Json, readable_json
 
 __all__ = ["PARTS", "RESULTS", "build_specs", "check", "plan", "report", "results", "retry", "run"]
 
@@ -272,9 +272,7 @@ class _Loop:
         return "there" if there else "to do"
 
     def _write(self, name: str, content: Json) -> None:
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        data = f"{text}\n".encode()
-        path = self.out / name
+        data, path = readable_json(content), self.out / name
         if store.find_manifest(self.out, name) is None or path.read_bytes() != data:
             store.write_file(self.out, path, data)
 

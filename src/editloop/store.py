@@ -12,9 +12,9 @@ from pathlib import Path
 
 from editloop.commits import Commit, ShardKey, StoredTable
 from editloop.errors import StoreError
-from editloop.files import Files, explained, file_hash
+from editloop.files import Files, file_hash
 from editloop.locks import lock
-from editloop.parquet import read_batches
+from editloop.parquet import read_rows
 from editloop.publication import (
     Manifest,
     check_own,
@@ -76,9 +76,7 @@ def published_files(data: Path, split: str) -> list[Path]:
 def read_samples(data: Path, split: str) -> Iterator[EditSample]:
     """Stream a published split in its fixed order; CorruptError where a page's checksum fails."""
     for path in published_files(Path(data), split):
-        with explained("read a data set", path), path.open("rb") as handle:
-            for batch in read_batches(handle, path):
-                yield from map(from_row, batch.to_pylist())
+        yield from map(from_row, read_rows(path, what="a data set"))
 
 
 def verify(run: Path, *, files: Files | None = None) -> list[Problem]:
