@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -472,3 +473,25 @@ def test_half_of_a_surrogate_pair_costs_its_own_edit(tmp_path: Path) -> None:
     rows = [{**row, "id": "good"}, {**row, "id": "\ud800"}, {**row, "instruction": "\udc00"}]
     assert list(imported("metadata", metadata(tmp_path / "set", rows))) == ["good"]
     assert set(quarantined(tmp_path / "set").values()) == {"row-faulty"}
+
+
+def test_pictures_come_from_any_column_of_bytes(tmp_path: Path) -> None:
+    kinds = {"bare": pa.struct([("bytes", pa.binary())]), "seen": pa.binary_view()}
+    for name, kind in kinds.items():
+        held = [{"bytes": png()}] if name == "bare" else [png()]
+        columns = {"source": pa.array(held, kind), "instruction": pa.array(["x"], pa.string_view())}
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table(columns), tmp_path / name / "a.parquet")
+        assert imported("table", tmp_path / name)["000000"].source.bytes == png()
+
+
+def test_a_folder_above_folders_with_an_index_names_them(tmp_path: Path) -> None:
+    metadata(tmp_path / "set" / "train", [{"file_name": "a.png", "instruction": "x"}])
+    with pytest.raises(RecipeError, match="name one below it: train"):
+        import_data("table", tmp_path / "set", tmp_path / "out")
+
+
+def test_rewards_of_nothing_are_refused(tmp_path: Path) -> None:
+    data = instruct_pix2pix_folders(tmp_path / "ip2p", ["01"])
+    with pytest.raises(RecipeError, match="it holds no ids"):
+        import_data("reward-edit", data, tmp_path / "out", rewards=rewards(tmp_path / "r.json"))

@@ -166,11 +166,12 @@ class LayoutSource:
         if path is None:
             return None
         names = read_json(path.expanduser())
-        if not isinstance(names, dict | list) or not all(isinstance(name, str) for name in names):
+        ids = names if isinstance(names, dict | list) else []
+        if not ids or not all(isinstance(name, str) for name in ids):
             cause = names.cause if isinstance(names, Problem) else "it holds no ids"
             fix = 'write {ID: ..., ...} or ["ID", ...]'
             raise RecipeError(f"a file of ids cannot be read: {cause}", value=path, fix=fix)
-        return frozenset(names)
+        return frozenset(ids)
 
     def _sessions(self) -> Iterator[tuple[str, Sequence[Entry] | Problem]]:
         """The sessions of all splits, less what is not to be taken of them."""

@@ -65,8 +65,8 @@ def _chosen(
 ) -> Iterator[tuple[int, Mapping[str, Json]]]:
     for batch in batches:
         own = [at for at in range(batch.num_rows) if start + at in wanted]
-        for at, values in zip(own, batch.take(pa.array(own, pa.int64())).to_pylist(), strict=True):
-            yield start + at, values
+        for at in own:
+            yield start + at, batch.slice(at, 1).to_pylist()[0]
         start += batch.num_rows
 
 
@@ -83,14 +83,17 @@ def stand_in(field: pa.Field, value: Json) -> Json:
     """A value of which no bytes were read, with empty ones where there could be some."""
     if is_bytes(field.type):
         return b""
-    if is_picture(field.type) and value is not None:
-        return {**value, **{each.name: b"" for each in field.type if is_bytes(each.type)}}
-    return value
+    if not is_picture(field.type):
+        return value
+    empty = {each.name: b"" for each in field.type if is_bytes(each.type)}
+    unread = len(empty) == field.type.num_fields  # so that nothing tells whether there is one
+    return None if value is None and not unread else {**(value or {}), **empty}
 
 
 def is_bytes(kind: pa.DataType) -> bool:
     """Whether a column of this type holds bytes."""
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    tests = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
+    return any(test(kind) for test in tests)
 
 
 def is_picture(kind: pa.DataType) -> bool:

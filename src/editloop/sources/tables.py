@@ -80,7 +80,8 @@ def _find(folder: Path, split: str | None) -> _Table:
     if not splits:
         kinds = ", ".join(FORMATS)
         cause = f"there is neither {METADATA} nor a file of rows ({kinds}) in it"
-        fix = "name another folder"
+        below = [path.parent.name for path in sorted(folder.glob(f"*/{METADATA}"))]
+        fix = f"name one below it: {', '.join(below)}" if below else "name another folder"
     elif split is None:
         cause, fix = "it holds several splits", f"choose a split: {known}"
     else:
