@@ -1,11 +1,13 @@
 """Published models learn to edit: each family under its conditions, stopped, resumed, saved."""
 
+import errno
 import hashlib
 import json
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 import editloop
 from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
@@ -120,6 +122,26 @@ def test_a_run_of_training_alone_has_a_report_with_its_sheet(tmp_path) -> None:
     assert "editor after 2 steps" in page
     assert "truth judge" not in page
     assert editloop.verify(out) == []
+
+
+@pytest.mark.parametrize("full", ["safetensors.torch.serialize_file", "shutil.copyfile"])
+def test_a_disk_that_fills_under_the_model_is_told_and_gone_on_from(
+    tmp_path, monkeypatch, full
+) -> None:
+    def fails(*_arguments, **_options):
+        if full == "shutil.copyfile":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    here = train_context(training_run(tmp_path / "run"), "tiny")
+    trainer = diffusion(saved_base("sd", tmp_path / "base"))
+    monkeypatch.setattr(full, fails)
+    with pytest.raises(StoreError, match=r"save a model: No space left(.|\n)*free some disk space"):
+        trainer.run(here)
+    monkeypatch.undo()
+    made = trainer.run(here)
+    assert made.timings["steps_per_second"] is None
+    assert torch.isfinite(answer(here.output)).all()
 
 
 def test_what_is_trained_already_is_asked_for_nothing(tmp_path, monkeypatch) -> None:

@@ -185,7 +185,9 @@ def _save_beside(context: PartContext, card: str) -> None:
     """The model's README, its metrics, and the pictures it made while it learned."""
     shutil.copyfile(context.work / METRICS, context.output / METRICS)
     if (context.work / _LOOKS).is_dir():
-        shutil.copytree(context.work / _LOOKS, context.output / _LOOKS)
+        (context.output / _LOOKS).mkdir()
+        for sheet in (context.work / _LOOKS).glob("*.png"):
+            shutil.copyfile(sheet, context.output / _LOOKS / sheet.name)
     (context.output / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -10,6 +10,8 @@ editloop.json                                   what it is and how it was made; 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -40,7 +43,7 @@ _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str, Json]) -> None:
     """Write a model into a folder; equal models and facts give equal bytes.
 
-    `facts` (JSON) say how it was made.
+    `facts` (JSON) say how it was made. Raises OSError where a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if model.lora is None:
@@ -70,12 +73,30 @@ def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
         index[name] = [None, None]
     for name, value in index.items():
         if isinstance(value, list) and value[0] is not None and name != part:
-            shutil.copytree(model.folder / name, folder / name, dirs_exist_ok=True)
-    model.network.save_pretrained(folder / part)
+            _copy(model.folder / name, folder / name)
+    try:
+        model.network.save_pretrained(folder / part)
+    except SafetensorError as error:
+        raise _of_the_disk(error) from error
     index["_class_name"] = model.family.saved_as
     index.pop("_name_or_path", None)
     text = json.dumps(index, indent=2, sort_keys=True)
     (folder / PIPELINE).write_text(f"{text}\n", encoding="utf-8")
+
+
+def _of_the_disk(error: SafetensorError) -> Exception:
+    """The system's error that safetensors tells in words, such as of a full disk."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return error if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """A folder's files, file by file: what goes wrong with one is said of that one."""
+    for path in source.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def _save_lora(model: DiffusionModel, folder: Path) -> None:
