@@ -64,8 +64,15 @@ def test_a_file_without_a_mapping_is_refused(tmp_path, text) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path) -> None:
-    with pytest.raises(RecipeError, match=r"absent\.yaml"):
+    with pytest.raises(RecipeError, match=r"No such file.*absent\.yaml"):
         read_yaml(tmp_path / "absent.yaml")
+
+
+def test_a_file_that_is_no_text_is_told_so(tmp_path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(b"name: \xff")
+    with pytest.raises(RecipeError, match="not UTF-8"):
+        read_yaml(path)
 
 
 def test_two_parts_of_one_name_are_refused(tmp_path) -> None:

@@ -137,7 +137,12 @@ def read_yaml(path: Path) -> dict[str, Json]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError("cannot read a YAML file", value=path, fix=str(error)) from error
+        told = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise RecipeError(
+            f"cannot read a YAML file: {told}",
+            value=path,
+            fix="name a readable file in UTF-8",
+        ) from error
     loader = _StrictLoader(text)
     loader.name = str(path)
     try:

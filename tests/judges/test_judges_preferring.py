@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from editloop.cli import main
+from editloop.cli import app, main
 from editloop.errors import EditLoopError, RecipeError, StoreError
 from editloop.evaluating import evaluate
 from editloop.evaluation.comparing.compare import Comparison, compare_runs
@@ -175,6 +176,12 @@ def test_the_command_prints_who_is_preferred(
     assert "1 not asked: not edited: it is tired" in told
     assert (tmp_path / "out/preferences.json").is_file()
     assert "Preferences" in (tmp_path / "out/compare.html").read_text("utf-8")
+
+
+def test_a_sample_without_a_judge_is_refused(runs: tuple[Path, Path]) -> None:
+    said = CliRunner().invoke(app, ["compare", *map(str, runs), "--sample", "2"])
+    assert isinstance(said.exception, RecipeError)
+    assert "give --judge too" in str(said.exception)
 
 
 def departing(compared: Comparison) -> Comparison:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from editloop.commands.common import DataFolder, Download, Layout, going_on_later
+from editloop.errors import RecipeError
 
 __all__ = ["compare", "evaluate", "measure", "protocols"]
 
@@ -87,6 +88,8 @@ def compare(
     from editloop.evaluation.comparing.page import write_comparison
     from editloop.evaluation.comparing.table import print_comparison
 
+    if sample is not None and judge is None:
+        raise RecipeError("nobody is asked about a sample", value=sample, fix="give --judge too")
     chosen = _names(metrics) or None
     found = compare_runs(folders, metrics=chosen, seed=seed, resamples=resamples)
     print_comparison(found)
