@@ -196,10 +196,11 @@ def test_parts_that_are_nonsense_are_refused(folder, said) -> None:
         answer(folder)
 
 
-def test_steps_that_a_sampler_cannot_take_are_named(folder) -> None:
-    rewrite(folder / "scheduler" / "scheduler_config.json", skip_prk_steps=False)
-    with pytest.raises(RecipeError, match="PNDMScheduler cannot take so many steps: 1"):
-        editor(folder, steps=1).edit([request()])
+@pytest.mark.parametrize(("steps", "skip"), [(1, False), (1000, True)])
+def test_steps_that_a_sampler_cannot_take_are_named(folder, steps, skip) -> None:
+    rewrite(folder / "scheduler" / "scheduler_config.json", skip_prk_steps=skip)
+    with pytest.raises(RecipeError, match=f"PNDMScheduler cannot take so many steps: {steps}"):
+        editor(folder, steps=steps).edit([request()])
 
 
 @pytest.mark.parametrize("said", [b"", b"{", b"[1]", b"\x80\x04"])

@@ -83,3 +83,12 @@ def test_a_damaged_model_is_refused(tmp_path, name, harm) -> None:
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(StoreError, match="damaged"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("said", [None, "{}", "[]"])
+def test_a_tokenizer_that_is_not_whole_is_a_damaged_model(tmp_path, said) -> None:
+    save_model(pocket(), tmp_path, {})
+    path = tmp_path / "tokenizer" / "tokenizer_config.json"
+    path.unlink() if said is None else path.write_text(said)
+    with pytest.raises(StoreError, match="a model folder is damaged"):
+        load_model(tmp_path)

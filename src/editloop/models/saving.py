@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -26,6 +27,10 @@ __all__ = ["INDEX", "load_model", "save_model"]
 
 INDEX = "editloop.json"
 _KIND = "pocket"
+_DAMAGE = (
+    *(AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError),
+    SafetensorError,
+)
 
 
 def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> None:
@@ -59,14 +64,20 @@ def load_model(folder: Path) -> PocketModel:
             text=index["tokens"]["text"],
             reward=index["tokens"]["reward"],
         )
+        if None in _ends(vocabulary.tokenizer):
+            raise ValueError("its tokenizer does not say how texts begin and end")
         model = PocketModel(settings, vocabulary)
         for path, part in _weights(model, folder):
             part.load_state_dict(load_file(path))
-    except (OSError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
+    except _DAMAGE as error:
         raise StoreError(
             "a model folder is damaged", value=folder, fix=f"train it again ({error})"
         ) from error
     return model.eval()
+
+
+def _ends(tokenizer: Any) -> tuple[int | None, ...]:
+    return tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id
 
 
 def _weights(model: PocketModel, folder: Path) -> Iterator[tuple[Path, nn.Module]]:

@@ -139,8 +139,14 @@ def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
 def _load_adapters(model: DiffusionModel, folder: Path) -> None:
     """What stands in a folder instead of a pipeline."""
     load_lora(model.network, _tensors(folder / LORA), model.family.part)
-    if (folder / GROWN).is_file():
-        model.network.load_state_dict(_tensors(folder / GROWN), strict=False)
+    trained = (name for name, each in model.network.named_parameters() if each.requires_grad)
+    if grown := {name for name in trained if "lora_" not in name}:
+        tensors = _tensors(folder / GROWN)
+        if grown != tensors.keys():
+            raise StoreError(
+                "a model's folder is not whole", value=folder / GROWN, fix="train it again"
+            )
+        model.network.load_state_dict(tensors, strict=False)
     if model.reward is not None:
         _load_reward(model, folder)
 

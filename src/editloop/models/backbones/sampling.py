@@ -45,14 +45,7 @@ def denoised(
     told = model.family.guidance if guidance is None else guidance
     given = _given(model, inputs, chosen, told)
     height, width = (side * model.autoencoder.factor for side in inputs.source.shape[-2:])
-    try:
-        model.start(scheduler, steps, height, width)
-    except ValueError as error:
-        raise RecipeError(
-            f"{type(scheduler).__name__} cannot take so many steps",
-            value=steps,
-            fix=f"set other `steps`, or another `scheduler` ({error})",
-        ) from error
+    _start(model, scheduler, steps, height, width)
     device, own = inputs.source.device, list(generators)
     latents: Tensor = randn_tensor(inputs.source.shape, own, device, torch.float32)
     latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
@@ -63,6 +56,21 @@ def denoised(
         guided = guide(step, _scaled(scheduler, latents, timestep).to(dtype), timestep)
         latents = scheduler.step(guided, timestep, latents, **extra, return_dict=False)[0]
     return latents
+
+
+def _start(model: DiffusionModel, scheduler: Any, steps: int, height: int, width: int) -> None:
+    """Set the sampler up; RecipeError where it cannot take so many steps."""
+    try:
+        model.start(scheduler, steps, height, width)
+        levels = getattr(scheduler, "alphas_cumprod", None)
+        if levels is not None and int(scheduler.timesteps.max()) >= len(levels):
+            raise ValueError(f"it has {len(levels)} noise levels")
+    except ValueError as error:
+        raise RecipeError(
+            f"{type(scheduler).__name__} cannot take so many steps",
+            value=steps,
+            fix=f"set other `steps`, or another `scheduler` ({error})",
+        ) from error
 
 
 def _given(
