@@ -159,7 +159,7 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
 
 def _from_file(path: Path, name: str, settings: Mapping[str, Json]) -> Spec:
     """The long form in a YAML file; what the SPEC says beside it comes first."""
-    content = {"name": path.stem, **read_yaml(path), **settings}
+    content = {"name": path.stem, **read_yaml(path.expanduser()), **settings}
     return _from_mapping({**content, "name": name} if name else content)
 
 

@@ -6,7 +6,7 @@ from editloop.chat import Plan
 from editloop.errors import RecipeError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.calibration.scales import check_scales
-from editloop.judges.calibration.specs import in_round, judge_spec, keeping_in, ledger_of
+from editloop.judges.calibration.specs import in_round, keeping_in, ledger_of
 from editloop.registry import parse_spec
 
 VLM = "vlm:m?base_url=http://127.0.0.1:9/v1"
@@ -23,29 +23,34 @@ def written(folder, text):
     return str(path)
 
 
+def judge_of(text):
+    return parse_spec(text, "judge")
+
+
 def test_a_yaml_file_names_a_judge(tmp_path) -> None:
-    spec = judge_spec(written(tmp_path, "kind: panel\njudges: [metric, truth]\n"))
-    assert (spec.kind, spec.settings["judges"]) == ("panel", ["metric", "truth"])
+    spec = judge_of(written(tmp_path, "kind: panel\njudges: [metric, truth]\n"))
+    assert (spec.name, spec.kind) == ("judge", "panel")
+    assert spec.settings["judges"] == ["metric", "truth"]
 
 
 def test_a_rubrics_file_at_the_end_of_a_spec_is_not_the_judges(tmp_path) -> None:
-    spec = judge_spec(f"{VLM}&rubrics={tmp_path}/own.yaml")
+    spec = judge_of(f"{VLM}&rubrics={tmp_path}/own.yaml")
     assert (spec.kind, spec.settings["rubrics"]) == ("vlm", f"{tmp_path}/own.yaml")
 
 
 def test_a_missing_yaml_file_is_named() -> None:
     with pytest.raises(RecipeError, match=r"nowhere\.yaml"):
-        judge_spec("nowhere.yaml")
+        judge_of("nowhere.yaml")
 
 
 def test_a_judge_keeps_its_replies_where_the_calibration_is(tmp_path) -> None:
-    kept = keeping_in(judge_spec(VLM), tmp_path / "own")
+    kept = keeping_in(judge_of(VLM), tmp_path / "own")
     assert kept.settings["ledger"] == str(tmp_path / "own")
     assert kept.settings["run"] == "calibration"
 
 
 def test_a_ledger_that_the_spec_names_is_kept(tmp_path) -> None:
-    kept = keeping_in(judge_spec(f"{VLM}&ledger=mine"), tmp_path / "own")
+    kept = keeping_in(judge_of(f"{VLM}&ledger=mine"), tmp_path / "own")
     assert kept.settings["ledger"] == "mine"
 
 
@@ -56,18 +61,18 @@ def test_a_ledger_of_a_panels_member_is_found() -> None:
 
 
 def test_a_judge_without_a_ledger_gets_none(tmp_path) -> None:
-    assert keeping_in(judge_spec("metric"), tmp_path).settings == {}
+    assert keeping_in(judge_of("metric"), tmp_path).settings == {}
 
 
 def test_a_class_of_a_users_own_needs_no_settings(tmp_path) -> None:
-    spec = judge_spec("python:calibration_judges:PlainJudge")
+    spec = judge_of("python:calibration_judges:PlainJudge")
     assert in_round(keeping_in(spec, tmp_path), 1).settings == {}
 
 
 def test_each_round_is_another_repeat() -> None:
-    spec = judge_spec(f"{VLM}&repeat=3")
+    spec = judge_of(f"{VLM}&repeat=3")
     assert in_round(spec, 2).settings["repeat"] == 5
-    assert in_round(judge_spec("metric"), 2) == judge_spec("metric")
+    assert in_round(judge_of("metric"), 2) == judge_of("metric")
 
 
 def test_a_panels_rounds_do_not_repeat_its_own_repeats(tmp_path) -> None:

@@ -26,7 +26,7 @@ from editloop.judges.calibration.edits import VERSION as EDITS_VERSION
 from editloop.judges.calibration.frozen import read_frozen
 from editloop.judges.calibration.people import read_ratings
 from editloop.judges.calibration.settings import CalibrationSettings
-from editloop.judges.calibration.specs import judge_spec, keeping_in, ledger_of
+from editloop.judges.calibration.specs import keeping_in, ledger_of
 from editloop.recipe import validate
 from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
@@ -73,7 +73,7 @@ def _opened(
     """A calibration, and what the judge is compared with."""
     asked = validate(CalibrationSettings, settings, where="calibrate")
     work = place / ".editloop" / _NAME
-    spec = judge_spec(judge)
+    spec = parse_spec(judge, "judge")
     if asked.frozen is not None and ledger_of(spec) is not None:
         raise RecipeError(
             "a ledger would answer for the judge as it was",

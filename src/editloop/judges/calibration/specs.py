@@ -6,18 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from editloop.judges.panel import members_of
-from editloop.recipe import read_yaml
-from editloop.registry import Spec, load, parse_spec
+from editloop.registry import Spec, load
 from editloop.schema import Json
 
-__all__ = ["in_round", "judge_spec", "keeping_in", "ledger_of"]
-
-
-def judge_spec(text: str) -> Spec:
-    """The SPEC in a text, or in a YAML file (the long form, a mapping with `kind`)."""
-    if text.endswith((".yaml", ".yml")) and "?" not in text:
-        return parse_spec(read_yaml(Path(text).expanduser()), "judge")
-    return parse_spec(text, "judge")
+__all__ = ["in_round", "keeping_in", "ledger_of"]
 
 
 def keeping_in(spec: Spec, ledger: Path) -> Spec:
