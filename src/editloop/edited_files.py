@@ -57,8 +57,8 @@ def edit_to_files(
     files = [_of_seed(last, instructions, seed, one=len(seeds) == 1) for seed in seeds]
     sheet = _sheet(last, instructions, seeds)
     told = {path: {**facts, **each} for part in (*files, sheet) for path, each in part.items()}
-    for path, each in told.items():
-        check_place(path, each)
+    for path in told:
+        check_place(path, [image] if mask is None else [image, mask])
     sessions = edit_seeds(source, instructions, seeds, editor=made, mask=region)
     for part, session in zip(files, sessions, strict=True):
         for path, pixels in zip(part, session, strict=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from editloop import images
 from editloop.errors import ImageError, StoreError
 from editloop.files import Files, explained, replace_file, temporary
 from editloop.schema import Json, Mask, Pixels
-from editloop.stamping import is_stamped, stamped
+from editloop.stamping import facts_in, stamped
 
 __all__ = [
     "check_format",
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _FORMATS = (".png", ".jpg", ".jpeg")
+_OURS = "fingerprint"  # of the editor: what every edit's metadata says
 
 
 def read_pixels(path: Path) -> Pixels:
@@ -76,24 +77,26 @@ def check_format(path: Path) -> None:
         )
 
 
-def check_place(path: Path, facts: Mapping[str, Json]) -> None:
-    """Raise what keeps a picture with these facts from being written, before hours are spent on it.
+def check_place(path: Path, shown: Sequence[Path]) -> None:
+    """Raise what keeps an edit from being written here, before hours are spent on it.
 
-    StoreError where the place cannot be written to or holds a file that says other facts, or none:
-    somebody's photo, another edit. Nothing is left behind.
+    StoreError where the place cannot be written to, and where it holds what would be lost: one of
+    the pictures that the editor is `shown`, or a file that is no edit of ours. Nothing is left
+    behind.
     """
     check_format(path)
     with explained("write a picture", path):
         if path.exists():
-            _check_own(path, facts)
+            _check_edit(path, shown)
         folder = next(each for each in path.absolute().parents if each.exists())
         probe = temporary(folder / path.name)
         probe.touch()
         probe.unlink()
 
 
-def _check_own(path: Path, facts: Mapping[str, Json]) -> None:
-    if not is_stamped(path.read_bytes(), facts):
+def _check_edit(path: Path, shown: Sequence[Path]) -> None:
+    facts = None if any(map(path.samefile, shown)) else facts_in(path.read_bytes())
+    if facts is None or _OURS not in facts:
         raise StoreError(
             "another picture is there, and would be lost",
             value=path,

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from editloop.errors import ImageError
 from editloop.schema import Json
 
-__all__ = ["KEYWORD", "is_stamped", "stamped"]
+__all__ = ["KEYWORD", "facts_in", "stamped"]
 
 KEYWORD = "editloop"
 _PNG = b"\x89PNG"
+_TEXT = KEYWORD.encode("ascii") + b"\0"  # before the text of a PNG's chunk
 _AFTER_HEADER = 33  # bytes of a PNG's signature and its first chunk
 _JFIF = b"\xff\xe0"  # the marker of a JPEG's first segment, which nothing may precede
 _LONGEST = 65_533  # bytes of a JPEG's comment
@@ -28,9 +29,21 @@ def stamped(data: bytes, facts: Mapping[str, Json]) -> bytes:
     return data[:at] + _stamp(facts, png=data.startswith(_PNG)) + data[at:]
 
 
-def is_stamped(data: bytes, facts: Mapping[str, Json]) -> bool:
-    """Whether the bytes are a picture's that `stamped` gave these facts."""
-    return data[_place(data) :].startswith(_stamp(facts, png=data.startswith(_PNG)))
+def facts_in(data: bytes) -> Mapping[str, Json] | None:
+    """The facts that `stamped` put into a picture's bytes; None where it put none."""
+    at = _place(data)
+    if data.startswith(_PNG):
+        start, length = at + 8, int.from_bytes(data[at : at + 4])
+        before = _TEXT
+    else:
+        start, length = at + 4, int.from_bytes(data[at + 2 : at + 4]) - 2
+        before = b""
+    content = data[start : start + max(length, 0)]
+    try:
+        found = json.loads(content.removeprefix(before)) if content.startswith(before) else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _place(data: bytes) -> int:
@@ -43,7 +56,7 @@ def _stamp(facts: Mapping[str, Json], *, png: bool) -> bytes:
     """A PNG's chunk, or a JPEG's segment."""
     text = json.dumps(dict(facts), sort_keys=True, allow_nan=False).encode("ascii")
     if png:
-        content = b"tEXt" + KEYWORD.encode("ascii") + b"\0" + text
+        content = b"tEXt" + _TEXT + text
         length, checksum = (
             struct.pack(">I", each) for each in (len(content) - 4, zlib.crc32(content))
         )
