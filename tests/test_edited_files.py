@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from editloop import editing
+from editloop import edited_files, editing
 from editloop.cli import app
 from editloop.edited_files import edit_to_files
 from editloop.errors import EditLoopError, ImageError, StoreError
@@ -57,6 +58,45 @@ def test_a_mask_is_not_replaced(photo, tmp_path) -> None:
     mask.write_bytes(stamped(encode_png(np.full_like(PIXELS, 255)), {"fingerprint": "f"}))
     with pytest.raises(StoreError, match=r"another picture is there.*mask\.png"):
         edited(photo, output=mask, mask=mask)
+
+
+@dataclass
+class Stopping:
+    """Makes pictures darker by the seed; stops at one that it is told."""
+
+    stop_at: int | None = None
+    name = "stopping"
+    fingerprint = "stopping-1"
+    asked: list[int] = field(default_factory=list)
+
+    def edit(self, requests):
+        if self.stop_at in [each.seed for each in requests]:
+            raise KeyboardInterrupt
+        self.asked += [each.seed for each in requests]
+        return [each.image // (2 + each.seed) for each in requests]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_seeds_that_are_made_stay_when_the_rest_is_stopped(
+    photo, tmp_path, monkeypatch, suffix
+) -> None:
+    editor = Stopping(stop_at=2)
+    monkeypatch.setattr(edited_files, "editor_of", lambda *_: editor)
+
+    def make(folder):
+        place = tmp_path / folder / f"a{suffix}"
+        return edited(photo, "darker", "darker still", output=place, seeds=range(4))
+
+    with pytest.raises(KeyboardInterrupt):
+        make("stopped")
+    editor.stop_at = None
+    stopped = make("stopped")
+    assert editor.asked == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert make("stopped") == stopped
+    assert len(editor.asked) == 8
+    whole = make("whole")
+    assert [each.name for each in stopped] == [each.name for each in whole]
+    assert [each.read_bytes() for each in stopped] == [each.read_bytes() for each in whole]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

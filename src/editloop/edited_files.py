@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from editloop import images
@@ -14,31 +15,34 @@ from editloop.picture_files import (
     mask_in,
     pixels_in,
     read_bytes,
+    read_pixels,
     save_pixels,
 )
 from editloop.registry import parse_spec
-from editloop.schema import Json
+from editloop.schema import Json, Pixels
+from editloop.stamping import facts_in
 
 __all__ = ["edit_to_files"]
 
-_Told = dict[Path, dict[str, Json]]  # files to write, and what each says
+_Told = dict[Path, dict[str, Json]]  # files, in the order of turns, and what each says
 
 
 def edit_to_files(
     image: Path,
     instructions: Sequence[str],
-    output: Path | None = None,
+    output: Path | None,
     *,
-    seeds: Sequence[int] = (0,),
     editor: str = "darkroom",
-    mask: Path | None = None,
     settings: Mapping[str, Json],
+    mask: Path | None = None,
+    seeds: Sequence[int] = (0,),
 ) -> Iterator[Path]:
-    """Edit by each seed and write every turn's result; yields the files as they are written.
+    """Edit a picture, and write each turn of each seed; gives the files as they are there.
 
     `output` is the last turn's file, or a folder for it; left out, it lies beside the picture.
     Earlier turns and several seeds are told by its name's end, and the seeds are shown on a sheet.
-    Where a file cannot be written, or another picture has its name, nothing is edited.
+    A seed whose files say that they were made so is not edited again. Where a file cannot be
+    written, or another picture has its name, nothing is edited.
     """
     data, masked = read_bytes(image), None if mask is None else read_bytes(mask)
     last = _place(image, output)
@@ -46,36 +50,47 @@ def edit_to_files(
     made = editor_of(editor, settings)
     source = pixels_in(data, image)
     region = None if mask is None or masked is None else mask_in(masked, mask)
-    own = {**parse_spec(editor, "editor").settings, **settings}
-    facts = {
+    facts: dict[str, Json] = {
         "editor": made.name,
         "fingerprint": made.fingerprint,
         "source": images.content_hash(data),
         "mask": None if masked is None else images.content_hash(masked),
-        "settings": {name: value for name, value in own.items() if name != "target"},
+        "settings": _said(editor, settings),
     }
-    files = [_of_seed(last, instructions, seed, one=len(seeds) == 1) for seed in seeds]
-    sheet = _sheet(last, instructions, seeds)
-    told = {path: {**facts, **each} for part in (*files, sheet) for path, each in part.items()}
-    for path in told:
+    one = len(seeds) == 1
+    files = {seed: _of_seed(last, instructions, seed, facts, one=one) for seed in seeds}
+    sheet = {} if one else _sheet(last, instructions, seeds, facts)
+    for path in (*chain(*files.values()), *sheet):
         check_place(path, [image] if mask is None else [image, mask])
-    sessions = edit_seeds(source, instructions, seeds, editor=made, mask=region)
-    for part, session in zip(files, sessions, strict=True):
-        for path, pixels in zip(part, session, strict=True):
-            save_pixels(path, pixels, told[path])
-            yield path
-    for path in sheet:
-        shown = contact_sheet([source, *(session[-1] for session in sessions)])
-        save_pixels(path, shown, told[path])
+    for some in _in_parts(seeds, getattr(made, "at_once", 1)):
+        asked = [seed for seed in some if not _is_made(files[seed])]
+        if asked:
+            sessions = edit_seeds(source, instructions, asked, editor=made, mask=region)
+            for seed, session in zip(asked, sessions, strict=True):
+                _save(files[seed], session)
+        for seed in some:
+            yield from files[seed]
+    for path, told in sheet.items():
+        shown = [source, *(read_pixels([*files[seed]][-1]) for seed in seeds)]
+        save_pixels(path, contact_sheet(shown), told)
         yield path
 
 
-def _of_seed(last: Path, instructions: Sequence[str], seed: int, *, one: bool) -> _Told:
+def _said(editor: str, settings: Mapping[str, Json]) -> dict[str, Json]:
+    """What was set, in the SPEC and beside it; not which model."""
+    said = {**parse_spec(editor, "editor").settings, **settings}
+    return {name: value for name, value in said.items() if name != "target"}
+
+
+def _of_seed(
+    last: Path, instructions: Sequence[str], seed: int, facts: Mapping[str, Json], *, one: bool
+) -> _Told:
     """A file for each turn of one seed."""
     path = last if one else last.with_stem(f"{last.stem}-seed-{seed}")
     count = len(instructions)
     return {
         path if turn == count else path.with_stem(f"{path.stem}-{turn}"): {
+            **facts,
             "instructions": list(instructions[:turn]),
             "seed": seed,
         }
@@ -83,12 +98,27 @@ def _of_seed(last: Path, instructions: Sequence[str], seed: int, *, one: bool) -
     }
 
 
-def _sheet(last: Path, instructions: Sequence[str], seeds: Sequence[int]) -> _Told:
-    """The file that shows several seeds; none for one."""
-    if len(seeds) == 1:
-        return {}
-    told = {"instructions": list(instructions), "seeds": list(seeds)}
+def _sheet(
+    last: Path, instructions: Sequence[str], seeds: Sequence[int], facts: Mapping[str, Json]
+) -> _Told:
+    """The file that shows several seeds."""
+    told = {**facts, "instructions": list(instructions), "seeds": list(seeds)}
     return {last.with_stem(f"{last.stem}-sheet"): told}
+
+
+def _in_parts(seeds: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (seeds[start : start + size] for start in range(0, len(seeds), size))
+
+
+def _is_made(files: _Told) -> bool:
+    return all(
+        path.exists() and facts_in(path.read_bytes()) == told for path, told in files.items()
+    )
+
+
+def _save(files: _Told, session: Sequence[Pixels]) -> None:
+    for (path, told), pixels in zip(files.items(), session, strict=True):
+        save_pixels(path, pixels, told)
 
 
 def _place(image: Path, output: Path | None) -> Path:

@@ -143,6 +143,11 @@ class PipelineEditor(ABC, Generic[_Settings]):
         """How many requests `run` is given at a time."""
         return 1
 
+    @property
+    def at_once(self) -> int:
+        """How many requests are best asked together; fewer are filled up."""
+        return self.batch(self._settings)
+
     def working_size(self, pipeline: Any, height: int, width: int, settings: _Settings) -> Size:
         """Height and width to work at for a picture of a size."""
         return working_size(pipeline, height, width, settings.size)
