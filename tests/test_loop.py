@@ -99,6 +99,14 @@ def test_an_unknown_part_is_refused(tmp_path) -> None:
         run(tmp_path, only=("trian",))
 
 
+def test_a_run_does_not_replace_another_recipes(tmp_path) -> None:
+    run(tmp_path)
+    before = content_of(tmp_path)
+    with pytest.raises(StoreError, match="run of another recipe, small"):
+        loop.run(validate(Recipe, {**RECIPE, "name": "other"}, where="test"), tmp_path)
+    assert content_of(tmp_path) == before
+
+
 def test_an_interrupted_part_goes_on_and_ends_the_same(tmp_path) -> None:
     run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

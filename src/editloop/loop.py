@@ -142,13 +142,23 @@ class _Loop:
         return found.fingerprint == store.fingerprint(self._settings(group, part))
 
     def _check_own(self, wanted: Sequence[str]) -> None:
-        """Raise StoreError where the run would replace what no run made."""
+        """Raise StoreError where the run would replace what it did not make."""
+        self._check_recipe()
         store.check_own(self.out, None, (RESULTS, _TIMES, _RECIPE, "report.html"))
         if self.recipe.sources and _DATA.intersection(wanted):
             store.check_own(self.out, "build", ("data", "rejects"))
         for group, name, _ in self.parts:
             if group in wanted:
                 store.check_own(self.out, f"{group}.{name}", [f"{_PUBLISHED[group]}/{name}"])
+
+    def _check_recipe(self) -> None:
+        before = _read(self.out / _RECIPE).get("name", self.recipe.name)
+        if before != self.recipe.name:
+            raise StoreError(
+                f"this folder holds the run of another recipe, {before}",
+                value=self.out,
+                fix=f"name another folder with --out for {self.recipe.name}",
+            )
 
     def _data_is_known(self, wanted: Sequence[str]) -> bool:
         """Whether the data that parts will read is what the folder holds now, if anything."""
