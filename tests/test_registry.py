@@ -100,3 +100,24 @@ def test_a_users_class_needs_no_prefix_and_no_settings() -> None:
     assert create("editor", "collections:OrderedDict", {}) == {}
     with pytest.raises(RecipeError, match="takes no settings"):
         create("editor", "collections:OrderedDict", {"a": 1})
+
+
+class Needy:
+    """It has no settings, and wants an argument."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+
+
+def a_function() -> None:
+    """No class."""
+
+
+def test_a_class_that_cannot_be_made_of_nothing_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"(?s)made of nothing.*missing.*folder"):
+        create("editor", f"{__name__}:Needy", {})
+
+
+def test_a_kind_that_is_no_class_is_refused() -> None:
+    with pytest.raises(RecipeError, match="a kind is a class"):
+        load("editor", f"{__name__}:a_function")

@@ -8,6 +8,7 @@ is imported before it is asked for, so listing kinds is cheap. A plug-in package
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -106,9 +107,24 @@ def create(group: str, kind: str, settings: Mapping[str, Json], *, where: str = 
     if not hasattr(made, "Settings"):
         if settings:
             raise RecipeError("this class takes no settings", value=where, fix="leave them out")
-        return made()
+        return _plain(made, where)
     model: type[Settings] = made.Settings
     return made(validate(model, settings, where=where))
+
+
+def _plain(made: type, where: str) -> Any:
+    """An object of a class without settings."""
+    try:
+        inspect.signature(made).bind()
+    except ValueError:  # what is written in C has no signature
+        pass
+    except TypeError as error:
+        raise RecipeError(
+            "a class without `Settings` is made of nothing",
+            value=where,
+            fix=f"give it a `Settings` (a recipe.Settings), or leave out its arguments ({error})",
+        ) from error
+    return made()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +202,9 @@ def _plugged(group: str) -> list[Any]:
 def _import(path: str) -> Any:
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except (ModuleNotFoundError, AttributeError) as error:
         raise RecipeError("cannot load a kind", value=path, fix=str(error)) from error
+    if not isinstance(found, type):
+        raise RecipeError("a kind is a class", value=path, fix="name it as module:Class")
+    return found
