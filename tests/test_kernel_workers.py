@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -180,14 +179,6 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, env=path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("8\n", "")
-
-
-@pytest.fixture
-def heeds_ctrl_c() -> Iterator[None]:
-    """A process started in the background ignores SIGINT; this test must not depend on that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heeds_ctrl_c")

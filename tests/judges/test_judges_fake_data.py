@@ -73,6 +73,7 @@ def test_a_port_that_is_taken_is_refused(data: Path) -> None:
             serve(data, port=port)
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_the_command_says_where_it_answers_and_what_it_saw(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from editloop.cli import main; main()", "fake-server"]
     with subprocess.Popen(
