@@ -210,6 +210,7 @@ def stored(ledger: Ledger) -> dict[str, str]:
     return {row["key"]: row["text"] for row in table}
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_an_interrupt_cancels_what_is_in_flight_and_leaves_the_chat_usable(tmp_path) -> None:
     with world(tmp_path, latency=20.0) as here:
         chat = here.chat()
