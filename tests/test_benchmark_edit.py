@@ -1,31 +1,17 @@
 """The benchmark of editing, whole: a tiny model, beside diffusers' own pipeline."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
+from benchmark_runs import run_benchmark
 from tiny_pipelines import save_instruct_pix2pix
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
     folder = tmp_path_factory.mktemp("benchmark")
-    given = {
-        "--model": save_instruct_pix2pix(folder / "model"),
-        "--folder": folder,
-        "--json": folder / "found.json",
-    }
+    model = save_instruct_pix2pix(folder / "model")
     small = "--pairs fp32/fp32 --size 32 --steps 4 --repeats 1 --threads 1"
-    command = [sys.executable, ROOT / "benchmarks" / "edit.py", *small.split()]
-    command += [part for pair in given.items() for part in pair]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "found.json").read_bytes()), done.stdout
+    return run_benchmark("edit", folder, small, model=model, folder=folder)
 
 
 def test_ours_and_diffusers_pictures_are_one(ran: tuple[dict, str]) -> None:

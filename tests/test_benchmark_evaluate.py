@@ -1,16 +1,12 @@
 """The benchmark of evaluating, whole: tiny encoders, and a stand-in for the released evaluator."""
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from benchmark_runs import run_benchmark
 from tiny_encoders import save_clip, save_dino
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -19,19 +15,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
     peer = folder / "peer"
     peer.mkdir()
     shutil.copy(Path(__file__).with_name("fake_evaluator.py"), peer / "image_eval.py")
-    given = {
-        "--peer": peer,
-        "--clip": save_clip(folder / "clip"),
-        "--dino": save_dino(folder / "dino"),
-        "--folder": folder,
-        "--json": folder / "found.json",
-    }
+    clip, dino = save_clip(folder / "clip"), save_dino(folder / "dino")
     small = "--sessions 3 --size 48 --repeats 1 --growth 1 --threads 1 --precisions fp32"
-    command = [sys.executable, ROOT / "benchmarks" / "evaluate.py", *small.split()]
-    command += [part for pair in given.items() for part in pair]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "found.json").read_bytes()), done.stdout
+    return run_benchmark("evaluate", folder, small, peer=peer, clip=clip, dino=dino, folder=folder)
 
 
 def test_both_give_the_same_numbers(ran: tuple[dict, str]) -> None:

@@ -1,24 +1,15 @@
 """The benchmark of judging over a bad line, whole and small; it checks all that it claims."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from benchmark_runs import run_benchmark
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What it writes of a few pairs and many faults."""
-    path = tmp_path_factory.mktemp("benchmark") / "found.json"
-    small = ["--pairs", "30", "--size", "48", "--rate", "0.12", "--json", path]
-    command = [sys.executable, ROOT / "benchmarks" / "judge_faults.py", *small]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(path.read_bytes())
+    folder = tmp_path_factory.mktemp("benchmark")
+    return run_benchmark("judge_faults", folder, "--pairs 30 --size 48 --rate 0.12")[0]
 
 
 def test_every_request_is_counted(found: dict) -> None:

@@ -1,32 +1,20 @@
 """The benchmark of training, whole: a tiny base, and a stand-in for diffusers' script."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from benchmark_runs import run_benchmark
 from tiny_pipelines import save_instruct_pix2pix
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
     folder = tmp_path_factory.mktemp("benchmark")
-    given = {
-        "--peer": Path(__file__).with_name("fake_trainer.py"),
-        "--base": save_instruct_pix2pix(folder / "base", in_channels=4),
-        "--folder": folder / "world",
-        "--json": folder / "found.json",
-    }
+    peer = Path(__file__).with_name("fake_trainer.py")
+    base = save_instruct_pix2pix(folder / "base", in_channels=4)
     small = "--size 32 --repeats 1 --steps 3 --threads 1 --precisions fp32"
-    command = [sys.executable, ROOT / "benchmarks" / "train.py", *small.split()]
-    command += [part for pair in given.items() for part in pair]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "found.json").read_bytes()), done.stdout
+    return run_benchmark("train", folder, small, peer=peer, base=base, folder=folder / "world")
 
 
 def test_the_loss_is_that_of_the_scripts_formula(ran: tuple[dict, str]) -> None:

@@ -70,7 +70,7 @@ def edit_to_files(
                 _save(files[seed], session)
         for seed in some:
             yield from files[seed]
-    for path, told in sheet.items():
+    for path, told in sheet.items():  # of the files, as some were there before
         shown = [source, *(read_pixels([*files[seed]][-1]) for seed in seeds)]
         save_pixels(path, contact_sheet(shown), told)
         yield path
