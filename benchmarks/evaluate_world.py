@@ -19,8 +19,8 @@ from PIL import Image
 
 import editloop
 from editloop.naming import output_path
+from editloop.runtime.seeding import generator
 from editloop.schema import Json, Pixels
-from editloop.seeding import generator
 from editloop.sources.scenes import SCENES, photo
 
 __all__ = ["World", "crop", "letter_tokenizer", "make_world", "pasted"]

@@ -38,8 +38,8 @@ from editloop.judges.rubrics import read_rubric
 from editloop.judges.verdicts import read_scores
 from editloop.judging import asked
 from editloop.ledger import Ledger
-from editloop.recipe import Recipe, validate
 from editloop.schema import PERSPECTIVES, EditSample, Unscored
+from editloop.settings import Recipe, validate
 from editloop.store import find_manifest, read_samples
 from measuring import machine
 

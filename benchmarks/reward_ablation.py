@@ -23,9 +23,9 @@ from editloop import loop
 from editloop.bootstrap import bootstrap_weights
 from editloop.evaluation.answers.publishing import CASES_FILE, values_of
 from editloop.evaluation.averaging.aggregate import Numbers, compare, summarise
-from editloop.recipe import read_recipe
+from editloop.runtime.seeding import generator
 from editloop.schema import Json
-from editloop.seeding import generator
+from editloop.settings import read_recipe
 
 RECIPE = Path("recipes/reward-ablation.yaml")
 BENCHMARK = "darkroom/single-turn"

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from editloop.images import encode_png
 from editloop.models.loading import quietly
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image, arrow_schema, to_row
-from editloop.seeding import generator
 from editloop.store import record_manifest
 from evaluate_world import crop, letter_tokenizer, pasted
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from editloop import recipe
 from editloop.darkroom.faults import Fault
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.pairs import TruthFacts
 from editloop.judges.pairwise import Comparison, Preference
 from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.settings import Settings as BaseSettings
 
 
 def score(value: float) -> Score:
@@ -21,7 +21,7 @@ def score(value: float) -> Score:
 class CountingJudge:
     """Looks whether anything changed; counts the pairs that it was shown."""
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         drift: float = 0.0
 
     name = "counting"
@@ -77,7 +77,7 @@ class PlainJudge:
 class FirstPlace:
     """Prefers whatever stands in the first place."""
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         pass
 
     name, version = "first-place", "1"

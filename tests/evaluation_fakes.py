@@ -10,7 +10,7 @@ import numpy as np
 
 from editloop.errors import UnavailableError
 from editloop.images import encode_png
-from editloop.recipe import Settings
+from editloop.runtime.seeding import generator
 from editloop.schema import (
     PERSPECTIVES,
     EditedPair,
@@ -24,7 +24,7 @@ from editloop.schema import (
     Unedited,
     Verdict,
 )
-from editloop.seeding import generator
+from editloop.settings import Settings
 
 SIZE = 32
 PHOTOS = ("chelsea", "coffee")

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.chat_settings import ChatSettings
 from editloop.errors import UnavailableError
 from editloop.schema import EditedPair, Score, Unscored, Verdict
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["Asking", "Moody", "Plain"]
 
@@ -19,7 +19,7 @@ __all__ = ["Asking", "Moody", "Plain"]
 class Plain:
     """Says 4 of following and nothing of preserving; remembers what it was asked."""
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """It has none."""
 
     name = "plain"
@@ -41,7 +41,7 @@ class Moody:
     Appends the ids of what it judged to the file `judged` beside it.
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """Where the files are."""
 
         target: Path

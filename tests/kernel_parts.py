@@ -12,8 +12,8 @@ from pathlib import Path
 
 from editloop.errors import ImageError, UnavailableError
 from editloop.pipeline import PartSpec
-from editloop.recipe import Settings
 from editloop.schema import EditSample, Image, Json, Provenance
+from editloop.settings import Settings
 from editloop.steps import (
     Drop,
     Fail,

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from editloop.images import encode_png
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image
-from editloop.seeding import generator
 from editloop.training.framing import Framing
 from editloop.training.latents import LatentCache, LatentSettings, open_latents
 from editloop.training.rows import PublishedRows

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping
 
-from editloop import recipe
 from editloop.parts import PartContext, PartResult
+from editloop.settings import Settings as BaseSettings
 from editloop.store import read_samples
 
 MADE: list[str] = []  # what was really made, in order
 
 
-class CountingSettings(recipe.Settings):
+class CountingSettings(BaseSettings):
     steps: int = 1
     interrupt: bool = False
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from editloop.images import encode_png
 from editloop.naming import output_path
+from editloop.runtime.seeding import generator
 from editloop.schema import Pixels
-from editloop.seeding import generator
 from editloop.sources.scenes import photo
 
 SIZE = 48

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch.distributed.tensor import DTensor
 
 from editloop.fine_tuning import train
-from editloop.ranks import is_leader
+from editloop.runtime.ranks import is_leader
 from editloop.training.edits import EditTask
 
 __all__ = ["LORA", "SETTINGS"]

@@ -12,7 +12,7 @@ from editloop.chat import Chat, ChatSettings, Failed, Message, Picture, Question
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.fake_server import FakeSettings
 from editloop.ledger import Ledger
-from editloop.recipe import validate
+from editloop.settings import validate
 
 
 def test_answers_come_in_the_order_of_the_questions(tmp_path) -> None:

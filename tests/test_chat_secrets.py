@@ -11,7 +11,7 @@ from editloop.chat import ChatSettings, Failed
 from editloop.chat_settings import Secret, read_key
 from editloop.errors import EditLoopError, RecipeError, UnavailableError
 from editloop.judges.fake_faults import MIXED
-from editloop.recipe import validate
+from editloop.settings import validate
 
 KEY = "sk-SENTINEL-9f8e7d6c"
 

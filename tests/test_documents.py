@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from editloop import loop
 from editloop.cli import app
 from editloop.evaluation.protocol.card import Protocol
-from editloop.recipe import Recipe, read_recipe, validate
-from editloop.recipe import read_yaml as read_yaml_file
+from editloop.settings import Recipe, read_recipe, validate
+from editloop.settings import read_yaml as read_yaml_file
 from editloop.sources.photos import PhotosSource
 from editloop.steps import Keep
 from layout_folders import png

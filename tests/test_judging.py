@@ -17,8 +17,8 @@ from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.fake_truth import truth_answers
 from editloop.judging import asked, judge, plan
-from editloop.recipe import Recipe, validate
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored, to_row
+from editloop.settings import Recipe, validate
 from editloop.store import read_samples, verify
 
 MOODY = "moody=python:judging_parts:Moody"

@@ -15,7 +15,7 @@ import loop_parts
 from editloop import loop
 from editloop.cli import app
 from editloop.errors import BusyError, ChangedError, RecipeError, StoreError
-from editloop.recipe import Recipe, override, validate
+from editloop.settings import Recipe, override, validate
 from editloop.store import lock, verify
 
 RECIPE = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.recipe import Recipe, Settings, override, read_recipe, read_yaml, validate
+from editloop.settings import Recipe, Settings, override, read_recipe, read_yaml, validate
 
 RECIPE = """
 name: small

@@ -3,8 +3,8 @@
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.recipe import Settings
 from editloop.registry import BUILT_IN, Spec, create, kinds, load, parse_spec
+from editloop.settings import Settings
 
 
 class Sample:

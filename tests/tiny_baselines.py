@@ -25,8 +25,8 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from editloop.runtime.seeding import generator
 from editloop.schema import Captions, EditRequest
-from editloop.seeding import generator
 from tiny_pipelines import (
     TEXT_WIDTH,
     tiny_flow_vae,

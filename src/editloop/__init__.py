@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from editloop.importing import import_data
     from editloop.judging import judge
     from editloop.loop import run
-    from editloop.recipe import Recipe, read_recipe
     from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
+    from editloop.settings import Recipe, read_recipe
     from editloop.store import read_samples, verify
 
 __all__ = [
@@ -49,14 +49,14 @@ _HOME = {
     "EditSample": "schema",
     "EditType": "schema",
     "Provenance": "schema",
-    "Recipe": "recipe",
+    "Recipe": "settings",
     "Score": "schema",
     "Unscored": "schema",
     "edit": "editing",
     "evaluate": "evaluating",
     "import_data": "importing",
     "judge": "judging",
-    "read_recipe": "recipe",
+    "read_recipe": "settings",
     "read_samples": "store",
     "run": "loop",
     "train": "fine_tuning",

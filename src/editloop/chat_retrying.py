@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from editloop.chat_calls import CallError
 from editloop.chat_concurrency import Timer
 from editloop.chat_settings import ChatSettings
-from editloop.seeding import derive_seed
+from editloop.runtime.seeding import derive_seed
 
 __all__ = ["LONGEST_WAIT", "retried"]
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from editloop import recipe
 from editloop.errors import RecipeError
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["ChatSettings", "Secret", "read_key"]
 
@@ -18,7 +18,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST = 8  # characters of a key worth hiding; local servers are given such as `x` or `none`
 
 
-class ChatSettings(recipe.Settings):
+class ChatSettings(BaseSettings):
     """A model behind an OpenAI-compatible server, hosted or local."""
 
     target: str = Field(min_length=1, description="the model's name at the server")

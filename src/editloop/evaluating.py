@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from editloop import loop, weights
-from editloop.recipe import PartSettings, Recipe
 from editloop.registry import create
 from editloop.schema import Json
+from editloop.settings import PartSettings, Recipe
 
 __all__ = ["evaluate"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from editloop import loop, weights
 from editloop.errors import RecipeError, UnavailableError
 from editloop.pipeline import Progress
-from editloop.recipe import PartSettings, Recipe, read_recipe, validate
 from editloop.schema import Json
+from editloop.settings import PartSettings, Recipe, read_recipe, validate
 
 __all__ = ["check", "train", "training_recipe"]
 
@@ -34,7 +34,7 @@ def train(
     several times by a launcher (`accelerate launch`), the processes train together. `download` gets
     the base from the hub.
     """
-    from editloop import ranks
+    from editloop.runtime import ranks
 
     made = training_recipe(recipe, **settings)
     if not ranks.is_leader():

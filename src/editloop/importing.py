@@ -11,9 +11,9 @@ from pydantic import Field
 from editloop import hub, loop
 from editloop.errors import RecipeError
 from editloop.pipeline import Progress
-from editloop.recipe import Recipe, Settings, validate
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
+from editloop.settings import Recipe, Settings, validate
 from editloop.versions import work_folder
 
 __all__ = ["ImportSettings", "import_data"]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from editloop import loop
 from editloop.pipeline import Progress
-from editloop.recipe import Recipe, validate
 from editloop.registry import Spec, create, parse_spec
 from editloop.schema import Json
+from editloop.settings import Recipe, validate
 from editloop.steps import Keep
 from editloop.versions import work_folder
 

@@ -18,9 +18,9 @@ from editloop.errors import RecipeError, StoreError
 from editloop.files import explained
 from editloop.parts import Checked, Part, PartContext
 from editloop.pipeline import PartSpec, Progress
-from editloop.recipe import PartSettings, Recipe, read_recipe, validate
 from editloop.registry import create, load
 from editloop.schema import Json, readable_json
+from editloop.settings import PartSettings, Recipe, read_recipe, validate
 
 __all__ = ["PARTS", "RESULTS", "build_specs", "check", "plan", "report", "results", "retry", "run"]
 

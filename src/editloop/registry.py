@@ -1,6 +1,6 @@
 """From a kind's name to the class that does it: built-in kinds by a table, others by entry point.
 
-A class of a kind has a `Settings` model (a frozen `recipe.Settings`) and is made from one. Nothing
+A class of a kind has a `Settings` model (a frozen `editloop.settings.Settings`) and is made from one. Nothing
 is imported before it is asked for, so listing kinds is cheap. A plug-in package declares, say,
 `[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from editloop.errors import RecipeError, known_names
-from editloop.recipe import Settings, read_yaml, validate
 from editloop.schema import Json
+from editloop.settings import Settings, read_yaml, validate
 
 __all__ = ["Spec", "create", "kinds", "load", "parse_spec"]
 
@@ -122,7 +122,7 @@ def _plain(made: type, where: str) -> Any:
         raise RecipeError(
             "a class without `Settings` is made of nothing",
             value=where,
-            fix=f"give it a `Settings` (a recipe.Settings), or leave out its arguments ({error})",
+            fix=f"give it a `Settings` (a editloop.settings.Settings), or leave out its arguments ({error})",
         ) from error
     return made()
 

@@ -20,8 +20,8 @@ from editloop.darkroom.faults import (
     fault_from_json,
     fault_to_json,
 )
+from editloop.runtime.seeding import generator
 from editloop.schema import PERSPECTIVES, EditType, Pixels, canonical_json
-from editloop.seeding import generator
 
 LOCAL = Occasion(EditType.LOCAL, "red ball", wrong=frozenset({"attribute", "object"}))
 WHOLE = Occasion(EditType.GLOBAL, whole=True)

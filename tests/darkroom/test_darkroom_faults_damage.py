@@ -10,8 +10,8 @@ import pytest
 from truth_cases import square
 
 from editloop.darkroom import damage
+from editloop.runtime.seeding import generator
 from editloop.schema import Mask, Pixels
-from editloop.seeding import generator
 
 Damage = Callable[[Pixels, Mask, float], Pixels]
 SIDES = (64, 200)

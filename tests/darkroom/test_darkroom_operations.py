@@ -15,8 +15,8 @@ from editloop.darkroom.props import Prop
 from editloop.darkroom.scene import Darkroom, Scene
 from editloop.darkroom.sessions import VISIBLE, shows
 from editloop.images import resize
+from editloop.runtime.seeding import generator
 from editloop.schema import EditType, Pixels
-from editloop.seeding import generator
 from editloop.sources.scenes import photo
 
 

@@ -12,7 +12,7 @@ from editloop.darkroom.language.phrases import instruction, phrases
 from editloop.darkroom.operations import OPERATIONS, PLACES, Edit
 from editloop.darkroom.plans import draw_turn
 from editloop.errors import InstructionError
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 _HERE = Path(__file__).parent
 

@@ -9,8 +9,8 @@ from editloop.darkroom.operations import OPERATIONS
 from editloop.darkroom.plans import draw_turn
 from editloop.darkroom.props import Prop
 from editloop.darkroom.scene import Look, Scene
+from editloop.runtime.seeding import generator
 from editloop.schema import EditType
-from editloop.seeding import generator
 
 
 def test_every_operation_has_words_and_no_others_have() -> None:

@@ -8,7 +8,7 @@ from truth_cases import cases, square
 
 from editloop.darkroom.alignment import STILL, Motion, align, warp
 from editloop.darkroom.measures import luminance
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 MOTIONS = [
     Motion(0.03125, 0.03125),

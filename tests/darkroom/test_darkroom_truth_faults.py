@@ -17,8 +17,8 @@ from truth_cases import Case, cases, faulty, quantile, values
 from editloop.darkroom.faults import KINDS, Fault, draw_faults
 from editloop.darkroom.rewards import PASSING, rewards
 from editloop.darkroom.truth import ENTANGLED
+from editloop.runtime.seeding import generator
 from editloop.schema import PERSPECTIVES
-from editloop.seeding import generator
 
 SEVERITIES = (0.3, 0.6, 1.0)
 PLACES = [("astronaut", 64), ("coffee", 64), ("chelsea", 128)]

@@ -16,8 +16,8 @@ from editloop.darkroom.regions import is_whole
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session
 from editloop.darkroom.truth import TruthJudge
+from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import EditedPair, EditType, Pixels, Score
-from editloop.seeding import derive_seed, generator
 from editloop.sources.scenes import photo
 
 

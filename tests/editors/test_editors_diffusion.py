@@ -5,8 +5,8 @@ from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.errors import RecipeError, UnavailableError
 from editloop.models.saving import save_model
 from editloop.registry import parse_spec
+from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest, Unedited
-from editloop.seeding import generator
 from networks import SIZE, awake, pocket
 
 

@@ -15,8 +15,8 @@ from editloop import weights
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.registry import parse_spec
+from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest
-from editloop.seeding import generator
 from tiny_original import original_state
 from tiny_pipelines import save_instruct_pix2pix
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from editloop.editing import edit
 from editloop.models.backbones.saving import save_diffusion_model
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 from tiny_models import LORA, base, learned, model_of
 
 PIPELINES = {

@@ -22,8 +22,8 @@ from editloop.errors import RecipeError
 from editloop.models.packed_convolutions import PackedConvolution
 from editloop.models.winograd_convolutions import WinogradConvolution
 from editloop.registry import parse_spec
+from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest
-from editloop.seeding import generator
 from tiny_pipelines import TEXT_WIDTH, save_instruct_pix2pix, save_instruct_pix2pix_xl
 
 # diffusers' samplers hand tensors to NumPy in a way that NumPy 2 grumbles about.

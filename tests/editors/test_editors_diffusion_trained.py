@@ -16,8 +16,8 @@ from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.models.released_reward import _LAYERS, ReleasedRewardCondition
 from editloop.models.wrapper import UNetShape
+from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest
-from editloop.seeding import generator
 from networks import awake
 from tiny_models import LORA, learned, model_of
 from tiny_pipelines import save_instruct_pix2pix, tiny_unet

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from editloop.editors.geometry import Sizing, fitted, resized
 from editloop.models.masks import resized_mask
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 ODD = [(1, 1), (7, 1000), (1000, 7), (513, 511), (512, 512), (1, 3000), (333, 500), (2, 5)]
 RULES = [{"long_side": 512}, {"short_side": 512}, {"side": 512}, {}]

@@ -12,8 +12,8 @@ from editloop import loop
 from editloop.errors import RecipeError
 from editloop.judges.fake_data import serve
 from editloop.judging import judge
-from editloop.recipe import Recipe, validate
 from editloop.schema import PERSPECTIVES
+from editloop.settings import Recipe, validate
 from editloop.store import read_samples
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from editloop import recipe
 from editloop.chat import Counts, Plan
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.panel import PanelJudge
 from editloop.judges.verdicts import may_pass_later
 from editloop.schema import EditedPair, Score, Unscored, Verdict
+from editloop.settings import Settings as BaseSettings
 
 HERE = "python:test_judges_panel:Fixed"
 PAIR = EditedPair("a", *[None] * 3)  # type: ignore[arg-type]
@@ -21,7 +21,7 @@ PAIR = EditedPair("a", *[None] * 3)  # type: ignore[arg-type]
 class Fixed:
     """A judge that always says the same."""
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         value: float | None = None
         passed: bool | None = None
         text: str | None = None
@@ -45,7 +45,7 @@ class Fixed:
 class Steady(Fixed):
     """A judge that cannot be asked again."""
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         pass
 
 

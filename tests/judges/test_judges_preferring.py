@@ -23,9 +23,9 @@ from editloop.images import encode_png, resize
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer
 from editloop.judging import judge
-from editloop.recipe import Settings
 from editloop.registry import kinds
 from editloop.schema import EditRequest, Pixels, Unedited
+from editloop.settings import Settings
 from evaluation_pages import Elements
 from layout_folders import HEIGHT, WIDTH, metadata, picture, png, put
 

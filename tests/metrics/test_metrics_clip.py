@@ -11,8 +11,8 @@ from editloop.errors import RecipeError
 from editloop.metrics.clip import ClipMetric
 from editloop.metrics.embeddings import Counts, Embeddings
 from editloop.registry import parse_spec
+from editloop.runtime.seeding import generator
 from editloop.schema import Captions, EditedPair, Pixels, Score, Unscored
-from editloop.seeding import generator
 from released_rules import CLIP_MEAN, CLIP_STD, cosine, released_input
 from tiny_encoders import SIDE
 

@@ -10,8 +10,8 @@ from transformers import Dinov2Model, ViTModel
 from editloop.metrics.dino import DinoMetric, Dinov2Metric
 from editloop.metrics.embeddings import Counts, Embeddings
 from editloop.registry import parse_spec
+from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, Pixels, Score, Unscored
-from editloop.seeding import generator
 from released_rules import IMAGENET_MEAN, IMAGENET_STD, cosine, released_input
 
 

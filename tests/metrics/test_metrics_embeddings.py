@@ -11,8 +11,8 @@ from editloop.errors import StepError
 from editloop.metrics.embeddings import Counts, Embeddings
 from editloop.metrics.encoders import ImageModel
 from editloop.metrics.networks import Tokens
+from editloop.runtime.seeding import generator
 from editloop.schema import Pixels
-from editloop.seeding import generator
 from tiny_tokenizer import LENGTH
 
 TEXTS = ["a cat", "a dog on a mat", "ein Fuß, 犬"]

@@ -13,8 +13,8 @@ from torch.nn.functional import conv2d, max_pool2d
 from editloop.errors import UnavailableError
 from editloop.metrics.lpips import LpipsMetric
 from editloop.registry import parse_spec
+from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import EditedPair, Pixels, Score, Unscored
-from editloop.seeding import derive_seed, generator
 
 NETWORKS = {"alex": "alexnet-owt-7be5be79", "squeeze": "squeezenet1_1-b8a52dc0"}
 

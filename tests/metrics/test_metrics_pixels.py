@@ -15,8 +15,8 @@ from editloop.metrics.pixels import (
     measure_pixels,
 )
 from editloop.registry import parse_spec
+from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
-from editloop.seeding import generator
 
 
 def pictures(height: int = 48, width: int = 40) -> tuple[Pixels, Pixels, Mask]:

@@ -8,8 +8,8 @@ import torch
 from transformers import ViTModel
 
 from editloop.metrics.structure import StructureMetric
+from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, Pixels, Score
-from editloop.seeding import generator
 
 
 def picture(name: str, height: int = 64, width: int = 64) -> Pixels:

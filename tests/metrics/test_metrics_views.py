@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from editloop.metrics.views import View, shorter_side
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 from released_rules import CLIP_MEAN, CLIP_STD, released_input
 
 SIZES = [(224, 224), (300, 217), (217, 300), (512, 512), (97, 251), (1000, 333), (225, 224)]

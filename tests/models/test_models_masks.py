@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from editloop.models.masks import mask_picture, resized_mask, soft_mask
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 ODD = [(1, 1), (7, 1000), (1000, 7), (513, 511), (512, 512), (1, 3000), (333, 500), (2, 5)]
 

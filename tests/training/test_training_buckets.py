@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from editloop.images import resize
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 from editloop.training.buckets import CENTRE, View, bucket_sizes, nearest_size
 
 SIZES = bucket_sizes(512, 64)

@@ -15,8 +15,8 @@ from editloop.errors import ChangedError, RecipeError, StoreError, TrainingError
 from editloop.fine_tuning import check, training_recipe
 from editloop.models.backbones.loading import load_trained
 from editloop.models.inputs import EditInputs
-from editloop.recipe import validate
 from editloop.registry import create
+from editloop.settings import validate
 from editloop.store import record_manifest
 from editloop.training.diffusion import DiffusionTraining
 from editloop.training.diffusion_settings import DiffusionTrainingSettings

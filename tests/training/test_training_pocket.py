@@ -9,8 +9,8 @@ import torch
 from editloop.errors import RecipeError, StoreError, TrainingError
 from editloop.models.saving import INDEX, load_model
 from editloop.parts import PartContext
-from editloop.recipe import validate
 from editloop.registry import create
+from editloop.settings import validate
 from editloop.training import checkpoints
 from editloop.training.cache import open_cache
 from editloop.training.edits import EditTask

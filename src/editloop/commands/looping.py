@@ -39,7 +39,7 @@ def run(
     """Make a whole loop, or go on with one that was interrupted."""
     from editloop import loop
     from editloop.commands.terminal import build_progress, print_plan, print_results
-    from editloop.recipe import read_recipe
+    from editloop.settings import read_recipe
 
     settings = read_recipe(recipe, overrides or ())
     folder = out or Path("runs") / settings.name

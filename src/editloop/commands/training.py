@@ -49,7 +49,7 @@ def train(
     """Train an editor on edits, or go on; a launcher's processes train together."""
     from editloop import fine_tuning, loop
     from editloop.commands.terminal import build_progress, print_plan, print_results
-    from editloop.recipe import override
+    from editloop.settings import override
 
     named = {
         "data": None if data is None else str(data),

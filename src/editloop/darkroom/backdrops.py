@@ -17,8 +17,8 @@ from editloop.darkroom.fields import (
     vignette,
 )
 from editloop.darkroom.textures import cover
+from editloop.runtime.seeding import generator
 from editloop.schema import Pixels
-from editloop.seeding import generator
 
 __all__ = [
     "SKIES",

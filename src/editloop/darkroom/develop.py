@@ -13,8 +13,8 @@ from editloop.darkroom.operations import Edit
 from editloop.darkroom.plans import Turn, wrong_edits
 from editloop.darkroom.scene import Darkroom, Scene, edit_mask
 from editloop.errors import StoreError
+from editloop.runtime.seeding import generator
 from editloop.schema import Json, Mask, Pixels, Provenance
-from editloop.seeding import generator
 from editloop.sources.reload import reload
 
 __all__ = [

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from editloop.runtime.seeding import generator
 from editloop.schema import Pixels
-from editloop.seeding import generator
 
 __all__ = [
     "Floats",

@@ -20,8 +20,8 @@ from editloop.darkroom.props import KINDS, Prop
 from editloop.darkroom.scene import Look, Scene
 from editloop.darkroom.shapes import SHAPES
 from editloop.darkroom.textures import TEXTURES
+from editloop.runtime.seeding import generator
 from editloop.schema import EditType, Json
-from editloop.seeding import generator
 
 __all__ = ["DIRECTIONS", "OPERATIONS", "PLACES", "Edit", "Operation", "Parameters", "place"]
 

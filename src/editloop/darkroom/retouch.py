@@ -19,8 +19,8 @@ from editloop.darkroom.operations import OPERATIONS, Edit, place
 from editloop.darkroom.props import Prop, draw
 from editloop.darkroom.scene import Darkroom, Look, Scene
 from editloop.darkroom.textures import TEXTURES
+from editloop.runtime.seeding import generator
 from editloop.schema import EditType, Json, Mask, Pixels
-from editloop.seeding import generator
 
 __all__ = ["carry_out"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from editloop.darkroom.develop import Rendered, develop
 from editloop.darkroom.plans import Turn, draw_turn
 from editloop.darkroom.scene import Darkroom, Scene
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 __all__ = ["VISIBLE", "draw_session", "shows"]
 

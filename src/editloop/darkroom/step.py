@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from pydantic import Field, field_validator
 
-from editloop import recipe
 from editloop.darkroom.develop import (
     GENERATOR,
     REVISION,
@@ -26,14 +25,15 @@ from editloop.darkroom.scene import SMALLEST, Darkroom
 from editloop.darkroom.sessions import draw_session
 from editloop.errors import did_you_mean
 from editloop.images import decode, encode_png
+from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import EditSample, Image, Json, Mask, Pixels, Provenance
-from editloop.seeding import derive_seed, generator
+from editloop.settings import Settings as BaseSettings
 from editloop.steps import Drop, Keep, Outcome, Resource, StepContext
 
 __all__ = ["DarkroomSettings", "DarkroomStep"]
 
 
-class DarkroomSettings(recipe.Settings):
+class DarkroomSettings(BaseSettings):
     """What to make of each photo; rates and shares go by split, a split not named has none."""
 
     operations: tuple[str, ...] = Field(default=(), description="their names; empty for all")

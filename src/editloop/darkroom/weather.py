@@ -16,8 +16,8 @@ from editloop.darkroom.fields import (
     short_side,
     split,
 )
+from editloop.runtime.seeding import generator
 from editloop.schema import Pixels
-from editloop.seeding import generator
 
 __all__ = ["fog", "rain", "snow", "underwater"]
 

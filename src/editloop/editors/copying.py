@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from editloop import recipe
 from editloop.schema import EditRequest, Pixels, Unedited
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["CopyEditor", "CopySettings"]
 
 
-class CopySettings(recipe.Settings):
+class CopySettings(BaseSettings):
     """There is nothing to set."""
 
 

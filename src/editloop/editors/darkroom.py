@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from editloop import recipe
 from editloop.darkroom.develop import GENERATOR, REVISION, replay
 from editloop.darkroom.language.asked import Unclear
 from editloop.darkroom.language.parsing import parse
@@ -12,13 +11,14 @@ from editloop.darkroom.retouch import carry_out
 from editloop.darkroom.scene import SMALLEST
 from editloop.errors import InstructionError
 from editloop.schema import EditRequest, Pixels, Provenance, Unedited
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["DarkroomEditor", "DarkroomEditorSettings"]
 
 _SKILL = "1"  # changes when an instruction may be understood, or carried out, in another way
 
 
-class DarkroomEditorSettings(recipe.Settings):
+class DarkroomEditorSettings(BaseSettings):
     """There is nothing to set."""
 
 

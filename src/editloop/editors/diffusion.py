@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from editloop import recipe, weights
+from editloop import weights
 from editloop.editors.asking import ORIGINAL, Acceleration, Precision, Reward, Steps
 from editloop.editors.geometry import Sizing
 from editloop.editors.schedulers import SchedulerName
 from editloop.errors import UnavailableError
 from editloop.schema import EditRequest, Pixels, Unedited
+from editloop.settings import Settings as BaseSettings
+from editloop.settings import validate
 
 if TYPE_CHECKING:
     from editloop.editors.instruct import InstructEditor
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DiffusionEditor", "DiffusionSettings"]
 
 
-class DiffusionSettings(recipe.Settings):
+class DiffusionSettings(BaseSettings):
     """A model, and how it is asked; a setting that the model's kind doesn't have is refused.
 
     What is set here wins over a protocol's settings, and those over the kind's own.
@@ -148,16 +150,16 @@ class DiffusionEditor:
         own = self._settings.model_dump(exclude_unset=True, exclude_none=True)
         own["target"] = self._target
         if target.is_dir() and is_trained_here(target):
-            return InstructEditor(recipe.validate(InstructSettings, own, where=self.name))
+            return InstructEditor(validate(InstructSettings, own, where=self.name))
         if (target / INDEX).is_file():
-            return PocketEditor(recipe.validate(PocketEditorSettings, own, where=self.name))
+            return PocketEditor(validate(PocketEditorSettings, own, where=self.name))
         if _awaits_training(target):
             raise UnavailableError(
                 f"no trained model here (it would hold {INDEX} or model_index.json)",
                 value=target,
                 command="editloop run RECIPE --only build --only train",
             )
-        return InstructEditor(recipe.validate(InstructSettings, own, where=self.name))
+        return InstructEditor(validate(InstructSettings, own, where=self.name))
 
 
 def _awaits_training(target: Path) -> bool:

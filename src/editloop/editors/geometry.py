@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from editloop import recipe
 from editloop.schema import Json, Pixels
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["Filter", "Size", "Sizing", "fitted", "resized"]
 
@@ -32,7 +32,7 @@ _RESAMPLING = {
 }
 
 
-class Sizing(recipe.Settings):
+class Sizing(BaseSettings):
     """A rule for the size to work at: of one side, of the area, or the picture's own.
 
     As text, for a SPEC: `long_side:512,multiple:64`.

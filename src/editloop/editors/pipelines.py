@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
-from editloop import recipe, weights
+from editloop import weights
 from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized
 from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError, UnavailableError
@@ -28,6 +28,8 @@ from editloop.images import MAX_PIXELS
 from editloop.models.loading import model_index, quietly, weights_digest
 from editloop.models.masks import resized_mask
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
+from editloop.settings import Settings as BaseSettings
+from editloop.settings import validate
 from editloop.store import fingerprint
 
 __all__ = [
@@ -43,7 +45,7 @@ __all__ = [
 _NEVER_ASKED = {"target", "precision", "batch"}  # of the machine, not of the protocol
 
 
-class PipelineSettings(recipe.Settings):
+class PipelineSettings(BaseSettings):
     """A diffusers pipeline's weights, and the size and precision they work in.
 
     A protocol's settings stand in for what isn't set here, key by key, where the editor has a
@@ -211,9 +213,7 @@ class PipelineEditor(ABC, Generic[_Settings]):
         known = type(self._settings).model_fields.keys() - _NEVER_ASKED
         card = {key: value for key, value in request.settings.items() if key in known}
         own = self._settings.model_dump(exclude_unset=True)
-        return recipe.validate(
-            type(self._settings), {**card, **own}, where=f"settings of {self.name}"
-        )
+        return validate(type(self._settings), {**card, **own}, where=f"settings of {self.name}")
 
     def _edited(
         self, requests: Sequence[EditRequest], size: Size, settings: _Settings

@@ -13,19 +13,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from editloop import recipe
 from editloop.editors.asking import Reward, Steps
 from editloop.errors import RecipeError
 from editloop.files import explained
 from editloop.images import resize
-from editloop.machine import device
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.models.pocket import PocketModel, mask_tensor
 from editloop.models.sampling import noise_like, noise_schedule, sample
 from editloop.models.saving import load_model
 from editloop.models.tokens import to_ids
+from editloop.runtime.machine import device
 from editloop.schema import PERSPECTIVES, EditRequest, Pixels, Unedited
+from editloop.settings import Settings as BaseSettings
 from editloop.store import fingerprint
 from editloop.weights import file_digest
 
@@ -35,7 +35,7 @@ _VERSION = "1"
 _WIDEST = 4  # a side is at most this many times the model's size
 
 
-class PocketEditorSettings(recipe.Settings):
+class PocketEditorSettings(BaseSettings):
     """A pocket model's folder, and how it is asked.
 
     `reward` is following, preserving and quality, each 0 to 5, or none: asked without rewards.

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.errors import ImageError, RecipeError
 from editloop.files import explained
 from editloop.images import decode, resize
 from editloop.naming import output_path
 from editloop.schema import EditRequest, EditSample, Pixels, Unedited
+from editloop.settings import Settings as BaseSettings
 from editloop.store import fingerprint
 from editloop.weights import stamps
 
@@ -29,7 +29,7 @@ _VERSION = "2"
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 
 
-class RecordedSettings(recipe.Settings):
+class RecordedSettings(BaseSettings):
     """Which folder."""
 
     target: Path = Field(description="a folder of edited pictures, in MagicBrush's names or by id")

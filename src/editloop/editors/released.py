@@ -14,7 +14,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
-from editloop.machine import device
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.stable_diffusion import of_pipeline
 from editloop.models.backbones.wanted import Precision, Wanted
@@ -23,6 +22,7 @@ from editloop.models.released_reward import split_released
 from editloop.models.reward import RewardSettings
 from editloop.models.text_encoders import whole_text_encoders
 from editloop.models.tokenizer_checks import check_tokenizers
+from editloop.runtime.machine import device
 
 __all__ = ["is_released", "load_released"]
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from editloop.judges.fake_request import Asked
-from editloop.seeding import derive_seed
+from editloop.runtime.seeding import derive_seed
 
 __all__ = ["MIXED", "Fault", "Schedule", "at_random", "in_order", "spoilt"]
 

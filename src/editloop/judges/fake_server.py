@@ -21,8 +21,8 @@ from typing import TypeAlias
 from editloop.judges.fake_faults import Fault, Schedule, in_order, spoilt
 from editloop.judges.fake_http import HttpServer
 from editloop.judges.fake_request import Asked, read_request
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
-from editloop.seeding import derive_seed
 
 __all__ = ["Answers", "FakeServer", "FakeSettings", "Seen"]
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from editloop import recipe
 from editloop.darkroom.rewards import PASSING
 from editloop.judges.findings import Findings, find
 from editloop.metrics.geometry import resized_to
@@ -33,6 +32,7 @@ from editloop.schema import (
     Unscored,
     Verdict,
 )
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "MetricJudge"]
 
@@ -75,7 +75,7 @@ _UNKNOWN = Unscored("too little of the source is left to compare it with", VERSI
 class MetricJudge:
     """Judges by measures of source, edited picture and mask; says what it cannot know."""
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """It has none."""
 
     name = "metric"

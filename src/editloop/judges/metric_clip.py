@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.darkroom.rewards import PASSING
 from editloop.errors import UnavailableError
 from editloop.judges.metric import VERSION as METRIC_VERSION
@@ -21,6 +20,7 @@ from editloop.metrics.clip import VERSION as CLIP_VERSION
 from editloop.metrics.clip import ClipMetric
 from editloop.metrics.encoders import Precision
 from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:
     from editloop.metrics.embeddings import Embeddings
@@ -40,7 +40,7 @@ class MetricClipJudge:
     that gets them, where the weights are not on this machine.
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """Which CLIP, and how it is used."""
 
         model: str = Field(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from editloop import recipe
 from editloop.chat import Counts, Plan
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images import content_hash
 from editloop.judges.verdicts import may_pass_later
 from editloop.registry import Spec, load, parse_spec
 from editloop.schema import EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json
+from editloop.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:
     from editloop.metrics.embeddings import Embeddings
@@ -35,7 +35,7 @@ class PanelJudge:
     give one, the panel gives none. Votes that are even say neither yes nor no.
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """Who sits on the panel."""
 
         judges: tuple[str | dict[str, Json], ...] = Field(

@@ -17,25 +17,26 @@ from pathlib import Path
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
-from editloop import recipe
 from editloop.errors import RecipeError
 from editloop.files import explained
 from editloop.images import content_hash
 from editloop.schema import EditedPair, Json, Score, Unscored, Verdict
+from editloop.settings import Settings as BaseSettings
+from editloop.settings import said
 
 __all__ = ["RecordedJudge"]
 
 _NO_LINE = Unscored("the file of verdicts has no line for it")
 
 
-class _Perspective(recipe.Settings):
+class _Perspective(BaseSettings):
     value: StrictInt | StrictFloat | None = None
     passed: StrictBool | None = None
     text: str | None = None
     reason: str | None = None
 
 
-class _Line(recipe.Settings):
+class _Line(BaseSettings):
     id: str
     verdict: dict[str, StrictInt | StrictFloat | _Perspective]
     setting: str = "independent"
@@ -47,7 +48,7 @@ class RecordedJudge:
     A pair of the iterative setting has the id `ID@iterative`.
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """Which file."""
 
         target: Path = Field(description="a file of verdicts, a JSON line each; {editor} may vary")
@@ -113,7 +114,7 @@ def _said(error: ValidationError) -> str:
     place = [str(part) for part in first["loc"]]
     if len(place) > 2:
         return f"{place[1]}: no finite number, and no mapping with `value` or `reason`"
-    return f"{'.'.join(place)}: {recipe.said(first)}"
+    return f"{'.'.join(place)}: {said(first)}"
 
 
 def _score(given: float | _Perspective) -> Score | Unscored:

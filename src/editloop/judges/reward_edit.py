@@ -18,7 +18,6 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.errors import RecipeError
 from editloop.files import Files, NewFile, explained, file_hash, temporary
 from editloop.schema import (
@@ -32,6 +31,7 @@ from editloop.schema import (
     Unscored,
     Verdict,
 )
+from editloop.settings import Settings as BaseSettings
 from editloop.sources.entries import Problem, read_json
 
 __all__ = ["Exported", "RewardEditJudge", "write_reward_edit"]
@@ -43,7 +43,7 @@ _HIGHEST = 5.0
 class RewardEditJudge:
     """Looks rewards up by the id of a pair; what the file lacks is unscored, with the reason."""
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """Which file."""
 
         target: Path = Field(description="a JSON file as RewardEdit_20K.json")

@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.chat import Plan
 from editloop.chat_counts import Counts, counts_of_run
 from editloop.chat_settings import ChatSettings
@@ -25,6 +24,7 @@ from editloop.judges.samples import Seen, seen
 from editloop.judges.verdicts import may_pass_later
 from editloop.registry import Spec, load, parse_spec
 from editloop.schema import EditSample, Json, Judge, Score, Unscored, Verdict
+from editloop.settings import Settings as BaseSettings
 from editloop.steps import Fail, FailureClass, Keep, Outcome, Resource, StepContext
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
@@ -33,7 +33,7 @@ _BYTES = 256_000_000  # of pixels in memory at a time
 _SILENT = Unscored("the judge said nothing of it")
 
 
-class JudgeStepSettings(recipe.Settings):
+class JudgeStepSettings(BaseSettings):
     """Who judges, and under which names its scores are kept."""
 
     judge: str | dict[str, Json] = Field(description="a judge's SPEC, or a mapping with `kind`")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from editloop import recipe
 from editloop.darkroom import truth
 from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Unscored, Verdict
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["TruthJudge"]
 
@@ -18,7 +18,7 @@ class TruthJudge:
     to stay is then not known, so nothing is assumed.
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """It has none."""
 
     name = "truth"

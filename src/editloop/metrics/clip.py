@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from editloop import recipe
 from editloop.errors import UnavailableError
 from editloop.metrics.cosines import cosine, scored, unit
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.encoders import ImageModel, Precision, missing
 from editloop.metrics.geometry import blackened, region_of, resized_to
 from editloop.schema import EditedPair, Pixels, Score, Unscored
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "ClipMetric"]
 
@@ -55,7 +55,7 @@ class ClipMetric:
     `region: inside` blackens what lies outside the mask first (PIE-Bench's edited region).
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """What is compared, by which model, and how."""
 
         target: Literal["image", "text", "text_source", "direction"] = Field(

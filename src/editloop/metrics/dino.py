@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from editloop import recipe
 from editloop.errors import UnavailableError
 from editloop.metrics.cosines import cosine, scored
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.encoders import ImageModel, Precision, missing
 from editloop.schema import EditedPair, Score, Unscored
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "DinoMetric", "Dinov2Metric"]
 
 VERSION = "1"
 
 
-class _Settings(recipe.Settings):
+class _Settings(BaseSettings):
     against: Literal["target", "source"] = Field(
         default="target", description="the picture that the edited one is compared with"
     )

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import StepError
-from editloop.machine import cores, device
 from editloop.metrics.batches import Batches
 from editloop.metrics.encoders import ImageModel
 from editloop.metrics.vectors import Table, VectorFile
+from editloop.runtime.machine import cores, device
 from editloop.schema import Pixels
 
 if TYPE_CHECKING:

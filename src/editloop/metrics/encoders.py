@@ -16,9 +16,9 @@ from typing import Literal, TypeAlias
 
 from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
-from editloop.machine import device
 from editloop.metrics import views
 from editloop.metrics.views import Crop, View
+from editloop.runtime.machine import device
 from editloop.schema import Json, canonical_json
 
 __all__ = ["ImageModel", "Kind", "Precision", "missing"]

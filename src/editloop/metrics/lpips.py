@@ -14,14 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from editloop import recipe
 from editloop.errors import UnavailableError
-from editloop.machine import device
 from editloop.metrics.cosines import scored
 from editloop.metrics.geometry import Place, blackened, region_of, resized_to
 from editloop.metrics.networks import exact
 from editloop.metrics.perceptual import Distance, Net
+from editloop.runtime.machine import device
 from editloop.schema import EditedPair, Score, Unscored
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "LpipsMetric"]
 
@@ -44,7 +44,7 @@ class LpipsMetric:
     with `squeeze`.
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """The network, where its weights are, and what it compares."""
 
         target: Net = Field(default="alex", description="the network")

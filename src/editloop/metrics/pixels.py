@@ -22,8 +22,8 @@ from pydantic import Field, field_validator
 
 from editloop.metrics.cosines import scored
 from editloop.metrics.geometry import Place, Region, blackened, region_of, resized_to
-from editloop.recipe import Settings
 from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
+from editloop.settings import Settings
 
 __all__ = [
     "PIXEL_METRICS",

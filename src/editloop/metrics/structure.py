@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from editloop import recipe
 from editloop.errors import UnavailableError
 from editloop.metrics.cosines import scored
 from editloop.metrics.encoders import ImageModel, Precision, missing
@@ -23,6 +22,7 @@ from editloop.metrics.geometry import resized_to
 from editloop.metrics.networks import exact, load
 from editloop.metrics.views import interpolated
 from editloop.schema import EditedPair, Pixels, Score, Unscored
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "StructureMetric", "self_similarity"]
 
@@ -42,7 +42,7 @@ class StructureMetric:
     made so, and `values` says which.
     """
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """The encoder, and what it is given."""
 
         model: str = Field(

@@ -34,8 +34,8 @@ from editloop.models.sampling import noise_schedule
 from editloop.models.schedules import NoiseLevels, diffusion_levels
 from editloop.models.tokens import to_ids
 from editloop.models.wrapper import ConditionedUNet, UNetShape
-from editloop.recipe import Settings
 from editloop.schema import Pixels
+from editloop.settings import Settings
 
 __all__ = ["PocketModel", "PocketSettings", "Vocabulary", "edited", "mask_tensor"]
 

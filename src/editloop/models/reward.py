@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from editloop.models.released_reward import ReleasedRewardCondition
 from editloop.models.wrapper import Injection, UNetShape
-from editloop.recipe import Settings
 from editloop.schema import PERSPECTIVES
+from editloop.settings import Settings
 
 __all__ = [
     "MultiRewardCondition",

@@ -20,8 +20,8 @@ from transformers import AutoTokenizer
 
 from editloop.errors import StoreError
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
-from editloop.recipe import validate
 from editloop.schema import Json, readable_json
+from editloop.settings import validate
 
 __all__ = ["INDEX", "load_model", "save_model"]
 

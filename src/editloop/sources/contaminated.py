@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.files import explained
 from editloop.parquet import read_rows
 from editloop.parts import PartContext, PartResult
 from editloop.schema import Json
+from editloop.settings import Settings as BaseSettings
 from editloop.sources.contamination import NOTE, found_in
 
 __all__ = ["ContaminationCount"]
@@ -30,7 +30,7 @@ class ContaminationCount:
 
     version = "1"
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         """How many ids the results name."""
 
         ids: int = Field(default=1000, ge=0, description="named in results.json, of each kind")

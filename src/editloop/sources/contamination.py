@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.errors import RecipeError
 from editloop.schema import EditSample, Json, Provenance, canonical_json
+from editloop.settings import Settings as BaseSettings
 from editloop.sources.against import Comparison, ReferenceSet
 from editloop.steps import Drop, Keep, Outcome, Resource, StepContext
 
@@ -27,7 +27,7 @@ _REASON = "contaminated: "
 _BITS = 6  # JPEG of quality 75 moved no crop of our photos by more than 2, others are 16 apart
 
 
-class ContaminationSettings(recipe.Settings):
+class ContaminationSettings(BaseSettings):
     """Which test sets, how alike pictures must be, and whether what is found is left out."""
 
     against: tuple[str, ...] = Field(

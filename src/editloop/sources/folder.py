@@ -17,11 +17,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from editloop import recipe
 from editloop.errors import ImageError, RecipeError
 from editloop.images import content_hash, decode, encode_png
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import EditSample, Image, Json, Pixels, Provenance
-from editloop.seeding import derive_seed
+from editloop.settings import Settings as BaseSettings
 from editloop.sources.captions import Caption, read_side_car
 from editloop.sources.crops import Crop
 from editloop.sources.files import EXTENSIONS, path_of, read_file
@@ -34,7 +34,7 @@ _SPLITS = ("train", "heldout")
 _PERMANENT = FailureClass.PERMANENT
 
 
-class FolderSettings(recipe.Settings):
+class FolderSettings(BaseSettings):
     """Which folder (from the working directory), which of its pictures, how split and sized.
 
     `split: hash` holds out a share of the pictures by a hash of their paths; `split: folder` takes

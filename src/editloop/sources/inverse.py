@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from editloop import recipe
 from editloop.schema import EditSample, Json
+from editloop.settings import Settings as BaseSettings
 from editloop.steps import Keep, Outcome, Resource, StepContext
 
 __all__ = ["InverseEdits", "InverseEditsSettings"]
 
 
-class InverseEditsSettings(recipe.Settings):
+class InverseEditsSettings(BaseSettings):
     """Nothing can be set."""
 
 

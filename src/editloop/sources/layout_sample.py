@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 
-from editloop.seeding import derive_seed
+from editloop.runtime.seeding import derive_seed
 from editloop.sources.entries import Entry, Problem
 
 __all__ = ["draw", "fault_of", "without_words"]

@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.schema import Json
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["LayoutSettings"]
 
 
-class LayoutSettings(recipe.Settings):
+class LayoutSettings(BaseSettings):
     """Which data set (a folder, from the working directory), and how much of it.
 
     `options` are those of the layout, such as `language`. A sample takes whole sessions by lot; of

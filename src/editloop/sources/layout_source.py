@@ -22,8 +22,8 @@ from functools import cached_property
 from pathlib import Path
 
 from editloop.errors import RecipeError
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import EditSample, Image, Json
-from editloop.seeding import derive_seed
 from editloop.sources.entries import Entry, Index, Picture, Place, Problem, read_json
 from editloop.sources.formats import format_of
 from editloop.sources.layout_items import entry_in, item_of, place_in

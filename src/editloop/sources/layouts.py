@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from editloop.errors import RecipeError, known_names
-from editloop.recipe import Settings, validate
 from editloop.schema import EditSample, Json, arrow_schema
+from editloop.settings import Settings, validate
 from editloop.sources.captions import METADATA
 from editloop.sources.emu_edit import emu_edit_index
 from editloop.sources.entries import Index, Problem

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field, model_validator
 
-from editloop import recipe
 from editloop.errors import known_names
 from editloop.images import encode_png
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image, Json, Provenance
-from editloop.seeding import generator
+from editloop.settings import Settings as BaseSettings
 from editloop.sources.crops import Crop
 from editloop.sources.scenes import SCENES, Scene, locate, photo
 from editloop.steps import Keep, Outcome, SourceItem
@@ -22,7 +22,7 @@ from editloop.steps import Keep, Outcome, SourceItem
 __all__ = ["PhotosSettings", "PhotosSource"]
 
 
-class PhotosSettings(recipe.Settings):
+class PhotosSettings(BaseSettings):
     """How many crops of which size; `scale` bounds a crop's side, as a share of the short side."""
 
     seed: int = Field(default=0, ge=0)

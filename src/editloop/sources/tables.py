@@ -16,10 +16,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop import recipe
 from editloop.errors import EditLoopError
 from editloop.files import explained
 from editloop.schema import Json
+from editloop.settings import Settings as BaseSettings
 from editloop.sources.captions import METADATA
 from editloop.sources.columns import Row, Rules, absent_columns, entry_of, session_of
 from editloop.sources.entries import Entry, Place, Problem
@@ -32,7 +32,7 @@ __all__ = ["TableSettings", "table_index", "table_splits"]
 _HEAD = 100  # lines of a metadata.jsonl that tell its columns
 
 
-class TableSettings(recipe.Settings):
+class TableSettings(BaseSettings):
     """Which split of a data set whose files are called by splits."""
 
     split: str | None = Field(

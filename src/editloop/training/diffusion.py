@@ -17,9 +17,9 @@ from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.small_convolutions import ease_convolutions
 from editloop.parts import PartContext, PartResult
-from editloop.ranks import is_leader, others, spreads_weights
+from editloop.runtime.ranks import is_leader, others, spreads_weights
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
-from editloop.seeding import derive_seed
 from editloop.training.data_checks import check_data, content_of
 from editloop.training.diffusion_card import diffusion_card
 from editloop.training.diffusion_data import EditData, open_data

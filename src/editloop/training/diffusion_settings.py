@@ -10,7 +10,7 @@ from editloop.models.backbones.model import CONDITIONS, Lora
 from editloop.models.backbones.wanted import Wanted
 from editloop.models.backbones.widening import NewWeights
 from editloop.models.reward import RewardSettings
-from editloop.recipe import Settings
+from editloop.settings import Settings
 from editloop.training.framing import Framing
 from editloop.training.objective import DropRates, Weighting
 from editloop.training.plan import Optimiser, OptimiserName, Plan, Schedule

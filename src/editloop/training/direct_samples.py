@@ -16,9 +16,9 @@ from editloop.models.inputs import EditInputs
 from editloop.models.masks import mask_picture
 from editloop.models.reward import separator_of
 from editloop.models.sampling import noise_like
-from editloop.prefetching import prefetched
+from editloop.runtime.prefetching import prefetched
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Pixels
-from editloop.seeding import generator
 from editloop.training.buckets import CENTRE, Size, View
 from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.framing import Framing

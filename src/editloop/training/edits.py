@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from editloop.models.inputs import EditInputs
 from editloop.models.sampling import noise_like
 from editloop.models.schedules import NoiseLevels
-from editloop.seeding import derive_seed
+from editloop.runtime.seeding import derive_seed
 from editloop.training.objective import (
     Objective,
     add_noise,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from editloop.models.masks import soft_mask
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample
-from editloop.seeding import generator
 from editloop.training.buckets import CENTRE, Size, View, bucket_sizes, nearest_size
 from editloop.training.triples import Triple, decoded
 

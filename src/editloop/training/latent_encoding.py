@@ -21,7 +21,7 @@ from editloop.files import Files
 from editloop.models.backbones.autoencoder import Autoencoder, Posterior
 from editloop.models.loading import model_index, quietly
 from editloop.models.masks import mask_picture
-from editloop.prefetching import prefetched
+from editloop.runtime.prefetching import prefetched
 from editloop.schema import EditSample, Pixels
 from editloop.training.buckets import Size
 from editloop.training.framing import Framing

@@ -14,7 +14,7 @@ from editloop.images import encode_png
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
-from editloop.seeding import derive_seed
+from editloop.runtime.seeding import derive_seed
 from editloop.training.edits import Samples
 
 __all__ = ["Looks"]

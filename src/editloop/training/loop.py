@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from editloop.errors import TrainingError
-from editloop.prefetching import prefetched
-from editloop.ranks import spreads_weights
-from editloop.seeding import derive_seed
+from editloop.runtime.prefetching import prefetched
+from editloop.runtime.ranks import spreads_weights
+from editloop.runtime.seeding import derive_seed
 from editloop.training import checkpoints
 from editloop.training.order import BatchOrder
 from editloop.training.plan import Plan, check_plan, compiled, learning_rate, make_optimiser

@@ -14,11 +14,11 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from editloop.errors import TrainingError
-from editloop.machine import device
 from editloop.models.backbones.loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
-from editloop.ranks import spreads_weights
+from editloop.runtime.machine import device
+from editloop.runtime.ranks import spreads_weights
 from editloop.schema import PERSPECTIVES
 from editloop.training.buckets import Size
 from editloop.training.diffusion_settings import DiffusionTrainingSettings, LoraSettings

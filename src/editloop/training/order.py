@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 __all__ = ["BatchOrder"]
 

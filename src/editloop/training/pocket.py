@@ -15,8 +15,8 @@ from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.models.saving import save_model
 from editloop.models.tokens import longest, train_tokenizer
 from editloop.parts import PartContext, PartResult
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
-from editloop.seeding import derive_seed
 from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
 from editloop.training.data_checks import HELD_OUT, check_data, has_split

@@ -5,7 +5,7 @@ import pytest
 
 from editloop.bootstrap import bootstrap_weights
 from editloop.evaluation.averaging.aggregate import Numbers, compare, slice_rows, summarise
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 
 def numbers(values: np.ndarray, answered: np.ndarray | None = None) -> Numbers:

@@ -8,9 +8,9 @@ from editloop.errors import RecipeError
 from editloop.evaluation.averaging.aggregate import Numbers
 from editloop.evaluation.averaging.findings import CLAIMS, Claim, find
 from editloop.evaluation.showing.labels import amount, change, label
-from editloop.recipe import validate
+from editloop.runtime.seeding import generator
 from editloop.schema import Json
-from editloop.seeding import generator
+from editloop.settings import validate
 
 CASES = 60
 

@@ -19,8 +19,8 @@ from editloop.evaluation.comparing.pairing import Difference
 from editloop.evaluation.comparing.table import print_comparison
 from editloop.parts import PartContext
 from editloop.registry import create
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json, arrow_schema, to_row
-from editloop.seeding import generator
 from editloop.store import record_manifest
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements

@@ -10,8 +10,8 @@ from PIL import Image
 
 from editloop.evaluating import evaluate
 from editloop.images import decode
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import Pixels
-from editloop.seeding import derive_seed
 from evaluation_cards import own_card
 from magicbrush_data import make_split
 from tiny_pipelines import save_instruct_pix2pix

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from editloop import recipe
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answers.metricset import choose
 from editloop.evaluation.averaging.streaming import RunningMeans
@@ -22,8 +21,9 @@ from editloop.evaluation.quality.pairs import measure_samples
 from editloop.evaluation.quality.table import print_quality
 from editloop.images import decode
 from editloop.metrics.embeddings import Embeddings
+from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, EditSample, Image, Json, Score, arrow_schema, to_row
-from editloop.seeding import generator
+from editloop.settings import Settings as BaseSettings
 from editloop.store import verify
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements
@@ -40,7 +40,7 @@ class Change:
     measured: ClassVar[list[str]] = []
     breaks_after: ClassVar[int | None] = None
 
-    class Settings(recipe.Settings):
+    class Settings(BaseSettings):
         pass
 
     name = "change"

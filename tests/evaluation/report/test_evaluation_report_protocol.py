@@ -17,8 +17,8 @@ from editloop.evaluation.showing import thumbnails
 from editloop.evaluation.showing.thumbnails import LightPictures, exact
 from editloop.images import content_hash, decode, decode_rgb, encode_png
 from editloop.registry import create
+from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest, Json, Pixels, Unedited
-from editloop.seeding import generator
 from evaluation_cards import own_card
 from evaluation_fakes import Fake
 from evaluation_pages import Elements

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from editloop.recipe import read_yaml
+from editloop.settings import read_yaml
 
 __all__ = ["Unit", "units", "words"]
 

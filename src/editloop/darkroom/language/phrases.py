@@ -13,8 +13,8 @@ import numpy as np
 from editloop.darkroom.operations import OPERATIONS
 from editloop.darkroom.plans import Turn
 from editloop.darkroom.scene import Scene
-from editloop.recipe import read_yaml
 from editloop.schema import EditType
+from editloop.settings import read_yaml
 
 __all__ = [
     "Listed",

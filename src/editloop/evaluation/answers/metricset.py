@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from editloop import weights
 from editloop.errors import UnavailableError
-from editloop.machine import cores
 from editloop.metrics.pixels import PixelMetric, measure_many
 from editloop.registry import Spec, parse_spec
+from editloop.runtime.machine import cores
 from editloop.schema import EditedPair, Json, Metric, Score, Unscored
 
 __all__ = ["Chosen", "MetricSet", "Numbers", "choose", "metrics_of"]

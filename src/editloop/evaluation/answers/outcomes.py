@@ -15,8 +15,8 @@ from editloop.evaluation.answers.cases import Case
 from editloop.evaluation.answers.publishing import frequent_reasons, values_of
 from editloop.evaluation.averaging.aggregate import Numbers, slice_rows, summarise
 from editloop.evaluation.averaging.findings import Claim, find
+from editloop.runtime.seeding import generator
 from editloop.schema import Json
-from editloop.seeding import generator
 
 __all__ = ["Analysis", "analyse"]
 

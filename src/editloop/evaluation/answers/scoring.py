@@ -22,7 +22,7 @@ from editloop.evaluation.answers.metricset import Numbers
 from editloop.evaluation.answers.running import INDEPENDENT, ITERATIVE, Decode
 from editloop.images import content_hash, decode_mask, resize
 from editloop.judges.verdicts import may_pass_later
-from editloop.machine import cores
+from editloop.runtime.machine import cores
 from editloop.schema import (
     Captions,
     EditedPair,

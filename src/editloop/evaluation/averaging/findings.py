@@ -17,8 +17,8 @@ from pydantic import Field
 
 from editloop.evaluation.averaging.aggregate import Numbers, compare
 from editloop.evaluation.showing.labels import amount, change, label, less_is_better, unit
-from editloop.recipe import Settings
 from editloop.schema import Json
+from editloop.settings import Settings
 
 __all__ = ["CLAIMS", "Claim", "find"]
 

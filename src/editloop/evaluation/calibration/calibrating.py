@@ -27,9 +27,9 @@ from editloop.judges.calibration.frozen import read_frozen
 from editloop.judges.calibration.people import read_ratings
 from editloop.judges.calibration.settings import CalibrationSettings
 from editloop.judges.calibration.specs import keeping_in, ledger_of
-from editloop.recipe import validate
 from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
+from editloop.settings import validate
 from editloop.sources.layouts import layout_of, open_layout
 from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
 

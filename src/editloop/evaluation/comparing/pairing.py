@@ -22,8 +22,8 @@ from editloop.evaluation.comparing.runfolders import EditorCases, RunFolder, rea
 from editloop.evaluation.showing.labels import ordered
 from editloop.evaluation.showing.tables import main_metrics
 from editloop.evaluation.showing.telling import told_departures
+from editloop.runtime.seeding import generator
 from editloop.schema import Json
-from editloop.seeding import generator
 
 __all__ = ["BenchmarkComparison", "Compared", "Difference", "Pairing", "compare_benchmark"]
 

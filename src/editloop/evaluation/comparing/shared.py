@@ -17,8 +17,8 @@ from editloop.evaluation.protocol.card import read_protocol
 from editloop.files import explained
 from editloop.images import decode_rgb, resize
 from editloop.judges.pairwise import Comparison
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json
-from editloop.seeding import generator
 from editloop.sources.layouts import open_layout
 
 __all__ = ["SharedCases"]

@@ -32,9 +32,9 @@ from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images import decode
 from editloop.naming import safe_name
 from editloop.parts import PartContext, PartResult
-from editloop.recipe import Settings
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Json
+from editloop.settings import Settings
 from editloop.store import ShardStore, fingerprint, read_samples
 
 __all__ = ["DarkroomBenchmark", "resolved"]

@@ -26,9 +26,9 @@ from editloop.evaluation.protocol.results import Asked, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.images import decode_rgb
 from editloop.parts import PartContext, PartResult
-from editloop.recipe import Settings
 from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
+from editloop.settings import Settings
 from editloop.sources.layouts import Layout, open_layout
 from editloop.store import ShardStore
 

@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 
 from editloop.errors import RecipeError, known_names
 from editloop.evaluation.protocol.exclusions import Exclusion
-from editloop.recipe import Settings, read_yaml, validate
 from editloop.schema import Json, canonical_json
+from editloop.settings import Settings, read_yaml, validate
 from editloop.store import fingerprint
 
 __all__ = [

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from editloop.recipe import Settings
 from editloop.schema import EditSample
+from editloop.settings import Settings
 
 __all__ = ["Exclusion", "excluded"]
 

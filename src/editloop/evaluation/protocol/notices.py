@@ -8,9 +8,9 @@ from pathlib import Path
 
 from editloop.evaluation.answers.answering import Answering, Benchmark, Round
 from editloop.evaluation.protocol.seats import Seat
-from editloop.recipe import validate
 from editloop.registry import load
 from editloop.schema import Json
+from editloop.settings import validate
 from editloop.store import Commit
 
 __all__ = ["departures", "leftovers"]

@@ -14,8 +14,8 @@ from editloop.errors import UnavailableError
 from editloop.evaluation.averaging.aggregate import slice_rows
 from editloop.evaluation.averaging.streaming import RunningMeans
 from editloop.evaluation.quality.chunks import DataChunk
+from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json
-from editloop.seeding import generator
 from editloop.sources.columns import COLUMNS
 
 __all__ = ["DataSummary", "own_label"]

@@ -26,8 +26,8 @@ from editloop.evaluation.report.views import (
 )
 from editloop.evaluation.showing.pages import write_page
 from editloop.files import explained
-from editloop.recipe import Recipe, Settings
 from editloop.schema import Json
+from editloop.settings import Recipe, Settings
 
 __all__ = ["HtmlReport"]
 

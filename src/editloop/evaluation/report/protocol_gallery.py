@@ -15,7 +15,7 @@ from editloop.evaluation.report.gallery import Card, Turn
 from editloop.evaluation.report.truths import Truth
 from editloop.evaluation.showing.labels import amount, label, short_label
 from editloop.evaluation.showing.thumbnails import LightPictures, Picture
-from editloop.machine import cores
+from editloop.runtime.machine import cores
 
 __all__ = ["Choice", "Gallery", "choose_extremes", "gallery"]
 

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from editloop.evaluation.answers.publishing import case_files, read_case_rows
 from editloop.files import explained
 from editloop.parquet import read_rows
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import PERSPECTIVES, EditSample, Json, from_row
-from editloop.seeding import derive_seed
 from editloop.store import published_files
 
 __all__ = [

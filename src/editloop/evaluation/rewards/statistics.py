@@ -20,8 +20,8 @@ from editloop.evaluation.rewards.tallies import SplitTally, tally_split
 from editloop.files import explained
 from editloop.judges.reward_edit import write_reward_edit
 from editloop.parts import PartContext, PartResult
-from editloop.recipe import Settings
 from editloop.schema import PERSPECTIVES, EditSample, Json, readable_json
+from editloop.settings import Settings
 from editloop.store import read_samples
 
 __all__ = ["RewardStatistics"]

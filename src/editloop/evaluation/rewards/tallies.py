@@ -21,8 +21,8 @@ from editloop.evaluation.showing.labels import ordered
 from editloop.evaluation.showing.score_charts import below_highest, histogram
 from editloop.judges.calibration.scales import SCALES
 from editloop.parquet import read_rows
+from editloop.runtime.seeding import generator
 from editloop.schema import CLEAN_TEXT, Json
-from editloop.seeding import generator
 from editloop.store import published_files
 
 __all__ = ["SplitTally", "tally_split"]

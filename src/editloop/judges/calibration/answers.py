@@ -28,8 +28,8 @@ from editloop.judges.calibration.settings import CalibrationSettings
 from editloop.judges.calibration.specs import in_round
 from editloop.judges.calibration.stability import drift, repeatability
 from editloop.registry import Spec
+from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, EditType, Json
-from editloop.seeding import generator
 from editloop.sources.layouts import Layout
 from editloop.store import ShardStore
 

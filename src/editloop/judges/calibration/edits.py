@@ -19,8 +19,8 @@ from editloop.darkroom.regions import is_whole
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session, shows
 from editloop.images import decode
+from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import Captions, EditedPair, EditType, Pixels
-from editloop.seeding import derive_seed, generator
 from editloop.sources.photos import PhotosSource
 from editloop.sources.scenes import SCENES
 from editloop.steps import Keep

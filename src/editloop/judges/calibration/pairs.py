@@ -16,8 +16,8 @@ from editloop.darkroom.language.reward_words import describe
 from editloop.darkroom.rewards import rewards
 from editloop.judges.calibration.edits import HeldOutEdit, HeldOutEdits
 from editloop.judges.calibration.scales import SCALES
+from editloop.runtime.seeding import generator
 from editloop.schema import PERSPECTIVES, EditedPair, EditType
-from editloop.seeding import generator
 
 __all__ = ["LEVELS", "SIZES", "VARIANTS", "TruthFacts", "TruthPair", "TruthPairs", "level_of"]
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from editloop import recipe
 from editloop.judges.calibration.pairs import VARIANTS
 from editloop.schema import EditType
+from editloop.settings import Settings as BaseSettings
 
 __all__ = ["CalibrationSettings"]
 
 _FEWEST = len(EditType) * VARIANTS  # an edit of each type
 
 
-class CalibrationSettings(recipe.Settings):
+class CalibrationSettings(BaseSettings):
     """How much a judge is asked, and what else it is compared with."""
 
     pairs: int = Field(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from editloop.bootstrap import bootstrap_weights, percentile_interval
-from editloop.seeding import generator
+from editloop.runtime.seeding import generator
 
 
 def test_every_resample_draws_as_many_cases_as_there_are() -> None:
