@@ -20,12 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from editloop import loop
-from editloop.bootstrap import bootstrap_weights
 from editloop.evaluation.answers.publishing import CASES_FILE, values_of
-from editloop.evaluation.averaging.aggregate import Numbers, compare, summarise
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
 from editloop.settings import read_recipe
+from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.means import Numbers, compare, summarise
 
 RECIPE = Path("recipes/reward-ablation.yaml")
 BENCHMARK = "darkroom/single-turn"

@@ -1,8 +1,8 @@
 """From a kind's name to the class that does it: built-in kinds by a table, others by entry point.
 
-A class of a kind has a `Settings` model (a frozen `editloop.settings.Settings`) and is made from one. Nothing
-is imported before it is asked for, so listing kinds is cheap. A plug-in package declares, say,
-`[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
+A class of a kind has a `Settings` model (an `editloop.settings.Settings`) and is made from one.
+Nothing is imported before it is asked for, so listing kinds is cheap. A plug-in package declares,
+say, `[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ def _plain(made: type, where: str) -> Any:
         raise RecipeError(
             "a class without `Settings` is made of nothing",
             value=where,
-            fix=f"give it a `Settings` (a editloop.settings.Settings), or leave out its arguments ({error})",
+            fix="give it a `Settings` (an editloop.settings.Settings), or leave out its arguments "
+            f"({error})",
         ) from error
     return made()
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.judges.calibration.estimates import mean_of, share_of
+from editloop.statistics.bootstrap import bootstrap_weights
 
 
 def alone(count: int) -> list[str]:

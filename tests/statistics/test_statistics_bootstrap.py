@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from editloop.bootstrap import bootstrap_weights, percentile_interval
 from editloop.runtime.seeding import generator
+from editloop.statistics.bootstrap import bootstrap_weights, percentile_interval
 
 
 def test_every_resample_draws_as_many_cases_as_there_are() -> None:

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.errors import RecipeError
-from editloop.evaluation.averaging.aggregate import Numbers
 from editloop.evaluation.averaging.findings import CLAIMS, Claim, find
 from editloop.evaluation.showing.labels import amount, change, label
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
 from editloop.settings import validate
+from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.means import Numbers
 
 CASES = 60
 

@@ -14,7 +14,6 @@ import pytest
 
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answers.metricset import choose
-from editloop.evaluation.averaging.streaming import RunningMeans
 from editloop.evaluation.quality.chunks import read_data_chunks
 from editloop.evaluation.quality.dataset import DATA_METRICS, measure_data
 from editloop.evaluation.quality.pairs import measure_samples
@@ -24,6 +23,7 @@ from editloop.metrics.embeddings import Embeddings
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, EditSample, Image, Json, Score, arrow_schema, to_row
 from editloop.settings import Settings as BaseSettings
+from editloop.statistics.running_means import RunningMeans
 from editloop.store import verify
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements

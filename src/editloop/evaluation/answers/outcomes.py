@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.errors import UnavailableError
 from editloop.evaluation.answers.cases import Case
 from editloop.evaluation.answers.publishing import frequent_reasons, values_of
-from editloop.evaluation.averaging.aggregate import Numbers, slice_rows, summarise
 from editloop.evaluation.averaging.findings import Claim, find
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
+from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.means import Numbers, slice_rows, summarise
 
 __all__ = ["Analysis", "analyse"]
 

@@ -15,15 +15,15 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.errors import StoreError
-from editloop.evaluation.averaging.aggregate import Numbers, compare
 from editloop.evaluation.comparing.runfolders import EditorCases, RunFolder, read_cases_of
 from editloop.evaluation.showing.labels import ordered
 from editloop.evaluation.showing.tables import main_metrics
 from editloop.evaluation.showing.telling import told_departures
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
+from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.means import Numbers, compare
 
 __all__ = ["BenchmarkComparison", "Compared", "Difference", "Pairing", "compare_benchmark"]
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.errors import UnavailableError
-from editloop.evaluation.averaging.aggregate import slice_rows
-from editloop.evaluation.averaging.streaming import RunningMeans
 from editloop.evaluation.quality.chunks import DataChunk
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json
 from editloop.sources.columns import COLUMNS
+from editloop.statistics.means import slice_rows
+from editloop.statistics.running_means import RunningMeans
 
 __all__ = ["DataSummary", "own_label"]
 

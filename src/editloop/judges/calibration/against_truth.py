@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.darkroom.faults import KINDS, Fault
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
@@ -21,6 +20,7 @@ from editloop.judges.calibration.estimates import Floats, mean_of, rounded, shar
 from editloop.judges.calibration.pairs import TruthFacts, level_of
 from editloop.judges.calibration.scales import SCALES
 from editloop.schema import PERSPECTIVES, Json
+from editloop.statistics.bootstrap import bootstrap_weights
 
 __all__ = ["Disagreement", "against_truth", "disagreements"]
 

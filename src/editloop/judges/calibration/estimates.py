@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.bootstrap import percentile_interval
 from editloop.schema import Json
+from editloop.statistics.bootstrap import percentile_interval
 
 __all__ = ["Floats", "estimate", "gridded", "mean_of", "rounded", "share_of"]
 

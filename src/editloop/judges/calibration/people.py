@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.errors import RecipeError
 from editloop.files import explained
 from editloop.images import content_hash
@@ -26,6 +25,7 @@ from editloop.judges.calibration.correlations import correlations
 from editloop.judges.calibration.estimates import Floats, mean_of
 from editloop.judges.calibration.scales import SCALES, related
 from editloop.schema import Json
+from editloop.statistics.bootstrap import bootstrap_weights
 
 __all__ = ["Ratings", "against_people", "read_ratings"]
 

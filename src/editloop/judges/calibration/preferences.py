@@ -14,13 +14,13 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.judges.calibration.asking import digest_of
 from editloop.judges.calibration.estimates import mean_of, rounded, share_of
 from editloop.judges.calibration.pairs import VARIANTS, TruthPairs
 from editloop.judges.pairwise import Comparison, Preference, position_bias
 from editloop.judges.verdicts import Preferred, may_pass_later
 from editloop.schema import PERSPECTIVES, Json, Unscored
+from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.store import ShardStore, fingerprint
 
 __all__ = ["Comparer", "Comparing", "Known", "comparisons", "preference_results"]

@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.estimates import Floats, mean_of, share_of
 from editloop.judges.calibration.sanity_cases import RIGHT, SanityFacts
 from editloop.schema import Json
+from editloop.statistics.bootstrap import bootstrap_weights
 
 __all__ = ["Falls", "Result", "Rule", "SaysNo", "SaysYes", "Seen", "Stands", "Steady"]
 

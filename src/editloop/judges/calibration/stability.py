@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from editloop.bootstrap import bootstrap_weights
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.estimates import Floats, mean_of, rounded, share_of
 from editloop.schema import Json
+from editloop.statistics.bootstrap import bootstrap_weights
 
 __all__ = ["drift", "repeatability"]
 

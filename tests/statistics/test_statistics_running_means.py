@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from editloop.bootstrap import bootstrap_weights
-from editloop.evaluation.averaging.aggregate import Numbers, summarise
 from editloop.evaluation.protocol.card import JudgeCard, read_protocol
 from editloop.evaluation.protocol.judged import Judged
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, Json, Score, Unscored, Verdict
+from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.means import Numbers, summarise
 
 VALUES = np.array([[[1.0], [3.0], [8.0], [np.nan]]])  # [editors, cases, metrics]
 PIXELS = np.zeros((4, 6, 3), np.uint8)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from editloop.bootstrap import bootstrap_weights
-from editloop.evaluation.averaging.aggregate import Numbers, compare, slice_rows, summarise
 from editloop.runtime.seeding import generator
+from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.means import Numbers, compare, slice_rows, summarise
 
 
 def numbers(values: np.ndarray, answered: np.ndarray | None = None) -> Numbers:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.bootstrap import PERCENTILES
 from editloop.schema import Json
+from editloop.statistics.bootstrap import PERCENTILES
 
 __all__ = ["RunningMeans"]
 

@@ -1,0 +1,1 @@
+"""Bootstrap intervals, means and running means; no pictures, no files."""
