@@ -40,7 +40,8 @@ from editloop.judging import asked
 from editloop.ledger import Ledger
 from editloop.schema import PERSPECTIVES, EditSample, Unscored
 from editloop.settings import Recipe, validate
-from editloop.store import find_manifest, read_samples
+from editloop.storage.manifests import find_manifest
+from editloop.storage.samples import read_samples
 from measuring import machine
 
 WORKERS, CONCURRENCY = 2, 16

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from editloop.images import encode_png
 from editloop.models.loading import quietly
 from editloop.runtime.seeding import generator
-from editloop.schema import EditSample, Image, arrow_schema, to_row
-from editloop.store import record_manifest
+from editloop.schema import EditSample, Image
+from editloop.storage.manifests import record_manifest
+from editloop.storage.samples import arrow_schema, to_row
 from evaluate_world import crop, letter_tokenizer, pasted
 
 __all__ = ["TrainWorld", "make_train_world"]

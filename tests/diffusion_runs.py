@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from editloop.parts import PartContext
-from editloop.store import record_manifest
+from editloop.storage.manifests import record_manifest
 from editloop.training.diffusion import DiffusionTraining
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from networks import SIZE, edit_samples, publish

@@ -14,9 +14,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from editloop.files import Files
 from editloop.pipeline import Options, Progress, build, retry
-from editloop.store import find_manifest, verify
+from editloop.storage.files import Files
+from editloop.storage.manifests import find_manifest
+from editloop.storage.verify import verify
 from kernel_faults import CHANGES, FaultyFiles, UnsyncedFiles, die, published
 from kernel_parts import source, step
 

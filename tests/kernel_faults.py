@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from editloop.files import Files
+from editloop.storage.files import Files
 
 __all__ = ["CountingFiles", "FaultyFiles", "UnsyncedFiles", "die", "published"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from editloop.parts import PartContext, PartResult
 from editloop.settings import Settings as BaseSettings
-from editloop.store import read_samples
+from editloop.storage.samples import read_samples
 
 MADE: list[str] = []  # what was really made, in order
 

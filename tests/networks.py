@@ -13,7 +13,8 @@ from editloop.models.inputs import EditInputs
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.models.tokens import train_tokenizer
 from editloop.runtime.seeding import generator
-from editloop.schema import EditSample, Image, Score, arrow_schema, to_row
+from editloop.schema import EditSample, Image, Score
+from editloop.storage.samples import arrow_schema, to_row
 
 SIZE = 32
 TEXTS = ["make it brighter", "make it darker", "None;None;None", "nothing changed;None;None"]

@@ -11,7 +11,7 @@ from editloop.cli import app
 from editloop.errors import RecipeError, StoreError, TrainingError, UnavailableError
 from editloop.fine_tuning import check, train, training_recipe
 from editloop.settings import Recipe
-from editloop.store import record_manifest
+from editloop.storage.manifests import record_manifest
 from networks import edit_samples, publish
 from tiny_baselines import save_stable_diffusion
 from tiny_pipelines import tiny_unet

@@ -22,7 +22,8 @@ from editloop.images import decode_mask
 from editloop.importing import import_data
 from editloop.schema import EditSample, EditType, Json, Score, Unscored
 from editloop.sources.hashes import hash_samples, write_hashes
-from editloop.store import read_samples, verify
+from editloop.storage.samples import read_samples
+from editloop.storage.verify import verify
 from layout_folders import magicbrush, metadata, parquet, png, put, see_through
 from published_folders import (
     UNICODE,

@@ -17,9 +17,10 @@ from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.fake_truth import truth_answers
 from editloop.judging import asked, judge, plan
-from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored, to_row
+from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored
 from editloop.settings import Recipe, validate
-from editloop.store import read_samples, verify
+from editloop.storage.samples import read_samples, to_row
+from editloop.storage.verify import verify
 
 MOODY = "moody=python:judging_parts:Moody"
 

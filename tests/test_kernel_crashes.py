@@ -14,7 +14,7 @@ import pytest
 
 import kernel_crash
 from editloop.pipeline import Options
-from editloop.store import verify
+from editloop.storage.verify import verify
 from kernel_faults import published
 
 SCRIPT = Path(kernel_crash.__file__)

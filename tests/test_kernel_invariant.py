@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from editloop.errors import StoreError
-from editloop.files import Files
 from editloop.pipeline import BuildReport, Options, PartSpec, build, retry
-from editloop.store import read_samples, verify
+from editloop.storage.files import Files
+from editloop.storage.samples import read_samples
+from editloop.storage.verify import verify
 from kernel_faults import BROKEN, DISK_FULL, FaultyFiles, UnsyncedFiles, published
 from kernel_parts import source, step
 

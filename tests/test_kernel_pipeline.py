@@ -10,8 +10,9 @@ import pytest
 
 from editloop.errors import RecipeError, StepError, UnavailableError
 from editloop.pipeline import BuildReport, Options, Progress, build
-from editloop.schema import Json, arrow_schema
-from editloop.store import read_samples, verify
+from editloop.schema import Json
+from editloop.storage.samples import arrow_schema, read_samples
+from editloop.storage.verify import verify
 from kernel_faults import published
 from kernel_parts import picture, source, step
 

@@ -10,7 +10,7 @@ import pytest
 from editloop.errors import RecipeError, StoreError
 from editloop.pipeline import Options, PartSpec, build, retry
 from editloop.steps import FailureClass
-from editloop.store import verify
+from editloop.storage.verify import verify
 from kernel_faults import published
 from kernel_parts import source, step
 

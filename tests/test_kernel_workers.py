@@ -16,7 +16,8 @@ from editloop.driver import Progress
 from editloop.engines import InProcessEngine, LocalProcessEngine, Loss, Task
 from editloop.errors import StepError
 from editloop.pipeline import BuildReport, Options, build
-from editloop.store import read_samples, verify
+from editloop.storage.samples import read_samples
+from editloop.storage.verify import verify
 from kernel_faults import published
 from kernel_parts import source, step
 

@@ -16,7 +16,8 @@ from editloop import loop
 from editloop.cli import app
 from editloop.errors import BusyError, ChangedError, RecipeError, StoreError
 from editloop.settings import Recipe, override, validate
-from editloop.store import lock, verify
+from editloop.storage.locks import lock
+from editloop.storage.verify import verify
 
 RECIPE = {
     "name": "small",

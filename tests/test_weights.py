@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from editloop import weights
-from editloop.files import Files, file_hash
 from editloop.metrics.encoders import ImageModel
+from editloop.storage.files import Files, file_hash
 
 
 @pytest.fixture

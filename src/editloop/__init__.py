@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from editloop.loop import run
     from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
     from editloop.settings import Recipe, read_recipe
-    from editloop.store import read_samples, verify
+    from editloop.storage.samples import read_samples
+    from editloop.storage.verify import verify
 
 __all__ = [
     "EditLoopError",
@@ -57,10 +58,10 @@ _HOME = {
     "import_data": "importing",
     "judge": "judging",
     "read_recipe": "settings",
-    "read_samples": "store",
+    "read_samples": "storage.samples",
     "run": "loop",
     "train": "fine_tuning",
-    "verify": "store",
+    "verify": "storage.verify",
 }
 
 

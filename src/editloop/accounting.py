@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from editloop.errors import StepError
-from editloop.schema import EditSample, Json, arrow_schema, canonical_json, to_row
+from editloop.schema import EditSample, Json, canonical_json
 from editloop.steps import Fail
+from editloop.storage.samples import arrow_schema, to_row
 
 __all__ = [
     "DATA",

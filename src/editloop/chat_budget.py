@@ -21,7 +21,7 @@ from sqlite3 import Connection
 
 from editloop.chat_parts import Message, Picture
 from editloop.chat_settings import ChatSettings
-from editloop.database import Database
+from editloop.storage.small_sqlite import Database
 
 __all__ = ["OverBudgetError", "Purse", "SetAside", "expected_tokens"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from editloop.database import Database
+from editloop.storage.small_sqlite import Database
 
 __all__ = ["Counts", "RunCounts", "counts_of_run"]
 

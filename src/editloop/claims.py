@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from editloop.files import explained
+from editloop.storage.files import explained
 
 __all__ = ["Claims"]
 

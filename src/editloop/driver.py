@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editloop.commits import ShardKey
 from editloop.engines import Ended, Engine, Task
-from editloop.files import Files
 from editloop.plan import Plan, ShardRef
 from editloop.segments import run_shard
-from editloop.shards import ShardStore
 from editloop.steps import FailureClass, StepContext
+from editloop.storage.commits import ShardKey
+from editloop.storage.files import Files
+from editloop.storage.shards import ShardStore
 from editloop.suspects import Suspects
 from editloop.tasks import Segment, ShardTask
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from editloop import images
 from editloop.editing import contact_sheet, edit_seeds, editor_of
-from editloop.files import explained
 from editloop.picture_files import (
     check_format,
     check_place,
@@ -21,6 +20,7 @@ from editloop.picture_files import (
 from editloop.registry import parse_spec
 from editloop.schema import Json, Pixels
 from editloop.stamping import facts_in
+from editloop.storage.files import explained
 
 __all__ = ["edit_to_files"]
 

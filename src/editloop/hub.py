@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.files import explained
+from editloop.storage.files import explained
 
 __all__ = ["download", "find", "licence_of", "uri_of"]
 

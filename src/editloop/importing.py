@@ -14,7 +14,7 @@ from editloop.pipeline import Progress
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
 from editloop.settings import Recipe, Settings, validate
-from editloop.versions import work_folder
+from editloop.storage.versions import work_folder
 
 __all__ = ["ImportSettings", "import_data"]
 

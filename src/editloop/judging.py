@@ -14,7 +14,7 @@ from editloop.registry import Spec, create, parse_spec
 from editloop.schema import Json
 from editloop.settings import Recipe, validate
 from editloop.steps import Keep
-from editloop.versions import work_folder
+from editloop.storage.versions import work_folder
 
 if TYPE_CHECKING:
     from editloop.chat import Plan

@@ -19,11 +19,11 @@ from typing import Any
 import pyarrow as pa
 
 from editloop.claims import Claims
-from editloop.database import Database, Row
 from editloop.errors import CorruptError
-from editloop.files import Files, explained, temporary
-from editloop.parquet import TableWriter
 from editloop.schema import canonical_json
+from editloop.storage.files import Files, explained, temporary
+from editloop.storage.parquet import TableWriter
+from editloop.storage.small_sqlite import Database, Row
 
 __all__ = ["Ledger", "Reply"]
 

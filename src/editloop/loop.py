@@ -13,14 +13,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from editloop import pipeline, store
+from editloop import pipeline
 from editloop.errors import RecipeError, StoreError
-from editloop.files import explained
 from editloop.parts import Checked, Part, PartContext
 from editloop.pipeline import PartSpec, Progress
 from editloop.registry import create, load
 from editloop.schema import Json, readable_json
 from editloop.settings import PartSettings, Recipe, read_recipe, validate
+from editloop.storage.files import explained
+from editloop.storage.locks import lock
+from editloop.storage.manifests import (
+    check_own,
+    find_manifest,
+    publish_folder,
+    record_manifest,
+    staging_folder,
+    write_file,
+)
+from editloop.storage.records import fingerprint
+from editloop.storage.versions import check_version, claim_version, retire_versions
 
 __all__ = ["PARTS", "RESULTS", "build_specs", "check", "plan", "report", "results", "retry", "run"]
 
@@ -54,7 +65,7 @@ def run(
     made.check(wanted)
     with explained("make a run folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with store.lock(folder):
+    with lock(folder):
         made.run(wanted, progress)
     return results(folder)
 
@@ -76,7 +87,7 @@ def retry(out: Path | str, failure: str = "transient") -> tuple[int, int]:
     """Try quarantined inputs of one failure class again; how many were tried, how many passed."""
     folder = Path(out)
     settings = _recipe_of(folder)
-    with store.lock(folder):
+    with lock(folder):
         tried, passed = pipeline.retry(folder, failure)
         if passed:
             _Loop(settings, folder, 1, new_version=False).write_results()
@@ -130,26 +141,26 @@ class _Loop:
                 part.check(self.out if known else None)
             if group == "train" and known and not self.new_version:
                 settings = self._settings(group, part)
-                store.check_version(self.out, f"{group}.{name}", settings)
+                check_version(self.out, f"{group}.{name}", settings)
 
     def _is_trained(self, group: str, name: str, part: Part) -> bool:
         """Whether a part is a training that was made of just this, and asks for nothing more."""
         if group != "train" or not self.out.is_dir():
             return False
-        found = store.find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
+        found = find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
         if found is None or not found.in_place(self.out):
             return False
-        return found.fingerprint == store.fingerprint(self._settings(group, part))
+        return found.fingerprint == fingerprint(self._settings(group, part))
 
     def _check_own(self, wanted: Sequence[str]) -> None:
         """Raise StoreError where the run would replace what it did not make."""
         self._check_recipe()
-        store.check_own(self.out, None, (RESULTS, _TIMES, _RECIPE, "report.html"))
+        check_own(self.out, None, (RESULTS, _TIMES, _RECIPE, "report.html"))
         if self.recipe.sources and _DATA.intersection(wanted):
-            store.check_own(self.out, "build", ("data", "rejects"))
+            check_own(self.out, "build", ("data", "rejects"))
         for group, name, _ in self.parts:
             if group in wanted:
-                store.check_own(self.out, f"{group}.{name}", [f"{_PUBLISHED[group]}/{name}"])
+                check_own(self.out, f"{group}.{name}", [f"{_PUBLISHED[group]}/{name}"])
 
     def _check_recipe(self) -> None:
         before = _read(self.out / _RECIPE).get("name", self.recipe.name)
@@ -164,7 +175,7 @@ class _Loop:
         """Whether the data that parts will read is what the folder holds now, if anything."""
         if not self.recipe.sources:
             return True
-        there = self.out.is_dir() and store.find_manifest(self.out, "data") is not None
+        there = self.out.is_dir() and find_manifest(self.out, "data") is not None
         return there and not _DATA.intersection(wanted)
 
     def run(self, wanted: Sequence[str], progress: Callable[[Progress], None] | None) -> None:
@@ -194,18 +205,16 @@ class _Loop:
     def _make(self, group: str, name: str, part: Part) -> None:
         """Make one training or benchmark, unless it is there already."""
         settings = self._settings(group, part)
-        work = store.claim_version(
-            self.out, f"{group}.{name}", settings, new_version=self.new_version
-        )
+        work = claim_version(self.out, f"{group}.{name}", settings, new_version=self.new_version)
         published = f"{_PUBLISHED[group]}/{name}"
-        found = store.find_manifest(self.out, published)
+        found = find_manifest(self.out, published)
         if found is None or found.fingerprint != work.name or not found.in_place(self.out):
-            self._publish(part, name, published, work, store.fingerprint(settings["inputs"]))
-        store.retire_versions(self.out, f"{group}.{name}", [_CACHE])  # checkpoints too
+            self._publish(part, name, published, work, fingerprint(settings["inputs"]))
+        retire_versions(self.out, f"{group}.{name}", [_CACHE])  # checkpoints too
         self.write_results()
 
     def _publish(self, part: Part, name: str, published: str, work: Path, inputs: str) -> None:
-        staged = store.staging_folder(self.out, published)
+        staged = staging_folder(self.out, published)
         work.mkdir(parents=True, exist_ok=True)
         context = PartContext(
             name=name,
@@ -222,7 +231,7 @@ class _Loop:
         times = {"seconds": time.perf_counter() - started, **result.timings}
         self._write(_TIMES, {**_read(self.out / _TIMES), published: times})
         facts = {"results": dict(result.results)}
-        store.publish_folder(self.out, published, staged, made_from=work.name, facts=facts)
+        publish_folder(self.out, published, staged, made_from=work.name, facts=facts)
 
     def _settings(self, group: str, part: Part) -> dict[str, Json]:
         """Everything that can change what a part makes: itself, the seed, and what it reads."""
@@ -237,7 +246,7 @@ class _Loop:
         }
 
     def _content(self, published: str) -> str:
-        manifest = store.find_manifest(self.out, published)
+        manifest = find_manifest(self.out, published)
         if manifest is None or not manifest.in_place(self.out):
             raise StoreError(
                 f"{published!r} is not there yet",
@@ -250,11 +259,11 @@ class _Loop:
         """Gather what every finished part found into `results.json`."""
         self._write(_RECIPE, self.recipe.model_dump(mode="json"))
         found: dict[str, Json] = {"recipe": self.recipe.name, "seed": self.recipe.seed}
-        data = store.find_manifest(self.out, "data")
+        data = find_manifest(self.out, "data")
         if data is not None:
             found["build"] = dict(data.facts)
         for group, name, _ in self.parts:
-            manifest = store.find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
+            manifest = find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
             if manifest is None:
                 continue
             if group == "train":
@@ -278,13 +287,13 @@ class _Loop:
         return rows
 
     def _state(self, published: str) -> str:
-        there = self.out.is_dir() and store.find_manifest(self.out, published) is not None
+        there = self.out.is_dir() and find_manifest(self.out, published) is not None
         return "there" if there else "to do"
 
     def _write(self, name: str, content: Json) -> None:
         data, path = readable_json(content), self.out / name
-        if store.find_manifest(self.out, name) is None or path.read_bytes() != data:
-            store.write_file(self.out, path, data)
+        if find_manifest(self.out, name) is None or path.read_bytes() != data:
+            write_file(self.out, path, data)
 
 
 def build_specs(recipe: Recipe) -> tuple[list[PartSpec], list[PartSpec]]:
@@ -319,7 +328,7 @@ def _told(kind: str, settings: Mapping[str, Json]) -> str:
 def _write_report(out: Path, recipe: Recipe) -> Path:
     page = create("report", "html", recipe.report)
     written: Path = page.write(out, results(out), _read(out / _TIMES))
-    store.record_manifest(out, written.name, [written])
+    record_manifest(out, written.name, [written])
     return written
 
 

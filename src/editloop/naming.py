@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from editloop.records import fingerprint
+from editloop.storage.records import fingerprint
 
 __all__ = ["output_path", "safe_name"]
 

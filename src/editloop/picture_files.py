@@ -7,9 +7,9 @@ from pathlib import Path
 
 from editloop import images
 from editloop.errors import ImageError, StoreError
-from editloop.files import Files, explained, replace_file, temporary
 from editloop.schema import Json, Mask, Pixels
 from editloop.stamping import facts_in, stamped
+from editloop.storage.files import Files, explained, replace_file, temporary
 
 __all__ = [
     "check_format",

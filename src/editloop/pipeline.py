@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 from editloop.driver import Committed, Driver, Progress, Work
 from editloop.engines import DEADLINE, Engine, InProcessEngine, LocalProcessEngine
 from editloop.errors import RecipeError, StoreError
-from editloop.files import Files, explained
-from editloop.locks import lock
 from editloop.plan import Plan, load_plan, make_plan
-from editloop.publication import Manifest, find_manifest
 from editloop.published_set import publish_set
-from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json
 from editloop.segments import forget_parts
 from editloop.stages import check_step
 from editloop.steps import FailureClass, Source, Step
+from editloop.storage.files import Files, explained
+from editloop.storage.locks import lock
+from editloop.storage.manifests import Manifest, find_manifest
+from editloop.storage.records import fingerprint, read_record, write_record
+from editloop.storage.versions import claim_version, part_folder, retire_versions, work_folder
 from editloop.tasks import PartSpec, Segment
-from editloop.versions import claim_version, part_folder, retire_versions, work_folder
 
 __all__ = ["BuildReport", "Options", "PartSpec", "Progress", "Retried", "build", "retry"]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from editloop.errors import CorruptError, StepError
-from editloop.files import Files, NewFile, check_plain, explained, file_hash, temporary
 from editloop.schema import Json
 from editloop.steps import Source, SourceItem
+from editloop.storage.files import Files, NewFile, check_plain, explained, file_hash, temporary
 
 __all__ = ["IdSet", "Plan", "ShardRef", "load_plan", "make_plan", "read_items"]
 

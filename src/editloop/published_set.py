@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.accounting import DATA, QUARANTINE, REJECTS, Tables, check_book, id_digest
-from editloop.commits import ShardKey
 from editloop.counting import Counts
 from editloop.errors import CorruptError, StepError
-from editloop.files import Files, explained
-from editloop.parquet import Gatherer, SplitWriter
 from editloop.plan import IdSet, Plan, ShardRef, read_items
-from editloop.publication import Manifest, publish_folder, staging_folder
-from editloop.schema import arrow_schema
-from editloop.shards import ShardStore
+from editloop.storage.commits import ShardKey
+from editloop.storage.files import Files, explained
+from editloop.storage.manifests import Manifest, publish_folder, staging_folder
+from editloop.storage.parquet import Gatherer, SplitWriter
+from editloop.storage.samples import arrow_schema
+from editloop.storage.shards import ShardStore
 
 __all__ = ["Chain", "publish_set"]
 

@@ -1,4 +1,4 @@
-"""The records that flow through the whole loop, and their Arrow schema.
+"""The records that flow through the whole loop.
 
 One type per concept, frozen and slotted. `EditSample` is what is stored: its pictures are encoded
 bytes. `EditRequest` and `EditedPair` are what editors, metrics and judges work on: their pictures
@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 __all__ = [
@@ -39,11 +38,8 @@ __all__ = [
     "Unedited",
     "Unscored",
     "Verdict",
-    "arrow_schema",
     "canonical_json",
-    "from_row",
     "readable_json",
-    "to_row",
 ]
 
 Pixels: TypeAlias = NDArray[np.uint8]  # [height, width, 3], sRGB
@@ -254,125 +250,3 @@ class Judge(Protocol):
     def perspectives(self) -> tuple[str, ...]: ...
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]: ...
-
-
-# The stored form. `datasets` knows no Arrow map, so scores are a list of named structs: still one
-# fixed type, and judging still adds no column.
-
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_SCORE = pa.struct(
-    [
-        ("name", pa.string()),
-        ("value", pa.float64()),
-        ("passed", pa.bool_()),
-        ("text", pa.string()),
-        ("reason", pa.string()),
-        ("version", pa.string()),
-    ]
-)
-_PROVENANCE = pa.struct(
-    [
-        ("generator", pa.string()),
-        ("revision", pa.string()),
-        ("seed", pa.int64()),
-        ("parameters", pa.string()),
-        ("licence", pa.string()),
-        ("source_uri", pa.string()),
-    ]
-)
-_COLUMNS: dict[str, pa.DataType] = {
-    "id": pa.string(),
-    "source": _IMAGE,
-    "instruction": pa.string(),
-    "target": _IMAGE,
-    "mask": _IMAGE,
-    "edit_type": pa.string(),
-    "edit_object": pa.string(),
-    "source_caption": pa.string(),
-    "target_caption": pa.string(),
-    "inverse_instruction": pa.string(),
-    "session": pa.string(),
-    "turn": pa.int32(),
-    "parent_id": pa.string(),
-    "scores": pa.list_(_SCORE),
-    "provenance": _PROVENANCE,
-}
-
-
-def _feature(kind: pa.DataType) -> Json:
-    """The Hugging Face `features` description of an Arrow type."""
-    if kind == _IMAGE:
-        return {"_type": "Image"}
-    if pa.types.is_list(kind):
-        return {"feature": _feature(kind.value_type), "_type": "List"}
-    if pa.types.is_struct(kind):
-        return {item.name: _feature(item.type) for item in kind}
-    name = {"double": "float64"}.get(str(kind), str(kind))
-    return {"dtype": name, "_type": "Value"}
-
-
-def arrow_schema() -> pa.Schema:
-    """The schema of a stored `EditSample`, with the metadata by which `datasets` sees images."""
-    features = {name: _feature(kind) for name, kind in _COLUMNS.items()}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema(list(_COLUMNS.items()), metadata=metadata)
-
-
-def to_row(sample: EditSample) -> dict[str, Json]:
-    """A sample as the row that `arrow_schema` stores."""
-    row: dict[str, Json] = {name: getattr(sample, name) for name in _COLUMNS}
-    for name in ("source", "target", "mask"):
-        image: Image | None = row[name]
-        row[name] = None if image is None else {"bytes": image.bytes, "path": image.path}
-    row["edit_type"] = None if sample.edit_type is None else sample.edit_type.value
-    row["scores"] = [_score_row(name, score) for name, score in sorted(sample.scores.items())]
-    row["provenance"] = _provenance_row(sample.provenance)
-    return row
-
-
-def from_row(row: Mapping[str, Json]) -> EditSample:
-    """The sample that `to_row` stored."""
-    fields = {name: row[name] for name in _COLUMNS}
-    for name in ("source", "target", "mask"):
-        image = fields[name]
-        fields[name] = None if image is None else Image(image["bytes"], image["path"])
-    fields["edit_type"] = None if row["edit_type"] is None else EditType(row["edit_type"])
-    fields["scores"] = {item["name"]: _score(item) for item in row["scores"] or ()}
-    made = row["provenance"]
-    fields["provenance"] = (
-        None
-        if made is None
-        else Provenance(**{**made, "parameters": json.loads(made["parameters"])})
-    )
-    return EditSample(**fields)
-
-
-def _score_row(name: str, score: Score | Unscored) -> dict[str, Json]:
-    if isinstance(score, Unscored):
-        return {"name": name, "reason": score.reason, "version": score.version}
-    return {
-        "name": name,
-        "value": score.value,
-        "passed": score.passed,
-        "text": score.text,
-        "version": score.version,
-    }
-
-
-def _score(item: Mapping[str, Json]) -> Score | Unscored:
-    if item["reason"] is not None:
-        return Unscored(item["reason"], item["version"])
-    return Score(item["value"], item["passed"], item["text"], item["version"])
-
-
-def _provenance_row(made: Provenance | None) -> dict[str, Json] | None:
-    if made is None:
-        return None
-    return {
-        "generator": made.generator,
-        "revision": made.revision,
-        "seed": made.seed,
-        "parameters": canonical_json(dict(made.parameters)),
-        "licence": made.licence,
-        "source_uri": made.source_uri,
-    }

@@ -25,15 +25,16 @@ from editloop.accounting import (
     data_table,
     id_digest,
 )
-from editloop.commits import Commit
 from editloop.counting import tally
 from editloop.engines import Loss
 from editloop.errors import CorruptError
 from editloop.plan import read_items
-from editloop.schema import EditSample, canonical_json, from_row
-from editloop.shards import ShardStore
+from editloop.schema import EditSample, canonical_json
 from editloop.stages import Identified, Stage, answers, load_stage, step_stage
 from editloop.steps import Fail, FailureClass, Keep, Outcome, StepContext
+from editloop.storage.commits import Commit
+from editloop.storage.samples import from_row
+from editloop.storage.shards import ShardStore
 from editloop.tasks import PartSpec, ShardEnd, ShardTask
 
 __all__ = ["count_inputs", "forget_parts", "run_shard"]

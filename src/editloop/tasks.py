@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from editloop.engines import Loss
-from editloop.files import Files
 from editloop.plan import ShardRef
 from editloop.registry import create
 from editloop.schema import Json
 from editloop.steps import StepContext
+from editloop.storage.files import Files
 
 __all__ = ["PartSpec", "Segment", "ShardEnd", "ShardTask"]
 

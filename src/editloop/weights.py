@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from editloop.errors import UnavailableError
-from editloop.files import Files, file_hash
-from editloop.records import fingerprint
 from editloop.schema import Json
+from editloop.storage.files import Files, file_hash
+from editloop.storage.records import fingerprint
 
 __all__ = ["command", "download", "file_digest", "find", "identity", "stamp", "stamps"]
 

@@ -13,8 +13,9 @@ from editloop.darkroom.develop import replay, replay_faulty
 from editloop.errors import StoreError
 from editloop.images import encode_png
 from editloop.registry import create
-from editloop.schema import EditSample, Json, arrow_schema, from_row, to_row
+from editloop.schema import EditSample, Json
 from editloop.steps import Keep, StepContext
+from editloop.storage.samples import arrow_schema, from_row, to_row
 
 
 def _made(settings: Mapping[str, Json], split: str = "train", count: int = 8) -> list[EditSample]:

@@ -14,9 +14,10 @@ from editloop.darkroom.operations import OPERATIONS
 from editloop.errors import RecipeError
 from editloop.images import decode, encode_png
 from editloop.registry import create
-from editloop.schema import PERSPECTIVES, EditSample, EditType, Image, Json, Score, to_row
+from editloop.schema import PERSPECTIVES, EditSample, EditType, Image, Json, Score
 from editloop.sources.scenes import photo
 from editloop.steps import Drop, Keep, Outcome, StepContext
+from editloop.storage.samples import to_row
 
 
 def _photos(split: str, count: int, size: int = 48) -> list[EditSample]:

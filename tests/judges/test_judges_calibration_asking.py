@@ -8,7 +8,7 @@ from editloop.errors import CorruptError, StoreError
 from editloop.judges.calibration.asking import Asking
 from editloop.judges.calibration.frozen import freeze, read_frozen
 from editloop.schema import Captions, EditedPair, EditType, Score
-from editloop.store import ShardStore
+from editloop.storage.shards import ShardStore
 
 
 @pytest.fixture

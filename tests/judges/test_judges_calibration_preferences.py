@@ -8,7 +8,7 @@ from editloop.judges.calibration.pairs import TruthPairs
 from editloop.judges.calibration.preferences import Comparing, comparisons, preference_results
 from editloop.judges.pairwise import Preference
 from editloop.schema import Unscored
-from editloop.store import ShardStore
+from editloop.storage.shards import ShardStore
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from editloop.judges.fake_data import serve
 from editloop.judging import judge
 from editloop.schema import PERSPECTIVES
 from editloop.settings import Recipe, validate
-from editloop.store import read_samples
+from editloop.storage.samples import read_samples
 
 
 @pytest.fixture(scope="module")

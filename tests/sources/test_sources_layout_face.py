@@ -7,10 +7,11 @@ import pytest
 
 from editloop.errors import ImageError, RecipeError
 from editloop.images import decode_rgb
-from editloop.schema import EditSample, EditType, Image, arrow_schema, to_row
+from editloop.schema import EditSample, EditType, Image
 from editloop.sources.checks import picture_size
 from editloop.sources.layouts import LAYOUTS, open_layout
 from editloop.sources.taxonomies import TAXONOMIES, edit_type
+from editloop.storage.samples import arrow_schema, to_row
 from layout_folders import HEIGHT, WIDTH, jpeg, magicbrush, metadata, parquet, png, put
 from odd_images import odd_images
 

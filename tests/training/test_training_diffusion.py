@@ -17,7 +17,7 @@ from editloop.models.backbones.loading import load_trained
 from editloop.models.inputs import EditInputs
 from editloop.registry import create
 from editloop.settings import validate
-from editloop.store import record_manifest
+from editloop.storage.manifests import record_manifest
 from editloop.training.diffusion import DiffusionTraining
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask

@@ -13,9 +13,9 @@ import torch
 
 from editloop.errors import CorruptError, ImageError, StepError, StoreError, TrainingError
 from editloop.images import encode_png
-from editloop.locks import lock, wait
 from editloop.models.masks import mask_picture
 from editloop.schema import Image, Score, Unscored
+from editloop.storage.locks import lock, wait
 from editloop.training.framing import Framing
 from editloop.training.latents import LatentSettings, open_latents
 from kernel_faults import CHANGES, DISK_FULL, FaultyFiles, UnsyncedFiles, die

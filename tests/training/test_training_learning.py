@@ -21,7 +21,8 @@ from editloop.models.inputs import EditInputs
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, Score
 from editloop.steps import StepContext
-from editloop.store import read_samples, record_manifest
+from editloop.storage.manifests import record_manifest
+from editloop.storage.samples import read_samples
 from editloop.training.buckets import CENTRE
 from networks import publish
 from tiny_pipelines import CHANNELS, save_instruct_pix2pix

@@ -77,7 +77,7 @@ def show(
 
 def verify(folder: RunFolder) -> None:
     """Check every byte of a run against what was committed."""
-    from editloop.store import verify as check
+    from editloop.storage.verify import verify as check
 
     problems = check(folder)
     for problem in problems:

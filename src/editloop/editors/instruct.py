@@ -30,7 +30,7 @@ from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
-from editloop.store import fingerprint
+from editloop.storage.records import fingerprint
 
 __all__ = ["InstructEditor", "InstructSettings"]
 

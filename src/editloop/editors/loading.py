@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from editloop.editors.checkpoints import Checkpoint
 from editloop.editors.released import load_released
 from editloop.errors import RecipeError, StoreError
-from editloop.files import explained
 from editloop.models.backbones.families import family_of, pipeline_class_of
 from editloop.models.backbones.loading import load_base, load_trained, trained_index
 from editloop.models.backbones.model import DiffusionModel
@@ -27,7 +26,8 @@ from editloop.models.loading import DTYPES, INDEX, model_index, quietly, weights
 from editloop.models.packed_convolutions import pack_convolutions
 from editloop.models.winograd_convolutions import use_winograd
 from editloop.runtime.machine import device
-from editloop.store import fingerprint
+from editloop.storage.files import explained
+from editloop.storage.records import fingerprint
 from editloop.weights import file_digest
 
 __all__ = ["checkpoint_digest", "hasten", "load_checkpoint"]

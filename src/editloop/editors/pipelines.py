@@ -30,7 +30,7 @@ from editloop.models.masks import resized_mask
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import validate
-from editloop.store import fingerprint
+from editloop.storage.records import fingerprint
 
 __all__ = [
     "DenoisedSettings",

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from editloop.editors.asking import Reward, Steps
 from editloop.errors import RecipeError
-from editloop.files import explained
 from editloop.images import resize
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
@@ -26,7 +25,8 @@ from editloop.models.tokens import to_ids
 from editloop.runtime.machine import device
 from editloop.schema import PERSPECTIVES, EditRequest, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
-from editloop.store import fingerprint
+from editloop.storage.files import explained
+from editloop.storage.records import fingerprint
 from editloop.weights import file_digest
 
 __all__ = ["PocketEditor", "PocketEditorSettings"]

@@ -19,7 +19,6 @@ from pathlib import Path
 from pydantic import Field
 
 from editloop.errors import RecipeError
-from editloop.files import Files, NewFile, explained, file_hash, temporary
 from editloop.schema import (
     CLEAN_TEXT,
     OUT_OF_FIVE,
@@ -33,6 +32,7 @@ from editloop.schema import (
 )
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.entries import Problem, read_json
+from editloop.storage.files import Files, NewFile, explained, file_hash, temporary
 
 __all__ = ["Exported", "RewardEditJudge", "write_reward_edit"]
 

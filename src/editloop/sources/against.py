@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import ImageError, RecipeError
-from editloop.records import fingerprint
 from editloop.registry import parse_spec
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.hashes import (
@@ -28,6 +27,7 @@ from editloop.sources.hashes import (
     write_hashes,
 )
 from editloop.sources.layouts import LAYOUTS, Layout, layout_of, open_layout
+from editloop.storage.records import fingerprint
 
 __all__ = ["Comparison", "ReferenceSet", "hash_folder", "hash_layout"]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop.files import explained
-from editloop.parquet import read_rows
 from editloop.parts import PartContext, PartResult
 from editloop.schema import Json
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.contamination import NOTE, found_in
+from editloop.storage.files import explained
+from editloop.storage.parquet import read_rows
 
 __all__ = ["ContaminationCount"]
 

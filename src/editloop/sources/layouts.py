@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from editloop.errors import RecipeError, known_names
-from editloop.schema import EditSample, Json, arrow_schema
+from editloop.schema import EditSample, Json
 from editloop.settings import Settings, validate
 from editloop.sources.captions import METADATA
 from editloop.sources.emu_edit import emu_edit_index
@@ -32,6 +32,7 @@ from editloop.sources.real_edit import real_edit_index
 from editloop.sources.table_files import split_files
 from editloop.sources.tables import TableSettings, table_splits
 from editloop.sources.ultra_edit import ultra_edit_index
+from editloop.storage.samples import arrow_schema
 
 __all__ = [
     "LAYOUTS",

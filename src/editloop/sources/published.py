@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from editloop.errors import EditLoopError
-from editloop.schema import Json, from_row
+from editloop.schema import Json
 from editloop.sources.entries import Entry, Place, Problem
 from editloop.sources.listed import ListedIndex, Rows
 from editloop.sources.stored import rows_without_pictures
-from editloop.store import published_files, read_samples
+from editloop.storage.samples import from_row, published_files, read_samples
 
 __all__ = ["published_index", "published_splits"]
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from editloop.errors import RecipeError
-from editloop.files import explained
 from editloop.schema import EditSample, Image, Json, canonical_json
 from editloop.sources.checks import check_session
 from editloop.sources.entries import Entry, Index, Picture, Problem
 from editloop.sources.files import read_file, size_and_time
+from editloop.storage.files import explained
 
 __all__ = ["IndexedLayout", "refuse"]
 

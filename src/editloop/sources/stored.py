@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from editloop.files import explained
-from editloop.parquet import GROUP_ROWS, read_batches, read_footer, read_rows
 from editloop.schema import Json
+from editloop.storage.files import explained
+from editloop.storage.parquet import GROUP_ROWS, read_batches, read_footer, read_rows
 
 __all__ = [
     "all_rows",

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from editloop.errors import CorruptError
-from editloop.files import explained
 from editloop.schema import Json
 from editloop.sources.stored import is_bytes, is_picture, stand_in
+from editloop.storage.files import explained
 
 __all__ = ["all_rows", "column_names", "rows_at", "rows_without_pictures"]
 

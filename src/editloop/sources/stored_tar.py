@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from editloop.errors import CorruptError
-from editloop.files import explained
 from editloop.schema import Json
 from editloop.sources.files import EXTENSIONS, MAX_BYTES
+from editloop.storage.files import explained
 
 __all__ = ["all_rows", "column_names", "rows_at", "rows_without_pictures"]
 

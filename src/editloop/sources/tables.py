@@ -17,7 +17,6 @@ from pathlib import Path
 from pydantic import Field
 
 from editloop.errors import EditLoopError
-from editloop.files import explained
 from editloop.schema import Json
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.captions import METADATA
@@ -26,6 +25,7 @@ from editloop.sources.entries import Entry, Place, Problem
 from editloop.sources.formats import FORMATS, format_of
 from editloop.sources.listed import ListedIndex, Rows
 from editloop.sources.table_files import gaps, split_files
+from editloop.storage.files import explained
 
 __all__ = ["TableSettings", "table_index", "table_splits"]
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
-from editloop.files import Files, explained, replace_file
 from editloop.images import resize
 from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditSample, Json, Score
+from editloop.storage.files import Files, explained, replace_file
 from editloop.training.triples import decoded
 
 __all__ = ["EditCache", "open_cache", "reward_text_of", "rewards_of"]

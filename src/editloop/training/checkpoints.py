@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from editloop.errors import TrainingError
-from editloop.files import Files, NewFile, explained, sweep_temporaries, temporary
+from editloop.storage.files import Files, NewFile, explained, sweep_temporaries, temporary
 
 __all__ = ["load_newest", "save"]
 

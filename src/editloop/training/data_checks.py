@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from editloop import store
 from editloop.errors import StoreError, TrainingError
+from editloop.storage.manifests import find_manifest
 from editloop.training.cache import rewards_of
 from editloop.training.rows import PublishedRows
 from editloop.training.triples import decoded
@@ -23,10 +23,10 @@ _FIRST = 3  # samples that are looked at, or named
 
 def content_of(run: Path) -> str:
     """The fingerprint of the data set that a run's folder holds; StoreError where it has none."""
-    manifest = store.find_manifest(run, "data") if run.is_dir() else None
+    manifest = find_manifest(run, "data") if run.is_dir() else None
     if manifest is None or not manifest.in_place(run):
         around = [each.parent for each in (run, run.parent) if each.name == "data"]
-        inside = [each for each in around if store.find_manifest(each, "data") is not None]
+        inside = [each for each in around if find_manifest(each, "data") is not None]
         fix = "name as `data` the folder of a run; `editloop import KIND PATH --out DIR` makes one"
         raise StoreError(
             "no whole data set in this folder",

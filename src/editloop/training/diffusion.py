@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from editloop import store, weights
-from editloop.files import explained
+from editloop import weights
 from editloop.models.backbones.checking import multiple_of
 from editloop.models.backbones.loading import check_base, load_base
 from editloop.models.backbones.model import DiffusionModel
@@ -20,6 +19,8 @@ from editloop.parts import PartContext, PartResult
 from editloop.runtime.ranks import is_leader, others, spreads_weights
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
+from editloop.storage.files import explained
+from editloop.storage.manifests import find_manifest
 from editloop.training.data_checks import check_data, content_of
 from editloop.training.diffusion_card import diffusion_card
 from editloop.training.diffusion_data import EditData, open_data
@@ -56,7 +57,7 @@ class DiffusionTraining:
         """The settings that decide, and what they name: the base's weights and the data's bytes."""
         named: dict[str, Json] = {"weights": weights.identity(self._settings.base)}
         if self._settings.data is not None:
-            manifest = store.find_manifest(Path(self._settings.data), "data")
+            manifest = find_manifest(Path(self._settings.data), "data")
             named["data"] = None if manifest is None else manifest.content
         return {
             **self._settings.deciding,

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from editloop.models.backbones.model import DiffusionModel
+from editloop.storage.versions import work_folder
 from editloop.training.data_checks import HELD_OUT, has_split
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.direct_samples import Augmentation, DirectSamples
 from editloop.training.latent_samples import LatentSamples
 from editloop.training.latents import LatentSettings, open_latents
 from editloop.training.rows import PublishedRows
-from editloop.versions import work_folder
 
 __all__ = ["EditData", "open_data"]
 

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from editloop.engines import Ended, Engine, InProcessEngine, LocalProcessEngine, Task
 from editloop.errors import StepError
-from editloop.files import Files, replace_file
 from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.storage.files import Files, replace_file
 from editloop.training.latent_encoding import Job, encode_in_worker, encode_shard
 
 __all__ = ["encode_all", "timed"]

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
-from editloop.files import Files
 from editloop.models.backbones.autoencoder import Autoencoder, Posterior
 from editloop.models.loading import model_index, quietly
 from editloop.models.masks import mask_picture
 from editloop.runtime.prefetching import prefetched
 from editloop.schema import EditSample, Pixels
+from editloop.storage.files import Files
 from editloop.training.buckets import Size
 from editloop.training.framing import Framing
 from editloop.training.latent_rows import Row, Rows, Shard, row_type

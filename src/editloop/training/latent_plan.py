@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.files import Files, explained, sweep_temporaries
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.loading import parts_digest
 from editloop.models.reward import separator_of
 from editloop.schema import Json
-from editloop.store import fingerprint
+from editloop.storage.files import Files, explained, sweep_temporaries
+from editloop.storage.records import fingerprint
 from editloop.training.buckets import Size
 from editloop.training.framing import Framing
 from editloop.training.latent_encoding import (

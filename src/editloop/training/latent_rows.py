@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import CorruptError
-from editloop.files import Files, NewFile, explained, temporary
-from editloop.records import read_record, write_record
 from editloop.schema import Json
+from editloop.storage.files import Files, NewFile, explained, temporary
+from editloop.storage.records import read_record, write_record
 from editloop.training.buckets import Size
 
 __all__ = ["Row", "Rows", "Shard", "checked", "row_type", "sealed", "write_rows"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from editloop.errors import CorruptError
-from editloop.files import Files, explained
 from editloop.models.backbones.texts import Texts
-from editloop.records import read_record, write_record
 from editloop.schema import PERSPECTIVES, Json
+from editloop.storage.files import Files, explained
+from editloop.storage.records import read_record, write_record
 from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.latent_rows import Row, Rows, row_type, sealed, write_rows
 from editloop.training.rows import PublishedRows

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from editloop.errors import BusyError, StoreError, TrainingError
-from editloop.files import Files
-from editloop.locks import lock, wait
 from editloop.models.backbones.model import DiffusionModel
+from editloop.storage.files import Files
+from editloop.storage.locks import lock, wait
 from editloop.training.framing import Framing
 from editloop.training.latent_building import encode_all, timed
 from editloop.training.latent_plan import LatentCache, LatentPlan, LatentSettings

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from editloop.files import Files, explained, replace_file
 from editloop.images import encode_png
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
 from editloop.runtime.seeding import derive_seed
+from editloop.storage.files import Files, explained, replace_file
 from editloop.training.edits import Samples
 
 __all__ = ["Looks"]

@@ -10,13 +10,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from editloop import store
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.models.saving import save_model
 from editloop.models.tokens import longest, train_tokenizer
 from editloop.parts import PartContext, PartResult
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
+from editloop.storage.samples import read_samples
 from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
 from editloop.training.data_checks import HELD_OUT, check_data, has_split
@@ -120,7 +120,7 @@ class PocketTraining:
         data, size = context.run / "data", self._settings.size
 
         def cached(split: str) -> EditCache:
-            samples = partial(store.read_samples, data, split)
+            samples = partial(read_samples, data, split)
             return open_cache(context.cache / f"{split}-{size}", context.inputs, size, samples)
 
         cache = cached(self._settings.split)

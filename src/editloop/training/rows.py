@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from editloop.errors import StoreError
-from editloop.files import explained
-from editloop.parquet import read_batches, read_footer
-from editloop.schema import EditSample, arrow_schema, from_row
-from editloop.store import published_files
+from editloop.schema import EditSample
+from editloop.storage.files import explained
+from editloop.storage.parquet import read_batches, read_footer
+from editloop.storage.samples import arrow_schema, from_row, published_files
 
 __all__ = ["PublishedRows", "RowReader"]
 

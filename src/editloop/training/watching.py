@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from editloop.errors import TrainingError
-from editloop.files import Files, explained, replace_file
 from editloop.schema import Json
+from editloop.storage.files import Files, explained, replace_file
 
 __all__ = ["Metrics", "watched"]
 

@@ -20,8 +20,9 @@ from editloop.evaluation.comparing.table import print_comparison
 from editloop.parts import PartContext
 from editloop.registry import create
 from editloop.runtime.seeding import generator
-from editloop.schema import EditSample, Json, arrow_schema, to_row
-from editloop.store import record_manifest
+from editloop.schema import EditSample, Json
+from editloop.storage.manifests import record_manifest
+from editloop.storage.samples import arrow_schema, to_row
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements
 

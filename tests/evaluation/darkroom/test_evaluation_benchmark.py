@@ -15,7 +15,8 @@ from editloop.evaluation.darkroom.benchmark import DarkroomBenchmark
 from editloop.images import decode
 from editloop.parts import PartContext, PartResult
 from editloop.registry import BUILT_IN, create
-from editloop.schema import EditSample, Json, arrow_schema, to_row
+from editloop.schema import EditSample, Json
+from editloop.storage.samples import arrow_schema, to_row
 from evaluation_fakes import PHOTOS, Fake, sessions, single_edits
 
 EDITORS = [f"{name}=python:evaluation_fakes:{kind}" for name, kind in (

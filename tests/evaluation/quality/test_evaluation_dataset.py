@@ -21,10 +21,11 @@ from editloop.evaluation.quality.table import print_quality
 from editloop.images import decode
 from editloop.metrics.embeddings import Embeddings
 from editloop.runtime.seeding import generator
-from editloop.schema import EditedPair, EditSample, Image, Json, Score, arrow_schema, to_row
+from editloop.schema import EditedPair, EditSample, Image, Json, Score
 from editloop.settings import Settings as BaseSettings
 from editloop.statistics.running_means import RunningMeans
-from editloop.store import verify
+from editloop.storage.samples import arrow_schema, to_row
+from editloop.storage.verify import verify
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements
 

@@ -16,7 +16,8 @@ from editloop.evaluation.report.html import HtmlReport
 from editloop.images import decode, encode_png
 from editloop.parts import PartContext
 from editloop.registry import create
-from editloop.schema import EditSample, Image, Json, Score, arrow_schema, to_row
+from editloop.schema import EditSample, Image, Json, Score
+from editloop.storage.samples import arrow_schema, to_row
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements
 

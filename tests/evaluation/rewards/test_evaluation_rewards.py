@@ -28,9 +28,8 @@ from editloop.schema import (
     Score,
     Unscored,
     Verdict,
-    arrow_schema,
-    to_row,
 )
+from editloop.storage.samples import arrow_schema, to_row
 from evaluation_pages import Elements
 
 GREY = Image(encode_png(np.full((8, 8, 3), 120, np.uint8)))

@@ -15,7 +15,8 @@ from editloop.evaluation.showing.curves import sweep_chart
 from editloop.evaluation.showing.figures import PALETTE, Axis, Line, bars, lines
 from editloop.evaluation.showing.labels import label, less_is_better, ranked_by
 from editloop.evaluation.showing.tables import Absence, by_metric, by_slice, main_metrics
-from editloop.schema import Json, arrow_schema, to_row
+from editloop.schema import Json
+from editloop.storage.samples import arrow_schema, to_row
 from evaluation_fakes import single_edits
 
 

@@ -27,7 +27,9 @@ from editloop.evaluation.answers.running import (
 )
 from editloop.evaluation.answers.scoring import Measuring, measure_chunk
 from editloop.schema import Editor, Json
-from editloop.store import Commit, ShardStore, fingerprint
+from editloop.storage.commits import Commit
+from editloop.storage.records import fingerprint
+from editloop.storage.shards import ShardStore
 
 __all__ = ["Answering", "Answers", "Benchmark", "Round"]
 

@@ -13,9 +13,10 @@ from itertools import groupby
 from typing import TypeAlias
 
 from editloop.images import content_hash
-from editloop.schema import EditSample, EditType, Image, Json, canonical_json, to_row
+from editloop.schema import EditSample, EditType, Image, Json, canonical_json
 from editloop.sources.taxonomies import own_kind
-from editloop.store import fingerprint
+from editloop.storage.records import fingerprint
+from editloop.storage.samples import to_row
 
 __all__ = [
     "SESSIONS",

@@ -16,9 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.evaluation.answers.cases import Case
-from editloop.files import Files, explained
-from editloop.parquet import TableWriter, read_rows
 from editloop.schema import Json
+from editloop.storage.files import Files, explained
+from editloop.storage.parquet import TableWriter, read_rows
 
 __all__ = [
     "CASES_FILE",

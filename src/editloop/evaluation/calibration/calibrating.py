@@ -19,7 +19,6 @@ from rich.progress import track
 from editloop.chat import Plan
 from editloop.errors import RecipeError
 from editloop.evaluation.calibration.page import write_calibration_page
-from editloop.files import Files, explained, replace_file, sweep_temporaries
 from editloop.images import content_hash
 from editloop.judges.calibration.answers import Answers, Beside, Calibration
 from editloop.judges.calibration.edits import VERSION as EDITS_VERSION
@@ -31,7 +30,11 @@ from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
 from editloop.sources.layouts import layout_of, open_layout
-from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
+from editloop.storage.files import Files, explained, replace_file, sweep_temporaries
+from editloop.storage.locks import lock
+from editloop.storage.manifests import find_manifest, record_manifest, withdraw
+from editloop.storage.records import fingerprint
+from editloop.storage.shards import ShardStore
 
 __all__ = ["calibrate", "plan_calibration"]
 

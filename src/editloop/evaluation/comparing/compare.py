@@ -15,7 +15,7 @@ from editloop.evaluation.comparing.pairing import BenchmarkComparison, Pairing, 
 from editloop.evaluation.comparing.runfolders import RunFolder, open_runs
 from editloop.evaluation.showing.labels import ordered
 from editloop.schema import Json
-from editloop.versions import differences
+from editloop.storage.versions import differences
 
 __all__ = ["Comparison", "compare_runs"]
 

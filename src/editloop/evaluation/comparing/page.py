@@ -15,8 +15,8 @@ from editloop.evaluation.showing.figures import PALETTE
 from editloop.evaluation.showing.labels import change, less_is_better
 from editloop.evaluation.showing.pages import write_page
 from editloop.evaluation.showing.tables import Table, by_metric
-from editloop.files import Files, explained, replace_file
 from editloop.schema import readable_json
+from editloop.storage.files import Files, explained, replace_file
 
 __all__ = ["write_comparison"]
 

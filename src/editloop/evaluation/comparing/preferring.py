@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from editloop.errors import RecipeError
 from editloop.evaluation.comparing.compare import Comparison
 from editloop.evaluation.comparing.shared import SharedCases
-from editloop.files import Files, explained, replace_file
 from editloop.judges.calibration.estimates import share_of
 from editloop.judges.pairwise import PairwiseJudge, Preference, position_bias
 from editloop.registry import parse_spec
 from editloop.schema import Json, Unscored
+from editloop.storage.files import Files, explained, replace_file
 
 __all__ = ["Preferences", "Said", "prefer", "write_preferences"]
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from editloop.errors import CorruptError, RecipeError, StoreError
 from editloop.evaluation.answers.publishing import CASES_FILE, case_files
-from editloop.files import explained
-from editloop.parquet import read_batches
 from editloop.schema import Json
-from editloop.store import find_manifest
+from editloop.storage.files import explained
+from editloop.storage.manifests import find_manifest
+from editloop.storage.parquet import read_batches
 
 __all__ = ["CaseKey", "EditorCases", "RunFolder", "open_runs", "read_cases_of"]
 

@@ -14,12 +14,12 @@ from editloop.errors import ImageError, StoreError
 from editloop.evaluation.answers.publishing import case_files, read_case_rows
 from editloop.evaluation.comparing.pairing import Compared
 from editloop.evaluation.protocol.card import read_protocol
-from editloop.files import explained
 from editloop.images import decode_rgb, resize
 from editloop.judges.pairwise import Comparison
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json
 from editloop.sources.layouts import open_layout
+from editloop.storage.files import explained
 
 __all__ = ["SharedCases"]
 

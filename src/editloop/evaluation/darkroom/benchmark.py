@@ -35,7 +35,9 @@ from editloop.parts import PartContext, PartResult
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Json
 from editloop.settings import Settings
-from editloop.store import ShardStore, fingerprint, read_samples
+from editloop.storage.records import fingerprint
+from editloop.storage.samples import read_samples
+from editloop.storage.shards import ShardStore
 
 __all__ = ["DarkroomBenchmark", "resolved"]
 

@@ -30,7 +30,7 @@ from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
 from editloop.settings import Settings
 from editloop.sources.layouts import Layout, open_layout
-from editloop.store import ShardStore
+from editloop.storage.shards import ShardStore
 
 __all__ = ["ProtocolBenchmark"]
 

@@ -18,7 +18,7 @@ from editloop.errors import RecipeError, known_names
 from editloop.evaluation.protocol.exclusions import Exclusion
 from editloop.schema import Json, canonical_json
 from editloop.settings import Settings, read_yaml, validate
-from editloop.store import fingerprint
+from editloop.storage.records import fingerprint
 
 __all__ = [
     "BenchmarkCard",

@@ -11,7 +11,7 @@ from editloop.evaluation.protocol.seats import Seat
 from editloop.registry import load
 from editloop.schema import Json
 from editloop.settings import validate
-from editloop.store import Commit
+from editloop.storage.commits import Commit
 
 __all__ = ["departures", "leftovers"]
 

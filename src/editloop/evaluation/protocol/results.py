@@ -23,7 +23,8 @@ from editloop.evaluation.protocol.notices import departures, leftovers
 from editloop.evaluation.protocol.seats import Seat
 from editloop.naming import output_path, safe_name
 from editloop.schema import Json
-from editloop.store import Commit, fingerprint
+from editloop.storage.commits import Commit
+from editloop.storage.records import fingerprint
 
 __all__ = ["Asked", "publish"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from editloop.evaluation.answers.cases import picture_hashes
-from editloop.records import fingerprint
 from editloop.schema import EditSample
+from editloop.storage.records import fingerprint
 
 __all__ = ["DataChunk", "gathered", "read_data_chunks", "stored_bytes"]
 

@@ -22,12 +22,15 @@ from editloop.evaluation.quality.measures import DataMeasures
 from editloop.evaluation.quality.page import write_quality_page
 from editloop.evaluation.quality.rows import writing_rows
 from editloop.evaluation.quality.summary import DataSummary
-from editloop.files import Files, explained, replace_file, sweep_temporaries
 from editloop.metrics.embeddings import Embeddings
 from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
 from editloop.sources.layouts import Layout, layout_of, open_layout
-from editloop.store import ShardStore, find_manifest, fingerprint, lock, record_manifest, withdraw
+from editloop.storage.files import Files, explained, replace_file, sweep_temporaries
+from editloop.storage.locks import lock
+from editloop.storage.manifests import find_manifest, record_manifest, withdraw
+from editloop.storage.records import fingerprint
+from editloop.storage.shards import ShardStore
 
 __all__ = ["DATA_METRICS", "measure_data"]
 

@@ -12,9 +12,9 @@ from editloop.evaluation.answers.metricset import Chosen, MetricSet, metrics_of
 from editloop.evaluation.quality.chunks import DataChunk
 from editloop.evaluation.quality.pairs import measure_samples
 from editloop.metrics.embeddings import Embeddings
-from editloop.records import fingerprint
 from editloop.schema import EditSample, Json, Score, Unscored
-from editloop.store import ShardStore
+from editloop.storage.records import fingerprint
+from editloop.storage.shards import ShardStore
 
 __all__ = ["NUMBERS", "DataMeasures"]
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 from editloop.errors import UnavailableError
 from editloop.evaluation.quality.chunks import DataChunk
 from editloop.evaluation.quality.summary import own_label
-from editloop.files import Files, explained, temporary
-from editloop.parquet import Gatherer
 from editloop.schema import Json
+from editloop.storage.files import Files, explained, temporary
+from editloop.storage.parquet import Gatherer
 
 __all__ = ["RowWriter", "writing_rows"]
 

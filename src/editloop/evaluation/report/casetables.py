@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.evaluation.answers.publishing import case_files, read_case_rows
-from editloop.files import explained
 from editloop.schema import Json
+from editloop.storage.files import explained
 
 __all__ = ["Answered", "CaseTable", "Extremes", "answers", "case_tables", "extremes"]
 

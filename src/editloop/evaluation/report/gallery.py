@@ -9,9 +9,9 @@ from pathlib import Path
 
 from editloop.evaluation.report.rundata import CaseRow, choose, find_samples
 from editloop.evaluation.showing.thumbnails import Picture, exact
-from editloop.files import explained
 from editloop.images import decode, decode_mask
 from editloop.schema import PERSPECTIVES, EditSample, Score
+from editloop.storage.files import explained
 
 __all__ = ["Card", "Reward", "Triplet", "Turn", "cards", "triplets"]
 

@@ -25,9 +25,9 @@ from editloop.evaluation.report.views import (
     spent,
 )
 from editloop.evaluation.showing.pages import write_page
-from editloop.files import explained
 from editloop.schema import Json
 from editloop.settings import Recipe, Settings
+from editloop.storage.files import explained
 
 __all__ = ["HtmlReport"]
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from editloop.evaluation.answers.publishing import case_files, read_case_rows
-from editloop.files import explained
-from editloop.parquet import read_rows
 from editloop.runtime.seeding import derive_seed
-from editloop.schema import PERSPECTIVES, EditSample, Json, from_row
-from editloop.store import published_files
+from editloop.schema import PERSPECTIVES, EditSample, Json
+from editloop.storage.files import explained
+from editloop.storage.parquet import read_rows
+from editloop.storage.samples import from_row, published_files
 
 __all__ = [
     "CaseRow",

@@ -18,12 +18,12 @@ from editloop.evaluation.rewards.wording import words_of
 from editloop.evaluation.showing.labels import ordered
 from editloop.evaluation.showing.score_charts import below_highest, histogram
 from editloop.judges.calibration.scales import SCALES
-from editloop.parquet import read_rows
 from editloop.runtime.seeding import generator
 from editloop.schema import CLEAN_TEXT, Json
 from editloop.statistics.means import slice_rows
 from editloop.statistics.running_means import RunningMeans
-from editloop.store import published_files
+from editloop.storage.parquet import read_rows
+from editloop.storage.samples import published_files
 
 __all__ = ["SplitTally", "tally_split"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jinja2
 
-from editloop.files import Files, explained, replace_file
 from editloop.schema import Json
+from editloop.storage.files import Files, explained, replace_file
 
 __all__ = ["render", "write_page"]
 

@@ -31,7 +31,7 @@ from editloop.registry import Spec
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, EditType, Json
 from editloop.sources.layouts import Layout
-from editloop.store import ShardStore
+from editloop.storage.shards import ShardStore
 
 __all__ = ["Answers", "Beside", "Calibration", "Watch"]
 

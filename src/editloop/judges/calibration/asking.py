@@ -30,7 +30,8 @@ from editloop.schema import (
     Verdict,
     canonical_json,
 )
-from editloop.store import ShardStore, fingerprint
+from editloop.storage.records import fingerprint
+from editloop.storage.shards import ShardStore
 
 __all__ = ["Asking", "Judged", "digest_of", "in_batches"]
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError
-from editloop.files import Files, explained, temporary
 from editloop.images import decode, decode_mask, encode_png
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.scales import SCALES
-from editloop.parquet import TableWriter, read_rows
 from editloop.schema import Captions, EditedPair, EditType, Json, Mask, Pixels
+from editloop.storage.files import Files, explained, temporary
+from editloop.storage.parquet import TableWriter, read_rows
 
 __all__ = ["FrozenSet", "freeze", "read_frozen"]
 

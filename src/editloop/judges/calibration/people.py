@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from editloop.errors import RecipeError
-from editloop.files import explained
 from editloop.images import content_hash
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
@@ -26,6 +25,7 @@ from editloop.judges.calibration.estimates import Floats, mean_of
 from editloop.judges.calibration.scales import SCALES, related
 from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.storage.files import explained
 
 __all__ = ["Ratings", "against_people", "read_ratings"]
 

@@ -21,7 +21,8 @@ from editloop.judges.pairwise import Comparison, Preference, position_bias
 from editloop.judges.verdicts import Preferred, may_pass_later
 from editloop.schema import PERSPECTIVES, Json, Unscored
 from editloop.statistics.bootstrap import bootstrap_weights
-from editloop.store import ShardStore, fingerprint
+from editloop.storage.records import fingerprint
+from editloop.storage.shards import ShardStore
 
 __all__ = ["Comparer", "Comparing", "Known", "comparisons", "preference_results"]
 

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from editloop.errors import CorruptError, StoreError
-from editloop.files import Files, explained, replace_file
 from editloop.schema import Json, canonical_json
+from editloop.storage.files import Files, explained, replace_file
 
 __all__ = ["decode_record", "encode_record", "fingerprint", "read_record", "write_record"]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from editloop.errors import BusyError
-from editloop.files import explained
+from editloop.storage.files import explained
 
 __all__ = ["lock", "shared_lock", "try_lock", "wait"]
 

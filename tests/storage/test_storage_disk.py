@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import StoreError
-from editloop.files import Files
 from editloop.pipeline import Options, build
-from editloop.store import verify
+from editloop.storage.files import Files
+from editloop.storage.verify import verify
 from kernel_faults import BROKEN, DISK_FULL, READ_ONLY, FaultyFiles, UnsyncedFiles, published
 from kernel_parts import source, step
 

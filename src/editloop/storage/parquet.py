@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError
-from editloop.files import Files, NewFile, explained
+from editloop.storage.files import Files, NewFile, explained
 
 __all__ = [
     "FILE_BYTES",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from editloop.errors import BusyError, ChangedError, CorruptError, StoreError
-from editloop.files import Files, explained
+from editloop.storage.files import Files, explained
 
 __all__ = ["Database", "Row"]
 

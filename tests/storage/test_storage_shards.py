@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from editloop.commits import ShardKey
 from editloop.errors import CorruptError, StoreError
-from editloop.files import Files
-from editloop.locks import shared_lock
-from editloop.parquet import GROUP_ROWS, SplitWriter, content_bytes, pieces
-from editloop.schema import EditSample, Score, arrow_schema, to_row
-from editloop.shards import ShardStore
-from editloop.store import published_files, read_samples
+from editloop.schema import EditSample, Score
+from editloop.storage.commits import ShardKey
+from editloop.storage.files import Files
+from editloop.storage.locks import shared_lock
+from editloop.storage.parquet import GROUP_ROWS, SplitWriter, content_bytes, pieces
+from editloop.storage.samples import arrow_schema, published_files, read_samples, to_row
+from editloop.storage.shards import ShardStore
 from kernel_faults import CountingFiles
 from kernel_parts import picture
 

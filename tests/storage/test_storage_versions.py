@@ -8,8 +8,9 @@ import pytest
 
 from editloop.errors import ChangedError
 from editloop.pipeline import BuildReport, Options, PartSpec, build
-from editloop.store import read_samples, verify
-from editloop.versions import claim_version, differences, retire_versions
+from editloop.storage.samples import read_samples
+from editloop.storage.verify import verify
+from editloop.storage.versions import claim_version, differences, retire_versions
 from kernel_faults import published
 from kernel_parts import source, step
 

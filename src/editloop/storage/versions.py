@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from editloop.errors import ChangedError
-from editloop.files import Files, explained, sweep_temporaries
-from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json, canonical_json
+from editloop.storage.files import Files, explained, sweep_temporaries
+from editloop.storage.records import fingerprint, read_record, write_record
 
 __all__ = [
     "check_version",

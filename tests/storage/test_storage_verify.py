@@ -9,15 +9,15 @@ import pytest
 
 from editloop.errors import StoreError
 from editloop.pipeline import Options, build, retry
-from editloop.store import (
+from editloop.storage.manifests import (
     find_manifest,
     publish_folder,
-    read_samples,
     record_manifest,
     staging_folder,
-    verify,
     write_file,
 )
+from editloop.storage.samples import read_samples
+from editloop.storage.verify import verify
 from kernel_parts import source, step
 
 

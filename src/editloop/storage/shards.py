@@ -21,9 +21,10 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from editloop.commits import Commit, ShardKey, StoredTable
 from editloop.errors import CorruptError, StoreError
-from editloop.files import (
+from editloop.schema import Json
+from editloop.storage.commits import Commit, ShardKey, StoredTable
+from editloop.storage.files import (
     Files,
     NewFile,
     check_plain,
@@ -32,10 +33,9 @@ from editloop.files import (
     sweep_temporaries,
     temporary,
 )
-from editloop.locks import shared_lock, try_lock
-from editloop.parquet import TableWriter, read_batches
-from editloop.records import decode_record, encode_record
-from editloop.schema import Json
+from editloop.storage.locks import shared_lock, try_lock
+from editloop.storage.parquet import TableWriter, read_batches
+from editloop.storage.records import decode_record, encode_record
 
 __all__ = ["Problem", "ShardStore"]
 

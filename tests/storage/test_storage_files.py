@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import CorruptError, StoreError
-from editloop.files import Files, NewFile, explained, replace_file, sweep_temporaries
-from editloop.records import decode_record, encode_record, fingerprint, read_record, write_record
+from editloop.storage.files import Files, NewFile, explained, replace_file, sweep_temporaries
+from editloop.storage.records import (
+    decode_record,
+    encode_record,
+    fingerprint,
+    read_record,
+    write_record,
+)
 from kernel_faults import DISK_FULL, CountingFiles, FaultyFiles
 
 

@@ -11,10 +11,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from editloop.errors import StoreError
-from editloop.files import Files, check_plain, explained, file_hash, replace_file, sweep_temporaries
-from editloop.records import fingerprint, read_record, write_record
 from editloop.schema import Json
-from editloop.versions import part_folder, work_folder
+from editloop.storage.files import (
+    Files,
+    check_plain,
+    explained,
+    file_hash,
+    replace_file,
+    sweep_temporaries,
+)
+from editloop.storage.records import fingerprint, read_record, write_record
+from editloop.storage.versions import part_folder, work_folder
 
 __all__ = [
     "Manifest",

@@ -11,15 +11,15 @@ import pytest
 
 import kernel_crash
 from editloop.errors import BusyError
-from editloop.locks import lock, shared_lock, try_lock
 from editloop.pipeline import Options
-from editloop.store import verify
+from editloop.storage.locks import lock, shared_lock, try_lock
+from editloop.storage.verify import verify
 from kernel_faults import published
 
 _HOLD = """
 import sys
 from pathlib import Path
-from editloop.locks import lock
+from editloop.storage.locks import lock
 with lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
