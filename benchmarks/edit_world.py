@@ -14,7 +14,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from editloop.editing import read_pixels, save_pixels
-from editloop.images import resize
+from editloop.images.codec import resize
 from evaluate_world import letter_tokenizer
 
 __all__ = ["INSTRUCTION", "make_model", "make_picture"]

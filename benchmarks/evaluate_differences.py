@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from editloop.images import decode_rgb
+from editloop.images.codec import decode_rgb
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.encoders import ImageModel, Kind, Precision
 from editloop.schema import Json

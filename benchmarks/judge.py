@@ -32,7 +32,7 @@ import numpy as np
 import openai
 
 from editloop.chat import Picture
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.judges.fake_faults import MIXED, Fault, at_random
 from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.prompts import messages, picture

@@ -21,7 +21,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from torch.nn import functional
 
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.models.backbones.loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.sampling import noise_like

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.models.loading import quietly
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image

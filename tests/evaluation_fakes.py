@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from editloop.errors import UnavailableError
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.runtime.seeding import generator
 from editloop.schema import (
     PERSPECTIVES,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image
 from editloop.training.framing import Framing

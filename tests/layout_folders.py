@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image as Pillow
 
-from editloop.images import encode_jpeg, encode_png, resize
+from editloop.images.codec import encode_jpeg, encode_png, resize
 from editloop.schema import Pixels
 from editloop.sources.scenes import photo
 

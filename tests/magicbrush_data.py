@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.naming import output_path
 from editloop.runtime.seeding import generator
 from editloop.schema import Pixels

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 from diffusers import UNet2DConditionModel
 
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.models.inputs import EditInputs
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.models.tokens import train_tokenizer

@@ -15,8 +15,8 @@ from editloop import edited_files, editing
 from editloop.cli import app
 from editloop.edited_files import edit_to_files
 from editloop.errors import EditLoopError, ImageError, StoreError
-from editloop.images import content_hash, encode_jpeg, encode_png
-from editloop.stamping import facts_in, stamped
+from editloop.images.codec import content_hash, encode_jpeg, encode_png
+from editloop.images.metadata import facts_in, stamped
 from editloop.storage.files import Files
 
 RAMP = np.linspace(0, 255, 96 * 80, dtype=np.uint8).reshape(80, 96)

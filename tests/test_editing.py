@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from editloop import editing
 from editloop.cli import app
 from editloop.errors import ImageError, InstructionError, RecipeError, StoreError
-from editloop.images import decode, encode_png
+from editloop.images.codec import decode, encode_png
 from editloop.models.saving import save_model
 from networks import awake, pocket
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from editloop.cli import app
 from editloop.errors import RecipeError, StoreError, UnavailableError
-from editloop.images import decode_mask
+from editloop.images.codec import decode_mask
 from editloop.importing import import_data
 from editloop.schema import EditSample, EditType, Json, Score, Unscored
 from editloop.sources.hashes import hash_samples, write_hashes

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from editloop.errors import EditLoopError
-from editloop.images import encode_jpeg, encode_png
+from editloop.images.codec import encode_jpeg, encode_png
 from editloop.schema import Json, Pixels
 from editloop.steps import FailureClass
 

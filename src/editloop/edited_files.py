@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from editloop import images
 from editloop.editing import contact_sheet, edit_seeds, editor_of
-from editloop.picture_files import (
+from editloop.images import codec
+from editloop.images.files import (
     check_format,
     check_place,
     mask_in,
@@ -17,9 +17,9 @@ from editloop.picture_files import (
     read_pixels,
     save_pixels,
 )
+from editloop.images.metadata import facts_in
 from editloop.registry import parse_spec
 from editloop.schema import Json, Pixels
-from editloop.stamping import facts_in
 from editloop.storage.files import explained
 
 __all__ = ["edit_to_files"]
@@ -53,8 +53,8 @@ def edit_to_files(
     facts: dict[str, Json] = {
         "editor": made.name,
         "fingerprint": made.fingerprint,
-        "source": images.content_hash(data),
-        "mask": None if masked is None else images.content_hash(masked),
+        "source": codec.content_hash(data),
+        "mask": None if masked is None else codec.content_hash(masked),
         "settings": _said(editor, settings),
     }
     one = len(seeds) == 1

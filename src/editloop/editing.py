@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from editloop import images
 from editloop.errors import ImageError, InstructionError, RecipeError
-from editloop.picture_files import read_mask, read_pixels, save_pixels
+from editloop.images import codec
+from editloop.images.files import read_mask, read_pixels, save_pixels
 from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditRequest, Json, Mask, Pixels, Unedited
 
@@ -165,7 +165,7 @@ def contact_sheet(pictures: Sequence[Pixels]) -> Pixels:
     height, width = pictures[0].shape[:2]
     factor = min(1.0, _SHEET_SIDE / max(height, width))
     size = max(1, round(height * factor)), max(1, round(width * factor))
-    tiles = [images.resize(each, *size) for each in pictures]
+    tiles = [codec.resize(each, *size) for each in pictures]
     columns = min(max(_SHEET_ROW, isqrt(len(tiles))), len(tiles))
     white = np.full((*size, 3), 255, np.uint8)
     tiles += [white] * (-len(tiles) % columns)

@@ -11,7 +11,7 @@ import pytest
 
 from editloop.darkroom.develop import replay, replay_faulty
 from editloop.errors import StoreError
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.registry import create
 from editloop.schema import EditSample, Json
 from editloop.steps import Keep, StepContext

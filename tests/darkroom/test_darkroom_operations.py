@@ -14,7 +14,7 @@ from editloop.darkroom.plans import Turn, draw_turn, wrong_edits
 from editloop.darkroom.props import Prop
 from editloop.darkroom.scene import Darkroom, Scene
 from editloop.darkroom.sessions import VISIBLE, shows
-from editloop.images import resize
+from editloop.images.codec import resize
 from editloop.runtime.seeding import generator
 from editloop.schema import EditType, Pixels
 from editloop.sources.scenes import photo

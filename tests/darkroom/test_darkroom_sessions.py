@@ -11,7 +11,7 @@ from editloop.darkroom.develop import Rendered
 from editloop.darkroom.operations import OPERATIONS
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session, shows
-from editloop.images import resize
+from editloop.images.codec import resize
 from editloop.schema import EditType, Pixels
 from editloop.sources.scenes import SCENES, photo
 

@@ -12,7 +12,7 @@ import pytest
 
 from editloop.darkroom.operations import OPERATIONS
 from editloop.errors import RecipeError
-from editloop.images import decode, encode_png
+from editloop.images.codec import decode, encode_png
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, EditSample, EditType, Image, Json, Score
 from editloop.sources.scenes import photo

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from editloop.cli import app
 from editloop.editing import edit
 from editloop.errors import RecipeError
-from editloop.images import decode, encode_png
+from editloop.images.codec import decode, encode_png
 from editloop.models.saving import save_model
 from editloop.registry import parse_spec
 from networks import pocket

@@ -10,7 +10,7 @@ import pytest
 
 from editloop.darkroom.looks import LOOKS
 from editloop.darkroom.props import Prop, body, draw
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.registry import create, parse_spec
 from editloop.schema import EditRequest, EditSample, Json, Mask, Pixels, Provenance, Unedited
 from editloop.sources.scenes import photo

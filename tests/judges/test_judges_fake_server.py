@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from editloop.images import decode_rgb
+from editloop.images.codec import decode_rgb
 from editloop.judges.fake_faults import MIXED, Fault, at_random, in_order, spoilt
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer, FakeSettings

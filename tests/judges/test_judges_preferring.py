@@ -19,7 +19,7 @@ from editloop.evaluation.comparing.page import write_comparison
 from editloop.evaluation.comparing.preference_table import print_preferences
 from editloop.evaluation.comparing.preference_view import preferred
 from editloop.evaluation.comparing.preferring import Preferences, prefer, write_preferences
-from editloop.images import encode_png, resize
+from editloop.images.codec import encode_png, resize
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer
 from editloop.judging import judge

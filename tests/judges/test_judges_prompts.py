@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editloop.chat import Message, Picture, Question
-from editloop.images import decode_rgb
+from editloop.images.codec import decode_rgb
 from editloop.judges.prompts import Sheet, fenced, messages, picture
 from editloop.judges.rubrics import Pictures, Rubric, read_rubric
 from editloop.schema import Pixels

@@ -12,7 +12,7 @@ import pytest
 
 from editloop.darkroom.develop import replay
 from editloop.errors import StepError
-from editloop.images import decode, decode_mask, decode_rgb, encode_png
+from editloop.images.codec import decode, decode_mask, decode_rgb, encode_png
 from editloop.judges import step as module
 from editloop.judges.samples import seen
 from editloop.judges.step import JudgeStep

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.images import encode_jpeg, encode_png
+from editloop.images.codec import encode_jpeg, encode_png
 from editloop.schema import EditSample, Image, Provenance, Score
 from editloop.sources.contamination import ContaminationStep, found_in
 from editloop.sources.hashes import hash_samples, perceptual_hash, write_hashes

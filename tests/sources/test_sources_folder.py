@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import RecipeError, StoreError
-from editloop.images import MAX_PIXELS, decode
+from editloop.images.codec import MAX_PIXELS, decode
 from editloop.registry import create
 from editloop.schema import EditSample
 from editloop.sources import files

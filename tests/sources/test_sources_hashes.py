@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.images import decode, encode_jpeg, encode_png, resize
+from editloop.images.codec import decode, encode_jpeg, encode_png, resize
 from editloop.schema import EditSample, Image, Pixels
 from editloop.sources.against import hash_folder
 from editloop.sources.hashes import (

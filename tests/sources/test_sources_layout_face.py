@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import ImageError, RecipeError
-from editloop.images import decode_rgb
+from editloop.images.codec import decode_rgb
 from editloop.schema import EditSample, EditType, Image
 from editloop.sources.checks import picture_size
 from editloop.sources.layouts import LAYOUTS, open_layout

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from editloop.images import decode_mask
+from editloop.images.codec import decode_mask
 from editloop.schema import EditSample, EditType
 from editloop.sources.layouts import open_layout
 from editloop.sources.pie_bench import decode_runs

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.images import decode_mask
+from editloop.images.codec import decode_mask
 from editloop.sources import reading
 from editloop.sources.layouts import open_layout
 from layout_folders import HEIGHT, WIDTH, jpeg, magicbrush, png, put, see_through

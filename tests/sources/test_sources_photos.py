@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.registry import create
 from editloop.schema import EditSample
 from editloop.sources import scenes

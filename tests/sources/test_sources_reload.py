@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import ChangedError, StoreError
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.registry import create
 from editloop.schema import EditSample, Provenance
 from editloop.sources.reload import reload

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from editloop.images import resize
+from editloop.images.codec import resize
 from editloop.runtime.seeding import generator
 from editloop.training.buckets import CENTRE, View, bucket_sizes, nearest_size
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import ImageError, StoreError, TrainingError
-from editloop.images import decode, encode_png
+from editloop.images.codec import decode, encode_png
 from editloop.schema import Image, Score, Unscored
 from editloop.training.cache import open_cache, reward_text_of
 from networks import SIZE, edit_samples

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from editloop.errors import CorruptError, ImageError, StepError, StoreError, TrainingError
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.models.masks import mask_picture
 from editloop.schema import Image, Score, Unscored
 from editloop.storage.locks import lock, wait

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from diffusion_runs import diffusion, train_context
-from editloop.images import decode, encode_png
+from editloop.images.codec import decode, encode_png
 from editloop.models.backbones.loading import load_trained
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches

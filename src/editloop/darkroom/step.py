@@ -24,7 +24,7 @@ from editloop.darkroom.rewards import rewards
 from editloop.darkroom.scene import SMALLEST, Darkroom
 from editloop.darkroom.sessions import draw_session
 from editloop.errors import did_you_mean
-from editloop.images import decode, encode_png
+from editloop.images.codec import decode, encode_png
 from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import EditSample, Image, Json, Mask, Pixels, Provenance
 from editloop.settings import Settings as BaseSettings

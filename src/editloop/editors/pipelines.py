@@ -24,7 +24,7 @@ from editloop import weights
 from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized
 from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError, UnavailableError
-from editloop.images import MAX_PIXELS
+from editloop.images.codec import MAX_PIXELS
 from editloop.models.loading import model_index, quietly, weights_digest
 from editloop.models.masks import resized_mask
 from editloop.schema import EditRequest, Mask, Pixels, Unedited

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from editloop.editors.asking import Reward, Steps
 from editloop.errors import RecipeError
-from editloop.images import resize
+from editloop.images.codec import resize
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.models.pocket import PocketModel, mask_tensor

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from editloop.errors import ImageError, RecipeError
-from editloop.images import decode, resize
+from editloop.images.codec import decode, resize
 from editloop.naming import output_path
 from editloop.schema import EditRequest, EditSample, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from editloop.images import decode_rgb
+from editloop.images.codec import decode_rgb
 from editloop.schema import Json, Pixels
 
 __all__ = ["Asked", "read_request"]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.darkroom.truth import TruthJudge
-from editloop.images import content_hash, decode, resize
+from editloop.images.codec import content_hash, decode, resize
 from editloop.judges.fake_forms import asks_by, declined, preference, scores
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import Answers

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from editloop.chat import Counts, Plan
 from editloop.errors import RecipeError, UnavailableError
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.judges.verdicts import may_pass_later
 from editloop.registry import Spec, load, parse_spec
 from editloop.schema import EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from editloop.chat import Message, Picture, Question
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.judges.rubrics import Pictures, Rubric
 from editloop.schema import Pixels
 

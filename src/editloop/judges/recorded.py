@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from editloop.errors import RecipeError
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.schema import EditedPair, Json, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import said

@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias, get_args
 from pydantic import Field, field_validator, model_validator
 
 from editloop.errors import RecipeError, known_names
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.schema import Json, canonical_json
 from editloop.settings import Settings, read_yaml, validate
 from editloop.sources.taxonomies import plain_label

@@ -12,7 +12,7 @@ import numpy as np
 
 from editloop.darkroom.develop import GENERATOR, replay
 from editloop.errors import EditLoopError, ImageError
-from editloop.images import decode_mask, decode_rgb
+from editloop.images.codec import decode_mask, decode_rgb
 from editloop.schema import Captions, EditedPair, EditSample, Pixels
 from editloop.sources.taxonomies import own_kind
 

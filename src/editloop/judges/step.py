@@ -18,7 +18,7 @@ from editloop.chat import Plan
 from editloop.chat_counts import Counts, counts_of_run
 from editloop.chat_settings import ChatSettings
 from editloop.errors import RecipeError, StepError
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
 from editloop.judges.samples import Seen, seen
 from editloop.judges.verdicts import may_pass_later

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from editloop.chat import Chat, ChatSettings, Counts, Failed, Plan, Question
 from editloop.errors import RecipeError
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.judges import verdicts
 from editloop.judges.prompts import Sheet
 from editloop.judges.rubrics import Rubric, read_rubric

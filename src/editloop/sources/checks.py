@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from editloop.errors import ImageError
-from editloop.images import MAX_PIXELS, decode_rgb
-from editloop.normalise import JPEG, PNG, check_size
+from editloop.images.codec import MAX_PIXELS, decode_rgb
+from editloop.images.normalise import JPEG, PNG, check_size
 from editloop.schema import Image
 from editloop.sources.entries import Entry, Picture, Problem
 from editloop.sources.files import read_file

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from editloop.images import resize
+from editloop.images.codec import resize
 from editloop.schema import Json, Pixels
 
 __all__ = ["Crop"]

@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from editloop.errors import ImageError, RecipeError
-from editloop.images import content_hash, decode, encode_png
+from editloop.images.codec import content_hash, decode, encode_png
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import EditSample, Image, Json, Pixels, Provenance
 from editloop.settings import Settings as BaseSettings

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import RecipeError
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.schema import EditSample, Image, Json, Pixels
 from editloop.sources.entries import Problem, read_json
 from editloop.storage.files import Files, explained, replace_file

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from editloop.errors import ImageError
-from editloop.images import decode, decode_mask, encode_png, is_plain, resize
+from editloop.images.codec import decode, decode_mask, encode_png, is_plain, resize
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.checks import picture_size, same_shape
 from editloop.sources.entries import Entry, Picture

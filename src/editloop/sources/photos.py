@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import Field, model_validator
 
 from editloop.errors import known_names
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image, Json, Provenance
 from editloop.settings import Settings as BaseSettings

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.schema import EditSample, Image, Json, Mask, Provenance
 from editloop.sources.entries import BLANK, Entry, Problem, below
 from editloop.sources.listed import ListedIndex, mapped_index

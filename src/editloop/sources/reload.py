@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editloop.errors import ChangedError, StoreError
-from editloop.images import content_hash, decode
+from editloop.images.codec import content_hash, decode
 from editloop.schema import Pixels, Provenance
 from editloop.sources.crops import Crop
 from editloop.sources.files import path_of, read_file

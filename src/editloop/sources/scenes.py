@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from editloop.errors import UnavailableError
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.schema import Pixels
 
 __all__ = ["SCENES", "Scene", "locate", "photo"]

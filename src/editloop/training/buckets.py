@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from editloop.images import resize
+from editloop.images.codec import resize
 from editloop.models.masks import resized_mask
 from editloop.schema import Mask, Pixels
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
-from editloop.images import resize
+from editloop.images.codec import resize
 from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditSample, Json, Score
 from editloop.storage.files import Files, explained, replace_file
 from editloop.training.triples import decoded

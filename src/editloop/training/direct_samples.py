@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
 from editloop.models.masks import mask_picture

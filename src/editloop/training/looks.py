@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from editloop.errors import ImageError, TrainingError
-from editloop.images import decode, decode_mask
+from editloop.images.codec import decode, decode_mask
 from editloop.schema import EditSample, Mask, Pixels
 from editloop.training.buckets import Size, View
 

@@ -11,7 +11,7 @@ from editloop.evaluation.answers.cases import read_chunks
 from editloop.evaluation.answers.running import Asking, Clock, edit_chunk
 from editloop.evaluation.answers.scoring import measure_chunk
 from editloop.evaluation.darkroom.measuring import Measures
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.schema import EditedPair, EditSample, Json, Pixels, Unscored
 from evaluation_fakes import (
     Choosy,

@@ -12,7 +12,7 @@ from editloop.errors import RecipeError
 from editloop.evaluation.calibration.calibrating import calibrate, plan_calibration
 from editloop.evaluation.calibration.numbers import number
 from editloop.evaluation.calibration.table import print_calibration
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.judges.calibration.pairs import TruthPairs
 from editloop.judges.fake_server import FakeServer
 from evaluation_pages import Elements

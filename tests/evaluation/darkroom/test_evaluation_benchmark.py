@@ -12,7 +12,7 @@ import pytest
 
 from editloop.errors import RecipeError, StoreError
 from editloop.evaluation.darkroom.benchmark import DarkroomBenchmark
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.parts import PartContext, PartResult
 from editloop.registry import BUILT_IN, create
 from editloop.schema import EditSample, Json

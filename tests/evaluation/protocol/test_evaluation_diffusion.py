@@ -9,7 +9,7 @@ from diffusers import StableDiffusionInstructPix2PixPipeline
 from PIL import Image
 
 from editloop.evaluating import evaluate
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Pixels
 from evaluation_cards import own_card

@@ -13,7 +13,7 @@ from editloop.commands.terminal import print_results
 from editloop.editors.recorded import RecordedEditor
 from editloop.errors import RecipeError
 from editloop.evaluating import evaluate
-from editloop.images import decode, encode_png
+from editloop.images.codec import decode, encode_png
 from editloop.schema import EditRequest, EditSample, Image, Json, Pixels, Unedited
 from evaluation_cards import own_card
 from evaluation_fakes import Fake

@@ -8,7 +8,7 @@ import yaml
 
 from editloop.errors import EditLoopError
 from editloop.evaluating import evaluate
-from editloop.images import encode_png
+from editloop.images.codec import encode_png
 from editloop.judges.fake_request import Asked
 from editloop.judges.fake_server import FakeServer
 from evaluation_cards import CARDS

@@ -18,7 +18,7 @@ from editloop.evaluation.quality.chunks import read_data_chunks
 from editloop.evaluation.quality.dataset import DATA_METRICS, measure_data
 from editloop.evaluation.quality.pairs import measure_samples
 from editloop.evaluation.quality.table import print_quality
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.metrics.embeddings import Embeddings
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, EditSample, Image, Json, Score

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
 
-from editloop.images import content_hash
-from editloop.schema import EditSample, EditType, Image, Json, canonical_json
+from editloop.images.codec import content_hash
+from editloop.images.hashes import picture_hashes
+from editloop.schema import EditSample, EditType, Json, canonical_json
 from editloop.sources.taxonomies import own_kind
 from editloop.storage.records import fingerprint
 from editloop.storage.samples import to_row
@@ -26,7 +27,6 @@ __all__ = [
     "Sequences",
     "chunked",
     "kind_of",
-    "picture_hashes",
     "read_chunks",
     "without_pictures",
 ]
@@ -107,23 +107,6 @@ def without_pictures(read: Iterable[tuple[Chunk, Sequences]]) -> Iterator[Chunk]
     for chunk, sequences in read:
         del sequences
         yield chunk
-
-
-def picture_hashes() -> Callable[[Image | None], str | None]:
-    """What hashes the pictures of samples that stay in memory meanwhile, each of them once.
-
-    The source of a turn is often the target of the turn before.
-    """
-    hashes: dict[int, str] = {}
-
-    def hashed(image: Image | None) -> str | None:
-        if image is None:
-            return None
-        if id(image) not in hashes:
-            hashes[id(image)] = content_hash(image.bytes)
-        return hashes[id(image)]
-
-    return hashed
 
 
 def kind_of(sequence: Sequence[EditSample]) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from editloop.errors import ImageError, StepError
 from editloop.evaluation.answers.cases import Sequences
-from editloop.images import content_hash, decode_mask, encode_png, resize
+from editloop.images.codec import content_hash, decode_mask, encode_png, resize
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
 from editloop.sources.checks import picture_size

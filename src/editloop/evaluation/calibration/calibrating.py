@@ -19,7 +19,7 @@ from rich.progress import track
 from editloop.chat import Plan
 from editloop.errors import RecipeError
 from editloop.evaluation.calibration.page import write_calibration_page
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.judges.calibration.answers import Answers, Beside, Calibration
 from editloop.judges.calibration.edits import VERSION as EDITS_VERSION
 from editloop.judges.calibration.frozen import read_frozen

@@ -14,7 +14,7 @@ from editloop.errors import ImageError, StoreError
 from editloop.evaluation.answers.publishing import case_files, read_case_rows
 from editloop.evaluation.comparing.pairing import Compared
 from editloop.evaluation.protocol.card import read_protocol
-from editloop.images import decode_rgb, resize
+from editloop.images.codec import decode_rgb, resize
 from editloop.judges.pairwise import Comparison
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json

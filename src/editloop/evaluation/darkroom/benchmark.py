@@ -29,7 +29,7 @@ from editloop.evaluation.answers.publishing import CaseWriter
 from editloop.evaluation.answers.running import Asking, Clock
 from editloop.evaluation.averaging.findings import CLAIMS, Claim
 from editloop.evaluation.darkroom.measuring import Measures
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.naming import safe_name
 from editloop.parts import PartContext, PartResult
 from editloop.registry import Spec, parse_spec

@@ -24,7 +24,7 @@ from editloop.evaluation.protocol.judged import check_judge
 from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
 from editloop.evaluation.protocol.results import Asked, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
-from editloop.images import decode_rgb
+from editloop.images.codec import decode_rgb
 from editloop.parts import PartContext, PartResult
 from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from editloop.evaluation.answers.cases import picture_hashes
+from editloop.images.hashes import picture_hashes
 from editloop.schema import EditSample
 from editloop.storage.records import fingerprint
 

@@ -9,7 +9,7 @@ import numpy as np
 from editloop.errors import ImageError
 from editloop.evaluation.answers.metricset import Chosen, MetricSet
 from editloop.evaluation.quality.chunks import gathered, stored_bytes
-from editloop.images import decode_mask, decode_rgb
+from editloop.images.codec import decode_mask, decode_rgb
 from editloop.metrics.embeddings import Embeddings
 from editloop.schema import (
     Captions,

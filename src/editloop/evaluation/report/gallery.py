@@ -9,7 +9,7 @@ from pathlib import Path
 
 from editloop.evaluation.report.rundata import CaseRow, choose, find_samples
 from editloop.evaluation.showing.thumbnails import Picture, exact
-from editloop.images import decode, decode_mask
+from editloop.images.codec import decode, decode_mask
 from editloop.schema import PERSPECTIVES, EditSample, Score
 from editloop.storage.files import explained
 

@@ -17,7 +17,7 @@ from editloop.evaluation.showing.labels import label, ordered
 from editloop.evaluation.showing.score_charts import histogram, score_chart
 from editloop.evaluation.showing.tables import Table, by_metric, by_slice, main_metrics
 from editloop.evaluation.showing.thumbnails import Picture, sheet
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.schema import PERSPECTIVES, Json
 
 __all__ = [

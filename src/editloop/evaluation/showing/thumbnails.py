@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from editloop.errors import ImageError
-from editloop.images import content_hash, decode_rgb, encode_jpeg, encode_png, resize
+from editloop.images.codec import content_hash, decode_rgb, encode_jpeg, encode_png, resize
 from editloop.schema import Mask, Pixels
 
 __all__ = ["LightPictures", "Picture", "exact", "sheet"]

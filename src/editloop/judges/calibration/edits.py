@@ -18,7 +18,7 @@ from editloop.darkroom.plans import Turn, draw_turn
 from editloop.darkroom.regions import is_whole
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session, shows
-from editloop.images import decode
+from editloop.images.codec import decode
 from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import Captions, EditedPair, EditType, Pixels
 from editloop.sources.photos import PhotosSource

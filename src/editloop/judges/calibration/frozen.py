@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError
-from editloop.images import decode, decode_mask, encode_png
+from editloop.images.codec import decode, decode_mask, encode_png
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.scales import SCALES
 from editloop.schema import Captions, EditedPair, EditType, Json, Mask, Pixels

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from editloop.errors import RecipeError
-from editloop.images import content_hash
+from editloop.images.codec import content_hash
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
 from editloop.judges.calibration.estimates import Floats, mean_of

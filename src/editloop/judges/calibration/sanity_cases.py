@@ -16,7 +16,7 @@ import numpy as np
 
 from editloop.darkroom import damage
 from editloop.darkroom.alignment import Motion, warp
-from editloop.images import decode, encode_jpeg
+from editloop.images.codec import decode, encode_jpeg
 from editloop.judges.calibration.edits import HeldOutEdit, HeldOutEdits
 from editloop.schema import EditedPair, Pixels
 

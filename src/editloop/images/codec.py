@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.normalise import (
+from editloop.images.normalise import (
     JPEG,
     MAX_SIDE,
     PNG,

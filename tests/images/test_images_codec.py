@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from editloop import images
 from editloop.errors import ImageError
-from editloop.images import (
+from editloop.images.codec import (
+    codec,
     content_hash,
     decode,
     decode_mask,
@@ -53,7 +53,7 @@ def test_plain_pictures_come_out_the_same_without_pillow(
 ) -> None:
     data = PLAIN[name]()
     expected = by_pillow(data)
-    monkeypatch.setattr(images, "read_with_pillow", None)
+    monkeypatch.setattr(codec, "read_with_pillow", None)
     assert np.array_equal(decode(data), expected)
 
 

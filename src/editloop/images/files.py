@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from editloop import images
 from editloop.errors import ImageError, StoreError
+from editloop.images import codec
+from editloop.images.metadata import facts_in, stamped
 from editloop.schema import Json, Mask, Pixels
-from editloop.stamping import facts_in, stamped
 from editloop.storage.files import Files, explained, replace_file, temporary
 
 __all__ = [
@@ -52,7 +52,7 @@ def read_bytes(path: Path) -> bytes:
 def pixels_in(data: bytes, path: Path) -> Pixels:
     """The picture in the bytes of a file."""
     try:
-        return images.decode(data)
+        return codec.decode(data)
     except ImageError as error:
         raise _named(error, path) from error
 
@@ -60,7 +60,7 @@ def pixels_in(data: bytes, path: Path) -> Pixels:
 def mask_in(data: bytes, path: Path) -> Mask:
     """The mask in the bytes of a file."""
     try:
-        return images.decode_mask(data)
+        return codec.decode_mask(data)
     except ImageError as error:
         raise _named(error, path) from error
 
@@ -112,6 +112,6 @@ def save_pixels(path: Path, pixels: Pixels, facts: Mapping[str, Json] | None = N
     """
     check_format(path)
     png = path.suffix.lower() == ".png"
-    data = images.encode_png(pixels) if png else images.encode_jpeg(pixels, 95)
+    data = codec.encode_png(pixels) if png else codec.encode_jpeg(pixels, 95)
     with explained("write a picture", path):
         replace_file(Files(), path, data if facts is None else stamped(data, facts))
