@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from editloop import loop, weights
+from editloop import loop
+from editloop.hub import weights
 from editloop.registry import create
 from editloop.schema import Json
 from editloop.settings import PartSettings, Recipe

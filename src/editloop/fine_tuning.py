@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from editloop import loop, weights
+from editloop import loop
 from editloop.errors import RecipeError, UnavailableError
+from editloop.hub import weights
 from editloop.pipeline import Progress
 from editloop.schema import Json
 from editloop.settings import PartSettings, Recipe, read_recipe, validate

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop import hub, loop
+from editloop import loop
 from editloop.errors import RecipeError
+from editloop.hub import datasets as hub
 from editloop.pipeline import Progress
 from editloop.registry import create, parse_spec
 from editloop.schema import Json

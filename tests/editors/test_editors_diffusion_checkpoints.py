@@ -11,9 +11,9 @@ import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
 from safetensors.torch import load_file, save_file
 
-from editloop import weights
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.hub import weights
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest

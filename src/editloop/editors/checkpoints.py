@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from editloop import weights
 from editloop.editors.asking import ORIGINAL
 from editloop.editors.released import is_released
 from editloop.errors import RecipeError, UnavailableError
+from editloop.hub import weights
 from editloop.models.backbones.checking import check_weights, configuration
 from editloop.models.backbones.families import FAMILIES, Family, pipeline_class_of
 from editloop.models.backbones.loading import trained_index

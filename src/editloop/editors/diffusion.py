@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from editloop import weights
 from editloop.editors.asking import ORIGINAL, Acceleration, Precision, Reward, Steps
 from editloop.editors.geometry import Sizing
 from editloop.editors.schedulers import SchedulerName
 from editloop.errors import UnavailableError
+from editloop.hub import weights
 from editloop.schema import EditRequest, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import validate

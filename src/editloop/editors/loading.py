@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from editloop.editors.checkpoints import Checkpoint
 from editloop.editors.released import load_released
 from editloop.errors import RecipeError, StoreError
+from editloop.hub.weights import file_digest
 from editloop.models.backbones.families import family_of, pipeline_class_of
 from editloop.models.backbones.loading import load_base, load_trained, trained_index
 from editloop.models.backbones.model import DiffusionModel
@@ -28,7 +29,6 @@ from editloop.models.winograd_convolutions import use_winograd
 from editloop.runtime.machine import device
 from editloop.storage.files import explained
 from editloop.storage.records import fingerprint
-from editloop.weights import file_digest
 
 __all__ = ["checkpoint_digest", "hasten", "load_checkpoint"]
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
-from editloop import weights
 from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized
 from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError, UnavailableError
+from editloop.hub import weights
 from editloop.images.codec import MAX_PIXELS
 from editloop.models.loading import model_index, quietly, weights_digest
 from editloop.models.masks import resized_mask

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from editloop.editors.asking import Reward, Steps
 from editloop.errors import RecipeError
+from editloop.hub.weights import file_digest
 from editloop.images.codec import resize
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
@@ -27,7 +28,6 @@ from editloop.schema import PERSPECTIVES, EditRequest, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.files import explained
 from editloop.storage.records import fingerprint
-from editloop.weights import file_digest
 
 __all__ = ["PocketEditor", "PocketEditorSettings"]
 

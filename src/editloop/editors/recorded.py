@@ -15,13 +15,13 @@ from pathlib import Path
 from pydantic import Field
 
 from editloop.errors import ImageError, RecipeError
+from editloop.hub.weights import stamps
 from editloop.images.codec import decode, resize
 from editloop.naming import output_path
 from editloop.schema import EditRequest, EditSample, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.files import explained
 from editloop.storage.records import fingerprint
-from editloop.weights import stamps
 
 __all__ = ["RecordedEditor", "RecordedSettings"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
+from editloop.hub import weights
 from editloop.metrics import views
 from editloop.metrics.views import Crop, View
 from editloop.runtime.machine import device

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from editloop.errors import UnavailableError
+from editloop.hub.weights import command
 from editloop.metrics.encoders import ImageModel
 from editloop.runtime.machine import device
-from editloop.weights import command
 
 __all__ = ["Network", "Tokens", "exact", "load"]
 

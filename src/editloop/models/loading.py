@@ -17,13 +17,13 @@ import transformers.utils.logging
 from diffusers import DDIMScheduler
 
 from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.hub.weights import file_digest
 from editloop.models.outlines import outlined_networks
 from editloop.models.text_encoders import whole_text_encoders
 from editloop.models.tokenizer_checks import check_tokenizers
 from editloop.runtime.machine import device
 from editloop.storage.files import explained
 from editloop.storage.records import fingerprint
-from editloop.weights import file_digest
 
 __all__ = [
     "DTYPES",

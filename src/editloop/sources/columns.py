@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
-from editloop.hub import uri_of
+from editloop.hub.datasets import uri_of
 from editloop.schema import EditSample, Image, Json, Provenance, Score, Unscored
 from editloop.sources.entries import BLANK, Entry, Picture, Problem, below
 from editloop.sources.taxonomies import REAL_EDIT, Taxonomy, edit_type

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from editloop import weights
+from editloop.hub import weights
 from editloop.models.backbones.checking import multiple_of
 from editloop.models.backbones.loading import check_base, load_base
 from editloop.models.backbones.model import DiffusionModel

@@ -378,7 +378,7 @@ def test_weights_are_got_when_that_is_asked(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     got: list[str] = []
-    monkeypatch.setattr("editloop.weights.download", got.append)
+    monkeypatch.setattr("editloop.hub.weights.download", got.append)
     specs = ["clip:text", "clip:image", "dinov2?against=source"]
     measure_data(data, metrics=specs, out=tmp_path / "out")
     assert got == []

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from editloop import weights
 from editloop.errors import UnavailableError
+from editloop.hub import weights
 from editloop.metrics.pixels import PixelMetric, measure_many
 from editloop.registry import Spec, parse_spec
 from editloop.runtime.machine import cores

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
 from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without_pictures
@@ -24,6 +23,7 @@ from editloop.evaluation.protocol.judged import check_judge
 from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
 from editloop.evaluation.protocol.results import Asked, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
+from editloop.hub import weights
 from editloop.images.codec import decode_rgb
 from editloop.parts import PartContext, PartResult
 from editloop.registry import load, parse_spec

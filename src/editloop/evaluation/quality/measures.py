@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from editloop import weights
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answers.metricset import Chosen, MetricSet, metrics_of
 from editloop.evaluation.quality.chunks import DataChunk
 from editloop.evaluation.quality.pairs import measure_samples
+from editloop.hub import weights
 from editloop.metrics.embeddings import Embeddings
 from editloop.schema import EditSample, Json, Score, Unscored
 from editloop.storage.records import fingerprint

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from editloop import weights
 from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.hub import weights
 from editloop.models.backbones.families import Family
 from editloop.models.backbones.room import check_room
 from editloop.models.backbones.wanted import Wanted

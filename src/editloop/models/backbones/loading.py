@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from editloop import weights
 from editloop.errors import RecipeError, StoreError
+from editloop.hub import weights
 from editloop.models.backbones.checking import (
     check_before,
     check_channels,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from editloop import weights
+from editloop.hub import weights
 from editloop.metrics.encoders import ImageModel
 from editloop.storage.files import Files, file_hash
 

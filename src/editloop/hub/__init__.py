@@ -1,0 +1,1 @@
+"""Weights and data sets by their published names: from this machine first, from the hub if asked."""
