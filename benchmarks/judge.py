@@ -31,10 +31,10 @@ from typing import Any
 import numpy as np
 import openai
 
-from editloop.chat import Picture
+from editloop.chat.fake.faults import MIXED, Fault, at_random
+from editloop.chat.fake.server import FakeServer, FakeSettings
+from editloop.chat.messages import Picture
 from editloop.images.codec import decode
-from editloop.judges.fake_faults import MIXED, Fault, at_random
-from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.prompts import messages, picture
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.vlm import VlmJudge

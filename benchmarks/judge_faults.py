@@ -29,15 +29,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from editloop import loop
-from editloop.chat_parts import ReplyError
-from editloop.judges.fake_faults import MIXED, Fault, Schedule, at_random
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer, FakeSettings
+from editloop.chat.fake.faults import MIXED, Fault, Schedule, at_random
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer, FakeSettings
+from editloop.chat.ledger import Ledger
+from editloop.chat.messages import ReplyError
 from editloop.judges.fake_truth import truth_answers
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.verdicts import read_scores
 from editloop.judging import asked
-from editloop.ledger import Ledger
 from editloop.schema import PERSPECTIVES, EditSample, Unscored
 from editloop.settings import Recipe, validate
 from editloop.storage.manifests import find_manifest

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from editloop.chat import Chat, ChatSettings, Message, Question, ReplyError
-from editloop.chat_concurrency import Timer
-from editloop.judges.fake_faults import Fault, Schedule, in_order
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import Answers, FakeServer, FakeSettings
+from editloop.chat.client import Chat
+from editloop.chat.fake.faults import Fault, Schedule, in_order
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import Answers, FakeServer, FakeSettings
+from editloop.chat.messages import Message, Question, ReplyError
+from editloop.chat.settings import ChatSettings
+from editloop.chat.throttle import Timer
 
 SCHEMA = {
     "type": "object",

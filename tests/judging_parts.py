@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from editloop.chat_settings import ChatSettings
+from editloop.chat.settings import ChatSettings
 from editloop.errors import UnavailableError
 from editloop.schema import EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings

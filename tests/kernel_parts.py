@@ -10,20 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from editloop.errors import ImageError, UnavailableError
+from editloop.errors import FailureClass, ImageError, UnavailableError
 from editloop.pipeline import PartSpec
 from editloop.schema import EditSample, Image, Json, Provenance
 from editloop.settings import Settings
-from editloop.steps import (
-    Drop,
-    Fail,
-    FailureClass,
-    Keep,
-    Outcome,
-    Resource,
-    SourceItem,
-    StepContext,
-)
+from editloop.steps import Drop, Fail, Keep, Outcome, Resource, SourceItem, StepContext
 
 __all__ = ["ListSource", "MixedStep", "part", "picture", "source", "step"]
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop import loop
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import ChangedError, RecipeError, UnavailableError
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.fake_truth import truth_answers
 from editloop.judging import asked, judge, plan
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored

@@ -7,9 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from editloop.errors import RecipeError, StoreError
+from editloop.errors import FailureClass, RecipeError, StoreError
 from editloop.pipeline import Options, PartSpec, build, retry
-from editloop.steps import FailureClass
 from editloop.storage.verify import verify
 from kernel_faults import published
 from kernel_parts import source, step

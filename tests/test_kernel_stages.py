@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from editloop.errors import StepError, UnavailableError
+from editloop.errors import FailureClass, StepError, UnavailableError
 from editloop.schema import EditSample
 from editloop.stages import answers, check_step, load_stage, step_stage
-from editloop.steps import Fail, FailureClass, Keep, Outcome
+from editloop.steps import Fail, Keep, Outcome
 from kernel_parts import part, picture, step
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from editloop.engines import Ended, Engine, Task
+from editloop.errors import FailureClass
 from editloop.plan import Plan, ShardRef
 from editloop.segments import run_shard
-from editloop.steps import FailureClass, StepContext
+from editloop.steps import StepContext
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files
 from editloop.storage.shards import ShardStore

@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import StrEnum
 
 __all__ = [
     "BusyError",
     "ChangedError",
     "CorruptError",
     "EditLoopError",
+    "FailureClass",
     "ImageError",
     "InstructionError",
     "RecipeError",
@@ -127,3 +129,12 @@ def known_names(name: str, known: Iterable[str]) -> str:
     """A fix for a wrong name: the nearest known one, and all of them."""
     names = list(known)
     return f"{did_you_mean(name, names)}known: {', '.join(names)}"
+
+
+class FailureClass(StrEnum):
+    """Why a sample failed, and so whether trying again can help."""
+
+    TRANSIENT = "transient"  # the same input may pass later: a time-out, a busy server
+    PERMANENT = "permanent"  # the input itself is at fault: a broken file
+    POLICY = "policy"  # a content filter refused
+    BUG = "bug"  # the step raised something it should not have, or killed its worker

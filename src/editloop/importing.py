@@ -10,7 +10,7 @@ from pydantic import Field
 
 from editloop import loop
 from editloop.errors import RecipeError
-from editloop.hub import datasets as hub
+from editloop.hub import datasets
 from editloop.pipeline import Progress
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
@@ -65,7 +65,7 @@ def import_data(
     are those of `ImportSettings`. Interrupted, the same call goes on; a second one does nothing.
     """
     own = validate(ImportSettings, settings, where="import")
-    folder = hub.download(str(data)) if own.download else hub.find(str(data))
+    folder = datasets.download(str(data)) if own.download else datasets.find(str(data))
     recipe = _recipe(kind, folder, own)
     for part in recipe.build:
         if part.kind == _CHECK:  # test sets are hashed once, not by every worker
@@ -89,7 +89,7 @@ def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
         "heldout": own.heldout,
         "faults": "quarantine",
         "normalise": True,
-        "licence": own.licence or hub.licence_of(folder),
+        "licence": own.licence or datasets.licence_of(folder),
     }
     check = {
         "kind": _CHECK,

@@ -17,8 +17,8 @@ from editloop.steps import Keep
 from editloop.storage.versions import work_folder
 
 if TYPE_CHECKING:
-    from editloop.chat import Plan
-    from editloop.chat_counts import Counts
+    from editloop.chat.client import Plan
+    from editloop.chat.usage import Counts
 
 __all__ = ["asked", "judge", "plan"]
 
@@ -55,7 +55,7 @@ def plan(
 
     The data is read for it, since a question that is in the ledger costs nothing.
     """
-    from editloop.chat import Plan
+    from editloop.chat.client import Plan
 
     sources, steps = loop.build_specs(_recipe(data, judge, seed, source))
     edits, judges = sources[0].create(), steps[0].create()

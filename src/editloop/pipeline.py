@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 from editloop.driver import Committed, Driver, Progress, Work
 from editloop.engines import DEADLINE, Engine, InProcessEngine, LocalProcessEngine
-from editloop.errors import RecipeError, StoreError
+from editloop.errors import FailureClass, RecipeError, StoreError
 from editloop.plan import Plan, load_plan, make_plan
 from editloop.published_set import publish_set
 from editloop.schema import Json
 from editloop.segments import forget_parts
 from editloop.stages import check_step
-from editloop.steps import FailureClass, Source, Step
+from editloop.steps import Source, Step
 from editloop.storage.files import Files, explained
 from editloop.storage.locks import lock
 from editloop.storage.manifests import Manifest, find_manifest

@@ -27,11 +27,11 @@ from editloop.accounting import (
 )
 from editloop.counting import tally
 from editloop.engines import Loss
-from editloop.errors import CorruptError
+from editloop.errors import CorruptError, FailureClass
 from editloop.plan import read_items
 from editloop.schema import EditSample, canonical_json
 from editloop.stages import Identified, Stage, answers, load_stage, step_stage
-from editloop.steps import Fail, FailureClass, Keep, Outcome, StepContext
+from editloop.steps import Fail, Keep, Outcome, StepContext
 from editloop.storage.commits import Commit
 from editloop.storage.samples import from_row
 from editloop.storage.shards import ShardStore

@@ -12,9 +12,16 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from editloop.errors import ImageError, RecipeError, StepError, StoreError, UnavailableError
+from editloop.errors import (
+    FailureClass,
+    ImageError,
+    RecipeError,
+    StepError,
+    StoreError,
+    UnavailableError,
+)
 from editloop.schema import EditSample
-from editloop.steps import Drop, Fail, FailureClass, Keep, Outcome, Source, SourceItem, Step
+from editloop.steps import Drop, Fail, Keep, Outcome, Source, SourceItem, Step
 
 __all__ = ["Identified", "Stage", "answers", "check_step", "load_stage", "step_stage"]
 

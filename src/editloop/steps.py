@@ -12,12 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from editloop.errors import FailureClass
 from editloop.schema import EditSample, Json
 
 __all__ = [
     "Drop",
     "Fail",
-    "FailureClass",
     "Keep",
     "Outcome",
     "Resource",
@@ -26,15 +26,6 @@ __all__ = [
     "Step",
     "StepContext",
 ]
-
-
-class FailureClass(StrEnum):
-    """Why a sample failed, and so whether trying again can help."""
-
-    TRANSIENT = "transient"  # the same input may pass later: a time-out, a busy server
-    PERMANENT = "permanent"  # the input itself is at fault: a broken file
-    POLICY = "policy"  # a content filter refused
-    BUG = "bug"  # the step raised something it should not have, or killed its worker
 
 
 class Resource(StrEnum):

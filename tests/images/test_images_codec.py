@@ -8,8 +8,8 @@ import pytest
 from PIL import Image as Pillow
 
 from editloop.errors import ImageError
+from editloop.images import codec
 from editloop.images.codec import (
-    codec,
     content_hash,
     decode,
     decode_mask,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from editloop.chat import Plan
+from editloop.chat.client import Plan
 from editloop.errors import RecipeError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.calibration.scales import check_scales

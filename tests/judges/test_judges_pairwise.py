@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from editloop.chat.fake.faults import Fault, in_order
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
-from editloop.judges.fake_faults import Fault, in_order
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer
 from editloop.judges.pairwise import (
     Comparison,
     PairwiseJudge,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from editloop.chat import Counts, Plan
+from editloop.chat.client import Plan
+from editloop.chat.usage import Counts
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.panel import PanelJudge

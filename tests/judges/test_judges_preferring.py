@@ -11,6 +11,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer
 from editloop.cli import app, main
 from editloop.errors import EditLoopError, RecipeError, StoreError
 from editloop.evaluating import evaluate
@@ -20,8 +22,6 @@ from editloop.evaluation.comparing.preference_table import print_preferences
 from editloop.evaluation.comparing.preference_view import preferred
 from editloop.evaluation.comparing.preferring import Preferences, prefer, write_preferences
 from editloop.images.codec import encode_png, resize
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer
 from editloop.judging import judge
 from editloop.registry import kinds
 from editloop.schema import EditRequest, Pixels, Unedited

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from editloop.chat.fake.faults import Fault, Schedule
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
 from editloop.evaluating import evaluate
 from editloop.evaluation.protocol.card import read_protocol
-from editloop.judges.fake_faults import Fault, Schedule
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer
 from editloop.judges.rubrics import read_rubric
 from layout_folders import HEIGHT, WIDTH, parquet, picture, png, put
 

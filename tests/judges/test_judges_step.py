@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from editloop.darkroom.develop import replay
-from editloop.errors import StepError
+from editloop.errors import FailureClass, StepError
 from editloop.images.codec import decode, decode_mask, decode_rgb, encode_png
 from editloop.judges import step as module
 from editloop.judges.samples import seen
@@ -19,7 +19,7 @@ from editloop.judges.step import JudgeStep
 from editloop.judges.truth import TruthJudge
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, EditedPair, EditSample, Image, Score, Unscored
-from editloop.steps import Fail, FailureClass, Keep, Resource, StepContext
+from editloop.steps import Fail, Keep, Resource, StepContext
 from judging_parts import Asking, Plain
 
 PLAIN = {"kind": "judging_parts:Plain"}

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editloop.chat import Failed, ReplyError
+from editloop.chat.messages import Failed, ReplyError
+from editloop.errors import FailureClass
 from editloop.judges.replies import LONGEST
 from editloop.judges.rubrics import Rubric, read_rubric
 from editloop.judges.verdicts import may_pass_later, read_choice, read_scores, unscored
 from editloop.schema import Score, Unscored
-from editloop.steps import FailureClass
 
 STEADY = settings(deadline=None, derandomize=True)
 FOLLOWING = read_rubric("following")

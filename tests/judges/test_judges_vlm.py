@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
+from editloop.chat.fake.faults import Fault, in_order
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import RecipeError, UnavailableError
-from editloop.judges.fake_faults import Fault, in_order
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.verdicts import may_pass_later
 from editloop.judges.vlm import VlmJudge
 from editloop.schema import Captions, EditedPair, Pixels, Score, Unscored

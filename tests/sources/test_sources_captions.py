@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from editloop.errors import FailureClass
 from editloop.registry import create
-from editloop.steps import Fail, FailureClass, Keep
+from editloop.steps import Fail, Keep
 from odd_images import saved, smooth
 
 PICTURE = saved(smooth(), "PNG")

@@ -1,1 +1,1 @@
-"""Weights and data sets by their published names: from this machine first, from the hub if asked."""
+"""Weights and data sets by their published names: from this machine, or the hub where asked for."""

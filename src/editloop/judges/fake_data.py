@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from editloop.chat.fake.faults import MIXED, at_random
+from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import RecipeError
-from editloop.judges.fake_faults import MIXED, at_random
-from editloop.judges.fake_server import FakeServer, FakeSettings
 from editloop.judges.fake_truth import truth_answers
 from editloop.schema import EditSample, Json
 from editloop.sources.layout_source import LayoutSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from editloop.judges.fake_request import Asked
+from editloop.chat.fake.request import Asked
 from editloop.judges.rubrics import Rubric
 from editloop.schema import PERSPECTIVES, Json, Score, Verdict
 

@@ -16,13 +16,13 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import Answers
+from editloop.chat.prompts import PictureEncoding, encode_picture, fenced
 from editloop.darkroom.truth import TruthJudge
 from editloop.images.codec import content_hash, decode, resize
 from editloop.judges.fake_forms import asks_by, declined, preference, scores
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import Answers
-from editloop.judges.prompts import fenced, picture
-from editloop.judges.rubrics import Pictures, Rubric, read_rubric, rubric_names
+from editloop.judges.rubrics import Rubric, read_rubric, rubric_names
 from editloop.judges.samples import seen
 from editloop.schema import EditedPair, EditSample, Pixels, Verdict
 
@@ -72,7 +72,7 @@ class Look:
 
     source: Shown | None
     text: str
-    rule: Pictures
+    rule: PictureEncoding
 
 
 class TruthTable:
@@ -127,10 +127,10 @@ class TruthTable:
         instruction = self._samples[row].instruction
         return bool(instruction) and quoted(instruction) in text
 
-    def _hash_sent(self, row: int, name: str, rule: Pictures) -> str | None:
+    def _hash_sent(self, row: int, name: str, rule: PictureEncoding) -> str | None:
         """The hash of the bytes in which one of an edit's pictures is sent by a rubric's rule."""
         pixels: Pixels | None = getattr(self._pair(row), name, None)
-        return None if pixels is None else content_hash(picture(pixels, rule).data)
+        return None if pixels is None else content_hash(encode_picture(pixels, rule).data)
 
     def _verdict(self, row: int, name: str) -> Verdict:
         pair = self._pair(row)

@@ -12,10 +12,12 @@ from functools import partial
 
 from pydantic import Field
 
-from editloop.chat import Chat, Counts, Failed, Plan, Question
+from editloop.chat.client import Chat, Plan
+from editloop.chat.messages import Failed, Question
+from editloop.chat.usage import Counts
 from editloop.errors import RecipeError
-from editloop.judges.prompts import Sheet
 from editloop.judges.rubrics import read_rubric
+from editloop.judges.sheet import Sheet
 from editloop.judges.verdicts import Preferred, read_choice, unscored
 from editloop.judges.vlm import VlmSettings, identity_of
 from editloop.schema import Pixels, Unscored

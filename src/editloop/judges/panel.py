@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from editloop.chat import Counts, Plan
+from editloop.chat.client import Plan
+from editloop.chat.usage import Counts
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import content_hash
 from editloop.judges.verdicts import may_pass_later

@@ -1,35 +1,26 @@
 """Rubrics: what a judge is shown, what it is asked, and how its answer is to be read.
 
-A rubric is a strict YAML file. Its prompt says in full what the judge sees: placeholders in braces
-stand where a picture (`{source}`, `{edited}`, ...) or a text (`{instruction}`, ...) of the case
-comes, and `{criteria}` stands where it asks otherwise by the kind of edit; any other braces,
-`{{word}}` too, are the prompt's own. So a published prompt can be put in to the letter. What the
-file says of the answer (keys, range) is how it is read and checked.
-
-`version` is bumped when a rubric's meaning changes; `stamp` adds a hash of all that can change an
-answer, so that edited copies are told apart.
+A rubric is a versioned prompt (`chat.prompts`) whose placeholders are a case's pictures and texts;
+`{criteria}` stands where it asks otherwise by the kind of edit. What the file says of the answer
+(keys, range) is how it is read and checked.
 """
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from editloop.errors import RecipeError, known_names
-from editloop.images.codec import content_hash
-from editloop.schema import Json, canonical_json
-from editloop.settings import Settings, read_yaml, validate
+from editloop.chat.prompts import Prompt, prompt_names, read_prompt
+from editloop.schema import Json
+from editloop.settings import Settings
 from editloop.sources.taxonomies import plain_label
 
 __all__ = [
     "Choice",
     "PictureName",
-    "Pictures",
     "Rubric",
     "Scale",
     "TextName",
@@ -40,21 +31,9 @@ __all__ = [
 PictureName: TypeAlias = Literal["source", "edited", "target", "first", "second"]
 TextName: TypeAlias = Literal["instruction", "source_caption", "target_caption"]
 
-_PICTURES: tuple[str, ...] = get_args(PictureName)
-_TEXTS: tuple[str, ...] = get_args(TextName)
 _CRITERIA = "criteria"
-_PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
-_FOLDER = "rubrics"
-_TOLD = {"title", "source"}  # words for people, which change no answer
+_SHIPPED = ("editloop.judges", "rubrics")
 _COMPARED = {"first", "second"}
-
-
-class Pictures(Settings):
-    """How pictures are sent: their encoding, and their height where the rubric fixes one."""
-
-    format: Literal["jpeg", "png"] = "jpeg"
-    quality: int = Field(default=100, ge=1, le=100, description="of JPEG")
-    height: int | None = Field(default=None, ge=8, le=4096)
 
 
 class Scale(Settings):
@@ -86,38 +65,26 @@ class Choice(Settings):
     text: str | None = None
 
 
-class Rubric(Settings):
+class Rubric(Prompt):
     """One question to a judge, asked of a case: it scores perspectives, or prefers one of two."""
 
-    name: str = Field(pattern=r"^[\w-]+$")
-    version: int = Field(ge=1)
-    title: str
-    source: str
-    temperature: float | None = Field(
-        default=None, ge=0, le=2, description="at which it is asked, unless a SPEC says another"
-    )
-    pictures: Pictures = Pictures()
-    fenced: bool = Field(default=True, description="texts of the case cannot pose as the prompt")
+    PICTURES: ClassVar[tuple[str, ...]] = get_args(PictureName)
+    TEXTS: ClassVar[tuple[str, ...]] = get_args(TextName)
+    OWN: ClassVar[tuple[str, ...]] = (_CRITERIA,)
+
     reply: Literal["json", "lines"] = "json"
     perspectives: dict[str, Scale] = Field(default_factory=dict)
     preference: Choice | None = None
     criteria: dict[str, str] = Field(
         default_factory=dict, description="by kind of edit: what stands at {criteria}"
     )
-    system: str = ""
-    prompt: str
 
-    @field_validator("prompt")
-    @classmethod
-    def _placeholders_are_known(cls, prompt: str) -> str:
-        names = _PLACEHOLDER.findall(prompt)
-        known = (*_PICTURES, *_TEXTS, _CRITERIA)
-        for name in names:
-            if name not in known:
-                raise ValueError(f"unknown placeholder {name!r}: {known_names(name, known)}")
-        if not set(names) & set(_PICTURES):
-            raise ValueError(f"a judge is shown no picture: place one of {', '.join(_PICTURES)}")
-        return prompt
+    @model_validator(mode="after")
+    def _shows_a_picture(self) -> Rubric:
+        if not self.shows:
+            known = ", ".join(self.PICTURES)
+            raise ValueError(f"a judge is shown no picture: place one of {known}")
+        return self
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Rubric:
@@ -132,21 +99,6 @@ class Rubric(Settings):
             raise ValueError("`criteria` and the placeholder {criteria} go together")
         return self
 
-    @cached_property
-    def pieces(self) -> tuple[str, ...]:
-        """The prompt cut at its placeholders: text, a placeholder's name, text, ..., text."""
-        return tuple(_PLACEHOLDER.split(self.prompt))
-
-    @property
-    def shows(self) -> tuple[str, ...]:
-        """The pictures that the judge sees, in order."""
-        return tuple(name for name in self.pieces[1::2] if name in _PICTURES)
-
-    @property
-    def tells(self) -> tuple[str, ...]:
-        """The texts of the case that the judge reads, in order."""
-        return tuple(name for name in self.pieces[1::2] if name in _TEXTS)
-
     def criteria_of(self, kind: str | None) -> str | None:
         """What it asks of a kind of edit, as data sets write it; None where it does not say."""
         return self._by_kind.get(plain_label(kind))
@@ -155,15 +107,12 @@ class Rubric(Settings):
     def _by_kind(self) -> dict[str, str]:
         return {plain_label(kind): text for kind, text in self.criteria.items()}
 
-    @cached_property
-    def stamp(self) -> str:
-        """Name, version and a hash: changes when, and only when, an answer may."""
-        content = self.model_dump(mode="json", exclude=_TOLD)
-        if self.temperature is None:
-            del content["temperature"]  # it is the judge's, and in its version
+    def content(self) -> dict[str, Json]:
+        """All that can change an answer."""
+        content = super().content()
         if not self.criteria:
             del content["criteria"]
-        return f"{self.name}-{self.version}-{content_hash(canonical_json(content).encode())[:12]}"
+        return content
 
     @cached_property
     def schema_of_reply(self) -> Json | None:
@@ -191,27 +140,12 @@ class Rubric(Settings):
 
 def read_rubric(name: str | Path) -> Rubric:
     """A rubric of the package by its name, or a user's own by its file (YAML)."""
-    path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml"):
-        return validate(Rubric, read_yaml(path), where=str(path))
-    if str(name) not in rubric_names():
-        raise _unknown(str(name))
-    with resources.as_file(_folder() / f"{name}.yaml") as own:
-        return validate(Rubric, read_yaml(own), where=str(own))
+    return read_prompt(Rubric, name, *_SHIPPED)
 
 
 def rubric_names() -> list[str]:
     """The names of the package's rubrics."""
-    return sorted(path.name.removesuffix(".yaml") for path in _folder().iterdir())
-
-
-def _folder() -> resources.abc.Traversable:
-    return resources.files("editloop.judges") / _FOLDER
-
-
-def _unknown(name: str) -> RecipeError:
-    fix = f"{known_names(name, rubric_names())}; a rubric of your own is a .yaml file"
-    return RecipeError("unknown rubric", value=name, fix=fix)
+    return prompt_names(*_SHIPPED)
 
 
 def _object_of(fields: list[tuple[list[str], Json]]) -> Json | None:

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import Field
 
-from editloop.chat import Plan
-from editloop.chat_counts import Counts, counts_of_run
-from editloop.chat_settings import ChatSettings
-from editloop.errors import RecipeError, StepError
+from editloop.chat.client import Plan
+from editloop.chat.settings import ChatSettings
+from editloop.chat.usage import Counts, counts_of_run
+from editloop.errors import FailureClass, RecipeError, StepError
 from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
 from editloop.judges.samples import Seen, seen
@@ -25,7 +25,7 @@ from editloop.judges.verdicts import may_pass_later
 from editloop.registry import Spec, load, parse_spec
 from editloop.schema import EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
-from editloop.steps import Fail, FailureClass, Keep, Outcome, Resource, StepContext
+from editloop.steps import Fail, Keep, Outcome, Resource, StepContext
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 

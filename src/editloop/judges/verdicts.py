@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias, TypeVar
 
-from editloop.chat_parts import Failed, ReplyError
+from editloop.chat.messages import Failed, ReplyError
+from editloop.errors import FailureClass
 from editloop.judges.replies import LONGEST, DuplicateKeyError, field_of, key_of, objects_in
 from editloop.judges.rubrics import Choice, Rubric, Scale
 from editloop.schema import CLEAN_TEXT, Json, Score, Unscored
-from editloop.steps import FailureClass
 
 __all__ = [
     "VERSION",

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from editloop.chat import Chat, ChatSettings, Counts, Failed, Plan, Question
+from editloop.chat.client import Chat, Plan
+from editloop.chat.messages import Failed, Question
+from editloop.chat.settings import ChatSettings
+from editloop.chat.usage import Counts
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
 from editloop.judges import verdicts
-from editloop.judges.prompts import Sheet
 from editloop.judges.rubrics import Rubric, read_rubric
+from editloop.judges.sheet import Sheet
 from editloop.judges.verdicts import read_scores, unscored
 from editloop.schema import PERSPECTIVES, EditedPair, Json, Score, Unscored, Verdict, canonical_json
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from editloop.errors import FailureClass
 from editloop.schema import Json
 from editloop.sources.files import EXTENSIONS
-from editloop.steps import Fail, FailureClass
+from editloop.steps import Fail
 
 __all__ = ["METADATA", "SIDE_CARS", "Caption", "Metadata", "read_metadata", "read_side_car"]
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from editloop.errors import ImageError, RecipeError
+from editloop.errors import FailureClass, ImageError, RecipeError
 from editloop.images.codec import content_hash, decode, encode_png
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import EditSample, Image, Json, Pixels, Provenance
@@ -26,7 +26,7 @@ from editloop.sources.captions import Caption, read_side_car
 from editloop.sources.crops import Crop
 from editloop.sources.files import EXTENSIONS, path_of, read_file
 from editloop.sources.folder_walk import FolderEntry, walk
-from editloop.steps import Fail, FailureClass, Keep, Outcome, SourceItem
+from editloop.steps import Fail, Keep, Outcome, SourceItem
 
 __all__ = ["FolderSettings", "FolderSource"]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from calibration_judges import CountingJudge, FirstPlace
+from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
 from editloop.evaluation.calibration.calibrating import calibrate, plan_calibration
 from editloop.evaluation.calibration.numbers import number
 from editloop.evaluation.calibration.table import print_calibration
 from editloop.images.codec import encode_png
 from editloop.judges.calibration.pairs import TruthPairs
-from editloop.judges.fake_server import FakeServer
 from evaluation_pages import Elements
 
 COUNTING = "python:calibration_judges:CountingJudge"

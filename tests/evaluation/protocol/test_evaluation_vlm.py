@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer
 from editloop.errors import EditLoopError
 from editloop.evaluating import evaluate
 from editloop.images.codec import encode_png
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer
 from evaluation_cards import CARDS
 from magicbrush_data import picture
 

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from editloop.chat import Plan
+from editloop.chat.client import Plan
 from editloop.errors import RecipeError
 from editloop.evaluation.calibration.page import write_calibration_page
 from editloop.images.codec import content_hash

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from editloop.chat import Plan
+from editloop.chat.client import Plan
 from editloop.errors import RecipeError
 from editloop.judges.calibration.against_truth import against_truth
 from editloop.judges.calibration.asking import Asking, Judged

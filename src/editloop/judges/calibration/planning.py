@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from editloop.chat import Plan
+from editloop.chat.client import Plan
 from editloop.judges.calibration.asking import in_batches
 
 __all__ = ["plan_of"]

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from chat_world import add, question, read_sum, world
-from editloop.chat import Chat, ChatSettings, Failed, Message, Picture, Question
+from editloop.chat.client import Chat
+from editloop.chat.fake.server import FakeSettings
+from editloop.chat.ledger import Ledger
+from editloop.chat.messages import Failed, Message, Picture, Question
+from editloop.chat.settings import ChatSettings
 from editloop.errors import RecipeError, UnavailableError
-from editloop.judges.fake_server import FakeSettings
-from editloop.ledger import Ledger
 from editloop.settings import validate
 
 

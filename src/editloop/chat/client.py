@@ -19,27 +19,17 @@ from threading import Lock
 from typing import TypeVar
 from uuid import uuid4
 
-from editloop.background import Background
-from editloop.chat_asking import Asking
-from editloop.chat_body import Call
-from editloop.chat_budget import Purse, expected_tokens
-from editloop.chat_concurrency import Timer
-from editloop.chat_counts import Counts, RunCounts
-from editloop.chat_parts import Failed, Message, Picture, Question, ReplyError
-from editloop.chat_settings import ChatSettings
-from editloop.ledger import Ledger
+from editloop.chat.background import Background
+from editloop.chat.budget import Purse, expected_tokens
+from editloop.chat.in_flight import Asking
+from editloop.chat.ledger import Ledger
+from editloop.chat.messages import Failed, Question
+from editloop.chat.requests import Call
+from editloop.chat.settings import ChatSettings
+from editloop.chat.throttle import Timer
+from editloop.chat.usage import Counts, RunCounts
 
-__all__ = [
-    "Chat",
-    "ChatSettings",
-    "Counts",
-    "Failed",
-    "Message",
-    "Picture",
-    "Plan",
-    "Question",
-    "ReplyError",
-]
+__all__ = ["Chat", "Plan"]
 
 _T = TypeVar("_T")
 

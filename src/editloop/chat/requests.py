@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from editloop.chat_parts import Message, Question
-from editloop.chat_settings import ChatSettings
+from editloop.chat.messages import Message, Question
+from editloop.chat.settings import ChatSettings
 from editloop.schema import Json, canonical_json
 
 __all__ = ["Call", "Dialect", "Format", "Style", "re_asked"]

@@ -15,12 +15,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from editloop.judges.fake_faults import Fault
-from editloop.judges.fake_request import Asked
+from editloop.chat.fake.faults import Fault
+from editloop.chat.fake.request import Asked
 from editloop.schema import Json
 
 if TYPE_CHECKING:
-    from editloop.judges.fake_server import FakeServer
+    from editloop.chat.fake.server import FakeServer
 
 __all__ = ["HttpServer"]
 

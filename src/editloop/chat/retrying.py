@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from editloop.chat_calls import CallError
-from editloop.chat_concurrency import Timer
-from editloop.chat_settings import ChatSettings
+from editloop.chat.settings import ChatSettings
+from editloop.chat.throttle import Timer
+from editloop.chat.transport import CallError
 from editloop.runtime.seeding import derive_seed
 
 __all__ = ["LONGEST_WAIT", "retried"]

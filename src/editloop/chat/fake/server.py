@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from editloop.judges.fake_faults import Fault, Schedule, in_order, spoilt
-from editloop.judges.fake_http import HttpServer
-from editloop.judges.fake_request import Asked, read_request
+from editloop.chat.fake.faults import Fault, Schedule, in_order, spoilt
+from editloop.chat.fake.http import HttpServer
+from editloop.chat.fake.request import Asked, read_request
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from editloop.claims import Claims
+from editloop.chat.key_locks import Claims
 from editloop.errors import CorruptError
 from editloop.schema import canonical_json
 from editloop.storage.files import Files, explained, temporary

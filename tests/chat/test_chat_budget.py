@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from chat_world import add, question, read_sum, world
-from editloop.chat import ChatSettings, Failed, Message, Picture
-from editloop.chat_budget import OverBudgetError, Purse, expected_tokens
-from editloop.errors import UnavailableError
-from editloop.judges.fake_faults import Fault
-from editloop.steps import FailureClass
+from editloop.chat.budget import OverBudgetError, Purse, expected_tokens
+from editloop.chat.fake.faults import Fault
+from editloop.chat.messages import Failed, Message, Picture
+from editloop.chat.settings import ChatSettings
+from editloop.errors import FailureClass, UnavailableError
 
 # A question of the small world takes 3 tokens in and 2 out by the fake server's count, so it costs
 # 3e-6 + 2e-6 USD at these prices; before the first reply the most it may take is 12 + 8 in, 4 out.

@@ -12,20 +12,23 @@ from pathlib import Path
 import pytest
 
 from chat_world import FlyingTimer, question, read_sum, world
-from editloop.chat import Chat, ChatSettings, Failed
-from editloop.chat_body import Call
-from editloop.judges.fake_faults import Fault
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer
-from editloop.ledger import Ledger
+from editloop.chat.client import Chat
+from editloop.chat.fake.faults import Fault
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer
+from editloop.chat.ledger import Ledger
+from editloop.chat.messages import Failed
+from editloop.chat.requests import Call
+from editloop.chat.settings import ChatSettings
 
 ASKER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from chat_world import question
-from editloop.chat import Chat, ChatSettings
-from editloop.chat_concurrency import Timer
+from editloop.chat.client import Chat
+from editloop.chat.settings import ChatSettings
+from editloop.chat.throttle import Timer
 
 class Telling(Timer):
     async def sleep(self, seconds):
@@ -41,7 +44,7 @@ with Chat(settings, Path({ledger!r}), timer=Telling()) as chat:
 @contextmanager
 def asker(server: FakeServer, ledger: Path, count: int = 1) -> Iterator[subprocess.Popen[str]]:
     """A process that asks; it says `waits` while it waits for another, and what it was answered."""
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     code = ASKER.format(tests=tests, url=server.base_url, ledger=str(ledger), count=count)
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

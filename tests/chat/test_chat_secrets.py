@@ -7,10 +7,10 @@ import traceback
 import pytest
 
 from chat_world import add, question, read_sum, world
-from editloop.chat import ChatSettings, Failed
-from editloop.chat_settings import Secret, read_key
+from editloop.chat.fake.faults import MIXED
+from editloop.chat.messages import Failed
+from editloop.chat.settings import ChatSettings, Secret, read_key
 from editloop.errors import EditLoopError, RecipeError, UnavailableError
-from editloop.judges.fake_faults import MIXED
 from editloop.settings import validate
 
 KEY = "sk-SENTINEL-9f8e7d6c"

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from chat_world import FlyingTimer, question, read_sum, world
-from editloop.chat_concurrency import Gate
-from editloop.judges.fake_faults import Fault
+from editloop.chat.fake.faults import Fault
+from editloop.chat.throttle import Gate
 
 
 async def busiest(gate: Gate, calls: int) -> int:

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from chat_world import SCHEMA, add, question, read_sum, world
-from editloop.chat import Failed, Message, Question, ReplyError
-from editloop.chat_body import Call, Dialect, re_asked
-from editloop.chat_calls import CallError, check_usable, parse_reply
-from editloop.chat_settings import ChatSettings
-from editloop.judges.fake_faults import Fault
-from editloop.steps import FailureClass
+from editloop.chat.fake.faults import Fault
+from editloop.chat.messages import Failed, Message, Question, ReplyError
+from editloop.chat.requests import Call, Dialect, re_asked
+from editloop.chat.settings import ChatSettings
+from editloop.chat.transport import CallError, check_usable, parse_reply
+from editloop.errors import FailureClass
 
 
 def test_an_unusable_reply_is_asked_again_with_the_reason(tmp_path) -> None:

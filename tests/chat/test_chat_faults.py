@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from chat_world import add, question, read_sum, world
-from editloop.chat import ChatSettings, Failed
-from editloop.errors import UnavailableError
-from editloop.judges.fake_faults import MIXED, Fault, at_random
-from editloop.judges.fake_server import FakeServer, FakeSettings
-from editloop.ledger import Ledger
-from editloop.steps import FailureClass
+from editloop.chat.fake.faults import MIXED, Fault, at_random
+from editloop.chat.fake.server import FakeServer, FakeSettings
+from editloop.chat.ledger import Ledger
+from editloop.chat.messages import Failed
+from editloop.chat.settings import ChatSettings
+from editloop.errors import FailureClass, UnavailableError
 
 TRANSPORT = [
     (Fault.RATE_LIMITED, "rate-limited"),
@@ -233,7 +233,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from chat_world import question, read_sum
-from editloop.chat import Chat, ChatSettings
+from editloop.chat.client import Chat
+from editloop.chat.settings import ChatSettings
 settings = ChatSettings(target="adder", base_url={url!r}, concurrency=4)
 with Chat(settings, Path({ledger!r})) as chat:
     chat.ask([question(n) for n in range(80)], read_sum)
@@ -245,7 +246,7 @@ def test_kill_repeats_only_calls_in_flight(tmp_path) -> None:
     slow = FakeSettings(latency=0.03)
     with FakeServer(add, settings=slow) as server:
         code = CHILD.format(
-            tests=str(Path(__file__).parent), url=server.base_url, ledger=str(ledger)
+            tests=str(Path(__file__).parents[1]), url=server.base_url, ledger=str(ledger)
         )
         with subprocess.Popen([sys.executable, "-c", code]) as child:
             while server.seen.requests < 24:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
-from editloop.judges.fake_request import Asked
+from editloop.chat.fake.request import Asked
 from editloop.runtime.seeding import derive_seed
 
 __all__ = ["MIXED", "Fault", "Schedule", "at_random", "in_order", "spoilt"]

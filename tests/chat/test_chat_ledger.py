@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from editloop.chat.ledger import Ledger, Reply
 from editloop.errors import ChangedError, CorruptError, StoreError
-from editloop.ledger import Ledger, Reply
 
 FULL = Reply("text", "model", "rev", "stop", 10, 20, 0.5, 1.25)
 
@@ -80,7 +80,7 @@ def test_threads_share_it(ledger) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from editloop.ledger import Ledger, Reply
+from editloop.chat.ledger import Ledger, Reply
 ledger = Ledger(Path(sys.argv[1]))
 for n in range(200):
     ledger.keep(f"{n}", Reply(f"{n} by {sys.argv[2]}"))

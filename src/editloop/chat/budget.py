@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
 
-from editloop.chat_parts import Message, Picture
-from editloop.chat_settings import ChatSettings
+from editloop.chat.messages import Message, Picture
+from editloop.chat.settings import ChatSettings
 from editloop.storage.small_sqlite import Database
 
 __all__ = ["OverBudgetError", "Purse", "SetAside", "expected_tokens"]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from chat_world import question, read_sum, world
-from editloop.chat_counts import Counts, counts_of_run
-from editloop.judges.fake_faults import Fault
+from editloop.chat.fake.faults import Fault
+from editloop.chat.usage import Counts, counts_of_run
 
 PRICES = {"input_price": 1.0, "output_price": 1.0}
 

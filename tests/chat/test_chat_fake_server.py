@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
+from editloop.chat.fake.faults import MIXED, Fault, at_random, in_order, spoilt
+from editloop.chat.fake.request import Asked
+from editloop.chat.fake.server import FakeServer, FakeSettings
+from editloop.chat.prompts import PictureEncoding, encode_picture
 from editloop.images.codec import decode_rgb
-from editloop.judges.fake_faults import MIXED, Fault, at_random, in_order, spoilt
-from editloop.judges.fake_request import Asked
-from editloop.judges.fake_server import FakeServer, FakeSettings
-from editloop.judges.prompts import picture
-from editloop.judges.rubrics import Pictures
 
 
 def post(server: FakeServer, body: Any, path: str = "/v1/chat/completions") -> tuple[int, Any]:
@@ -185,7 +184,7 @@ def test_pictures_of_a_request_are_decoded() -> None:
     import numpy as np
 
     pixels = np.zeros((8, 9, 3), np.uint8)
-    sent = picture(pixels, Pictures(format="png"))
+    sent = encode_picture(pixels, PictureEncoding(format="png"))
     link = "data:image/png;base64," + base64.b64encode(sent.data).decode()
     seen = Asked("m", (), (link,), "text", None, "d")
     assert np.array_equal(seen.pictures[0], decode_rgb(sent.data))

@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from editloop.chat_counts import Counts
-from editloop.chat_settings import ChatSettings, read_key
-from editloop.errors import UnavailableError
-from editloop.ledger import Reply
+from editloop.chat.ledger import Reply
+from editloop.chat.settings import ChatSettings, read_key
+from editloop.chat.usage import Counts
+from editloop.errors import FailureClass, UnavailableError
 from editloop.schema import Json
-from editloop.steps import FailureClass
 
 if TYPE_CHECKING:
     import openai

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from editloop.errors import EditLoopError
+from editloop.errors import EditLoopError, FailureClass
 from editloop.images.codec import encode_jpeg, encode_png
 from editloop.schema import Json, Pixels
-from editloop.steps import FailureClass
 
 __all__ = ["Failed", "Message", "Part", "Picture", "Question", "ReplyError", "Role"]
 

@@ -1,18 +1,14 @@
 """What is sent: pictures once, in order, and untrusted texts that cannot leave their fence."""
 
-import io
-import json
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from editloop.chat import Message, Picture, Question
-from editloop.images.codec import decode_rgb
-from editloop.judges.prompts import Sheet, fenced, messages, picture
-from editloop.judges.rubrics import Pictures, Rubric, read_rubric
+from editloop.chat.messages import Message, Picture, Question
+from editloop.chat.prompts import fenced
+from editloop.judges.rubrics import Rubric, read_rubric
+from editloop.judges.sheet import Sheet
 from editloop.schema import Pixels
 
 STEADY = settings(deadline=None, derandomize=True)
@@ -49,44 +45,12 @@ def words(question: Question | str) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def body_of(fence: str) -> str:
-    first, body, last = fence.splitlines()
-    assert first.startswith("<data-")
-    assert last == f"</{first[1:]}"
-    return body
-
-
-@STEADY
-@given(ANYTHING)
-def test_no_text_leaves_its_fence(text: str) -> None:
-    body = body_of(fenced(text))
-    assert not set(body) & set("<>")
-    assert body.isprintable()
-
-
-@STEADY
-@given(ANYTHING)
-def test_a_fenced_text_is_whole(text: str) -> None:
-    assert json.loads(body_of(fenced(text))).encode("utf-16", "surrogatepass") == text.encode(
-        "utf-16", "surrogatepass"
-    )
-
-
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_stays_one_line_in_the_prompt(attack: str) -> None:
     plain = words(sheet("x").question(read_rubric("following")))
     attacked = words(sheet(attack).question(read_rubric("following")))
     assert attacked == plain.replace(fenced("x"), fenced(attack))
     assert len(attacked.splitlines()) == len(plain.splitlines())
-
-
-def test_other_scripts_stay_readable() -> None:
-    assert body_of(fenced("把天空变蓝 🌊 e\u0301")) == '"把天空变蓝 🌊 e\u0301"'
-
-
-def test_a_fence_is_the_same_each_time_and_another_for_another_text() -> None:
-    assert fenced("a") == fenced("a")
-    assert fenced("a").splitlines()[0] != fenced("b").splitlines()[0]
 
 
 def test_a_question_says_the_system_words_first() -> None:
@@ -99,18 +63,15 @@ def test_a_question_says_the_system_words_first() -> None:
 
 def test_pictures_stand_where_the_prompt_places_them() -> None:
     shown = {"source": Picture(b"s"), "edited": Picture(b"e")}
-    said = messages(rubric("After: {edited} Before: {source} Rate."), {}, shown)
+    said = rubric("After: {edited} Before: {source} Rate.").filled({}, shown)
     assert said == (
         Message("user", ("After: ", shown["edited"], " Before: ", shown["source"], " Rate.")),
     )
 
 
 def test_texts_do_not_part_the_prompt() -> None:
-    (said,) = messages(
-        rubric("{edited} do {instruction} now"),
-        {"instruction": "x"},
-        {"edited": Picture(b"e")},
-    )
+    asked = rubric("{edited} do {instruction} now")
+    (said,) = asked.filled({"instruction": "x"}, {"edited": Picture(b"e")})
     assert said.parts[1:] == (f" do {fenced('x')} now",)
 
 
@@ -148,24 +109,6 @@ def test_what_a_case_lacks_is_told() -> None:
     assert sheet("").question(read_rubric("following")) == (
         "the rubric following shows the instruction, and the case has none"
     )
-
-
-def test_a_png_shows_the_pixels_exactly() -> None:
-    sent = picture(noise(), Pictures(format="png"))
-    assert sent.media_type == "image/png"
-    assert np.array_equal(decode_rgb(sent.data), noise())
-
-
-def test_a_jpeg_has_its_quality() -> None:
-    fine, coarse = (picture(noise(), Pictures(quality=quality)) for quality in (100, 30))
-    assert fine.media_type == "image/jpeg"
-    assert len(fine.data) > 2 * len(coarse.data)
-
-
-def test_a_height_is_reached_by_pillows_bicubic_filter() -> None:
-    sent = picture(noise(40, 61), Pictures(format="png", height=20))
-    expected = Image.fromarray(noise(40, 61)).resize((30, 20), Image.Resampling.BICUBIC)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(sent.data))), np.asarray(expected))
 
 
 BY_KIND = rubric(

@@ -8,17 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from editloop.chat_body import Call, Dialect, re_asked
-from editloop.chat_budget import OverBudgetError, Purse
-from editloop.chat_calls import CallError, Transport, check_usable, hopeless, parse_reply
-from editloop.chat_concurrency import Gate, Timer
-from editloop.chat_counts import Counts, RunCounts
-from editloop.chat_parts import Failed, Question, ReplyError
-from editloop.chat_retrying import LONGEST_WAIT, retried
-from editloop.chat_settings import ChatSettings
-from editloop.errors import UnavailableError
-from editloop.ledger import Ledger, Reply
-from editloop.steps import FailureClass
+from editloop.chat.budget import OverBudgetError, Purse
+from editloop.chat.ledger import Ledger, Reply
+from editloop.chat.messages import Failed, Question, ReplyError
+from editloop.chat.requests import Call, Dialect, re_asked
+from editloop.chat.retrying import LONGEST_WAIT, retried
+from editloop.chat.settings import ChatSettings
+from editloop.chat.throttle import Gate, Timer
+from editloop.chat.transport import CallError, Transport, check_usable, hopeless, parse_reply
+from editloop.chat.usage import Counts, RunCounts
+from editloop.errors import FailureClass, UnavailableError
 
 __all__ = ["Asking"]
 

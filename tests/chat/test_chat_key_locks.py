@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from editloop.claims import Claims
+from editloop.chat.key_locks import Claims
 from editloop.errors import StoreError
 
 
