@@ -30,17 +30,17 @@ from typing import Any
 
 import numpy as np
 import openai
+from editloop.judges.prompts import messages, picture
 
 from editloop.chat.fake.faults import MIXED, Fault, at_random
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.messages import Picture
 from editloop.images.codec import decode
-from editloop.judges.prompts import messages, picture
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.vlm import VlmJudge
+from editloop.kernel.steps import Keep
 from editloop.schema import EditedPair, Pixels, Score
 from editloop.sources.photos import PhotosSource
-from editloop.steps import Keep
 from measuring import machine
 
 RUBRICS = ("following", "preserving")  # both show two pictures

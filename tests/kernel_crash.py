@@ -14,7 +14,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from editloop.pipeline import Options, Progress, build, retry
+from editloop.kernel.build import Options, build, retry
+from editloop.kernel.progress import Progress
 from editloop.storage.files import Files
 from editloop.storage.manifests import find_manifest
 from editloop.storage.verify import verify

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from editloop.errors import FailureClass, ImageError, UnavailableError
-from editloop.pipeline import PartSpec
+from editloop.kernel.steps import Drop, Fail, Keep, Outcome, Resource, SourceItem, StepContext
+from editloop.kernel.tasks import PartSpec
 from editloop.schema import EditSample, Image, Json, Provenance
 from editloop.settings import Settings
-from editloop.steps import Drop, Fail, Keep, Outcome, Resource, SourceItem, StepContext
 
 __all__ = ["ListSource", "MixedStep", "part", "picture", "source", "step"]
 

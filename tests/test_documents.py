@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from editloop import loop
 from editloop.cli import app
 from editloop.evaluation.protocol.card import Protocol
+from editloop.kernel.steps import Keep
 from editloop.settings import Recipe, read_recipe, validate
 from editloop.settings import read_yaml as read_yaml_file
 from editloop.sources.photos import PhotosSource
-from editloop.steps import Keep
 from layout_folders import png
 from magicbrush_data import make_outputs, make_split
 from published_folders import hq_edit_rows, web_dataset

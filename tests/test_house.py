@@ -11,7 +11,7 @@ import typer.main
 
 import editloop
 from editloop.cli import app
-from editloop.segments import run_shard
+from editloop.kernel.worker import run_shard
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "editloop"

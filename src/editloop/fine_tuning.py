@@ -8,7 +8,7 @@ from pathlib import Path
 from editloop import loop
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
-from editloop.pipeline import Progress
+from editloop.kernel.progress import Progress
 from editloop.schema import Json
 from editloop.settings import PartSettings, Recipe, read_recipe, validate
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from editloop import loop
 from editloop.errors import RecipeError
 from editloop.hub import datasets
-from editloop.pipeline import Progress
+from editloop.kernel.progress import Progress
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
 from editloop.settings import Recipe, Settings, validate

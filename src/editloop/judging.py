@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from editloop import loop
-from editloop.pipeline import Progress
+from editloop.kernel.progress import Progress
+from editloop.kernel.steps import Keep
 from editloop.registry import Spec, create, parse_spec
 from editloop.schema import Json
 from editloop.settings import Recipe, validate
-from editloop.steps import Keep
 from editloop.storage.versions import work_folder
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from editloop import pipeline
 from editloop.errors import RecipeError, StoreError
+from editloop.kernel import build
+from editloop.kernel.progress import Progress
+from editloop.kernel.tasks import PartSpec
 from editloop.parts import Checked, Part, PartContext
-from editloop.pipeline import PartSpec, Progress
 from editloop.registry import create, load
 from editloop.schema import Json, readable_json
 from editloop.settings import PartSettings, Recipe, read_recipe, validate
@@ -88,7 +89,7 @@ def retry(out: Path | str, failure: str = "transient") -> tuple[int, int]:
     folder = Path(out)
     settings = _recipe_of(folder)
     with lock(folder):
-        tried, passed = pipeline.retry(folder, failure)
+        tried, passed = build.retry(folder, failure)
         if passed:
             _Loop(settings, folder, 1, new_version=False).write_results()
     return tried, passed
@@ -190,13 +191,13 @@ class _Loop:
 
     def _build(self, progress: Callable[[Progress], None] | None) -> None:
         sources, steps = build_specs(self.recipe)
-        built = pipeline.build(
+        built = build.build(
             sources,
             steps,
             out=self.out,
             seed=self.recipe.seed,
             new_version=self.new_version,
-            options=pipeline.Options(workers=self.workers, progress=progress),
+            options=build.Options(workers=self.workers, progress=progress),
         )
         if built.timings["shards"]:
             self._write(_TIMES, {**_read(self.out / _TIMES), "build": dict(built.timings)})

@@ -12,9 +12,9 @@ import pytest
 from editloop.darkroom.develop import replay, replay_faulty
 from editloop.errors import StoreError
 from editloop.images.codec import encode_png
+from editloop.kernel.steps import Keep, StepContext
 from editloop.registry import create
 from editloop.schema import EditSample, Json
-from editloop.steps import Keep, StepContext
 from editloop.storage.samples import arrow_schema, from_row, to_row
 
 

@@ -13,10 +13,10 @@ import pytest
 from editloop.darkroom.operations import OPERATIONS
 from editloop.errors import RecipeError
 from editloop.images.codec import decode, encode_png
+from editloop.kernel.steps import Drop, Keep, Outcome, StepContext
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, EditSample, EditType, Image, Json, Score
 from editloop.sources.scenes import photo
-from editloop.steps import Drop, Keep, Outcome, StepContext
 from editloop.storage.samples import to_row
 
 

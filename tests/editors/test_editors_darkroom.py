@@ -11,10 +11,10 @@ import pytest
 from editloop.darkroom.looks import LOOKS
 from editloop.darkroom.props import Prop, body, draw
 from editloop.images.codec import decode
+from editloop.kernel.steps import Keep, StepContext
 from editloop.registry import create, parse_spec
 from editloop.schema import EditRequest, EditSample, Json, Mask, Pixels, Provenance, Unedited
 from editloop.sources.scenes import photo
-from editloop.steps import Keep, StepContext
 
 _EDITOR = parse_spec("darkroom", "editor").create("editor")
 

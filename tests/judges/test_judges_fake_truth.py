@@ -17,9 +17,9 @@ from editloop.judges.fake_truth import truth_answers
 from editloop.judges.rubrics import Rubric, Scale, read_rubric, rubric_names
 from editloop.judges.samples import seen
 from editloop.judges.vlm import VlmJudge
+from editloop.kernel.steps import Keep, StepContext
 from editloop.schema import EditedPair, EditSample, Score, Unscored
 from editloop.sources.photos import PhotosSource
-from editloop.steps import Keep, StepContext
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from editloop.judges import step as module
 from editloop.judges.samples import seen
 from editloop.judges.step import JudgeStep
 from editloop.judges.truth import TruthJudge
+from editloop.kernel.steps import Fail, Keep, Resource, StepContext
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, EditedPair, EditSample, Image, Score, Unscored
-from editloop.steps import Fail, Keep, Resource, StepContext
 from judging_parts import Asking, Plain
 
 PLAIN = {"kind": "judging_parts:Plain"}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from editloop.errors import FailureClass
+from editloop.kernel.steps import Fail, Keep
 from editloop.registry import create
-from editloop.steps import Fail, Keep
 from odd_images import saved, smooth
 
 PICTURE = saved(smooth(), "PNG")

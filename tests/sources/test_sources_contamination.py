@@ -10,11 +10,11 @@ import pytest
 
 from editloop.errors import RecipeError
 from editloop.images.codec import encode_jpeg, encode_png
+from editloop.kernel.steps import Drop, Keep, StepContext
 from editloop.schema import EditSample, Image, Provenance, Score
 from editloop.sources.contamination import ContaminationStep, found_in
 from editloop.sources.hashes import hash_samples, perceptual_hash, write_hashes
 from editloop.sources.inverse import InverseEdits, InverseEditsSettings
-from editloop.steps import Drop, Keep, StepContext
 from layout_folders import magicbrush, picture, png
 
 TESTED = EditSample(

@@ -7,11 +7,11 @@ import pytest
 
 from editloop.errors import FailureClass, RecipeError, StoreError
 from editloop.images.codec import MAX_PIXELS, decode
+from editloop.kernel.steps import Fail, Keep, Outcome
 from editloop.registry import create
 from editloop.schema import EditSample
 from editloop.sources import files
 from editloop.sources.folder import FolderSource
-from editloop.steps import Fail, Keep, Outcome
 from odd_images import odd_images, saved, smooth
 
 PICTURE = saved(smooth(), "PNG")

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import CorruptError, RecipeError
+from editloop.kernel.steps import Fail, Keep, Outcome, SourceItem
 from editloop.schema import EditSample, EditType, Image, Provenance, Score, Unscored
 from editloop.sources import stored
 from editloop.sources.layout_source import LayoutSource
 from editloop.sources.layouts import open_layout
-from editloop.steps import Fail, Keep, Outcome, SourceItem
 from editloop.storage.samples import arrow_schema, to_row
 from layout_folders import magicbrush, metadata, parquet, png, put
 

@@ -6,12 +6,12 @@ import pytest
 
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import decode
+from editloop.kernel.steps import Keep, SourceItem
 from editloop.registry import create
 from editloop.schema import EditSample
 from editloop.sources import scenes
 from editloop.sources.photos import PhotosSource
 from editloop.sources.scenes import SCENES, locate, photo
-from editloop.steps import Keep, SourceItem
 
 
 def source(**settings: Any) -> PhotosSource:

@@ -7,10 +7,10 @@ import pytest
 
 from editloop.errors import ChangedError, StoreError
 from editloop.images.codec import decode
+from editloop.kernel.steps import Keep
 from editloop.registry import create
 from editloop.schema import EditSample, Provenance
 from editloop.sources.reload import reload
-from editloop.steps import Keep
 from odd_images import saved, smooth
 
 

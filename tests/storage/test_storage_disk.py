@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import StoreError
-from editloop.pipeline import Options, build
+from editloop.kernel.build import Options, build
 from editloop.storage.files import Files
 from editloop.storage.verify import verify
 from kernel_faults import BROKEN, DISK_FULL, READ_ONLY, FaultyFiles, UnsyncedFiles, published

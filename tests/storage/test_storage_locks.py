@@ -11,7 +11,7 @@ import pytest
 
 import kernel_crash
 from editloop.errors import BusyError
-from editloop.pipeline import Options
+from editloop.kernel.build import Options
 from editloop.storage.locks import lock, shared_lock, try_lock
 from editloop.storage.verify import verify
 from kernel_faults import published

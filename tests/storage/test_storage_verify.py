@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import StoreError
-from editloop.pipeline import Options, build, retry
+from editloop.kernel.build import Options, build, retry
 from editloop.storage.manifests import (
     find_manifest,
     publish_folder,

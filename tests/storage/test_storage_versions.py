@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import ChangedError
-from editloop.pipeline import BuildReport, Options, PartSpec, build
+from editloop.kernel.build import BuildReport, Options, build
+from editloop.kernel.tasks import PartSpec
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
 from editloop.storage.versions import claim_version, differences, retire_versions

@@ -14,13 +14,13 @@ from diffusers import AutoencoderKL
 
 from diffusion_runs import diffusion, train_context
 from editloop.images.codec import decode, encode_png
+from editloop.kernel.steps import StepContext
 from editloop.models.backbones.loading import load_trained
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, Score
-from editloop.steps import StepContext
 from editloop.storage.manifests import record_manifest
 from editloop.storage.samples import read_samples
 from editloop.training.buckets import CENTRE

@@ -15,7 +15,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from editloop.evaluation.showing.telling import told_departures, told_leftovers
-from editloop.pipeline import Progress
+from editloop.kernel.progress import Progress
 from editloop.registry import kinds, load
 from editloop.schema import Json
 

@@ -25,10 +25,10 @@ from editloop.darkroom.scene import SMALLEST, Darkroom
 from editloop.darkroom.sessions import draw_session
 from editloop.errors import did_you_mean
 from editloop.images.codec import decode, encode_png
+from editloop.kernel.steps import Drop, Keep, Outcome, Resource, StepContext
 from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import EditSample, Image, Json, Mask, Pixels, Provenance
 from editloop.settings import Settings as BaseSettings
-from editloop.steps import Drop, Keep, Outcome, Resource, StepContext
 
 __all__ = ["DarkroomSettings", "DarkroomStep"]
 

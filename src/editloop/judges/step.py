@@ -22,10 +22,10 @@ from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
 from editloop.judges.samples import Seen, seen
 from editloop.judges.verdicts import may_pass_later
+from editloop.kernel.steps import Fail, Keep, Outcome, Resource, StepContext
 from editloop.registry import Spec, load, parse_spec
 from editloop.schema import EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
-from editloop.steps import Fail, Keep, Outcome, Resource, StepContext
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 

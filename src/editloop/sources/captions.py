@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from editloop.errors import FailureClass
+from editloop.kernel.steps import Fail
 from editloop.schema import Json
 from editloop.sources.files import EXTENSIONS
-from editloop.steps import Fail
 
 __all__ = ["METADATA", "SIDE_CARS", "Caption", "Metadata", "read_metadata", "read_side_car"]
 

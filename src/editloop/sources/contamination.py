@@ -15,10 +15,10 @@ from pathlib import Path
 from pydantic import Field
 
 from editloop.errors import RecipeError
+from editloop.kernel.steps import Drop, Keep, Outcome, Resource, StepContext
 from editloop.schema import EditSample, Json, Provenance, canonical_json
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.against import Comparison, ReferenceSet
-from editloop.steps import Drop, Keep, Outcome, Resource, StepContext
 
 __all__ = ["NOTE", "ContaminationSettings", "ContaminationStep", "found_in"]
 

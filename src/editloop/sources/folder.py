@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from editloop.errors import FailureClass, ImageError, RecipeError
 from editloop.images.codec import content_hash, decode, encode_png
+from editloop.kernel.steps import Fail, Keep, Outcome, SourceItem
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import EditSample, Image, Json, Pixels, Provenance
 from editloop.settings import Settings as BaseSettings
@@ -26,7 +27,6 @@ from editloop.sources.captions import Caption, read_side_car
 from editloop.sources.crops import Crop
 from editloop.sources.files import EXTENSIONS, path_of, read_file
 from editloop.sources.folder_walk import FolderEntry, walk
-from editloop.steps import Fail, Keep, Outcome, SourceItem
 
 __all__ = ["FolderSettings", "FolderSource"]
 

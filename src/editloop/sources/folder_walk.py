@@ -14,10 +14,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from editloop.errors import StoreError
+from editloop.kernel.steps import Fail
 from editloop.schema import Json
 from editloop.sources.captions import METADATA, SIDE_CARS, Metadata, read_metadata
 from editloop.sources.files import EXTENSIONS, size_and_time
-from editloop.steps import Fail
 
 __all__ = ["FolderEntry", "walk"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from editloop.kernel.steps import Keep, Outcome, Resource, StepContext
 from editloop.schema import EditSample, Json
 from editloop.settings import Settings as BaseSettings
-from editloop.steps import Keep, Outcome, Resource, StepContext
 
 __all__ = ["InverseEdits", "InverseEditsSettings"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+from editloop.kernel.steps import SourceItem
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.entries import Entry, Picture, Place
 from editloop.sources.files import path_of, size_and_time
-from editloop.steps import SourceItem
 from editloop.storage.samples import from_row, to_row
 
 __all__ = ["entry_in", "item_of", "place_in"]

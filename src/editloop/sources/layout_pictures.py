@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from editloop.errors import FailureClass, ImageError
 from editloop.images.codec import decode, decode_mask, encode_png, is_plain, resize
+from editloop.kernel.steps import Fail, Keep, Outcome
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.checks import picture_size, same_shape
 from editloop.sources.entries import Entry, Picture
 from editloop.sources.files import read_file
-from editloop.steps import Fail, Keep, Outcome
 
 __all__ = ["with_pictures"]
 

@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 
 from editloop.errors import FailureClass, RecipeError
+from editloop.kernel.steps import Fail, Keep, Outcome, SourceItem
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.entries import Entry, Index, Picture, Place, Problem, read_json
@@ -33,7 +34,6 @@ from editloop.sources.layout_settings import LayoutSettings
 from editloop.sources.layouts import LAYOUTS, layout_of, open_index, splits_of
 from editloop.sources.listed import ListedIndex
 from editloop.sources.reading import refuse
-from editloop.steps import Fail, Keep, Outcome, SourceItem
 
 __all__ = ["LayoutSource"]
 

@@ -12,12 +12,12 @@ from pydantic import Field, model_validator
 
 from editloop.errors import known_names
 from editloop.images.codec import encode_png
+from editloop.kernel.steps import Keep, Outcome, SourceItem
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image, Json, Provenance
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.crops import Crop
 from editloop.sources.scenes import SCENES, Scene, locate, photo
-from editloop.steps import Keep, Outcome, SourceItem
 
 __all__ = ["PhotosSettings", "PhotosSource"]
 

@@ -14,8 +14,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from editloop.engines import Ended, Engine, InProcessEngine, LocalProcessEngine, Task
 from editloop.errors import StepError
+from editloop.kernel.engines.base import Ended, Engine, Task
+from editloop.kernel.engines.in_process import InProcessEngine
+from editloop.kernel.engines.processes import LocalProcessEngine
 from editloop.models.backbones.autoencoder import Autoencoder
 from editloop.storage.files import Files, replace_file
 from editloop.training.latent_encoding import Job, encode_in_worker, encode_shard

@@ -19,11 +19,11 @@ from editloop.darkroom.regions import is_whole
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session, shows
 from editloop.images.codec import decode
+from editloop.kernel.steps import Keep
 from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import Captions, EditedPair, EditType, Pixels
 from editloop.sources.photos import PhotosSource
 from editloop.sources.scenes import SCENES
-from editloop.steps import Keep
 
 __all__ = ["VERSION", "HeldOutEdit", "HeldOutEdits"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from editloop.pipeline import Options, build
+from editloop.kernel.build import Options, build
 from kernel_faults import CountingFiles
 from kernel_parts import source, step
 
@@ -17,7 +17,7 @@ import resource
 import sys
 from pathlib import Path
 from kernel_parts import source, step
-from editloop.pipeline import Options, build
+from editloop.kernel.build import Options, build
 build(
     [source(count={"train": int(sys.argv[2])}, bytes=20_000)],
     [step(), step("NetworkStep", label="n")],
@@ -31,7 +31,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def peak(out: Path, count: int) -> int:
     """The most memory, in KiB, that a build of `count` items needs in a process of its own."""
     command = [sys.executable, "-c", _PEAK, out, str(count)]
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     return int(subprocess.run(command, cwd=here, capture_output=True, check=True).stdout)
 
 

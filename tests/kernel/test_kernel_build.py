@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import RecipeError, StepError, UnavailableError
-from editloop.pipeline import BuildReport, Options, Progress, build
+from editloop.kernel.build import BuildReport, Options, build
+from editloop.kernel.progress import Progress
 from editloop.schema import Json
 from editloop.storage.samples import arrow_schema, read_samples
 from editloop.storage.verify import verify

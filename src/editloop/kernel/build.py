@@ -8,30 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from editloop.driver import Committed, Driver, Progress, Work
-from editloop.engines import DEADLINE, Engine, InProcessEngine, LocalProcessEngine
 from editloop.errors import FailureClass, RecipeError, StoreError
-from editloop.plan import Plan, load_plan, make_plan
-from editloop.published_set import publish_set
+from editloop.kernel.build_spec import BUILD, BuildSpec, make_steps, read_build_spec
+from editloop.kernel.committed import Committed, Work
+from editloop.kernel.contract import check_step
+from editloop.kernel.driver import Driver
+from editloop.kernel.engines.base import DEADLINE, Engine
+from editloop.kernel.engines.in_process import InProcessEngine
+from editloop.kernel.engines.processes import LocalProcessEngine
+from editloop.kernel.merge import publish_set
+from editloop.kernel.progress import Progress
+from editloop.kernel.shard_plan import Plan, load_plan, make_plan
+from editloop.kernel.tasks import PartSpec
+from editloop.kernel.worker import forget_parts
 from editloop.schema import Json
-from editloop.segments import forget_parts
-from editloop.stages import check_step
-from editloop.steps import Source, Step
 from editloop.storage.files import Files, explained
 from editloop.storage.locks import lock
 from editloop.storage.manifests import Manifest, find_manifest
-from editloop.storage.records import fingerprint, read_record, write_record
+from editloop.storage.records import read_record, write_record
 from editloop.storage.versions import claim_version, part_folder, retire_versions, work_folder
-from editloop.tasks import PartSpec, Segment
 
-__all__ = ["BuildReport", "Options", "PartSpec", "Progress", "Retried", "build", "retry"]
-
-_PART = "build"
+__all__ = ["BuildReport", "Options", "Retried", "build", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,10 @@ def build(
     if not 1 <= shard_size <= 512:
         raise RecipeError("a shard has 1 to 512 inputs", value=shard_size, fix="set shard_size")
     options = options or Options()
-    with lock(out, _PART):
-        recipe = _Recipe(_made(sources), _made(steps), seed, shard_size)
+    with lock(out, BUILD):
+        recipe = BuildSpec(make_steps(sources), make_steps(steps), seed, shard_size)
         listed = {spec.name: source for spec, source in recipe.sources}
-        plan = make_plan(listed, part_folder(out, _PART), shard_size, options.files)
+        plan = make_plan(listed, part_folder(out, BUILD), shard_size, options.files)
         return _Job(out, recipe, plan, options).run(new_version)
 
 
@@ -110,13 +111,13 @@ def retry(
         raise RecipeError("no such failure class", value=failure, fix=f"known: {', '.join(known)}")
     again = FailureClass(failure)
     options = options or Options()
-    folder = part_folder(out, _PART)
-    with lock(out, _PART):
+    folder = part_folder(out, BUILD)
+    with lock(out, BUILD):
         parts = read_record(options.files, folder / "parts.json")
         if parts is None:
             raise StoreError("there is no build to retry", value=out, fix="build it first")
         plan = load_plan(folder / parts["plan"], options.files)
-        job = _Job(out, _recipe_of(parts), plan, options)
+        job = _Job(out, read_build_spec(parts), plan, options)
         before = job.run().counts  # what an interruption left is finished first
         tried = before["by_class"].get(again.value, 0)
         if not tried:
@@ -125,94 +126,14 @@ def retry(
         return Retried(tried, max(0, before["quarantined"] - after["quarantined"]))
 
 
-_Made = tuple[tuple[PartSpec, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """What can change a build's result: its parts as they are named and as they are made."""
-
-    sources: _Made
-    steps: _Made
-    seed: int
-    shard_size: int
-
-    def settings(self, plan: Plan) -> dict[str, Json]:
-        """What the run folder is claimed with."""
-        return {
-            "seed": self.seed,
-            "shard_size": self.shard_size,
-            "sources": {spec.name: _described(spec, source) for spec, source in self.sources},
-            "steps": {spec.name: _described(spec, step) for spec, step in self.steps},
-            "order": [spec.name for spec, _ in self.steps],
-            "inputs": plan.inputs,
-        }
-
-    def parts(self, plan: Plan) -> dict[str, Json]:
-        """What `retry` makes the recipe from again."""
-        return {
-            "sources": [asdict(spec) for spec, _ in self.sources],
-            "steps": [asdict(spec) for spec, _ in self.steps],
-            "seed": self.seed,
-            "shard_size": self.shard_size,
-            "plan": plan.path.name,
-        }
-
-    def chains(self, folder: Path) -> list[list[Segment]]:
-        """The segments of each source, each in the folder of its fingerprint."""
-        by_resource = groupby(self.steps, key=lambda made: made[1].resource)
-        groups: list[_Made] = [tuple(group) for _, group in by_resource] or [()]
-        return [self._chain(folder, made, groups) for made in self.sources]
-
-    def _chain(
-        self,
-        folder: Path,
-        source: tuple[PartSpec, Source],
-        groups: list[_Made],
-    ) -> list[Segment]:
-        spec, made = source
-        so_far: Json = {"seed": self.seed, "source": [spec.name, _described(spec, made)]}
-        segments: list[Segment] = []
-        for group in groups:
-            so_far = [so_far, [[spec.name, _described(spec, step)] for spec, step in group]]
-            segments.append(
-                Segment(
-                    folder / fingerprint(so_far),
-                    tuple(spec for spec, _ in group),
-                    source=None if segments else spec,
-                    upstream=segments[-1].folder if segments else None,
-                )
-            )
-        return segments
-
-
-def _recipe_of(parts: Json) -> _Recipe:
-    sources, steps = (
-        _made([PartSpec(**spec) for spec in parts[key]]) for key in ("sources", "steps")
-    )
-    return _Recipe(sources, steps, parts["seed"], parts["shard_size"])
-
-
-def _made(specs: Sequence[PartSpec]) -> _Made:
-    names = [spec.name for spec in specs]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise RecipeError("two parts have one name", value=twice[0], fix="give a `name`")
-    return tuple((spec, spec.create()) for spec in specs)
-
-
-def _described(spec: PartSpec, part: Source | Step) -> dict[str, Json]:
-    return {"kind": spec.kind, "version": part.version, "parameters": dict(part.parameters)}
-
-
 class _Job:
     """One build of one recipe over one plan, in a folder that is held."""
 
-    def __init__(self, out: Path, recipe: _Recipe, plan: Plan, options: Options) -> None:
+    def __init__(self, out: Path, recipe: BuildSpec, plan: Plan, options: Options) -> None:
         for spec, step in recipe.steps:
             check_step(spec.name, step)
         self._out = out
-        self._folder = part_folder(out, _PART)
+        self._folder = part_folder(out, BUILD)
         self._recipe = recipe
         self._options = options
         chains = recipe.chains(self._folder)
@@ -243,7 +164,7 @@ class _Job:
     def _claim(self, new_version: bool) -> None:
         plan, files = self._work.plan, self._options.files
         settings = self._recipe.settings(plan)
-        claim_version(self._out, _PART, settings, new_version=new_version, files=files)
+        claim_version(self._out, BUILD, settings, new_version=new_version, files=files)
         parts = self._recipe.parts(plan)
         if read_record(files, self._folder / "parts.json") != parts:
             write_record(files, self._folder / "parts.json", parts)
@@ -265,7 +186,7 @@ class _Job:
         committed.sweep()
         plan, files = self._work.plan.path, self._options.files
         folders = {segment.folder.name for segment in self._work.segments}
-        retire_versions(self._out, _PART, folders, files=files)
+        retire_versions(self._out, BUILD, folders, files=files)
         with explained("remove an old plan", self._folder):
             for name in files.names(self._folder):
                 if name.startswith("plan-") and name != plan.name:

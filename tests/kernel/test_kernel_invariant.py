@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from editloop.errors import StoreError
-from editloop.pipeline import BuildReport, Options, PartSpec, build, retry
+from editloop.kernel.build import BuildReport, Options, build, retry
+from editloop.kernel.tasks import PartSpec
 from editloop.storage.files import Files
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify

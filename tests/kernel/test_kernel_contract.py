@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from editloop.errors import FailureClass, StepError, UnavailableError
+from editloop.kernel.contract import answers, check_step, load_stage, step_stage
+from editloop.kernel.steps import Fail, Keep, Outcome
 from editloop.schema import EditSample
-from editloop.stages import answers, check_step, load_stage, step_stage
-from editloop.steps import Fail, Keep, Outcome
 from kernel_parts import part, picture, step
 
 

@@ -20,8 +20,8 @@ from editloop.errors import (
     StoreError,
     UnavailableError,
 )
+from editloop.kernel.steps import Drop, Fail, Keep, Outcome, Source, SourceItem, Step
 from editloop.schema import EditSample
-from editloop.steps import Drop, Fail, Keep, Outcome, Source, SourceItem, Step
 
 __all__ = ["Identified", "Stage", "answers", "check_step", "load_stage", "step_stage"]
 

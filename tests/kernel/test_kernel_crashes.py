@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import kernel_crash
-from editloop.pipeline import Options
+from editloop.kernel.build import Options
 from editloop.storage.verify import verify
 from kernel_faults import published
 

@@ -1,8 +1,4 @@
-"""Where tasks run: in this process, or in worker processes that may die without harm.
-
-An engine maps a picklable function over picklable descriptors and says of each how it ended. It
-knows nothing of shards: what to do about a lost worker is the pipeline's decision.
-"""
+"""Tasks run in worker processes of this machine, which may die without harm."""
 
 from __future__ import annotations
 
@@ -12,99 +8,18 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from multiprocessing.process import BaseProcess
-from types import ModuleType, TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from types import ModuleType
+from typing import Any, Self
 
-__all__ = ["Ended", "Engine", "InProcessEngine", "LocalProcessEngine", "Loss", "Task"]
+from editloop.kernel.engines.base import DEADLINE, Ended, Loss, Task
 
-_T = TypeVar("_T")
-
-DEADLINE = 600.0  # seconds that one task may take before its worker counts as hung
-
-
-class Loss(StrEnum):
-    """How a worker was lost under a task."""
-
-    KILLED = "killed"
-    HUNG = "hung"
-
-
-@dataclass(frozen=True, slots=True)
-class Task(Generic[_T]):
-    """A call to make somewhere: `function(descriptor)`, both picklable."""
-
-    function: Callable[[_T], Any]
-    descriptor: _T
-
-
-@dataclass(frozen=True, slots=True)
-class Ended(Generic[_T]):
-    """How a task ended: with a value, with the error it raised, or with the loss of its worker."""
-
-    task: Task[_T]
-    value: Any = None
-    error: BaseException | None = None
-    loss: Loss | None = None
-
-
-class Engine(Protocol):
-    """Runs up to `capacity` tasks at a time; leaving it ends every worker at once."""
-
-    @property
-    def capacity(self) -> int: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def submit(self, task: Task[Any]) -> None:
-        """Start a task; the caller keeps within `capacity`."""
-        ...
-
-    def wait(self) -> list[Ended[Any]]:
-        """The tasks that have ended since, at least one; none only where none was running."""
-        ...
-
-
-class InProcessEngine:
-    """Runs tasks here, one after another. A task that kills its process kills this one."""
-
-    capacity = 1
-
-    def __init__(self) -> None:
-        self._tasks: deque[Task[Any]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._tasks.clear()
-
-    def submit(self, task: Task[Any]) -> None:
-        self._tasks.append(task)
-
-    def wait(self) -> list[Ended[Any]]:
-        if not self._tasks:
-            return []
-        task = self._tasks.popleft()
-        try:
-            with _single_threaded():
-                return [Ended(task, value=task.function(task.descriptor))]
-        except Exception as error:
-            return [Ended(task, error=error)]
+__all__ = ["LocalProcessEngine"]
 
 
 class LocalProcessEngine:
@@ -211,7 +126,7 @@ class _Worker:
 def _context() -> Any:
     """Workers are forked from a clean server that has imported what every one of them needs."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["editloop.segments"])
+    context.set_forkserver_preload(["editloop.kernel.worker"])
     return context
 
 
@@ -256,12 +171,3 @@ def _limit_threads() -> None:
     for name in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{name}_NUM_THREADS"] = "1"
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """As `_limit_threads`, for a while, where the process is not ours alone."""
-    import threadpoolctl
-
-    with threadpoolctl.threadpool_limits(1):
-        yield

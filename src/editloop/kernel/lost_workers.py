@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from editloop.engines import Loss
 from editloop.errors import StepError
-from editloop.segments import count_inputs
-from editloop.tasks import ShardTask
+from editloop.kernel.engines.base import Loss
+from editloop.kernel.tasks import ShardTask
+from editloop.kernel.worker import count_inputs
 
 __all__ = ["MOST_CULPRITS", "Suspects"]
 

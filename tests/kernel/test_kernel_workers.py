@@ -12,10 +12,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from editloop.driver import Progress
-from editloop.engines import InProcessEngine, LocalProcessEngine, Loss, Task
 from editloop.errors import StepError
-from editloop.pipeline import BuildReport, Options, build
+from editloop.kernel.build import BuildReport, Options, build
+from editloop.kernel.engines.base import Loss, Task
+from editloop.kernel.engines.in_process import InProcessEngine
+from editloop.kernel.engines.processes import LocalProcessEngine
+from editloop.kernel.progress import Progress
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
 from kernel_faults import published
@@ -167,7 +169,7 @@ _UNGUARDED = """
 import sys
 from pathlib import Path
 from kernel_parts import source, step
-from editloop.pipeline import Options, build
+from editloop.kernel.build import Options, build
 report = build([source()], [step()], out=Path(sys.argv[1]), options=Options(workers=1))
 print(report.counts["in"])
 """
@@ -177,7 +179,7 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_UNGUARDED)
     command = [sys.executable, script, tmp_path / "out"]
-    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, env=path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("8\n", "")
 

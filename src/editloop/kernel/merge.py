@@ -18,10 +18,9 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editloop.accounting import DATA, QUARANTINE, REJECTS, Tables, check_book, id_digest
-from editloop.counting import Counts
 from editloop.errors import CorruptError, StepError
-from editloop.plan import IdSet, Plan, ShardRef, read_items
+from editloop.kernel.book import DATA, QUARANTINE, REJECTS, Counts, Tables, check_book, id_digest
+from editloop.kernel.shard_plan import IdSet, Plan, ShardRef, read_items
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files, explained
 from editloop.storage.manifests import Manifest, publish_folder, staging_folder

@@ -15,7 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from editloop.accounting import (
+from editloop.errors import CorruptError, FailureClass
+from editloop.kernel.book import (
     DATA,
     QUARANTINE,
     REJECTS,
@@ -24,18 +25,17 @@ from editloop.accounting import (
     check_book,
     data_table,
     id_digest,
+    tally,
 )
-from editloop.counting import tally
-from editloop.engines import Loss
-from editloop.errors import CorruptError, FailureClass
-from editloop.plan import read_items
+from editloop.kernel.contract import Identified, Stage, answers, load_stage, step_stage
+from editloop.kernel.engines.base import Loss
+from editloop.kernel.shard_plan import read_items
+from editloop.kernel.steps import Fail, Keep, Outcome, StepContext
+from editloop.kernel.tasks import PartSpec, ShardEnd, ShardTask
 from editloop.schema import EditSample, canonical_json
-from editloop.stages import Identified, Stage, answers, load_stage, step_stage
-from editloop.steps import Fail, Keep, Outcome, StepContext
 from editloop.storage.commits import Commit
 from editloop.storage.samples import from_row
 from editloop.storage.shards import ShardStore
-from editloop.tasks import PartSpec, ShardEnd, ShardTask
 
 __all__ = ["count_inputs", "forget_parts", "run_shard"]
 

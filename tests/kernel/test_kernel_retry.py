@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import FailureClass, RecipeError, StoreError
-from editloop.pipeline import Options, PartSpec, build, retry
+from editloop.kernel.build import Options, build, retry
+from editloop.kernel.tasks import PartSpec
 from editloop.storage.verify import verify
 from kernel_faults import published
 from kernel_parts import source, step

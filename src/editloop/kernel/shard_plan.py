@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from editloop.errors import CorruptError, StepError
+from editloop.kernel.steps import Source, SourceItem
 from editloop.schema import Json
-from editloop.steps import Source, SourceItem
 from editloop.storage.files import Files, NewFile, check_plain, explained, file_hash, temporary
 
 __all__ = ["IdSet", "Plan", "ShardRef", "load_plan", "make_plan", "read_items"]

@@ -6,120 +6,20 @@ finishes a shard that it began before it begins another.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-from editloop.engines import Ended, Engine, Task
 from editloop.errors import FailureClass
-from editloop.plan import Plan, ShardRef
-from editloop.segments import run_shard
-from editloop.steps import StepContext
-from editloop.storage.commits import ShardKey
-from editloop.storage.files import Files
-from editloop.storage.shards import ShardStore
-from editloop.suspects import Suspects
-from editloop.tasks import Segment, ShardTask
+from editloop.kernel.committed import Committed, Work
+from editloop.kernel.engines.base import Ended, Engine, Task
+from editloop.kernel.lost_workers import Suspects
+from editloop.kernel.progress import Progress
+from editloop.kernel.shard_plan import ShardRef
+from editloop.kernel.steps import StepContext
+from editloop.kernel.tasks import Segment, ShardTask
+from editloop.kernel.worker import run_shard
 
-__all__ = ["Committed", "Driver", "Progress", "Work"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a build is: segments of shards done and in all, samples made since it started."""
-
-    done: int
-    total: int
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is to be made: a plan's shards, each through the segments of its source's chain."""
-
-    plan: Plan
-    chains: Sequence[Sequence[Segment]]  # by the source's index
-    seed: int
-    cache: Path
-    files: Files
-
-    @property
-    def segments(self) -> list[Segment]:
-        return [segment for chain in self.chains for segment in chain]
-
-
-class Committed:
-    """What is committed of a work's segments, known by one listing a segment."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._stores = {item.folder: ShardStore(item.folder, work.files) for item in work.segments}
-        self._keys = {folder: store.keys() for folder, store in self._stores.items()}
-        self._newest: dict[tuple[Path, str, str], int] = {}
-        for folder, keys in self._keys.items():
-            for key in keys:
-                self._note(folder, key)
-
-    def _note(self, folder: Path, key: ShardKey) -> None:
-        at = folder, key.shard, key.fingerprint
-        self._newest[at] = max(self._newest.get(at, 0), key.generation)
-
-    @property
-    def last_round(self) -> int:
-        """The highest generation of all."""
-        return max(self._newest.values(), default=0)
-
-    def generation(self, segment: Segment, shard: ShardRef) -> int | None:
-        """The newest generation, or None where nothing is committed."""
-        return self._newest.get((segment.folder, shard.name, shard.fingerprint))
-
-    def add(self, task: ShardTask) -> None:
-        """Note a commit that was just made."""
-        folder = task.segment.folder
-        key = ShardKey(task.shard.name, task.shard.fingerprint, task.generation)
-        self._keys[folder].add(key)
-        self._note(folder, key)
-
-    def failed(self, segment: Segment, shard: ShardRef, again: FailureClass) -> bool:
-        """Whether the newest commit holds a row that was quarantined under this class."""
-        store, key = self.at(segment, shard)
-        commit = store.find(key.shard, key.fingerprint, key.generation)
-        return commit is not None and again.value in commit.facts["by_class"]
-
-    def at(self, segment: Segment, shard: ShardRef) -> tuple[ShardStore, ShardKey]:
-        """Where the newest commit is."""
-        generation = self.generation(segment, shard) or 0
-        key = ShardKey(shard.name, shard.fingerprint, generation)
-        return self._stores[segment.folder], key
-
-    def digest(self) -> str:
-        """A fingerprint of which commits make up the whole plan."""
-        keys = hashlib.sha256()
-        for shard in self._work.plan.shards:
-            for store, key in self.chain(shard):
-                keys.update(f"{store.folder.name}/{key}\n".encode())
-        return keys.hexdigest()[:16]
-
-    def sweep_orphans(self) -> None:
-        """Remove what interrupted commits left."""
-        for store in self._stores.values():
-            store.sweep()
-
-    def sweep(self) -> None:
-        """Remove every commit that is no part of the plan, or was replaced."""
-        kept: dict[Path, set[ShardKey]] = {folder: set() for folder in self._stores}
-        for shard in self._work.plan.shards:
-            for store, key in self.chain(shard):
-                kept[store.folder].add(key)
-        for folder, keys in kept.items():
-            if keys != self._keys[folder]:
-                self._stores[folder].sweep(frozenset(keys))
-
-    def chain(self, shard: ShardRef) -> list[tuple[ShardStore, ShardKey]]:
-        """Where a shard's commits are, segment by segment."""
-        return [self.at(segment, shard) for segment in self._work.chains[shard.source]]
+__all__ = ["Driver"]
 
 
 class Driver:

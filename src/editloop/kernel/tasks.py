@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editloop.engines import Loss
-from editloop.plan import ShardRef
+from editloop.kernel.engines.base import Loss
+from editloop.kernel.shard_plan import ShardRef
+from editloop.kernel.steps import StepContext
 from editloop.registry import create
 from editloop.schema import Json
-from editloop.steps import StepContext
 from editloop.storage.files import Files
 
 __all__ = ["PartSpec", "Segment", "ShardEnd", "ShardTask"]

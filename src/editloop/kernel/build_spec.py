@@ -1,0 +1,101 @@
+"""What can change a build: its sources and steps, as they are named and as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from editloop.errors import RecipeError
+from editloop.kernel.shard_plan import Plan
+from editloop.kernel.steps import Source, Step
+from editloop.kernel.tasks import PartSpec, Segment
+from editloop.schema import Json
+from editloop.storage.records import fingerprint
+
+__all__ = ["BUILD", "BuildSpec", "MadeSteps", "make_steps", "read_build_spec"]
+
+BUILD = "build"  # the name of the part that a build claims
+
+MadeSteps = tuple[tuple[PartSpec, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """What can change a build's result: its parts as they are named and as they are made."""
+
+    sources: MadeSteps
+    steps: MadeSteps
+    seed: int
+    shard_size: int
+
+    def settings(self, plan: Plan) -> dict[str, Json]:
+        """What the run folder is claimed with."""
+        return {
+            "seed": self.seed,
+            "shard_size": self.shard_size,
+            "sources": {spec.name: _described(spec, source) for spec, source in self.sources},
+            "steps": {spec.name: _described(spec, step) for spec, step in self.steps},
+            "order": [spec.name for spec, _ in self.steps],
+            "inputs": plan.inputs,
+        }
+
+    def parts(self, plan: Plan) -> dict[str, Json]:
+        """What `retry` makes the recipe from again."""
+        return {
+            "sources": [asdict(spec) for spec, _ in self.sources],
+            "steps": [asdict(spec) for spec, _ in self.steps],
+            "seed": self.seed,
+            "shard_size": self.shard_size,
+            "plan": plan.path.name,
+        }
+
+    def chains(self, folder: Path) -> list[list[Segment]]:
+        """The segments of each source, each in the folder of its fingerprint."""
+        by_resource = groupby(self.steps, key=lambda made: made[1].resource)
+        groups: list[MadeSteps] = [tuple(group) for _, group in by_resource] or [()]
+        return [self._chain(folder, made, groups) for made in self.sources]
+
+    def _chain(
+        self,
+        folder: Path,
+        source: tuple[PartSpec, Source],
+        groups: list[MadeSteps],
+    ) -> list[Segment]:
+        spec, made = source
+        so_far: Json = {"seed": self.seed, "source": [spec.name, _described(spec, made)]}
+        segments: list[Segment] = []
+        for group in groups:
+            so_far = [so_far, [[spec.name, _described(spec, step)] for spec, step in group]]
+            segments.append(
+                Segment(
+                    folder / fingerprint(so_far),
+                    tuple(spec for spec, _ in group),
+                    source=None if segments else spec,
+                    upstream=segments[-1].folder if segments else None,
+                )
+            )
+        return segments
+
+
+def read_build_spec(parts: Json) -> BuildSpec:
+    """The spec that `BuildSpec.parts` described."""
+    sources, steps = (
+        make_steps([PartSpec(**spec) for spec in parts[key]]) for key in ("sources", "steps")
+    )
+    return BuildSpec(sources, steps, parts["seed"], parts["shard_size"])
+
+
+def make_steps(specs: Sequence[PartSpec]) -> MadeSteps:
+    """Each spec with what it names, made once; RecipeError where two have one name."""
+    names = [spec.name for spec in specs]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise RecipeError("two parts have one name", value=twice[0], fix="give a `name`")
+    return tuple((spec, spec.create()) for spec in specs)
+
+
+def _described(spec: PartSpec, part: Source | Step) -> dict[str, Json]:
+    return {"kind": spec.kind, "version": part.version, "parameters": dict(part.parameters)}
