@@ -28,7 +28,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from editloop import loop
 from editloop.chat.fake.faults import MIXED, Fault, Schedule, at_random
 from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer, FakeSettings
@@ -38,8 +37,10 @@ from editloop.judges.fake_truth import truth_answers
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.verdicts import read_scores
 from editloop.judging import asked
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES, EditSample, Unscored
-from editloop.settings import Recipe, validate
+from editloop.settings import validate
 from editloop.storage.manifests import find_manifest
 from editloop.storage.samples import read_samples
 from measuring import machine

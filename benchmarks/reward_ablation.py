@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from editloop import loop
 from editloop.evaluation.answers.publishing import CASES_FILE, values_of
+from editloop.loop import run as loop
+from editloop.loop.recipe import read_recipe
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
-from editloop.settings import read_recipe
 from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.statistics.means import Numbers, compare, summarise
 

@@ -12,7 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from editloop.parts import PartContext
+from editloop.loop.parts import PartContext
 from editloop.schema import Json
 from editloop.training import diffusion_data
 from editloop.training.diffusion import DiffusionTraining

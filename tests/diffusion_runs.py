@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from editloop.parts import PartContext
+from editloop.loop.parts import PartContext
 from editloop.storage.manifests import record_manifest
 from editloop.training.diffusion import DiffusionTraining
 from editloop.training.diffusion_settings import DiffusionTrainingSettings

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from editloop.parts import PartContext, PartResult
+from editloop.loop.parts import PartContext, PartResult
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.samples import read_samples
 

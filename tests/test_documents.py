@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from editloop import loop
 from editloop.cli import app
 from editloop.evaluation.protocol.card import Protocol
 from editloop.kernel.steps import Keep
-from editloop.settings import Recipe, read_recipe, validate
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe, read_recipe
 from editloop.settings import read_yaml as read_yaml_file
+from editloop.settings import validate
 from editloop.sources.photos import PhotosSource
 from layout_folders import png
 from magicbrush_data import make_outputs, make_split

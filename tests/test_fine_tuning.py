@@ -10,7 +10,7 @@ from diffusion_runs import SIZE, saved_base, training_run
 from editloop.cli import app
 from editloop.errors import RecipeError, StoreError, TrainingError, UnavailableError
 from editloop.fine_tuning import check, train, training_recipe
-from editloop.settings import Recipe
+from editloop.loop.recipe import Recipe
 from editloop.storage.manifests import record_manifest
 from networks import edit_samples, publish
 from tiny_baselines import save_stable_diffusion

@@ -11,14 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from editloop import loop
 from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import ChangedError, RecipeError, UnavailableError
 from editloop.judges.fake_truth import truth_answers
 from editloop.judging import asked, judge, plan
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored
-from editloop.settings import Recipe, validate
+from editloop.settings import validate
 from editloop.storage.samples import read_samples, to_row
 from editloop.storage.verify import verify
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from editloop.fine_tuning import train
     from editloop.importing import import_data
     from editloop.judging import judge
-    from editloop.loop import run
+    from editloop.loop.recipe import Recipe, read_recipe
+    from editloop.loop.run import run
     from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
-    from editloop.settings import Recipe, read_recipe
     from editloop.storage.samples import read_samples
     from editloop.storage.verify import verify
 
@@ -59,7 +59,7 @@ _HOME = {
     "judge": "judging",
     "read_recipe": "settings",
     "read_samples": "storage.samples",
-    "run": "loop",
+    "run": "loop.run",
     "train": "fine_tuning",
     "verify": "storage.verify",
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from editloop import loop
 from editloop.hub import weights
+from editloop.loop import run as loop
+from editloop.loop.recipe import PartSettings, Recipe
 from editloop.registry import create
 from editloop.schema import Json
-from editloop.settings import PartSettings, Recipe
 
 __all__ = ["evaluate"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from editloop import loop
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.kernel.progress import Progress
+from editloop.loop import run as loop
+from editloop.loop.recipe import PartSettings, Recipe, read_recipe
 from editloop.schema import Json
-from editloop.settings import PartSettings, Recipe, read_recipe, validate
+from editloop.settings import validate
 
 __all__ = ["check", "train", "training_recipe"]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop import loop
 from editloop.errors import RecipeError
 from editloop.hub import datasets
 from editloop.kernel.progress import Progress
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
-from editloop.settings import Recipe, Settings, validate
+from editloop.settings import Settings, validate
 from editloop.storage.versions import work_folder
 
 __all__ = ["ImportSettings", "import_data"]

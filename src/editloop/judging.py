@@ -8,12 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from editloop import loop
 from editloop.kernel.progress import Progress
 from editloop.kernel.steps import Keep
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe
 from editloop.registry import Spec, create, parse_spec
 from editloop.schema import Json
-from editloop.settings import Recipe, validate
+from editloop.settings import validate
 from editloop.storage.versions import work_folder
 
 if TYPE_CHECKING:

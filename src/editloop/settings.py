@@ -6,26 +6,17 @@ of the wrong type are refused before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from editloop.errors import RecipeError, known_names
 from editloop.schema import Json
 
-__all__ = [
-    "PartSettings",
-    "Recipe",
-    "Settings",
-    "override",
-    "read_recipe",
-    "read_yaml",
-    "said",
-    "validate",
-]
+__all__ = ["Settings", "read_yaml", "said", "validate"]
 
 
 class Settings(BaseModel):
@@ -35,57 +26,6 @@ class Settings(BaseModel):
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class PartSettings(BaseModel):
-    """One entry of a recipe's list: `kind`, an optional `name`, and the kind's own settings."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    kind: str
-    name: str = Field(default="", pattern=r"^[\w.+-]*$")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_name(cls, value: Json) -> Json:
-        if isinstance(value, Mapping) and "kind" in value and "name" not in value:
-            return {**value, "name": value["kind"]}
-        return value
-
-    @property
-    def own(self) -> dict[str, Json]:
-        """The settings that belong to the kind."""
-        return dict(self.model_extra or {})
-
-
-class Recipe(Settings):
-    """A whole loop: which parts, in which order, with which settings."""
-
-    name: str = Field(pattern=r"^[\w.+-]+$")
-    seed: int = Field(default=0, ge=0)
-    sources: tuple[PartSettings, ...] = ()
-    build: tuple[PartSettings, ...] = ()
-    judge: tuple[PartSettings, ...] = ()
-    train: tuple[PartSettings, ...] = ()
-    evaluate: tuple[PartSettings, ...] = ()
-    report: dict[str, Json] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Recipe:
-        for part in ("sources", "build", "judge", "train", "evaluate"):
-            names = [item.name for item in getattr(self, part)]
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
-                raise ValueError(f"{part} has two parts named {sorted(twice)[0]!r}: give a `name`")
-        return self
-
-
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file, with `key=value` overrides applied."""
-    content = read_yaml(path)
-    for text in overrides:
-        content = override(content, text)
-    return validate(Recipe, content, where=str(path))
 
 
 def validate(model: type[_Model], content: Mapping[str, Json], *, where: str) -> _Model:
@@ -156,34 +96,3 @@ def read_yaml(path: Path) -> dict[str, Json]:
             "a YAML file holds no mapping", value=path, fix="write `key: value` lines"
         )
     return content
-
-
-def override(content: Mapping[str, Json], text: str) -> dict[str, Json]:
-    """Apply `train.reward.steps=200`: dots go into mappings, and into lists by a part's name."""
-    path, equals, value = text.partition("=")
-    if not equals or not path:
-        raise RecipeError("an override has no value", value=text, fix="write --set KEY=VALUE")
-    return dict(_replaced(content, path.split("."), yaml.safe_load(value), path))
-
-
-def _replaced(node: Json, keys: Sequence[str], value: Json, path: str) -> Json:
-    if not keys:
-        return value
-    head, *rest = keys
-    if isinstance(node, list):
-        names = [item.get("name", item.get("kind")) for item in node if isinstance(item, Mapping)]
-        if head not in names:
-            raise RecipeError(
-                f"override {path!r}: no part has this name",
-                value=head,
-                fix=known_names(head, map(str, names)),
-            )
-        at = names.index(head)
-        return [*node[:at], _replaced(node[at], rest, value, path), *node[at + 1 :]]
-    if node is None:
-        node = {}
-    if not isinstance(node, Mapping):
-        raise RecipeError(
-            f"override {path!r}: nothing to go into", value=head, fix="shorten the key"
-        )
-    return {**node, head: _replaced(node.get(head), rest, value, path)}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from editloop import loop
 from editloop.errors import RecipeError
 from editloop.judges.fake_data import serve
 from editloop.judging import judge
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES
-from editloop.settings import Recipe, validate
+from editloop.settings import validate
 from editloop.storage.samples import read_samples
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from editloop.errors import RecipeError, StoreError, TrainingError
+from editloop.loop.parts import PartContext
 from editloop.models.saving import INDEX, load_model
-from editloop.parts import PartContext
 from editloop.registry import create
 from editloop.settings import validate
 from editloop.training import checkpoints

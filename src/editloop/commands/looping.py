@@ -37,9 +37,9 @@ def run(
     ] = False,
 ) -> None:
     """Make a whole loop, or go on with one that was interrupted."""
-    from editloop import loop
     from editloop.commands.terminal import build_progress, print_plan, print_results
-    from editloop.settings import read_recipe
+    from editloop.loop import run as loop
+    from editloop.loop.recipe import read_recipe
 
     settings = read_recipe(recipe, overrides or ())
     folder = out or Path("runs") / settings.name
@@ -66,8 +66,8 @@ def show(
     html: Annotated[bool, typer.Option("--html", help="Write the report page again.")] = False,
 ) -> None:
     """Show what a run has made so far."""
-    from editloop import loop
     from editloop.commands.terminal import print_results
+    from editloop.loop import run as loop
 
     if html:
         typer.echo(loop.report(folder))
@@ -94,7 +94,7 @@ def retry(
     ] = "transient",
 ) -> None:
     """Try quarantined inputs of one failure class again."""
-    from editloop import loop
+    from editloop.loop import run as loop
 
     with going_on_later():
         tried, passed = loop.retry(folder, failure)

@@ -47,9 +47,10 @@ def train(
     ] = False,
 ) -> None:
     """Train an editor on edits, or go on; a launcher's processes train together."""
-    from editloop import fine_tuning, loop
+    from editloop import fine_tuning
     from editloop.commands.terminal import build_progress, print_plan, print_results
-    from editloop.settings import override
+    from editloop.loop import run as loop
+    from editloop.loop.recipe import override
 
     named = {
         "data": None if data is None else str(data),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from editloop.parts import PartContext, PartResult
+from editloop.loop.parts import PartContext, PartResult
 from editloop.schema import Json
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.contamination import NOTE, found_in

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from editloop.hub import weights
+from editloop.loop.parts import PartContext, PartResult
 from editloop.models.backbones.checking import multiple_of
 from editloop.models.backbones.loading import check_base, load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.small_convolutions import ease_convolutions
-from editloop.parts import PartContext, PartResult
 from editloop.runtime.ranks import is_leader, others, spreads_weights
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json

@@ -10,10 +10,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from editloop.loop.parts import PartContext, PartResult
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.models.saving import save_model
 from editloop.models.tokens import longest, train_tokenizer
-from editloop.parts import PartContext, PartResult
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
 from editloop.storage.samples import read_samples

@@ -17,7 +17,7 @@ from editloop.evaluation.comparing.compare import Comparison, compare_runs
 from editloop.evaluation.comparing.page import write_comparison
 from editloop.evaluation.comparing.pairing import Difference
 from editloop.evaluation.comparing.table import print_comparison
-from editloop.parts import PartContext
+from editloop.loop.parts import PartContext
 from editloop.registry import create
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json

@@ -13,7 +13,7 @@ import pytest
 from editloop.errors import RecipeError, StoreError
 from editloop.evaluation.darkroom.benchmark import DarkroomBenchmark
 from editloop.images.codec import decode
-from editloop.parts import PartContext, PartResult
+from editloop.loop.parts import PartContext, PartResult
 from editloop.registry import BUILT_IN, create
 from editloop.schema import EditSample, Json
 from editloop.storage.samples import arrow_schema, to_row

@@ -14,7 +14,7 @@ import pytest
 from editloop.evaluation.report.gallery import triplets
 from editloop.evaluation.report.html import HtmlReport
 from editloop.images.codec import decode, encode_png
-from editloop.parts import PartContext
+from editloop.loop.parts import PartContext
 from editloop.registry import create
 from editloop.schema import EditSample, Image, Json, Score
 from editloop.storage.samples import arrow_schema, to_row

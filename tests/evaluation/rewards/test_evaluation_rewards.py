@@ -18,7 +18,7 @@ from editloop.evaluation.rewards.tallies import tally_split
 from editloop.evaluation.rewards.wording import words_of
 from editloop.evaluation.showing.score_charts import below_highest, histogram
 from editloop.images.codec import encode_png
-from editloop.parts import PartContext, PartResult
+from editloop.loop.parts import PartContext, PartResult
 from editloop.schema import (
     PERSPECTIVES,
     EditSample,

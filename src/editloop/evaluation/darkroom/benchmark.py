@@ -30,8 +30,8 @@ from editloop.evaluation.answers.running import Asking, Clock
 from editloop.evaluation.averaging.findings import CLAIMS, Claim
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode
+from editloop.loop.parts import PartContext, PartResult
 from editloop.naming import safe_name
-from editloop.parts import PartContext, PartResult
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Json
 from editloop.settings import Settings

@@ -25,7 +25,7 @@ from editloop.evaluation.protocol.results import Asked, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.hub import weights
 from editloop.images.codec import decode_rgb
-from editloop.parts import PartContext, PartResult
+from editloop.loop.parts import PartContext, PartResult
 from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
 from editloop.settings import Settings

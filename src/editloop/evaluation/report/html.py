@@ -25,8 +25,9 @@ from editloop.evaluation.report.views import (
     spent,
 )
 from editloop.evaluation.showing.pages import write_page
+from editloop.loop.recipe import Recipe
 from editloop.schema import Json
-from editloop.settings import Recipe, Settings
+from editloop.settings import Settings
 from editloop.storage.files import explained
 
 __all__ = ["HtmlReport"]

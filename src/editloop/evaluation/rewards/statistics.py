@@ -18,7 +18,7 @@ from editloop.evaluation.report.rundata import splits
 from editloop.evaluation.rewards.page import write_rewards_page
 from editloop.evaluation.rewards.tallies import SplitTally, tally_split
 from editloop.judges.reward_edit import write_reward_edit
-from editloop.parts import PartContext, PartResult
+from editloop.loop.parts import PartContext, PartResult
 from editloop.schema import PERSPECTIVES, EditSample, Json, readable_json
 from editloop.settings import Settings
 from editloop.storage.files import explained

@@ -17,10 +17,11 @@ from editloop.errors import RecipeError, StoreError
 from editloop.kernel import build
 from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import PartSpec
-from editloop.parts import Checked, Part, PartContext
+from editloop.loop.parts import Checked, Part, PartContext
+from editloop.loop.recipe import PartSettings, Recipe, read_recipe
 from editloop.registry import create, load
 from editloop.schema import Json, readable_json
-from editloop.settings import PartSettings, Recipe, read_recipe, validate
+from editloop.settings import validate
 from editloop.storage.files import explained
 from editloop.storage.locks import lock
 from editloop.storage.manifests import (

@@ -12,10 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 import loop_parts
-from editloop import loop
 from editloop.cli import app
 from editloop.errors import BusyError, ChangedError, RecipeError, StoreError
-from editloop.settings import Recipe, override, validate
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe, override
+from editloop.settings import validate
 from editloop.storage.locks import lock
 from editloop.storage.verify import verify
 

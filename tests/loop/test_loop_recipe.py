@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.settings import Recipe, Settings, override, read_recipe, read_yaml, validate
+from editloop.loop.recipe import Recipe, override, read_recipe
+from editloop.settings import Settings, read_yaml, validate
 
 RECIPE = """
 name: small
