@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from editloop.errors import EditLoopError
     from editloop.evaluating import evaluate
     from editloop.fine_tuning import train
-    from editloop.importing import import_data
     from editloop.judging import judge
     from editloop.loop.recipe import Recipe, read_recipe
     from editloop.loop.run import run
     from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
+    from editloop.sources.import_data import import_data
     from editloop.storage.samples import read_samples
     from editloop.storage.verify import verify
 
@@ -55,7 +55,7 @@ _HOME = {
     "Unscored": "schema",
     "edit": "editing",
     "evaluate": "evaluating",
-    "import_data": "importing",
+    "import_data": "sources.import_data",
     "judge": "judging",
     "read_recipe": "settings",
     "read_samples": "storage.samples",

@@ -61,8 +61,8 @@ def import_data(
     ] = False,
 ) -> None:
     """Turn a published data set into a run's data, or go on with it."""
-    from editloop import importing
     from editloop.commands.terminal import build_progress, print_contamination, print_results
+    from editloop.sources import import_data as importing
 
     with going_on_later(), build_progress() as progress:
         results = importing.import_data(

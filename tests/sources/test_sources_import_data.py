@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from editloop.cli import app
 from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.images.codec import decode_mask
-from editloop.importing import import_data
 from editloop.schema import EditSample, EditType, Json, Score, Unscored
 from editloop.sources.hashes import hash_samples, write_hashes
+from editloop.sources.import_data import import_data
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
 from layout_folders import magicbrush, metadata, parquet, png, put, see_through
@@ -355,7 +355,7 @@ def test_a_set_of_the_hubs_cache_comes_by_its_name(
 
 KILLED = """
 import os, signal, sys
-from editloop.importing import import_data
+from editloop.sources.import_data import import_data
 
 def die(progress):
     if progress.done == 2:
