@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from editloop.evaluation.answers.metricset import metrics_of
 from editloop.evaluation.darkroom.measuring import Measures
+from editloop.metrics.metric_set import metrics_of
 from editloop.schema import EditedPair, EditType, Score, Unscored, Verdict
 from evaluation_fakes import FakeJudge, photo, region
 

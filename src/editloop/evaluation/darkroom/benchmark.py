@@ -23,7 +23,6 @@ from editloop.evaluation.answers.cases import (
     read_chunks,
     without_pictures,
 )
-from editloop.evaluation.answers.metricset import metrics_of
 from editloop.evaluation.answers.outcomes import Analysis, analyse
 from editloop.evaluation.answers.publishing import CaseWriter
 from editloop.evaluation.answers.running import Asking, Clock
@@ -31,6 +30,7 @@ from editloop.evaluation.averaging.findings import CLAIMS, Claim
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode
 from editloop.loop.parts import PartContext, PartResult
+from editloop.metrics.metric_set import metrics_of
 from editloop.naming import safe_name
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Json

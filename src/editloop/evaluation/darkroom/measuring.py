@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
-from editloop.evaluation.answers.metricset import Chosen, MetricSet, Numbers
 from editloop.metrics import pixels
+from editloop.metrics.metric_set import Chosen, MetricSet, Numbers
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
 from editloop.schema import (
     PERSPECTIVES,

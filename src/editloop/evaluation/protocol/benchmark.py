@@ -14,7 +14,6 @@ from pydantic import Field
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
 from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without_pictures
-from editloop.evaluation.answers.metricset import MetricSet
 from editloop.evaluation.answers.running import INDEPENDENT, Asking, FoundEditor
 from editloop.evaluation.darkroom.benchmark import resolved
 from editloop.evaluation.protocol.card import read_protocol
@@ -26,6 +25,7 @@ from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.hub import weights
 from editloop.images.codec import decode_rgb
 from editloop.loop.parts import PartContext, PartResult
+from editloop.metrics.metric_set import MetricSet
 from editloop.registry import load, parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
 from editloop.settings import Settings

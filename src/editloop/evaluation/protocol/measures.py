@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.evaluation.answers.metricset import Chosen, MetricSet, Numbers, choose
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import Judged
+from editloop.metrics.metric_set import Chosen, MetricSet, Numbers, choose
 from editloop.registry import load, parse_spec
 from editloop.schema import EditedPair, Json, Judge
 
