@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from editloop.evaluation.showing.telling import told_departures, told_leftovers
 from editloop.kernel.progress import Progress
 from editloop.registry import kinds, load
 from editloop.schema import Json
+from editloop.showing.telling import told_departures, told_leftovers
 
 __all__ = [
     "build_progress",

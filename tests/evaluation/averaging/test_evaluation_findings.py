@@ -5,10 +5,10 @@ import pytest
 
 from editloop.errors import RecipeError
 from editloop.evaluation.averaging.findings import CLAIMS, Claim, find
-from editloop.evaluation.showing.labels import amount, change, label
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
 from editloop.settings import validate
+from editloop.showing.labels import amount, change, label
 from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.statistics.means import Numbers
 

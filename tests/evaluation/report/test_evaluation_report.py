@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from editloop.evaluation.report.gallery import triplets
 from editloop.evaluation.report.html import HtmlReport
 from editloop.images.codec import decode, encode_png
 from editloop.loop.parts import PartContext
 from editloop.registry import create
 from editloop.schema import EditSample, Image, Json, Score
+from editloop.showing.triplets import triplets
 from editloop.storage.samples import arrow_schema, to_row
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements

@@ -12,13 +12,13 @@ import pytest
 from editloop.errors import ImageError
 from editloop.evaluating import evaluate
 from editloop.evaluation.report.casetables import case_tables, extremes
-from editloop.evaluation.showing import thumbnails
-from editloop.evaluation.showing.thumbnails import LightPictures, exact
 from editloop.images.codec import content_hash, decode, decode_rgb, encode_png
 from editloop.loop import run as loop
 from editloop.registry import create
 from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest, Json, Pixels, Unedited
+from editloop.showing import thumbnails
+from editloop.showing.thumbnails import LightPictures, exact
 from evaluation_cards import own_card
 from evaluation_fakes import Fake
 from evaluation_pages import Elements

@@ -16,7 +16,6 @@ from editloop.evaluation.rewards.statistics import RewardStatistics
 from editloop.evaluation.rewards.table import print_rewards
 from editloop.evaluation.rewards.tallies import tally_split
 from editloop.evaluation.rewards.wording import words_of
-from editloop.evaluation.showing.score_charts import below_highest, histogram
 from editloop.images.codec import encode_png
 from editloop.loop.parts import PartContext, PartResult
 from editloop.schema import (
@@ -29,6 +28,7 @@ from editloop.schema import (
     Unscored,
     Verdict,
 )
+from editloop.showing.score_charts import below_highest, histogram
 from editloop.storage.samples import arrow_schema, to_row
 from evaluation_pages import Elements
 

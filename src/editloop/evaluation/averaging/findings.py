@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from editloop.evaluation.showing.labels import amount, change, label, less_is_better, unit
 from editloop.schema import Json
 from editloop.settings import Settings
+from editloop.showing.labels import amount, change, label, less_is_better, unit
 from editloop.statistics.means import Numbers, compare
 
 __all__ = ["CLAIMS", "Claim", "find"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from editloop.evaluation.report.gallery import Card, Turn
-from editloop.evaluation.showing.thumbnails import exact
 from editloop.judges.calibration.against_truth import Disagreement, disagreements
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.pairs import TruthFacts, TruthPair, TruthPairs
+from editloop.showing.cards import Card, Turn
+from editloop.showing.thumbnails import exact
 
 __all__ = ["disagreement_cards"]
 

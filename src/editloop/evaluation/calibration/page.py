@@ -17,13 +17,13 @@ from editloop.evaluation.calibration.numbers import (
     preferences,
     summary,
 )
-from editloop.evaluation.showing.figures import PALETTE, Axis, Line, lines
-from editloop.evaluation.showing.pages import write_page
-from editloop.evaluation.showing.tables import Cell, Column, Table
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.pairs import LEVELS, TruthFacts, TruthPairs
 from editloop.judges.calibration.sanity_cases import QUALITIES, SHIFTS
 from editloop.schema import Json
+from editloop.showing.figures import PALETTE, Axis, Line, lines
+from editloop.showing.pages import write_page
+from editloop.showing.tables import Cell, Column, Table
 
 __all__ = ["write_calibration_page"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from editloop.evaluation.calibration.numbers import HEADS, Number, number, preferences, summary
-from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 from editloop.schema import Json
+from editloop.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 
 __all__ = ["print_calibration"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from editloop.errors import RecipeError, StoreError, known_names
 from editloop.evaluation.comparing.pairing import BenchmarkComparison, Pairing, compare_benchmark
 from editloop.evaluation.comparing.runfolders import RunFolder, open_runs
-from editloop.evaluation.showing.labels import ordered
 from editloop.schema import Json
+from editloop.showing.labels import ordered
 from editloop.storage.versions import differences
 
 __all__ = ["Comparison", "compare_runs"]

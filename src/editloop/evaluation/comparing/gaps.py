@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from editloop.evaluation.showing.tables import Column
+from editloop.showing.tables import Column
 
 __all__ = ["Gap", "Gaps"]
 

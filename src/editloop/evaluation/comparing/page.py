@@ -11,11 +11,11 @@ from editloop.evaluation.comparing.gaps import Gap, Gaps
 from editloop.evaluation.comparing.pairing import BenchmarkComparison, Difference
 from editloop.evaluation.comparing.preference_view import Preferred, preferred
 from editloop.evaluation.comparing.preferring import Preferences
-from editloop.evaluation.showing.figures import PALETTE
-from editloop.evaluation.showing.labels import change, less_is_better
-from editloop.evaluation.showing.pages import write_page
-from editloop.evaluation.showing.tables import Table, by_metric
 from editloop.schema import readable_json
+from editloop.showing.figures import PALETTE
+from editloop.showing.labels import change, less_is_better
+from editloop.showing.pages import write_page
+from editloop.showing.tables import Table, by_metric
 from editloop.storage.files import Files, explained, replace_file
 
 __all__ = ["write_comparison"]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from editloop.errors import StoreError
 from editloop.evaluation.comparing.runfolders import EditorCases, RunFolder, read_cases_of
-from editloop.evaluation.showing.labels import ordered
-from editloop.evaluation.showing.tables import main_metrics
-from editloop.evaluation.showing.telling import told_departures
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
+from editloop.showing.labels import ordered
+from editloop.showing.tables import main_metrics
+from editloop.showing.telling import told_departures
 from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.statistics.means import Numbers, compare
 

@@ -11,8 +11,8 @@ from editloop.evaluation.comparing.compare import Comparison
 from editloop.evaluation.comparing.pairing import BenchmarkComparison
 from editloop.evaluation.comparing.preferring import Preferences
 from editloop.evaluation.comparing.table import marked, print_departures
-from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
 from editloop.schema import Json
+from editloop.showing.narrow import NarrowColumn, interval, print_narrow
 
 __all__ = ["print_preferences"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from editloop.evaluation.comparing.gaps import Gap, Gaps
 from editloop.evaluation.comparing.preferring import Preferences
-from editloop.evaluation.showing.tables import Column
+from editloop.showing.tables import Column
 
 __all__ = ["Preferred", "preferred"]
 

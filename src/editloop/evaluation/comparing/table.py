@@ -7,10 +7,10 @@ from rich.markup import escape
 
 from editloop.evaluation.comparing.compare import Comparison
 from editloop.evaluation.comparing.pairing import BenchmarkComparison, Difference
-from editloop.evaluation.showing.labels import amount, change, label
-from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_narrow
-from editloop.evaluation.showing.tables import by_metric
 from editloop.schema import Json
+from editloop.showing.labels import amount, change, label
+from editloop.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.showing.tables import by_metric
 
 __all__ = ["marked", "print_comparison", "print_departures"]
 

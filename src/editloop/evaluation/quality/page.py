@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from editloop.evaluation.showing.pages import write_page
-from editloop.evaluation.showing.tables import Table, by_metric
 from editloop.schema import Json
+from editloop.showing.pages import write_page
+from editloop.showing.tables import Table, by_metric
 
 __all__ = ["write_quality_page"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editloop.evaluation.protocol.card import Protocol
-from editloop.evaluation.showing.labels import label, ordered
-from editloop.evaluation.showing.telling import told_leftovers
 from editloop.schema import Json
+from editloop.showing.labels import label, ordered
+from editloop.showing.telling import told_leftovers
 
 __all__ = ["CardFacts", "card_facts", "further_metrics"]
 

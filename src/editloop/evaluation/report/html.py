@@ -10,10 +10,10 @@ from typing import Annotated
 import yaml
 from pydantic import Field
 
-from editloop.evaluation.report.gallery import cards, triplets
+from editloop.evaluation.report.gallery import cards
 from editloop.evaluation.report.protocol_pages import protocol_parts
 from editloop.evaluation.report.protocol_views import ProtocolPart
-from editloop.evaluation.report.rundata import Survey, loss_curves, read_cases, splits, survey
+from editloop.evaluation.report.rundata import loss_curves, read_cases
 from editloop.evaluation.report.views import (
     BenchmarkView,
     Spent,
@@ -24,10 +24,12 @@ from editloop.evaluation.report.views import (
     rewards,
     spent,
 )
-from editloop.evaluation.showing.pages import write_page
 from editloop.loop.recipe import Recipe
 from editloop.schema import Json
 from editloop.settings import Settings
+from editloop.showing.pages import write_page
+from editloop.showing.survey import Survey, splits, survey
+from editloop.showing.triplets import triplets
 from editloop.storage.files import explained
 
 __all__ = ["HtmlReport"]

@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 from editloop.errors import ImageError
 from editloop.evaluation.report.casetables import Answered, CaseTable, Extremes, answers, extremes
-from editloop.evaluation.report.gallery import Card, Turn
 from editloop.evaluation.report.truths import Truth
-from editloop.evaluation.showing.labels import amount, label, short_label
-from editloop.evaluation.showing.thumbnails import LightPictures, Picture
 from editloop.runtime.machine import cores
+from editloop.showing.cards import Card, Turn
+from editloop.showing.labels import amount, label, short_label
+from editloop.showing.thumbnails import LightPictures, Picture
 
 __all__ = ["Choice", "Gallery", "choose_extremes", "gallery"]
 

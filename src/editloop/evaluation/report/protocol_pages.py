@@ -11,8 +11,8 @@ from editloop.evaluation.report.casetables import CaseTable, case_tables
 from editloop.evaluation.report.protocol_gallery import Choice, choose_extremes, gallery
 from editloop.evaluation.report.protocol_views import ProtocolPart, ProtocolView, protocols
 from editloop.evaluation.report.truths import Truths, read_truths
-from editloop.evaluation.showing.thumbnails import LightPictures
 from editloop.schema import Json
+from editloop.showing.thumbnails import LightPictures
 
 __all__ = ["protocol_parts"]
 

@@ -14,11 +14,11 @@ from editloop.evaluation.report.cardfacts import CardFacts, card_facts, further_
 from editloop.evaluation.report.casetables import CaseTable
 from editloop.evaluation.report.protocol_gallery import Gallery
 from editloop.evaluation.report.roster import colours_of, curve_of, does_nothing, editors_of
-from editloop.evaluation.showing.curves import sweep_chart, turn_chart
-from editloop.evaluation.showing.labels import label, less_is_better, ordered, ranked_by
-from editloop.evaluation.showing.tables import Table, by_metric, by_slice
-from editloop.evaluation.showing.telling import told_departures
 from editloop.schema import Json
+from editloop.showing.curves import sweep_chart, turn_chart
+from editloop.showing.labels import label, less_is_better, ordered, ranked_by
+from editloop.showing.tables import Table, by_metric, by_slice
+from editloop.showing.telling import told_departures
 
 __all__ = ["ProtocolPart", "ProtocolView", "Ranked", "Slices", "protocols"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from editloop.editors.copying import CopyEditor
-from editloop.evaluation.showing.figures import PALETTE
 from editloop.schema import Json
+from editloop.showing.figures import PALETTE
 
 __all__ = ["colours_of", "curve_of", "does_nothing", "editors_of"]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from editloop.errors import EditLoopError
 from editloop.evaluation.protocol.card import Protocol
-from editloop.evaluation.showing.thumbnails import LightPictures, Picture
 from editloop.runtime.machine import cores
 from editloop.runtime.prefetching import prefetched
 from editloop.schema import EditSample, Image
+from editloop.showing.thumbnails import LightPictures, Picture
 from editloop.sources.layouts import open_layout
 
 __all__ = ["Truth", "Truths", "read_truths"]

@@ -8,17 +8,18 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from editloop.evaluation.report.gallery import Card
 from editloop.evaluation.report.roster import colours_of, editors_of
-from editloop.evaluation.report.rundata import Curve, Survey
-from editloop.evaluation.showing.curves import turn_chart
-from editloop.evaluation.showing.figures import PALETTE, Axis, Line, lines
-from editloop.evaluation.showing.labels import label, ordered
-from editloop.evaluation.showing.score_charts import histogram, score_chart
-from editloop.evaluation.showing.tables import Table, by_metric, by_slice, main_metrics
-from editloop.evaluation.showing.thumbnails import Picture, sheet
+from editloop.evaluation.report.rundata import Curve
 from editloop.images.codec import decode
 from editloop.schema import PERSPECTIVES, Json
+from editloop.showing.cards import Card
+from editloop.showing.curves import turn_chart
+from editloop.showing.figures import PALETTE, Axis, Line, lines
+from editloop.showing.labels import label, ordered
+from editloop.showing.score_charts import histogram, score_chart
+from editloop.showing.survey import Survey
+from editloop.showing.tables import Table, by_metric, by_slice, main_metrics
+from editloop.showing.thumbnails import Picture, sheet
 
 __all__ = [
     "BenchmarkView",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from editloop.evaluation.report.gallery import Triplet, triplets
-from editloop.evaluation.report.rundata import survey
-from editloop.evaluation.showing.labels import label
-from editloop.evaluation.showing.pages import write_page
-from editloop.evaluation.showing.score_charts import score_chart
-from editloop.evaluation.showing.tables import Table, by_metric
 from editloop.schema import Json
+from editloop.showing.labels import label
+from editloop.showing.pages import write_page
+from editloop.showing.score_charts import score_chart
+from editloop.showing.survey import survey
+from editloop.showing.tables import Table, by_metric
+from editloop.showing.triplets import Triplet, triplets
 
 __all__ = ["SplitView", "write_rewards_page"]
 

@@ -14,13 +14,13 @@ from typing import Annotated
 from pydantic import Field
 
 from editloop.errors import RecipeError
-from editloop.evaluation.report.rundata import splits
 from editloop.evaluation.rewards.page import write_rewards_page
 from editloop.evaluation.rewards.tallies import SplitTally, tally_split
 from editloop.judges.reward_edit import write_reward_edit
 from editloop.loop.parts import PartContext, PartResult
 from editloop.schema import PERSPECTIVES, EditSample, Json, readable_json
 from editloop.settings import Settings
+from editloop.showing.survey import splits
 from editloop.storage.files import explained
 from editloop.storage.samples import read_samples
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editloop.evaluation.showing.labels import amount, label
-from editloop.evaluation.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 from editloop.schema import Json
+from editloop.showing.labels import amount, label
+from editloop.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 
 __all__ = ["print_rewards"]
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.evaluation.rewards.wording import words_of
-from editloop.evaluation.showing.labels import ordered
-from editloop.evaluation.showing.score_charts import below_highest, histogram
 from editloop.judges.calibration.scales import SCALES
 from editloop.runtime.seeding import generator
 from editloop.schema import CLEAN_TEXT, Json
+from editloop.showing.labels import ordered
+from editloop.showing.score_charts import below_highest, histogram
 from editloop.statistics.means import slice_rows
 from editloop.statistics.running_means import RunningMeans
 from editloop.storage.parquet import read_rows

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from editloop.evaluation.showing.figures import Axis, Line, lines
-from editloop.evaluation.showing.labels import amount, label
 from editloop.schema import Json
+from editloop.showing.figures import Axis, Line, lines
+from editloop.showing.labels import amount, label
 
 __all__ = ["sweep_chart", "turn_chart"]
 

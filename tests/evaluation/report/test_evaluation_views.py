@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.evaluation.report.roster import colours_of
-from editloop.evaluation.report.rundata import choose, find_samples, loss_curves, splits, survey
+from editloop.evaluation.report.rundata import loss_curves
 from editloop.evaluation.report.views import benchmarks, duration, spent
-from editloop.evaluation.showing.curves import sweep_chart
-from editloop.evaluation.showing.figures import PALETTE, Axis, Line, bars, lines
-from editloop.evaluation.showing.labels import label, less_is_better, ranked_by
-from editloop.evaluation.showing.tables import Absence, by_metric, by_slice, main_metrics
 from editloop.schema import Json
+from editloop.showing.curves import sweep_chart
+from editloop.showing.figures import PALETTE, Axis, Line, bars, lines
+from editloop.showing.labels import label, less_is_better, ranked_by
+from editloop.showing.survey import choose, find_samples, splits, survey
+from editloop.showing.tables import Absence, by_metric, by_slice, main_metrics
 from editloop.storage.samples import arrow_schema, to_row
 from evaluation_fakes import single_edits
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from editloop.evaluation.showing.figures import PALETTE, Axis, bars
+from editloop.showing.figures import PALETTE, Axis, bars
 
 __all__ = ["below_highest", "histogram", "score_chart"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from editloop.evaluation.showing.labels import amount, label, less_is_better
 from editloop.schema import Json
+from editloop.showing.labels import amount, label, less_is_better
 
 __all__ = ["Absence", "Cell", "Column", "Table", "by_metric", "by_slice", "main_metrics"]
 

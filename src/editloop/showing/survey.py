@@ -1,0 +1,103 @@
+"""A survey of a data set for a page: counts, rewards, a few samples.
+
+Nothing here holds a whole data set: splits are streamed without their pictures, and pictures are
+read only from the row groups that hold a chosen sample.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from editloop.runtime.seeding import derive_seed
+from editloop.schema import PERSPECTIVES, EditSample, Json
+from editloop.storage.files import explained
+from editloop.storage.parquet import read_rows
+from editloop.storage.samples import from_row, published_files
+
+__all__ = ["Survey", "choose", "find_samples", "splits", "survey"]
+
+_OTHER = "edit"  # samples without an edit type
+
+
+@dataclass(slots=True)
+class Survey:
+    """A split at a glance; `scores` counts each perspective's rewards by value."""
+
+    rows: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+    scores: dict[str, Counter[float]] = field(default_factory=lambda: defaultdict(Counter))
+    chosen: list[str] = field(default_factory=list)
+
+
+def splits(run: Path) -> list[str]:
+    """The names of the published splits, `train` first."""
+    names = {path.name.rpartition("-of-")[0][:-6] for path in (run / "data").glob("*.parquet")}
+    return sorted(names, key=lambda name: (name != "train", name))
+
+
+def survey(data: Path, split: str, samples: int) -> Survey:
+    """Count a split's types and rewards, and choose `samples` of it, evenly over the types.
+
+    The choice depends on the samples' names only: nothing is picked for its looks.
+    """
+    found = Survey()
+    lots: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for row in _light_rows(data, split):
+        kind = row["edit_type"] or _OTHER
+        found.rows += 1
+        found.types[kind] += 1
+        for score in row["scores"] or ():
+            if score["name"] in PERSPECTIVES and score["value"] is not None:
+                found.scores[score["name"]][score["value"]] += 1
+        lot = (-derive_seed("report", row["id"]), row["id"])
+        if len(lots[kind]) < samples:
+            heapq.heappush(lots[kind], lot)
+        elif samples:
+            heapq.heappushpop(lots[kind], lot)
+    found.chosen = _in_turn(
+        {kind: sorted(lot, reverse=True) for kind, lot in lots.items()}, samples
+    )
+    return found
+
+
+def choose(names: Mapping[str, str | None], count: int) -> list[str]:
+    """`count` of the names, evenly over their types, by lot and not by result."""
+    lots: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name, kind in names.items():
+        lots[kind or _OTHER].append((-derive_seed("report", name), name))
+    return _in_turn({kind: sorted(lot, reverse=True) for kind, lot in lots.items()}, count)
+
+
+def _in_turn(lots: Mapping[str, Sequence[tuple[int, str]]], count: int) -> list[str]:
+    ranked = [
+        (rank, kind, name)
+        for kind, lot in lots.items()
+        for rank, (_, name) in enumerate(lot[:count])
+    ]
+    return [name for _, _, name in sorted(ranked)[:count]]
+
+
+def find_samples(data: Path, split: str, ids: Collection[str]) -> dict[str, EditSample]:
+    """The samples of these ids, by id; only the row groups that hold one are read whole."""
+    wanted, found = set(ids), dict[str, EditSample]()
+    for path in published_files(data, split) if wanted else ():
+        with explained("read a data set", path), path.open("rb") as handle:
+            file = pq.ParquetFile(handle, page_checksum_verification=True)
+            for group in range(file.num_row_groups):
+                names = file.read_row_group(group, columns=["id"]).column("id").to_pylist()
+                rows = [at for at, name in enumerate(names) if name in wanted]
+                if rows:
+                    table = file.read_row_group(group).take(rows)
+                    found |= {row["id"]: from_row(row) for row in table.to_pylist()}
+    return found
+
+
+def _light_rows(data: Path, split: str) -> Iterator[Json]:
+    for path in published_files(data, split):
+        yield from read_rows(path, ["id", "edit_type", "scores"], what="a data set")
