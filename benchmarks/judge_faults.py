@@ -33,10 +33,10 @@ from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.ledger import Ledger
 from editloop.chat.messages import ReplyError
-from editloop.judges.fake_truth import truth_answers
+from editloop.judges.fake.truth import truth_answers
+from editloop.judges.judge_data import asked
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.verdicts import read_scores
-from editloop.judging import asked
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES, EditSample, Unscored

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from editloop.errors import EditLoopError
     from editloop.evaluating import evaluate
     from editloop.fine_tuning import train
-    from editloop.judging import judge
+    from editloop.judges.judge_data import judge
     from editloop.loop.recipe import Recipe, read_recipe
     from editloop.loop.run import run
     from editloop.schema import EditSample, EditType, Provenance, Score, Unscored
@@ -56,7 +56,7 @@ _HOME = {
     "edit": "editing",
     "evaluate": "evaluating",
     "import_data": "sources.import_data",
-    "judge": "judging",
+    "judge": "judges.judge_data",
     "read_recipe": "settings",
     "read_samples": "storage.samples",
     "run": "loop.run",

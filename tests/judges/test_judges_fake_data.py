@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.judges.fake_data import serve
-from editloop.judging import judge
+from editloop.judges.fake.data import serve
+from editloop.judges.judge_data import judge
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES

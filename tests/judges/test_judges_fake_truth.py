@@ -12,8 +12,8 @@ from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer
 from editloop.darkroom.step import DarkroomStep
 from editloop.darkroom.truth import TruthJudge
-from editloop.judges.fake_forms import asks_by, scores
-from editloop.judges.fake_truth import truth_answers
+from editloop.judges.fake.forms import asks_by, scores
+from editloop.judges.fake.truth import truth_answers
 from editloop.judges.rubrics import Rubric, Scale, read_rubric, rubric_names
 from editloop.judges.samples import seen
 from editloop.judges.vlm import VlmJudge

@@ -22,7 +22,7 @@ from editloop.evaluation.comparing.preference_table import print_preferences
 from editloop.evaluation.comparing.preference_view import preferred
 from editloop.evaluation.comparing.preferring import Preferences, prefer, write_preferences
 from editloop.images.codec import encode_png, resize
-from editloop.judging import judge
+from editloop.judges.judge_data import judge
 from editloop.registry import kinds
 from editloop.schema import EditRequest, Pixels, Unedited
 from editloop.settings import Settings

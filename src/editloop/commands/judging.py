@@ -35,9 +35,9 @@ def judge(
     dry_run: CallsDryRun = False,
 ) -> None:
     """Add a judge's scores and words to a data set's edits, or go on with it."""
-    from editloop import judging
     from editloop.commands.terminal import build_progress, print_asked, print_expected
     from editloop.evaluation.rewards.table import print_rewards
+    from editloop.judges import judge_data
 
     source = {
         "layout": layout,
@@ -45,11 +45,11 @@ def judge(
         "only": None if only is None else str(only.absolute()),
     }
     if dry_run:
-        print_expected(judging.plan(data, judge, seed=seed, **source))
+        print_expected(judge_data.plan(data, judge, seed=seed, **source))
         return
     folder = out or Path("runs") / f"judged-{data.resolve().name}"
     with going_on_later(), build_progress() as progress:
-        results = judging.judge(
+        results = judge_data.judge(
             data,
             judge,
             folder,
@@ -60,7 +60,7 @@ def judge(
             **source,
         )
     print_rewards(results)
-    print_asked(judging.asked(judge, folder))
+    print_asked(judge_data.asked(judge, folder))
     typer.echo(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
 
 
@@ -83,8 +83,8 @@ def calibrate(
 ) -> None:
     """Say how far a judge can be trusted: against truth, sanity, itself and people."""
     from editloop.commands.terminal import print_expected
-    from editloop.evaluation.calibration import calibrating
-    from editloop.evaluation.calibration.table import print_calibration
+    from editloop.judges.calibration import calibrating
+    from editloop.judges.calibration.table import print_calibration
 
     paths = {"frozen": frozen, "ratings": ratings, "data": data}
     given = {name: str(path) for name, path in paths.items() if path is not None}
@@ -112,7 +112,7 @@ def fake_server(
     seed: Annotated[int, typer.Option(min=0, help="The seed of faults and latency.")] = 0,
 ) -> None:
     """Play a vision-language model that knows the truth, to try judging without one."""
-    from editloop.judges.fake_data import serve
+    from editloop.judges.fake.data import serve
 
     with serve(data, port=port, latency=latency, faults=faults, seed=seed) as server:
         typer.echo(f"the model `fake` answers at {server.base_url}; Ctrl-C ends it")

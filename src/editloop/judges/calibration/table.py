@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editloop.evaluation.calibration.numbers import HEADS, Number, number, preferences, summary
+from editloop.judges.calibration.numbers import HEADS, Number, number, preferences, summary
 from editloop.schema import Json
 from editloop.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 

@@ -18,11 +18,11 @@ from rich.progress import track
 
 from editloop.chat.client import Plan
 from editloop.errors import RecipeError
-from editloop.evaluation.calibration.page import write_calibration_page
 from editloop.images.codec import content_hash
 from editloop.judges.calibration.answers import Answers, Beside, Calibration
 from editloop.judges.calibration.edits import VERSION as EDITS_VERSION
 from editloop.judges.calibration.frozen import read_frozen
+from editloop.judges.calibration.page import write_calibration_page
 from editloop.judges.calibration.people import read_ratings
 from editloop.judges.calibration.settings import CalibrationSettings
 from editloop.judges.calibration.specs import keeping_in, ledger_of

@@ -10,11 +10,11 @@ import pytest
 from calibration_judges import CountingJudge, FirstPlace
 from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
-from editloop.evaluation.calibration.calibrating import calibrate, plan_calibration
-from editloop.evaluation.calibration.numbers import number
-from editloop.evaluation.calibration.table import print_calibration
 from editloop.images.codec import encode_png
+from editloop.judges.calibration.calibrating import calibrate, plan_calibration
+from editloop.judges.calibration.numbers import number
 from editloop.judges.calibration.pairs import TruthPairs
+from editloop.judges.calibration.table import print_calibration
 from evaluation_pages import Elements
 
 COUNTING = "python:calibration_judges:CountingJudge"

@@ -15,7 +15,7 @@ from pathlib import Path
 from editloop.chat.fake.faults import MIXED, at_random
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import RecipeError
-from editloop.judges.fake_truth import truth_answers
+from editloop.judges.fake.truth import truth_answers
 from editloop.kernel.steps import Keep
 from editloop.schema import EditSample, Json
 from editloop.sources.layout_source import LayoutSource

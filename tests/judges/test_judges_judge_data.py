@@ -14,8 +14,8 @@ import pytest
 from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import ChangedError, RecipeError, UnavailableError
-from editloop.judges.fake_truth import truth_answers
-from editloop.judging import asked, judge, plan
+from editloop.judges.fake.truth import truth_answers
+from editloop.judges.judge_data import asked, judge, plan
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored

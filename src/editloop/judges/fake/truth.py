@@ -21,7 +21,7 @@ from editloop.chat.fake.server import Answers
 from editloop.chat.prompts import PictureEncoding, encode_picture, fenced
 from editloop.darkroom.truth import TruthJudge
 from editloop.images.codec import content_hash, decode, resize
-from editloop.judges.fake_forms import asks_by, declined, preference, scores
+from editloop.judges.fake.forms import asks_by, declined, preference, scores
 from editloop.judges.rubrics import Rubric, read_rubric, rubric_names
 from editloop.judges.samples import seen
 from editloop.schema import EditedPair, EditSample, Pixels, Verdict

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from editloop.evaluation.calibration.gallery import disagreement_cards
-from editloop.evaluation.calibration.numbers import (
+from editloop.judges.calibration.asking import Judged
+from editloop.judges.calibration.gallery import disagreement_cards
+from editloop.judges.calibration.numbers import (
     HEADS,
     Number,
     agreement,
@@ -17,7 +18,6 @@ from editloop.evaluation.calibration.numbers import (
     preferences,
     summary,
 )
-from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.pairs import LEVELS, TruthFacts, TruthPairs
 from editloop.judges.calibration.sanity_cases import QUALITIES, SHIFTS
 from editloop.schema import Json
