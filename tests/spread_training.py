@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch.distributed.tensor import DTensor
 
-from editloop.fine_tuning import train
 from editloop.runtime.ranks import is_leader
 from editloop.training.edits import EditTask
+from editloop.training.train import train
 
 __all__ = ["LORA", "SETTINGS"]
 

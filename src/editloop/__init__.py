@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from editloop.editing import edit
     from editloop.errors import EditLoopError
     from editloop.evaluating import evaluate
-    from editloop.fine_tuning import train
     from editloop.judges.judge_data import judge
     from editloop.loop.recipe import Recipe, read_recipe
     from editloop.loop.run import run
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from editloop.sources.import_data import import_data
     from editloop.storage.samples import read_samples
     from editloop.storage.verify import verify
+    from editloop.training.train import train
 
 __all__ = [
     "EditLoopError",
@@ -60,7 +60,7 @@ _HOME = {
     "read_recipe": "settings",
     "read_samples": "storage.samples",
     "run": "loop.run",
-    "train": "fine_tuning",
+    "train": "training.train",
     "verify": "storage.verify",
 }
 

@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 import editloop
 from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
 from editloop.errors import ChangedError, RecipeError, StoreError, TrainingError
-from editloop.fine_tuning import check, training_recipe
 from editloop.models.backbones.loading import load_trained
 from editloop.models.inputs import EditInputs
 from editloop.registry import create
@@ -21,6 +20,7 @@ from editloop.storage.manifests import record_manifest
 from editloop.training.diffusion import DiffusionTraining
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
+from editloop.training.train import check, training_recipe
 from networks import edit_samples, publish
 
 ALL = ("source", "mask", "reward")

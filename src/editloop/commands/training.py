@@ -47,10 +47,10 @@ def train(
     ] = False,
 ) -> None:
     """Train an editor on edits, or go on; a launcher's processes train together."""
-    from editloop import fine_tuning
     from editloop.commands.terminal import build_progress, print_plan, print_results
     from editloop.loop import run as loop
     from editloop.loop.recipe import override
+    from editloop.training import train as fine_tuning
 
     named = {
         "data": None if data is None else str(data),

@@ -27,12 +27,12 @@ from editloop.training.diffusion_data import EditData, open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
 from editloop.training.latents import check_framing
-from editloop.training.looks import Looks
 from editloop.training.loop import METRICS, Trained, train
 from editloop.training.memory import check_memory
 from editloop.training.objective import Objective
 from editloop.training.plan import check_plan
 from editloop.training.precision import resolved_precision
+from editloop.training.previews import Looks
 from editloop.training.rows import PublishedRows
 
 __all__ = ["DiffusionTraining"]

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 from diffusion_runs import SIZE, saved_base, training_run
 from editloop.cli import app
 from editloop.errors import RecipeError, StoreError, TrainingError, UnavailableError
-from editloop.fine_tuning import check, train, training_recipe
 from editloop.loop.recipe import Recipe
 from editloop.storage.manifests import record_manifest
+from editloop.training.train import check, train, training_recipe
 from networks import edit_samples, publish
 from tiny_baselines import save_stable_diffusion
 from tiny_pipelines import tiny_unet
