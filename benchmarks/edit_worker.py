@@ -77,7 +77,7 @@ class _Watch:
 
 
 def _ours(folder: Path, picture: Path, precision: str) -> tuple[Callable[..., Pixels], Any]:
-    from editloop.editing import read_pixels
+    from editloop.editors.edit import read_pixels
     from editloop.editors.instruct import InstructEditor, InstructSettings
     from editloop.schema import EditRequest
 

@@ -13,7 +13,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from editloop.editing import read_pixels, save_pixels
+from editloop.editors.edit import read_pixels, save_pixels
 from editloop.images.codec import resize
 from evaluate_world import letter_tokenizer
 

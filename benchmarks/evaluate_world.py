@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 import editloop
-from editloop.naming import output_path
+from editloop.editors.file_names import output_path
 from editloop.runtime.seeding import generator
 from editloop.schema import Json, Pixels
 from editloop.sources.scenes import SCENES, photo

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from editloop.images.codec import decode
-from editloop.models.backbones.loading import load_base
+from editloop.models.backbones.base_loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.sampling import noise_like
 from editloop.schema import EditSample, Image

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.images.codec import encode_png
-from editloop.models.loading import quietly
+from editloop.models.pipeline_loading import quietly
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image
 from editloop.storage.manifests import record_manifest

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from editloop.editors.file_names import output_path
 from editloop.images.codec import encode_png
-from editloop.naming import output_path
 from editloop.runtime.seeding import generator
 from editloop.schema import Pixels
 from editloop.sources.scenes import photo

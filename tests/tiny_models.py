@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editloop.models.backbones.loading import load_base
+from editloop.models.backbones.base_loading import load_base
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.model import DiffusionModel, Lora
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.inputs import EditInputs
 from editloop.models.reward import RewardSettings
 from tiny_baselines import save_flux_kontext, save_stable_diffusion, save_stable_diffusion_xl

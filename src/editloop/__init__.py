@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from editloop.editing import edit
+    from editloop.editors.edit import edit
     from editloop.errors import EditLoopError
     from editloop.evaluating import evaluate
     from editloop.judges.judge_data import judge
@@ -53,7 +53,7 @@ _HOME = {
     "Recipe": "settings",
     "Score": "schema",
     "Unscored": "schema",
-    "edit": "editing",
+    "edit": "editors.edit",
     "evaluate": "evaluating",
     "import_data": "sources.import_data",
     "judge": "judges.judge_data",

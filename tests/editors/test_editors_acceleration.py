@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from editloop.cli import app
-from editloop.editing import edit
+from editloop.editors.edit import edit
 from editloop.errors import RecipeError
 from editloop.images.codec import decode, encode_png
 from editloop.models.saving import save_model

@@ -9,7 +9,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from editloop.editing import edit
+from editloop.editors.edit import edit
 from editloop.models.backbones.saving import save_diffusion_model
 from editloop.runtime.seeding import generator
 from tiny_models import LORA, base, learned, model_of

@@ -13,10 +13,10 @@ from diffusers import (
 )
 from PIL import Image
 
-from editloop.editing import edit
+from editloop.editors.checkpoint_loading import hasten, load_checkpoint
 from editloop.editors.checkpoints import read_checkpoint
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
-from editloop.editors.loading import hasten, load_checkpoint
+from editloop.editors.edit import edit
 from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError
 from editloop.models.packed_convolutions import PackedConvolution

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from editloop.editors.pipelines import pictures_of
 from editloop.editors.sdedit import SDEditEditor
 from editloop.errors import RecipeError, StoreError, UnavailableError
-from editloop.models.loading import load_pipeline, model_index, weights_digest
+from editloop.models.pipeline_loading import load_pipeline, model_index, weights_digest
 from editloop.registry import parse_spec
 from editloop.storage.files import Files, file_hash
 from tiny_baselines import photo_request, save_stable_diffusion

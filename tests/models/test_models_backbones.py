@@ -11,11 +11,11 @@ from diffusers import (
 )
 
 from editloop.errors import RecipeError
-from editloop.models.backbones.loading import load_base, load_trained
+from editloop.models.backbones.base_loading import load_base, load_trained
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.saving import save_diffusion_model
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.backbones.widening import widened
-from editloop.models.loading import load_pipeline
+from editloop.models.pipeline_loading import load_pipeline
 from tiny_models import LORA, TEXTS, answer, base, inputs_for, learned, model_of
 
 UNETS = [(), ("mask",), ("paper",), ("released",), ("mask", "paper")]

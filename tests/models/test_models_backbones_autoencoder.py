@@ -13,7 +13,7 @@ from diffusers import (
 from editloop.errors import RecipeError
 from editloop.models.backbones.autoencoder import Autoencoder
 from editloop.models.backbones.freezing import frozen
-from editloop.models.loading import load_pipeline
+from editloop.models.pipeline_loading import load_pipeline
 from tiny_models import base, model_of, pictures
 from tiny_pipelines import tiny_flow_vae, tiny_t5, tiny_vae
 

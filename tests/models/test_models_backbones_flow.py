@@ -12,13 +12,13 @@ from diffusers import (
 )
 from PIL import Image
 
-from editloop.models.backbones.loading import load_base, load_trained
+from editloop.models.backbones.base_loading import load_base, load_trained
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.sampling import denoised
 from editloop.models.backbones.saving import save_diffusion_model
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
-from editloop.models.loading import load_pipeline
+from editloop.models.pipeline_loading import load_pipeline
 from tiny_models import LORA, answer, base, inputs_for, learned, model_of, pictures
 
 STEPS = 3

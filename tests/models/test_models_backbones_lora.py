@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from editloop.errors import RecipeError, StoreError
-from editloop.models.backbones.loading import load_base, load_trained
+from editloop.models.backbones.base_loading import load_base, load_trained
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.model import Lora
 from editloop.models.backbones.saving import save_diffusion_model
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.reward import RewardSettings
 from tiny_models import LORA, answer, base, inputs_for, learned, model_of
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
 
+from editloop.models.backbones.base_loading import load_base
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.flow import start_flow
-from editloop.models.backbones.loading import load_base
 from editloop.models.backbones.sampling import denoised
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.models.reward import RewardSettings

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 import editloop
 from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
 from editloop.errors import ChangedError, RecipeError, StoreError, TrainingError
-from editloop.models.backbones.loading import load_trained
+from editloop.models.backbones.base_loading import load_trained
 from editloop.models.inputs import EditInputs
 from editloop.registry import create
 from editloop.settings import validate

@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL
 from diffusion_runs import diffusion, train_context
 from editloop.images.codec import decode, encode_png
 from editloop.kernel.steps import StepContext
-from editloop.models.backbones.loading import load_trained
+from editloop.models.backbones.base_loading import load_trained
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs

@@ -8,7 +8,7 @@ import yaml
 
 from diffusion_runs import SIZE, diffusion, saved_base
 from editloop.errors import TrainingError
-from editloop.models.backbones.loading import load_base
+from editloop.models.backbones.base_loading import load_base
 from editloop.models.inputs import EditInputs
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.memory import check_memory, needs_of

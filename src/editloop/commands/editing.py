@@ -52,7 +52,7 @@ def edit(
     Each picture says in its metadata how it was made. Other settings of an editor stand in its
     SPEC.
     """
-    from editloop.edited_files import edit_to_files
+    from editloop.editors.edit_files import edit_to_files
 
     asked = {
         "steps": steps,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from editloop.darkroom.course import Course
 from editloop.darkroom.evidence import Evidence
 from editloop.darkroom.measures import Floats, cells, contrast, correlation, grid_steps
 from editloop.darkroom.octaves import Octaves, energy, mix, strange
+from editloop.darkroom.progress import Course
 
 __all__ = ["following_defects", "preserving_defects", "quality_defects"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from editloop.darkroom.course import follow
 from editloop.darkroom.defects import following_defects, preserving_defects, quality_defects
 from editloop.darkroom.evidence import gather
+from editloop.darkroom.progress import follow
 from editloop.darkroom.rewards import PASSING
 from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
 

@@ -16,9 +16,9 @@ from editloop.editors.asking import ORIGINAL
 from editloop.editors.released import is_released
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
+from editloop.models.backbones.base_loading import trained_index
 from editloop.models.backbones.checking import check_weights, configuration
 from editloop.models.backbones.families import FAMILIES, Family, pipeline_class_of
-from editloop.models.backbones.loading import trained_index
 from editloop.models.reward import RewardSettings
 from editloop.schema import Json
 

@@ -21,7 +21,7 @@ from editloop.editors.pipelines import (
     PipelineSettings,
     pictures_of,
 )
-from editloop.models.loading import check_channels, ddim_of, load_pipeline
+from editloop.models.pipeline_loading import check_channels, ddim_of, load_pipeline
 
 __all__ = ["DiffEditEditor", "DiffEditSettings"]
 

@@ -143,7 +143,7 @@ class DiffusionEditor:
     def _editor(self) -> PocketEditor | InstructEditor:
         from editloop.editors.instruct import InstructEditor, InstructSettings
         from editloop.editors.pocket import PocketEditor, PocketEditorSettings
-        from editloop.models.backbones.loading import is_trained_here
+        from editloop.models.backbones.base_loading import is_trained_here
         from editloop.models.saving import INDEX
 
         target = Path(self._target).expanduser()

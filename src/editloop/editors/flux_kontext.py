@@ -23,7 +23,7 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
-from editloop.models.loading import load_pipeline
+from editloop.models.pipeline_loading import load_pipeline
 
 __all__ = ["FluxKontextEditor", "FluxKontextSettings"]
 

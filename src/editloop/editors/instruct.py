@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from editloop.editors.asking import Acceleration, Reward, Steps
+from editloop.editors.checkpoint_loading import checkpoint_digest, hasten, load_checkpoint
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
+from editloop.editors.encoded_inputs import Shown
 from editloop.editors.geometry import Size, Sizing, fitted
-from editloop.editors.loading import checkpoint_digest, hasten, load_checkpoint
 from editloop.editors.pipelines import Job, PipelineEditor, PipelineSettings, stepped
 from editloop.editors.rewarding import check_rewards, rewards_for
 from editloop.editors.schedulers import SchedulerName, scheduler_like
-from editloop.editors.shown import Shown
 from editloop.errors import RecipeError, UnavailableError
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.sampling import denoised

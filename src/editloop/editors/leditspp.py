@@ -28,7 +28,7 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
-from editloop.models.loading import check_channels, is_xl, load_pipeline
+from editloop.models.pipeline_loading import check_channels, is_xl, load_pipeline
 
 __all__ = ["LeditsEditor", "LeditsSettings"]
 

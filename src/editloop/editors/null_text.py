@@ -26,7 +26,7 @@ from editloop.editors.pipelines import (
 )
 from editloop.models.attention import Blend, Control, PairControl, controlled, sample_pairs
 from editloop.models.inversion import NullText, invert, null_texts
-from editloop.models.loading import check_channels, ddim_of, load_pipeline
+from editloop.models.pipeline_loading import check_channels, ddim_of, load_pipeline
 from editloop.models.prompts import (
     PromptEdit,
     Spelled,

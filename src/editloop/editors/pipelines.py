@@ -25,8 +25,8 @@ from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.images.codec import MAX_PIXELS
-from editloop.models.loading import model_index, quietly, weights_digest
 from editloop.models.masks import resized_mask
+from editloop.models.pipeline_loading import model_index, quietly, weights_digest
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import validate

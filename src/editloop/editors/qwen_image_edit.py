@@ -25,7 +25,7 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
-from editloop.models.loading import load_pipeline, model_index
+from editloop.models.pipeline_loading import load_pipeline, model_index
 
 __all__ = ["PictureTextProcessor", "QwenImageEditEditor", "QwenImageEditSettings"]
 

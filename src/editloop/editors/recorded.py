@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pydantic import Field
 
+from editloop.editors.file_names import output_path
 from editloop.errors import ImageError, RecipeError
 from editloop.hub.weights import stamps
 from editloop.images.codec import decode, resize
-from editloop.naming import output_path
 from editloop.schema import EditRequest, EditSample, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.files import explained

@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
+from editloop.models.backbones.base_request import Precision, Wanted
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.stable_diffusion import of_pipeline
-from editloop.models.backbones.wanted import Precision, Wanted
-from editloop.models.loading import DTYPES, model_index
+from editloop.models.pipeline_loading import DTYPES, model_index
 from editloop.models.released_reward import split_released
 from editloop.models.reward import RewardSettings
 from editloop.models.text_encoders import whole_text_encoders

@@ -19,7 +19,7 @@ from editloop.editors.pipelines import (
     PipelineEditor,
     pictures_of,
 )
-from editloop.models.loading import check_channels, is_xl, load_pipeline
+from editloop.models.pipeline_loading import check_channels, is_xl, load_pipeline
 
 __all__ = ["SDEditEditor", "SDEditSettings"]
 

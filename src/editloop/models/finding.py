@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from editloop.errors import RecipeError
-from editloop.models.loading import INDEX as PIPELINE
+from editloop.models.pipeline_loading import INDEX as PIPELINE
 from editloop.models.saving import INDEX
 
 __all__ = ["model_in"]

@@ -11,8 +11,8 @@ from typing import Literal
 
 from editloop.hub import weights
 from editloop.loop.parts import PartContext, PartResult
+from editloop.models.backbones.base_loading import check_base, load_base
 from editloop.models.backbones.checking import multiple_of
-from editloop.models.backbones.loading import check_base, load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.small_convolutions import ease_convolutions

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.model import CONDITIONS, Lora
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.backbones.widening import NewWeights
 from editloop.models.reward import RewardSettings
 from editloop.settings import Settings

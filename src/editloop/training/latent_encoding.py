@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
 from editloop.models.backbones.autoencoder import Autoencoder, Posterior
-from editloop.models.loading import model_index, quietly
 from editloop.models.masks import mask_picture
+from editloop.models.pipeline_loading import model_index, quietly
 from editloop.runtime.prefetching import prefetched
 from editloop.schema import EditSample, Pixels
 from editloop.storage.files import Files

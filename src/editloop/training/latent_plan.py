@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.models.backbones.model import DiffusionModel
-from editloop.models.loading import parts_digest
+from editloop.models.pipeline_loading import parts_digest
 from editloop.models.reward import separator_of
 from editloop.schema import Json
 from editloop.storage.files import Files, explained, sweep_temporaries

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from editloop.errors import TrainingError
-from editloop.models.backbones.loading import load_base
+from editloop.models.backbones.base_loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.inputs import EditInputs
 from editloop.runtime.machine import device

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from editloop.darkroom.truth import TruthJudge
+from editloop.editors.file_names import safe_name
 from editloop.errors import StoreError, UnavailableError
 from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
 from editloop.evaluation.answers.cases import (
@@ -31,7 +32,6 @@ from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode
 from editloop.loop.parts import PartContext, PartResult
 from editloop.metrics.metric_set import metrics_of
-from editloop.naming import safe_name
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Json
 from editloop.settings import Settings

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from editloop.editors.file_names import output_path, safe_name
 from editloop.errors import UnavailableError
 from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
 from editloop.evaluation.answers.cases import Case, Chunk
@@ -21,7 +22,6 @@ from editloop.evaluation.protocol.judged import NO_JUDGE
 from editloop.evaluation.protocol.measures import ProtocolMeasures
 from editloop.evaluation.protocol.notices import departures, leftovers
 from editloop.evaluation.protocol.seats import Seat
-from editloop.naming import output_path, safe_name
 from editloop.schema import Json
 from editloop.storage.commits import Commit
 from editloop.storage.records import fingerprint

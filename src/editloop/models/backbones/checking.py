@@ -8,9 +8,9 @@ from pathlib import Path
 
 from editloop.errors import RecipeError, StoreError, UnavailableError
 from editloop.hub import weights
+from editloop.models.backbones.base_request import Wanted
+from editloop.models.backbones.extra_channels import check_room
 from editloop.models.backbones.families import Family
-from editloop.models.backbones.room import check_room
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.reward import RewardSettings
 from editloop.schema import Json
 

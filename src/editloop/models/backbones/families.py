@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from editloop.errors import RecipeError
-from editloop.models.loading import model_index
+from editloop.models.pipeline_loading import model_index
 
 __all__ = ["FAMILIES", "Family", "family_of", "pipeline_class_of"]
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.denoisers import Denoiser, Given
 from editloop.models.backbones.families import family_of
 from editloop.models.backbones.flow import start_flow
@@ -24,8 +25,7 @@ from editloop.models.backbones.freezing import frozen
 from editloop.models.backbones.lora import JOINT_LAYERS, add_lora
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.texts import ClipT5Texts, T5Reader
-from editloop.models.backbones.wanted import Wanted
-from editloop.models.loading import DTYPES, load_pipeline
+from editloop.models.pipeline_loading import DTYPES, load_pipeline
 from editloop.models.schedules import flow_levels
 
 __all__ = ["FluxDenoiser", "load_flux_kontext"]

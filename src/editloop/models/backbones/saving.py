@@ -25,8 +25,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from editloop.models.backbones.model import DiffusionModel
-from editloop.models.loading import INDEX as PIPELINE
-from editloop.models.loading import model_index
+from editloop.models.pipeline_loading import INDEX as PIPELINE
+from editloop.models.pipeline_loading import model_index
 from editloop.schema import Json, readable_json
 
 __all__ = ["GROWN", "INDEX", "KIND", "LORA", "REWARD", "save_diffusion_model"]

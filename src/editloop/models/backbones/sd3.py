@@ -16,17 +16,17 @@ from diffusers import StableDiffusion3Pipeline
 from torch import Tensor
 
 from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.models.backbones.base_loading import trained_index
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.denoisers import Denoiser, Given
+from editloop.models.backbones.extra_channels import with_room
 from editloop.models.backbones.families import family_of, pipeline_class_of
 from editloop.models.backbones.flow import start_flow
 from editloop.models.backbones.freezing import frozen
-from editloop.models.backbones.loading import trained_index
 from editloop.models.backbones.lora import JOINT_LAYERS, add_lora
 from editloop.models.backbones.model import DiffusionModel
-from editloop.models.backbones.room import with_room
 from editloop.models.backbones.texts import T5Reader, TripleTexts
-from editloop.models.backbones.wanted import Wanted
-from editloop.models.loading import DTYPES, load_pipeline, model_index
+from editloop.models.pipeline_loading import DTYPES, load_pipeline, model_index
 from editloop.models.schedules import flow_levels
 
 __all__ = ["SD3Denoiser", "load_sd3"]

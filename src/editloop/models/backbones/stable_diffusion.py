@@ -11,16 +11,16 @@ from torch import nn
 
 from editloop.errors import RecipeError
 from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.denoisers import UNetDenoiser
+from editloop.models.backbones.extra_channels import with_room
 from editloop.models.backbones.families import family_of, pipeline_class_of
 from editloop.models.backbones.freezing import frozen
 from editloop.models.backbones.lora import add_lora
 from editloop.models.backbones.model import DiffusionModel
-from editloop.models.backbones.room import with_room
 from editloop.models.backbones.texts import ClipPairTexts, ClipTexts
-from editloop.models.backbones.wanted import Wanted
 from editloop.models.channels import ChannelCondition
-from editloop.models.loading import DTYPES, load_pipeline, model_index
+from editloop.models.pipeline_loading import DTYPES, load_pipeline, model_index
 from editloop.models.reward import reward_condition
 from editloop.models.schedules import diffusion_levels
 from editloop.models.wrapper import UNetShape

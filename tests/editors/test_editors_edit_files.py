@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from editloop import edited_files, editing
 from editloop.cli import app
-from editloop.edited_files import edit_to_files
+from editloop.editors import edit as editing
+from editloop.editors import edit_files
+from editloop.editors.edit_files import edit_to_files
 from editloop.errors import EditLoopError, ImageError, StoreError
 from editloop.images.codec import content_hash, encode_jpeg, encode_png
 from editloop.images.metadata import facts_in, stamped
@@ -81,7 +82,7 @@ def test_seeds_that_are_made_stay_when_the_rest_is_stopped(
     photo, tmp_path, monkeypatch, suffix
 ) -> None:
     editor = Stopping(stop_at=2)
-    monkeypatch.setattr(edited_files, "editor_of", lambda *_: editor)
+    monkeypatch.setattr(edit_files, "editor_of", lambda *_: editor)
 
     def make(folder):
         place = tmp_path / folder / f"a{suffix}"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from editloop.errors import RecipeError, StoreError
 from editloop.hub import weights
+from editloop.models.backbones.base_request import Precision, Wanted
 from editloop.models.backbones.checking import (
     check_before,
     check_channels,
@@ -24,9 +25,8 @@ from editloop.models.backbones.families import Family, family_of
 from editloop.models.backbones.lora import load_lora
 from editloop.models.backbones.model import DiffusionModel, Lora
 from editloop.models.backbones.saving import GROWN, INDEX, KIND, LORA, REWARD
-from editloop.models.backbones.wanted import Precision, Wanted
 from editloop.models.finding import model_in
-from editloop.models.loading import DTYPES, quietly
+from editloop.models.pipeline_loading import DTYPES, quietly
 from editloop.models.reward import RewardSettings
 from editloop.schema import Json
 

@@ -17,14 +17,14 @@ from editloop.editors.checkpoints import Checkpoint
 from editloop.editors.released import load_released
 from editloop.errors import RecipeError, StoreError
 from editloop.hub.weights import file_digest
+from editloop.models.backbones.base_loading import load_base, load_trained, trained_index
+from editloop.models.backbones.base_request import Precision, Wanted
 from editloop.models.backbones.families import family_of, pipeline_class_of
-from editloop.models.backbones.loading import load_base, load_trained, trained_index
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import GROWN, LORA, REWARD
 from editloop.models.backbones.stable_diffusion import of_pipeline
-from editloop.models.backbones.wanted import Precision, Wanted
-from editloop.models.loading import DTYPES, INDEX, model_index, quietly, weights_digest
 from editloop.models.packed_convolutions import pack_convolutions
+from editloop.models.pipeline_loading import DTYPES, INDEX, model_index, quietly, weights_digest
 from editloop.models.winograd_convolutions import use_winograd
 from editloop.runtime.machine import device
 from editloop.storage.files import explained

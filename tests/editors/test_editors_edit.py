@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from editloop import editing
 from editloop.cli import app
+from editloop.editors import edit
 from editloop.errors import ImageError, InstructionError, RecipeError, StoreError
 from editloop.images.codec import decode, encode_png
 from editloop.models.saving import save_model
@@ -24,52 +24,52 @@ def photo(tmp_path):
 
 
 def test_each_instruction_edits_the_last_result(photo) -> None:
-    grey, _ = editing.edit(photo, ["make it black and white", "make it brighter"])
+    grey, _ = edit.edit(photo, ["make it black and white", "make it brighter"])
     assert grey.shape == (80, 96, 3)
     assert np.ptp(grey.astype(int), axis=2).max() <= 2
 
 
 def test_an_instruction_that_is_not_understood_says_what_can_be_done(photo) -> None:
     with pytest.raises(InstructionError, match="made no edit at turn 1: make the man smile"):
-        editing.edit(photo, ["make the man smile"])
+        edit.edit(photo, ["make the man smile"])
 
 
 def test_a_mask_of_another_size_is_refused(photo) -> None:
     with pytest.raises(ImageError, match="mask 4x3, picture 96x80"):
-        editing.edit(photo, ["make it sepia"], mask=np.zeros((3, 4), np.uint8))
+        edit.edit(photo, ["make it sepia"], mask=np.zeros((3, 4), np.uint8))
 
 
 def test_a_mask_is_refused_by_an_editor_that_takes_none(photo, model) -> None:
     mask = np.full((80, 96), 255, np.uint8)
     with pytest.raises(RecipeError, match="takes no mask"):
-        editing.edit(photo, ["make it brighter"], editor=str(model), mask=mask)
+        edit.edit(photo, ["make it brighter"], editor=str(model), mask=mask)
 
 
 def test_a_missing_picture_is_named(tmp_path) -> None:
     with pytest.raises(ImageError, match=r"absent\.png"):
-        editing.edit(tmp_path / "absent.png", ["make it sepia"])
+        edit.edit(tmp_path / "absent.png", ["make it sepia"])
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path) -> None:
     path = tmp_path / "notes.png"
     path.write_text("no picture")
     with pytest.raises(ImageError, match=r"no picture.*notes\.png"):
-        editing.edit(path, ["make it sepia"])
+        edit.edit(path, ["make it sepia"])
 
 
 def test_a_place_that_cannot_be_written_to_is_named(photo) -> None:
     with pytest.raises(StoreError, match="cannot write a picture"):
-        editing.save_pixels(photo / "inside.png", decode(photo.read_bytes()))
+        edit.save_pixels(photo / "inside.png", decode(photo.read_bytes()))
 
 
 def test_a_reward_of_two_scores_is_refused_in_plain_words(photo, model) -> None:
     with pytest.raises(RecipeError, match=r"reward: a reward is three scores, such as 5,5,5"):
-        editing.edit(photo, ["make it brighter"], editor=str(model), reward="5,5")
+        edit.edit(photo, ["make it brighter"], editor=str(model), reward="5,5")
 
 
 def test_an_unknown_format_is_refused_before_it_is_written(photo, tmp_path) -> None:
     with pytest.raises(ImageError, match=r"name a \.png or \.jpg"):
-        editing.save_pixels(tmp_path / "a.bmp", decode(photo.read_bytes()))
+        edit.save_pixels(tmp_path / "a.bmp", decode(photo.read_bytes()))
 
 
 def test_the_command_writes_every_turn(photo, tmp_path) -> None:
@@ -116,7 +116,7 @@ def test_a_png_says_how_it_was_made(photo, model, tmp_path) -> None:
 
 def test_what_it_says_leaves_the_pixels_alone_and_is_any_text(tmp_path) -> None:
     pixels = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-    editing.save_pixels(tmp_path / "a.png", pixels, {"instruction": "café → ☕"})
+    edit.save_pixels(tmp_path / "a.png", pixels, {"instruction": "café → ☕"})
     assert np.array_equal(decode((tmp_path / "a.png").read_bytes()), pixels)
     assert told(tmp_path / "a.png") == {"instruction": "café → ☕"}
 
@@ -131,7 +131,7 @@ def test_a_jpeg_says_it_in_its_comment(photo, tmp_path) -> None:
 
 def test_a_comment_too_long_for_a_jpeg_is_refused(tmp_path) -> None:
     with pytest.raises(ImageError, match=r"name a \.png"):
-        editing.save_pixels(tmp_path / "a.jpg", np.zeros((8, 8, 3), np.uint8), {"a": "b" * 70_000})
+        edit.save_pixels(tmp_path / "a.jpg", np.zeros((8, 8, 3), np.uint8), {"a": "b" * 70_000})
 
 
 def test_several_seeds_are_files_and_a_sheet_in_a_folder(photo, model, tmp_path) -> None:
@@ -148,35 +148,35 @@ def test_several_seeds_are_files_and_a_sheet_in_a_folder(photo, model, tmp_path)
 
 def test_seeds_of_a_session_go_on_from_their_own_pictures(photo, model) -> None:
     turns = ["make it brighter", "make it darker"]
-    both = editing.edit_seeds(photo, turns, [1, 2], editor=str(model))
+    both = edit.edit_seeds(photo, turns, [1, 2], editor=str(model))
     for seed, session in zip([1, 2], both, strict=True):
-        alone = editing.edit(photo, turns, editor=str(model), seed=seed)
+        alone = edit.edit(photo, turns, editor=str(model), seed=seed)
         assert all(np.array_equal(*pair) for pair in zip(session, alone, strict=True))
 
 
 def test_a_sheet_has_four_in_a_row_and_is_small() -> None:
     large = np.zeros((400, 768, 3), np.uint8)
-    assert editing.contact_sheet([large] * 5).shape == (2 * 200, 4 * 384, 3)
+    assert edit.contact_sheet([large] * 5).shape == (2 * 200, 4 * 384, 3)
 
 
 def test_a_setting_that_an_editor_does_not_have_is_refused_with_those_it_has(photo, model) -> None:
     with pytest.raises(RecipeError, match=r"(?s)darkroom has no setting steps.*its settings: "):
-        editing.edit(photo, ["make it sepia"], steps=3)
+        edit.edit(photo, ["make it sepia"], steps=3)
     with pytest.raises(RecipeError, match=r"(?s)has no setting sped.*image_guidance.*steps"):
-        editing.edit(photo, ["make it sepia"], editor=str(model), sped=3)
+        edit.edit(photo, ["make it sepia"], editor=str(model), sped=3)
 
 
 def test_a_setting_wins_over_the_specs_own(photo, model) -> None:
     spec = f"diffusion:{model}?reward=0,0,0"
-    made = editing.edit(photo, ["make it brighter"], editor=spec, reward="5,5,5")[0]
-    usual = editing.edit(photo, ["make it brighter"], editor=str(model))[0]
+    made = edit.edit(photo, ["make it brighter"], editor=spec, reward="5,5,5")[0]
+    usual = edit.edit(photo, ["make it brighter"], editor=str(model))[0]
     assert np.array_equal(made, usual)
 
 
 def test_settings_for_an_editor_that_is_made_are_refused(photo) -> None:
-    made = editing.editor_of("darkroom", {})
+    made = edit.editor_of("darkroom", {})
     with pytest.raises(RecipeError, match="made already"):
-        editing.edit(photo, ["make it sepia"], editor=made, steps=2)
+        edit.edit(photo, ["make it sepia"], editor=made, steps=2)
 
 
 def test_a_format_is_refused_before_anything_is_edited(photo, tmp_path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from editloop.errors import RecipeError
-from editloop.models.backbones.wanted import Wanted
+from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.widening import widened
 
 __all__ = ["check_room", "with_room"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from editloop.editing import contact_sheet, edit_seeds, editor_of
+from editloop.editors.edit import contact_sheet, edit_seeds, editor_of
 from editloop.images import codec
 from editloop.images.files import (
     check_format,
