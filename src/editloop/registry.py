@@ -53,7 +53,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "contamination": "editloop.sources.contaminated:ContaminationCount",
         "darkroom": "editloop.evaluation.darkroom.benchmark:DarkroomBenchmark",
         "protocol": "editloop.evaluation.protocol.benchmark:ProtocolBenchmark",
-        "rewards": "editloop.evaluation.rewards.statistics:RewardStatistics",
+        "rewards": "editloop.quality.rewards.statistics:RewardStatistics",
     },
     "editor": {
         "copy": "editloop.editors.copying:CopyEditor",

@@ -119,8 +119,8 @@ def measure(
     download: Download = False,
 ) -> None:
     """Measure a data set's own quality: how well captions, edits and pictures fit."""
-    from editloop.evaluation.quality.dataset import measure_data
-    from editloop.evaluation.quality.table import print_quality
+    from editloop.quality.dataset import measure_data
+    from editloop.quality.table import print_quality
 
     with going_on_later():
         found = measure_data(

@@ -36,8 +36,8 @@ def judge(
 ) -> None:
     """Add a judge's scores and words to a data set's edits, or go on with it."""
     from editloop.commands.terminal import build_progress, print_asked, print_expected
-    from editloop.evaluation.rewards.table import print_rewards
     from editloop.judges import judge_data
+    from editloop.quality.rewards.table import print_rewards
 
     source = {
         "layout": layout,

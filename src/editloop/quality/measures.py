@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.evaluation.quality.chunks import DataChunk
-from editloop.evaluation.quality.pairs import measure_samples
 from editloop.hub import weights
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import Chosen, MetricSet, metrics_of
+from editloop.quality.chunks import DataChunk
+from editloop.quality.pairs import measure_samples
 from editloop.schema import EditSample, Json, Score, Unscored
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore

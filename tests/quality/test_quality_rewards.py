@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.evaluation.rewards.statistics import RewardStatistics
-from editloop.evaluation.rewards.table import print_rewards
-from editloop.evaluation.rewards.tallies import tally_split
-from editloop.evaluation.rewards.wording import words_of
 from editloop.images.codec import encode_png
 from editloop.loop.parts import PartContext, PartResult
+from editloop.quality.rewards.statistics import RewardStatistics
+from editloop.quality.rewards.table import print_rewards
+from editloop.quality.rewards.tallies import tally_split
+from editloop.quality.rewards.wording import words_of
 from editloop.schema import (
     PERSPECTIVES,
     EditSample,
@@ -142,7 +142,7 @@ def test_a_histogram_keeps_what_lies_beyond_its_scale() -> None:
 
 
 def test_sessions_longer_than_a_chunk_stay_together(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("editloop.evaluation.rewards.tallies._CHUNK", 3)
+    monkeypatch.setattr("editloop.quality.rewards.tallies._CHUNK", 3)
     scores = {"quality": Score(4.0)}
     samples = [sample(at, scores, session="a" if at < 7 else None) for at in range(9)]
     found = tally(run_of(tmp_path, samples))["means"]["all"]["quality_score"]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.errors import UnavailableError
-from editloop.evaluation.quality.chunks import DataChunk
+from editloop.quality.chunks import DataChunk
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json
 from editloop.sources.columns import COLUMNS

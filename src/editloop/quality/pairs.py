@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from editloop.errors import ImageError
-from editloop.evaluation.quality.chunks import gathered, stored_bytes
 from editloop.images.codec import decode_mask, decode_rgb
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import Chosen, MetricSet
+from editloop.quality.chunks import gathered, stored_bytes
 from editloop.schema import (
     Captions,
     EditedPair,

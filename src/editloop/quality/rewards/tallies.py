@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.evaluation.rewards.wording import words_of
 from editloop.judges.calibration.scales import SCALES
+from editloop.quality.rewards.wording import words_of
 from editloop.runtime.seeding import generator
 from editloop.schema import CLEAN_TEXT, Json
 from editloop.showing.labels import ordered

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.evaluation.quality.chunks import read_data_chunks
-from editloop.evaluation.quality.dataset import DATA_METRICS, measure_data
-from editloop.evaluation.quality.pairs import measure_samples
-from editloop.evaluation.quality.table import print_quality
 from editloop.images.codec import decode
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import choose
+from editloop.quality.chunks import read_data_chunks
+from editloop.quality.dataset import DATA_METRICS, measure_data
+from editloop.quality.pairs import measure_samples
+from editloop.quality.table import print_quality
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, EditSample, Image, Json, Score
 from editloop.settings import Settings as BaseSettings

@@ -14,10 +14,10 @@ from typing import Annotated
 from pydantic import Field
 
 from editloop.errors import RecipeError
-from editloop.evaluation.rewards.page import write_rewards_page
-from editloop.evaluation.rewards.tallies import SplitTally, tally_split
 from editloop.judges.reward_edit import write_reward_edit
 from editloop.loop.parts import PartContext, PartResult
+from editloop.quality.rewards.page import write_rewards_page
+from editloop.quality.rewards.tallies import SplitTally, tally_split
 from editloop.schema import PERSPECTIVES, EditSample, Json, readable_json
 from editloop.settings import Settings
 from editloop.showing.survey import splits

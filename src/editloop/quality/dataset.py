@@ -15,14 +15,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from editloop.evaluation.quality.chunks import DataChunk, read_data_chunks
-from editloop.evaluation.quality.measures import DataMeasures
-from editloop.evaluation.quality.page import write_quality_page
-from editloop.evaluation.quality.rows import writing_rows
-from editloop.evaluation.quality.summary import DataSummary
 from editloop.hub import weights
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import metrics_of
+from editloop.quality.chunks import DataChunk, read_data_chunks
+from editloop.quality.measures import DataMeasures
+from editloop.quality.page import write_quality_page
+from editloop.quality.rows import writing_rows
+from editloop.quality.summary import DataSummary
 from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
 from editloop.sources.layouts import Layout, layout_of, open_layout

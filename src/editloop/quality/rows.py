@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from editloop.errors import UnavailableError
-from editloop.evaluation.quality.chunks import DataChunk
-from editloop.evaluation.quality.summary import own_label
+from editloop.quality.chunks import DataChunk
+from editloop.quality.summary import own_label
 from editloop.schema import Json
 from editloop.storage.files import Files, explained, temporary
 from editloop.storage.parquet import Gatherer
