@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from editloop.evaluating import evaluate
+from editloop.evaluation.evaluate import evaluate
 from editloop.evaluation.report.html import HtmlReport
 from editloop.metrics import encoders, networks
 from evaluate_counting import count_pictures, tell

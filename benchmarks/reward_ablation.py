@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from editloop.evaluation.answers.publishing import CASES_FILE, values_of
+from editloop.evaluation.answers.case_table import CASES_FILE, values_of
 from editloop.loop import run as loop
 from editloop.loop.recipe import read_recipe
 from editloop.runtime.seeding import generator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from editloop.editors.edit import edit
     from editloop.errors import EditLoopError
-    from editloop.evaluating import evaluate
+    from editloop.evaluation.evaluate import evaluate
     from editloop.judges.judge_data import judge
     from editloop.loop.recipe import Recipe, read_recipe
     from editloop.loop.run import run
@@ -50,14 +50,14 @@ _HOME = {
     "EditSample": "schema",
     "EditType": "schema",
     "Provenance": "schema",
-    "Recipe": "settings",
+    "Recipe": "loop.recipe",
     "Score": "schema",
     "Unscored": "schema",
     "edit": "editors.edit",
-    "evaluate": "evaluating",
+    "evaluate": "evaluation.evaluate",
     "import_data": "sources.import_data",
     "judge": "judges.judge_data",
-    "read_recipe": "settings",
+    "read_recipe": "loop.recipe",
     "read_samples": "storage.samples",
     "run": "loop.run",
     "train": "training.train",

@@ -15,12 +15,12 @@ from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer
 from editloop.cli import app, main
 from editloop.errors import EditLoopError, RecipeError, StoreError
-from editloop.evaluating import evaluate
 from editloop.evaluation.comparing.compare import Comparison, compare_runs
 from editloop.evaluation.comparing.page import write_comparison
 from editloop.evaluation.comparing.preference_table import print_preferences
 from editloop.evaluation.comparing.preference_view import preferred
 from editloop.evaluation.comparing.preferring import Preferences, prefer, write_preferences
+from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import encode_png, resize
 from editloop.judges.judge_data import judge
 from editloop.registry import kinds

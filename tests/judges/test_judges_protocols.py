@@ -13,7 +13,7 @@ from editloop.chat.fake.faults import Fault, Schedule
 from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
-from editloop.evaluating import evaluate
+from editloop.evaluation.evaluate import evaluate
 from editloop.evaluation.protocol.card import read_protocol
 from editloop.judges.rubrics import read_rubric
 from layout_folders import HEIGHT, WIDTH, parquet, picture, png, put

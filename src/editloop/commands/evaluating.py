@@ -46,7 +46,7 @@ def evaluate(
 ) -> None:
     """Evaluate editors by a published protocol, or go on with it; editors may be added later."""
     from editloop.commands.terminal import print_results
-    from editloop.evaluating import evaluate as call
+    from editloop.evaluation.evaluate import evaluate as call
 
     folder = out or Path("runs") / Path(protocol).stem
     with going_on_later():

@@ -8,7 +8,7 @@ import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
 from PIL import Image
 
-from editloop.evaluating import evaluate
+from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import decode
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Pixels

@@ -15,8 +15,8 @@ from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer, ViTModel
 
 from editloop.errors import EditLoopError
-from editloop.evaluating import evaluate
 from editloop.evaluation.comparing.compare import compare_runs
+from editloop.evaluation.evaluate import evaluate
 from evaluation_cards import own_card
 from magicbrush_data import SIZE, TURNS, make_outputs, make_split, picture
 from tiny_encoders import SIDE, save_clip, save_dino

@@ -12,7 +12,7 @@ import pytest
 from editloop.commands.terminal import print_results
 from editloop.editors.recorded import RecordedEditor
 from editloop.errors import RecipeError
-from editloop.evaluating import evaluate
+from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import decode, encode_png
 from editloop.schema import EditRequest, EditSample, Image, Json, Pixels, Unedited
 from evaluation_cards import own_card

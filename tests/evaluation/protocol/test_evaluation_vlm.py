@@ -9,7 +9,7 @@ import yaml
 from editloop.chat.fake.request import Asked
 from editloop.chat.fake.server import FakeServer
 from editloop.errors import EditLoopError
-from editloop.evaluating import evaluate
+from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import encode_png
 from evaluation_cards import CARDS
 from magicbrush_data import picture

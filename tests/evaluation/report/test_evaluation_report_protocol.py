@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import ImageError
-from editloop.evaluating import evaluate
+from editloop.evaluation.evaluate import evaluate
 from editloop.evaluation.report.casetables import case_tables, extremes
 from editloop.images.codec import content_hash, decode, decode_rgb, encode_png
 from editloop.loop import run as loop

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from editloop.errors import CorruptError, RecipeError, StoreError
-from editloop.evaluation.answers.publishing import CASES_FILE, case_files
+from editloop.evaluation.answers.case_table import CASES_FILE, case_files
 from editloop.schema import Json
 from editloop.storage.files import explained
 from editloop.storage.manifests import find_manifest

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from editloop.errors import ImageError, StoreError
-from editloop.evaluation.answers.publishing import case_files, read_case_rows
+from editloop.evaluation.answers.case_table import case_files, read_case_rows
 from editloop.evaluation.comparing.pairing import Compared
 from editloop.evaluation.protocol.card import read_protocol
 from editloop.images.codec import decode_rgb, resize

@@ -14,7 +14,9 @@ from pydantic import Field, model_validator
 from editloop.darkroom.truth import TruthJudge
 from editloop.editors.file_names import safe_name
 from editloop.errors import StoreError, UnavailableError
-from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
+from editloop.evaluation.answers.analysing import Analysis, analyse
+from editloop.evaluation.answers.asking import Asking, Clock
+from editloop.evaluation.answers.case_table import CaseWriter
 from editloop.evaluation.answers.cases import (
     SESSIONS,
     SINGLE_TURN,
@@ -24,10 +26,8 @@ from editloop.evaluation.answers.cases import (
     read_chunks,
     without_pictures,
 )
-from editloop.evaluation.answers.outcomes import Analysis, analyse
-from editloop.evaluation.answers.publishing import CaseWriter
-from editloop.evaluation.answers.running import Asking, Clock
-from editloop.evaluation.averaging.findings import CLAIMS, Claim
+from editloop.evaluation.answers.expectations import CLAIMS, Claim
+from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode
 from editloop.loop.parts import PartContext, PartResult

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
+from editloop.evaluation.answers.asking import INDEPENDENT, Asking, FoundEditor
 from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without_pictures
-from editloop.evaluation.answers.running import INDEPENDENT, Asking, FoundEditor
+from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.benchmark import resolved
 from editloop.evaluation.protocol.card import read_protocol
 from editloop.evaluation.protocol.exclusions import excluded

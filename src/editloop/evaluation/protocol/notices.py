@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from editloop.evaluation.answers.answering import Answering, Benchmark, Round
+from editloop.evaluation.answers.resuming import Answering, Benchmark, Round
 from editloop.evaluation.protocol.seats import Seat
 from editloop.registry import load
 from editloop.schema import Json

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from editloop.editors.file_names import output_path, safe_name
 from editloop.errors import UnavailableError
-from editloop.evaluation.answers.answering import Answering, Answers, Benchmark, Round
+from editloop.evaluation.answers.analysing import Analysis, analyse
+from editloop.evaluation.answers.asking import Clock
+from editloop.evaluation.answers.case_table import CaseWriter
 from editloop.evaluation.answers.cases import Case, Chunk
-from editloop.evaluation.answers.outcomes import Analysis, analyse
-from editloop.evaluation.answers.publishing import CaseWriter
-from editloop.evaluation.answers.running import Clock
+from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import NO_JUDGE
 from editloop.evaluation.protocol.measures import ProtocolMeasures

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editloop.evaluation.answers.publishing import case_files, read_case_rows
+from editloop.evaluation.answers.case_table import case_files, read_case_rows
 from editloop.schema import Json
 from editloop.storage.files import explained
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editloop.evaluation.answers.publishing import case_files, read_case_rows
+from editloop.evaluation.answers.case_table import case_files, read_case_rows
 from editloop.schema import PERSPECTIVES, Json
 from editloop.storage.files import explained
 

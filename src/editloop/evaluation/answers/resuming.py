@@ -15,8 +15,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.progress import track
 
-from editloop.evaluation.answers.cases import Case, Chunk, Sequences
-from editloop.evaluation.answers.running import (
+from editloop.evaluation.answers.asking import (
     ITERATIVE,
     Asking,
     Clock,
@@ -25,7 +24,8 @@ from editloop.evaluation.answers.running import (
     edit_chunk,
     find_chunk,
 )
-from editloop.evaluation.answers.scoring import Measuring, measure_chunk
+from editloop.evaluation.answers.cases import Case, Chunk, Sequences
+from editloop.evaluation.answers.measuring import Measuring, measure_chunk
 from editloop.schema import Editor, Json
 from editloop.storage.commits import Commit
 from editloop.storage.records import fingerprint

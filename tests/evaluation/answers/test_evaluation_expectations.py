@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.evaluation.averaging.findings import CLAIMS, Claim, find
+from editloop.evaluation.answers.expectations import CLAIMS, Claim, find
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
 from editloop.settings import validate

@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.errors import UnavailableError
+from editloop.evaluation.answers.case_table import frequent_reasons, values_of
 from editloop.evaluation.answers.cases import Case
-from editloop.evaluation.answers.publishing import frequent_reasons, values_of
-from editloop.evaluation.averaging.findings import Claim, find
+from editloop.evaluation.answers.expectations import Claim, find
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights

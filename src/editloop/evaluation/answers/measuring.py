@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from editloop.errors import CorruptError, ImageError, StepError
+from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode
 from editloop.evaluation.answers.cases import Sequences
-from editloop.evaluation.answers.running import INDEPENDENT, ITERATIVE, Decode
 from editloop.images.codec import content_hash, decode_mask, resize
 from editloop.judges.verdicts import may_pass_later
 from editloop.metrics.metric_set import Numbers

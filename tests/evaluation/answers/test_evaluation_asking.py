@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 
 from editloop.errors import StepError
+from editloop.evaluation.answers.asking import Asking, Clock, edit_chunk
 from editloop.evaluation.answers.cases import read_chunks
-from editloop.evaluation.answers.running import Asking, Clock, edit_chunk
-from editloop.evaluation.answers.scoring import measure_chunk
+from editloop.evaluation.answers.measuring import measure_chunk
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode
 from editloop.schema import EditedPair, EditSample, Json, Pixels, Unscored
