@@ -13,8 +13,8 @@ from diffusers import (
 from editloop.errors import RecipeError
 from editloop.models.backbones.base_loading import load_base, load_trained
 from editloop.models.backbones.base_request import Wanted
+from editloop.models.backbones.extra_channels import widened
 from editloop.models.backbones.saving import save_diffusion_model
-from editloop.models.backbones.widening import widened
 from editloop.models.pipeline_loading import load_pipeline
 from tiny_models import LORA, TEXTS, answer, base, inputs_for, learned, model_of
 

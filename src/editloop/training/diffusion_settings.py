@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from editloop.models.backbones.base_request import Wanted
+from editloop.models.backbones.extra_channels import NewWeights
 from editloop.models.backbones.model import CONDITIONS, Lora
-from editloop.models.backbones.widening import NewWeights
 from editloop.models.reward import RewardSettings
 from editloop.settings import Settings
 from editloop.training.framing import Framing

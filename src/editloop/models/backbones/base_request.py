@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from editloop.models.backbones.extra_channels import NewWeights
 from editloop.models.backbones.model import Lora
-from editloop.models.backbones.widening import NewWeights
 from editloop.models.reward import RewardSettings
 
 __all__ = ["Precision", "Wanted"]
