@@ -29,12 +29,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from editloop.chat.fake.faults import MIXED, Fault, Schedule, at_random
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.ledger import Ledger
 from editloop.chat.messages import ReplyError
 from editloop.judges.fake.truth import truth_answers
-from editloop.judges.judge_data import asked
+from editloop.judges.judge_data import judge_usage
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.verdicts import read_scores
 from editloop.loop import run as loop
@@ -58,7 +58,7 @@ class Line:
     faults: Schedule
     whole: Counter[str] = field(default_factory=Counter)  # replies that came in full
 
-    def __call__(self, request: Asked) -> Fault | None:
+    def __call__(self, request: FakeRequest) -> Fault | None:
         fault = self.faults(request)
         if fault in (None, Fault.MALFORMED):
             self.whole[request.digest] += 1
@@ -76,7 +76,7 @@ class World:
 
     folder: Path
     data: Path
-    answers: Callable[[Asked], str]
+    answers: Callable[[FakeRequest], str]
     pairs: int
     rate: float
 
@@ -140,7 +140,7 @@ def plain(world: World) -> dict[str, Any]:
     with world.server(world.line(0.0)) as server:
         spec = world.spec(server, "plain", PATIENCE)
         seconds = world.run(spec, "plain")
-        counts = asked(spec, world.folder / "plain")
+        counts = judge_usage(spec, world.folder / "plain")
     assert server.seen.requests == counts.attempts == counts.calls == world.questions
     check_ends(world, "plain")
     return {"seconds": round(seconds, 1), "requests": counts.attempts}
@@ -152,7 +152,11 @@ def faulty(world: World) -> dict[str, Any]:
     with world.server(line) as server:
         spec = world.spec(server, "faulty")
         seconds = world.run(spec, "faulty")
-        counts, seen, met = asked(spec, world.folder / "faulty"), server.seen, Counter(line.whole)
+        counts, seen, met = (
+            judge_usage(spec, world.folder / "faulty"),
+            server.seen,
+            Counter(line.whole),
+        )
         requests, faults = seen.requests, dict(seen.faults)
         again = world.run(spec, "faulty")
         world.run(spec, "other")
@@ -189,7 +193,7 @@ def killed(world: World) -> dict[str, Any]:
             time.sleep(0.01)
         before, kept = server.seen.requests, Ledger(world.folder / "killed.sqlite").count()
         world.run(spec, "killed")
-        counts = asked(spec, world.folder / "killed")
+        counts = judge_usage(spec, world.folder / "killed")
     in_flight = WORKERS * CONCURRENCY
     assert line.repeated <= in_flight
     assert server.seen.requests <= counts.attempts <= server.seen.requests + in_flight

@@ -12,7 +12,7 @@ from typing import Any
 
 from editloop.chat.client import Chat
 from editloop.chat.fake.faults import Fault, Schedule, in_order
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import Answers, FakeServer, FakeSettings
 from editloop.chat.messages import Message, Question, ReplyError
 from editloop.chat.settings import ChatSettings
@@ -42,7 +42,7 @@ class FlyingTimer(Timer):
         await asyncio.sleep(0)
 
 
-def add(asked: Asked) -> str:
+def add(asked: FakeRequest) -> str:
     """The sum that the first text asks for, as JSON."""
     numbers = re.findall(r"\d+", next(text for text in asked.texts if text.startswith("Add")))
     return json.dumps({"sum": sum(map(int, numbers))})

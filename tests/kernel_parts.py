@@ -12,7 +12,7 @@ from pathlib import Path
 
 from editloop.errors import FailureClass, ImageError, UnavailableError
 from editloop.kernel.steps import Drop, Fail, Keep, Outcome, Resource, SourceItem, StepContext
-from editloop.kernel.tasks import PartSpec
+from editloop.kernel.tasks import StepSpec
 from editloop.schema import EditSample, Image, Json, Provenance
 from editloop.settings import Settings
 
@@ -247,14 +247,14 @@ class NeedyStep(_Part):
         return [Keep((sample,)) for sample in batch]
 
 
-def part(group: str, kind: str, name: str = "", **settings: Json) -> PartSpec:
+def part(group: str, kind: str, name: str = "", **settings: Json) -> StepSpec:
     """A part of this module by the name of its class."""
-    return PartSpec(group, name or kind, f"{__name__}:{kind}", settings)
+    return StepSpec(group, name or kind, f"{__name__}:{kind}", settings)
 
 
-def source(name: str = "list", **settings: Json) -> PartSpec:
+def source(name: str = "list", **settings: Json) -> StepSpec:
     return part("source", "ListSource", name, **settings)
 
 
-def step(kind: str = "MixedStep", name: str = "", **settings: Json) -> PartSpec:
+def step(kind: str = "MixedStep", name: str = "", **settings: Json) -> StepSpec:
     return part("build", kind, name, **settings)

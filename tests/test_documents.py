@@ -154,7 +154,7 @@ def test_make_demo_is_what_the_documents_test_runs() -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_a_shipped_recipe_is_valid(path: Path, tmp_path) -> None:
-    assert loop.plan(read_recipe(path), tmp_path)
+    assert loop.dry_run(read_recipe(path), tmp_path)
 
 
 @pytest.mark.parametrize("text", blocks("yaml", *DOCUMENTS))

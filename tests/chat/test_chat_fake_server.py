@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from editloop.chat.fake.faults import MIXED, Fault, at_random, in_order, spoilt
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.prompts import PictureEncoding, encode_picture
 from editloop.images.codec import decode_rgb
@@ -31,8 +31,8 @@ def request(text: str, **fields: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": text}], **fields}
 
 
-def asked(number: int = 0, arrival: int = 0, digest: str = "d") -> Asked:
-    return Asked("m", (), (), "text", None, digest, number, arrival)
+def asked(number: int = 0, arrival: int = 0, digest: str = "d") -> FakeRequest:
+    return FakeRequest("m", (), (), "text", None, digest, number, arrival)
 
 
 def test_it_answers_as_the_protocol_says() -> None:
@@ -54,7 +54,7 @@ def test_it_lists_its_model() -> None:
 
 
 def test_a_question_arrives_with_texts_pictures_and_schema() -> None:
-    came: list[Asked] = []
+    came: list[FakeRequest] = []
     data = base64.b64encode(b"bytes").decode()
     parts = [
         {"type": "text", "text": "look"},
@@ -186,5 +186,5 @@ def test_pictures_of_a_request_are_decoded() -> None:
     pixels = np.zeros((8, 9, 3), np.uint8)
     sent = encode_picture(pixels, PictureEncoding(format="png"))
     link = "data:image/png;base64," + base64.b64encode(sent.data).decode()
-    seen = Asked("m", (), (link,), "text", None, "d")
+    seen = FakeRequest("m", (), (link,), "text", None, "d")
     assert np.array_equal(seen.pictures[0], decode_rgb(sent.data))

@@ -14,7 +14,7 @@ import pytest
 from chat_world import FlyingTimer, question, read_sum, world
 from editloop.chat.client import Chat
 from editloop.chat.fake.faults import Fault
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
 from editloop.chat.ledger import Ledger
 from editloop.chat.messages import Failed
@@ -71,7 +71,7 @@ class Held:
     def __init__(self) -> None:
         self.came, self.let_go = threading.Event(), threading.Event()
 
-    def __call__(self, asked: Asked) -> str:
+    def __call__(self, asked: FakeRequest) -> str:
         if asked.number == 0:
             self.came.set()
             self.let_go.wait(60)

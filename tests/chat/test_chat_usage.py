@@ -6,7 +6,7 @@ import pytest
 
 from chat_world import question, read_sum, world
 from editloop.chat.fake.faults import Fault
-from editloop.chat.usage import Counts, counts_of_run
+from editloop.chat.usage import ChatUsage, usage_of_run
 
 PRICES = {"input_price": 1.0, "output_price": 1.0}
 
@@ -17,9 +17,9 @@ def test_chats_of_one_run_are_counted_together(tmp_path: Path) -> None:
         first.ask([question(n) for n in range(3)], read_sum)
         second.ask([question(n) for n in range(5)], read_sum)
         seen = here.server.seen.requests
-    counts = counts_of_run(here.ledger, "a")
+    counts = usage_of_run(here.ledger, "a")
     assert (counts.attempts, counts.calls) == (seen, 6)
-    both = Counts()
+    both = ChatUsage()
     for each in (first.counts, second.counts):
         both.add(attempts=each.attempts, calls=each.calls, cost=each.cost)
     assert (both.attempts, both.calls) == (counts.attempts, counts.calls)
@@ -30,20 +30,20 @@ def test_another_run_has_counts_of_its_own(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         here.chat(run="a").ask([question(1)], read_sum)
         here.chat(run="b").ask([question(1), question(2)], read_sum)
-    assert counts_of_run(here.ledger, "a").calls == 1
-    assert counts_of_run(here.ledger, "b").calls == 1
+    assert usage_of_run(here.ledger, "a").calls == 1
+    assert usage_of_run(here.ledger, "b").calls == 1
 
 
 def test_what_the_ledger_answers_is_no_attempt(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         here.chat(run="a").ask([question(1)], read_sum)
         here.chat(run="a").ask([question(1)], read_sum)
-    assert counts_of_run(here.ledger, "a").attempts == 1
+    assert usage_of_run(here.ledger, "a").attempts == 1
 
 
 def test_a_run_that_asked_nothing_counts_nothing(tmp_path: Path) -> None:
-    assert counts_of_run(tmp_path / "none.db", "a") == Counts()
+    assert usage_of_run(tmp_path / "none.db", "a") == ChatUsage()
     assert not (tmp_path / "none.db").exists()
     with world(tmp_path) as here:
         here.chat().ask([question(1)], read_sum)
-    assert counts_of_run(here.ledger, "a") == Counts()
+    assert usage_of_run(here.ledger, "a") == ChatUsage()

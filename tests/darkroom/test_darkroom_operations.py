@@ -10,7 +10,7 @@ import pytest
 from editloop.darkroom.develop import Rendered, develop
 from editloop.darkroom.looks import LOOKS
 from editloop.darkroom.operations import OPERATIONS, Edit
-from editloop.darkroom.plans import Turn, draw_turn, wrong_edits
+from editloop.darkroom.plans import PlannedTurn, draw_turn, wrong_edits
 from editloop.darkroom.props import Prop
 from editloop.darkroom.scene import Darkroom, Scene
 from editloop.darkroom.sessions import VISIBLE, shows
@@ -26,7 +26,7 @@ def _photo(name: str, size: int) -> Pixels:
     return resize(picture[:side, :side], size, size)
 
 
-def _turn(name: str, seed: int = 0) -> Turn:
+def _turn(name: str, seed: int = 0) -> PlannedTurn:
     turn = draw_turn(generator("operations", name, seed), [name])
     assert turn is not None
     return turn
@@ -86,7 +86,7 @@ def test_background_edits_leave_the_props_alone() -> None:
             edit = Edit(name, said)
             after = edit.apply(scene)
             assert after is not None
-            made = develop(Darkroom(picture), Turn(scene, edit, after))
+            made = develop(Darkroom(picture), PlannedTurn(scene, edit, after))
             assert (made.mask[40:56, 40:56] == 0).all()
             assert (made.mask[:10] == 255).all()
 
@@ -98,7 +98,7 @@ def test_the_mask_of_a_new_colour_is_the_object_without_its_shadow() -> None:
     def mask(edit: Edit) -> np.ndarray:
         after = edit.apply(scene)
         assert after is not None
-        return develop(Darkroom(picture), Turn(scene, edit, after)).mask > 0
+        return develop(Darkroom(picture), PlannedTurn(scene, edit, after)).mask > 0
 
     recoloured = mask(Edit("recolour", {"object": "box", "colour": "blue"}))
     removed = mask(Edit("remove", {"object": "box"}))
@@ -111,7 +111,7 @@ def test_moving_covers_the_old_place_and_the_new() -> None:
     edit = Edit("move", {"object": "ball", "direction": "right"})
     after = edit.apply(scene)
     assert after is not None
-    mask = develop(Darkroom(_photo("coffee", 100)), Turn(scene, edit, after)).mask
+    mask = develop(Darkroom(_photo("coffee", 100)), PlannedTurn(scene, edit, after)).mask
     assert mask[60, 25] == 255
     assert mask[60, 57] == 255
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from editloop.darkroom.language.parsing import Asked, parse
+from editloop.darkroom.language.parsed_instruction import ParsedInstruction
+from editloop.darkroom.language.parsing import parse
 from editloop.darkroom.language.phrases import instruction, phrases
 from editloop.darkroom.operations import OPERATIONS, PLACES, Edit
 from editloop.darkroom.plans import draw_turn
@@ -22,11 +23,11 @@ def _lines(name: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def _said(edit: Edit) -> Asked:
+def _said(edit: Edit) -> ParsedInstruction:
     """What an edit's words must be understood as: everything but its seed."""
     parameters = {key: value for key, value in edit.parameters.items() if key != "seed"}
     thing = parameters.pop("object", None)
-    return Asked(edit.operation, parameters, thing)
+    return ParsedInstruction(edit.operation, parameters, thing)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -93,21 +94,21 @@ def test_what_it_cannot_do_is_not_read_as_something_else(text: str) -> None:
 
 def test_clauses_are_done_one_after_the_other() -> None:
     assert parse("make it sepia and add a red ball") == (
-        Asked("sepia"),
-        Asked("add", {"place": "", "colour": "red"}, "ball"),
+        ParsedInstruction("sepia"),
+        ParsedInstruction("add", {"place": "", "colour": "red"}, "ball"),
     )
 
 
 def test_no_clause_is_passed_over() -> None:
     with pytest.raises(InstructionError):
         parse("make it sepia and give her a haircut")
-    assert parse("keep the cat and blur the background") == (Asked("blur-background"),)
+    assert parse("keep the cat and blur the background") == (ParsedInstruction("blur-background"),)
 
 
 def test_it_is_the_last_clauses_object() -> None:
     first, second = parse("add a red ball on the left, then make it bigger")
     assert (first.operation, first.parameters["place"]) == ("add", PLACES[0])
-    assert second == Asked("enlarge", {}, "ball")
+    assert second == ParsedInstruction("enlarge", {}, "ball")
 
 
 def test_slips_and_american_spelling_are_forgiven() -> None:
@@ -118,8 +119,8 @@ def test_slips_and_american_spelling_are_forgiven() -> None:
 
 def test_unknown_objects_keep_their_name() -> None:
     (asked,) = parse("make the lady's coat green")
-    assert asked == Asked("recolour", {"colour": "green"}, "lady coat")
-    assert parse("make it red") == (Asked("recolour", {"colour": "red"}, ""),)
+    assert asked == ParsedInstruction("recolour", {"colour": "green"}, "lady coat")
+    assert parse("make it red") == (ParsedInstruction("recolour", {"colour": "red"}, ""),)
 
 
 @pytest.mark.parametrize("text", ["make the red ball blue and bigger", "make it a snowy night"])

@@ -10,7 +10,7 @@ import pytest
 from truth_cases import Case, cases, scores, values
 
 from editloop.darkroom.operations import OPERATIONS
-from editloop.darkroom.truth import TruthJudge
+from editloop.darkroom.truth import KnownTruthJudge
 from editloop.schema import PERSPECTIVES, EditedPair, EditType, Score, Unscored
 from editloop.sources.scenes import photo
 
@@ -120,8 +120,8 @@ def test_scores_do_not_depend_on_the_batch() -> None:
         EditedPair(case.name, case.truth.source, "", case.truth.source, case.truth.target)
         for case in cases("coffee", 64)[:4]
     ]
-    together = TruthJudge().judge(pairs)
-    assert together == [TruthJudge().judge([pair])[0] for pair in pairs]
+    together = KnownTruthJudge().judge(pairs)
+    assert together == [KnownTruthJudge().judge([pair])[0] for pair in pairs]
 
 
 def _pair() -> EditedPair:
@@ -139,7 +139,7 @@ def _pair() -> EditedPair:
     ],
 )
 def test_what_cannot_be_judged_is_unscored_with_the_reason(pair: EditedPair, reason: str) -> None:
-    (verdict,) = TruthJudge().judge([pair])
+    (verdict,) = KnownTruthJudge().judge([pair])
     assert set(verdict) == set(PERSPECTIVES)
     for score in verdict.values():
         assert isinstance(score, Unscored)
@@ -149,7 +149,7 @@ def test_what_cannot_be_judged_is_unscored_with_the_reason(pair: EditedPair, rea
 def test_an_edit_that_cannot_be_seen_leaves_following_unscored() -> None:
     source = _pair().source
     pair = EditedPair("a", source, "", source, source, np.full(source.shape[:2], 255, np.uint8))
-    (verdict,) = TruthJudge().judge([pair])
+    (verdict,) = KnownTruthJudge().judge([pair])
     assert isinstance(verdict["following"], Unscored)
     assert isinstance(verdict["preserving"], Score)
 
@@ -157,7 +157,9 @@ def test_an_edit_that_cannot_be_seen_leaves_following_unscored() -> None:
 @pytest.mark.parametrize("blank", [None, np.zeros((64, 64), np.uint8)])
 def test_a_missing_or_blank_mask_means_everywhere(blank: np.ndarray | None) -> None:
     everywhere = replace(_pair(), mask=np.full((64, 64), 255, np.uint8))
-    assert TruthJudge().judge([replace(_pair(), mask=blank)]) == TruthJudge().judge([everywhere])
+    assert KnownTruthJudge().judge([replace(_pair(), mask=blank)]) == KnownTruthJudge().judge(
+        [everywhere]
+    )
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 200), (37, 53), (130, 17)])
@@ -167,7 +169,7 @@ def test_odd_sizes_are_judged(size: tuple[int, int]) -> None:
     target = 255 - source
     mask = np.full((height, width), 255, np.uint8)
     mask[: height // 2] = 0
-    (verdict,) = TruthJudge().judge([EditedPair("a", source, "", source, target, mask)])
+    (verdict,) = KnownTruthJudge().judge([EditedPair("a", source, "", source, target, mask)])
     for name, passed in zip(PERSPECTIVES, (False, True, True), strict=True):
         score = verdict[name]
         assert isinstance(score, Score)
@@ -179,4 +181,4 @@ def test_pictures_of_any_shape_are_judged(size: tuple[int, int]) -> None:
     source = np.ascontiguousarray(cv2.resize(photo("coffee"), size[::-1]))
     mask = np.full(size, 255, np.uint8)
     pair = EditedPair("a", source, "make it darker", source, source // 2, mask)
-    assert set(TruthJudge().judge([pair])[0]) == set(PERSPECTIVES)
+    assert set(KnownTruthJudge().judge([pair])[0]) == set(PERSPECTIVES)

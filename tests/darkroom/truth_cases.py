@@ -15,7 +15,7 @@ from editloop.darkroom.operations import OPERATIONS
 from editloop.darkroom.regions import is_whole
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session
-from editloop.darkroom.truth import TruthJudge
+from editloop.darkroom.truth import KnownTruthJudge
 from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import EditedPair, EditType, Pixels, Score
 from editloop.sources.scenes import photo
@@ -69,7 +69,7 @@ def scores(case: Case, edited: Pixels) -> dict[str, Score]:
     """What the truth judge says of an edited picture; all three perspectives scored."""
     truth = case.truth
     pair = EditedPair(case.name, truth.source, "", edited, truth.target, truth.mask)
-    (verdict,) = TruthJudge().judge([pair])
+    (verdict,) = KnownTruthJudge().judge([pair])
     assert all(isinstance(score, Score) for score in verdict.values()), verdict
     return {name: score for name, score in verdict.items() if isinstance(score, Score)}
 

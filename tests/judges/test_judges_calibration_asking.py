@@ -5,7 +5,7 @@ import pytest
 
 from calibration_judges import BusyJudge, CountingJudge
 from editloop.errors import CorruptError, StoreError
-from editloop.judges.calibration.asking import Asking
+from editloop.judges.calibration.asking import CachedJudge
 from editloop.judges.calibration.frozen import freeze, read_frozen
 from editloop.schema import Captions, EditedPair, EditType, Score
 from editloop.storage.shards import ShardStore
@@ -28,7 +28,7 @@ def _nothing_was_shown():
 
 def counting(store, drift=0.0, **options):
     judge = CountingJudge(CountingJudge.Settings(drift=drift))
-    return Asking(judge, ShardStore(store), **options)
+    return CachedJudge(judge, ShardStore(store), **options)
 
 
 def test_a_second_asking_asks_nothing_and_says_the_same(cases, tmp_path) -> None:
@@ -77,7 +77,7 @@ def test_after_an_interruption_only_what_was_not_kept_is_asked(cases, tmp_path) 
 
 def test_a_verdict_that_is_missing_for_now_is_not_kept(cases, tmp_path) -> None:
     for _ in range(2):
-        asking = Asking(BusyJudge(BusyJudge.Settings()), ShardStore(tmp_path))
+        asking = CachedJudge(BusyJudge(BusyJudge.Settings()), ShardStore(tmp_path))
         judged = asking.judged("truth", cases)
         assert (asking.open, asking.asked) == (True, 70)
         assert set(judged.reasons["quality"]) == {"failed for now: no answer"}
@@ -126,5 +126,5 @@ def test_scores_that_calibration_does_not_know_are_left_out(cases, tmp_path) -> 
         def judge(self, batch):
             return [{"following": Score(5.0), "following_spread": Score(0.0)} for _ in batch]
 
-    asking = Asking(Wordy(Wordy.Settings()), ShardStore(tmp_path))
+    asking = CachedJudge(Wordy(Wordy.Settings()), ShardStore(tmp_path))
     assert asking.judged("truth", cases).perspectives == ("following",)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from editloop.chat.client import Plan
+from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.calibration.scales import check_scales
@@ -84,12 +84,14 @@ def test_a_panels_rounds_do_not_repeat_its_own_repeats(tmp_path) -> None:
 
 class Priced:
     def plan(self, batch):
-        return Plan(1, len(batch), 10 * len(batch), len(batch), 0.5)
+        return CostEstimate(1, len(batch), 10 * len(batch), len(batch), 0.5)
 
 
 def test_a_plan_adds_up_batches_and_judges() -> None:
     asked = [(Priced(), range(100)), (Priced(), range(3)), (object(), range(9))]
-    assert plan_of(asked) == Plan(3, calls=103, input_tokens=1030, output_tokens=103, cost=1.5)
+    assert plan_of(asked) == CostEstimate(
+        3, calls=103, input_tokens=1030, output_tokens=103, cost=1.5
+    )
 
 
 def test_a_judge_of_another_scale_is_not_calibrated() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
 from editloop.darkroom.step import DarkroomStep
-from editloop.darkroom.truth import TruthJudge
+from editloop.darkroom.truth import KnownTruthJudge
 from editloop.judges.fake.forms import asks_by, scores
 from editloop.judges.fake.truth import truth_answers
 from editloop.judges.rubrics import Rubric, Scale, read_rubric, rubric_names
-from editloop.judges.samples import seen
+from editloop.judges.samples import sample_pair
 from editloop.judges.vlm import VlmJudge
 from editloop.kernel.steps import Keep, StepContext
 from editloop.schema import EditedPair, EditSample, Score, Unscored
@@ -56,11 +56,11 @@ def values(verdict: Any) -> dict[str, float | None]:
 
 
 def truth(pairs: list[EditedPair]) -> list[dict[str, float | None]]:
-    return [values(verdict) for verdict in TruthJudge().judge(pairs)]
+    return [values(verdict) for verdict in KnownTruthJudge().judge(pairs)]
 
 
 def pairs_of(samples: list[EditSample]) -> list[EditedPair]:
-    return [pair for sample in samples if (pair := seen(sample).pair) is not None]
+    return [pair for sample in samples if (pair := sample_pair(sample).pair) is not None]
 
 
 @pytest.mark.parametrize("rubrics", ["following,preserving,quality", "combined"])
@@ -129,14 +129,14 @@ def test_every_rubric_of_the_package_is_recognised() -> None:
     rubrics = [read_rubric(name) for name in rubric_names()]
     for rubric in rubrics:
         texts = (rubric.system, *(f"{piece}..." for piece in rubric.pieces[::2]))
-        asked = Asked("m", texts, ("link",) * len(rubric.shows), "text", None, "d")
+        asked = FakeRequest("m", texts, ("link",) * len(rubric.shows), "text", None, "d")
         assert [each.name for each in rubrics if asks_by(each, asked)] == [rubric.name]
 
 
 def test_a_sample_of_another_making_is_declined(tmp_path, samples) -> None:
     plain = replace(samples[0], provenance=None)
     with FakeServer(truth_answers([plain])) as server:
-        pair = seen(plain).pair
+        pair = sample_pair(plain).pair
         assert pair is not None
         (verdict,) = verdicts(server, tmp_path, [pair], rubrics="quality", re_asks=0)
     assert isinstance(verdict["quality"], Unscored)

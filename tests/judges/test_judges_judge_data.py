@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import ChangedError, RecipeError, UnavailableError
 from editloop.judges.fake.truth import truth_answers
-from editloop.judges.judge_data import asked, judge, plan
+from editloop.judges.judge_data import dry_run, judge, judge_usage
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored
@@ -92,10 +92,10 @@ def test_a_judged_data_set_has_its_samples_scores_and_statistics(
 
 def test_a_second_run_judges_nothing(data: Path, tmp_path: Path, mood: Path) -> None:
     first = judge(data, moody(mood), tmp_path / "out", workers=1)
-    asked, content = (mood / "judged").read_text(), content_of(tmp_path / "out")
-    assert len(asked.splitlines()) == 24
+    judge_usage, content = (mood / "judged").read_text(), content_of(tmp_path / "out")
+    assert len(judge_usage.splitlines()) == 24
     assert judge(data, moody(mood), tmp_path / "out", workers=1) == first
-    assert (mood / "judged").read_text() == asked
+    assert (mood / "judged").read_text() == judge_usage
     assert content_of(tmp_path / "out") == content
 
 
@@ -154,16 +154,16 @@ def test_a_model_is_asked_once_and_says_what_the_truth_is(
     data: Path, tmp_path: Path, server: FakeServer
 ) -> None:
     spec = f"vlm:fake?base_url={server.base_url}&ledger={tmp_path / 'ledger.sqlite'}"
-    expected = plan(data, spec, sample=6)
+    expected = dry_run(data, spec, sample=6)
     assert (expected.found, expected.calls) == (0, 18)
     judge(data, spec, tmp_path / "out", sample=6, workers=1)
-    assert server.seen.requests == asked(spec, tmp_path / "out").attempts == 18
-    expected = plan(data, spec, sample=6)
+    assert server.seen.requests == judge_usage(spec, tmp_path / "out").attempts == 18
+    expected = dry_run(data, spec, sample=6)
     assert (expected.found, expected.calls) == (18, 0)
     judge(data, spec, tmp_path / "again", sample=6, workers=1)  # another run, the same ledger
     assert server.seen.requests == 18
-    assert asked(spec, tmp_path / "again").attempts == 0
-    assert asked("truth", tmp_path / "out").attempts == 0
+    assert judge_usage(spec, tmp_path / "again").attempts == 0
+    assert judge_usage("truth", tmp_path / "out").attempts == 0
     judge(data, "truth", tmp_path / "truth", sample=6, workers=1)
     for given, known in zip(samples(tmp_path / "out"), samples(tmp_path / "truth"), strict=True):
         for name in PERSPECTIVES:
@@ -182,7 +182,7 @@ def test_a_servers_key_is_in_no_file_of_a_run(
     words = {"score": 3, "passed": "yes", "failures": f"I was asked with {key}"}
     reply = json.dumps(dict.fromkeys(PERSPECTIVES, words))
 
-    def answers(request: Asked) -> str:
+    def answers(request: FakeRequest) -> str:
         if request.number % 3 == 0:
             raise ValueError(f"the account of {key} is closed")
         return reply
@@ -199,7 +199,7 @@ def test_a_servers_key_is_in_no_file_of_a_run(
 
 
 def test_judging_by_truth_costs_nothing(data: Path) -> None:
-    assert plan(data, "truth").calls == 0
+    assert dry_run(data, "truth").calls == 0
 
 
 def test_a_judge_may_be_a_file(data: Path, tmp_path: Path, mood: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_recipes_judges_are_steps_in_their_order(data: Path, tmp_path: Path, m
         ],
     }
     settings = validate(Recipe, recipe, where="test")
-    rows = loop.plan(settings, tmp_path / "out")
+    rows = loop.dry_run(settings, tmp_path / "out")
     assert [row[0] for row in rows] == ["source.layout", "build.truth", "build.second"]
     loop.run(settings, tmp_path / "out", only=("judge",), workers=1)
     for sample in read_samples(tmp_path / "out/data", "train"):
@@ -266,4 +266,4 @@ def test_a_wrong_judge_is_refused_before_anything_runs(
 ) -> None:
     recipe = {"name": "x", "sources": [{"kind": "layout", "path": str(data)}], "judge": [entry]}
     with pytest.raises(RecipeError, match=words):
-        loop.plan(validate(Recipe, recipe, where="test"), tmp_path)
+        loop.dry_run(validate(Recipe, recipe, where="test"), tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from editloop.chat.fake.faults import Fault, in_order
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
 from editloop.judges.pairwise import (
@@ -34,7 +34,7 @@ def reply(better: str) -> str:
     return f'{{"reason": "why {better}", "better": "{better}"}}'
 
 
-def brighter(asked: Asked) -> str:
+def brighter(asked: FakeRequest) -> str:
     _, first, second = (float(each.mean()) for each in asked.pictures)
     return reply("tie" if abs(first - second) < 1 else "A" if first > second else "B")
 
@@ -46,7 +46,9 @@ Make = Callable[..., PairwiseJudge]
 def make(tmp_path: Path) -> Iterator[Make]:
     opened: list[Any] = []
 
-    def made(answers: Callable[[Asked], str], *faults: Fault, **changes: Any) -> PairwiseJudge:
+    def made(
+        answers: Callable[[FakeRequest], str], *faults: Fault, **changes: Any
+    ) -> PairwiseJudge:
         server = FakeServer(answers, faults=in_order(*faults)).start()
         opened.append(server)
         settings = {
@@ -96,7 +98,7 @@ def test_a_preference_for_a_place_is_a_tie_and_counted(
 
 
 def test_a_tie_in_one_order_only_is_half_a_tie(make: Make) -> None:
-    def wavering(asked: Asked) -> str:
+    def wavering(asked: FakeRequest) -> str:
         return reply("A" if asked.pictures[1].mean() > 100 else "tie")
 
     found = make(wavering).compare([comparison(200, 50)])
@@ -107,7 +109,7 @@ def test_a_tie_in_one_order_only_is_half_a_tie(make: Make) -> None:
 def test_both_orders_are_asked_and_each_picture_is_the_same_bytes(make: Make) -> None:
     shown: list[tuple[str, ...]] = []
 
-    def watching(asked: Asked) -> str:
+    def watching(asked: FakeRequest) -> str:
         shown.append(asked.links)
         return reply("tie")
 

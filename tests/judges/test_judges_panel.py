@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from editloop.chat.client import Plan
-from editloop.chat.usage import Counts
+from editloop.chat.client import CostEstimate
+from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.panel import PanelJudge
@@ -160,11 +160,11 @@ class Paid(Fixed):
     def __init__(self, settings: "Paid.Settings") -> None:
         super().__init__(settings)
         self.ledger, self.run = settings.ledger, settings.run
-        self.counts = Counts(questions=2, cost=0.5)
+        self.counts = ChatUsage(questions=2, cost=0.5)
         self.closed = False
 
-    def plan(self, batch: Sequence[EditedPair]) -> Plan:
-        return Plan(1, len(batch), 10, 20, 0.25)
+    def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
+        return CostEstimate(1, len(batch), 10, 20, 0.25)
 
     def close(self) -> None:
         self.closed = True
@@ -175,8 +175,8 @@ PAID = {"kind": "test_judges_panel:Paid"}
 
 def test_what_members_ask_is_added_up() -> None:
     made = panel(PAID, PAID, {})
-    assert made.plan([PAIR, PAIR]) == Plan(2, 4, 20, 40, 0.5)
-    assert made.counts == Counts(questions=4, cost=1.0)
+    assert made.plan([PAIR, PAIR]) == CostEstimate(2, 4, 20, 40, 0.5)
+    assert made.counts == ChatUsage(questions=4, cost=1.0)
     made.close()
     assert [getattr(each, "closed", None) for each in made.members] == [True, True, None]
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
 from editloop.cli import app, main
 from editloop.errors import EditLoopError, RecipeError, StoreError
@@ -67,7 +67,7 @@ def reply(better: str) -> str:
     return json.dumps({"reason": f"it is {better}", "better": better})
 
 
-def likes_dark(asked: Asked) -> str:
+def likes_dark(asked: FakeRequest) -> str:
     """The darker one, but of number 3 none, and of number 4 whatever comes first."""
     number = int(re.findall(r"number (\d)", "\n".join(asked.texts))[-1])
     _, first, second = (float(each.mean()) for each in asked.pictures)
@@ -271,7 +271,7 @@ def test_pictures_of_another_size_are_shown_in_their_sources(
     evaluate(folder / "small.yaml", folder / "data", [f"large=recorded:{outputs}"], tmp_path / "c")
     shapes: set[tuple[int, ...]] = set()
 
-    def tie(asked: Asked) -> str:
+    def tie(asked: FakeRequest) -> str:
         shapes.update(each.shape for each in asked.pictures)
         return reply("tie")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from editloop.chat.fake.faults import Fault, Schedule
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
 from editloop.evaluation.evaluate import evaluate
@@ -21,7 +21,7 @@ from layout_folders import HEIGHT, WIDTH, parquet, picture, png, put
 GROUPS = ("subject-remove", "subject-remove", "subject-remove", "text_change")
 
 
-def number(asked: Asked) -> int:
+def number(asked: FakeRequest) -> int:
     """The case's number: from its instruction, or by the shade of the only picture."""
     found = re.search(r"number (\d)", "\n".join(asked.texts))
     if found:
@@ -30,7 +30,7 @@ def number(asked: Asked) -> int:
     return round(float(shade) / 8)
 
 
-def answer(asked: Asked) -> str:
+def answer(asked: FakeRequest) -> str:
     """Scores by the case's number, in whichever form the rubric's schema asks for."""
     assert asked.schema is not None
     n, keys = number(asked), set(asked.schema["properties"])
@@ -84,11 +84,11 @@ def hq_edit(folder: Path) -> Path:
 
 def run(
     protocol: str, data: Path, out: Path, faults: Schedule | None = None, more: str = ""
-) -> tuple[dict[str, Any], list[Asked]]:
+) -> tuple[dict[str, Any], list[FakeRequest]]:
     """The numbers of the editor that copies, and all that the model was asked."""
-    came: list[Asked] = []
+    came: list[FakeRequest] = []
 
-    def noted(asked: Asked) -> str:
+    def noted(asked: FakeRequest) -> str:
         came.append(asked)
         return answer(asked)
 
@@ -114,7 +114,7 @@ def test_gedit_runs_whole_and_averages_over_groups(
 
 
 def test_a_case_that_is_refused_is_left_out_and_lowers_the_coverage(tmp_path: Path) -> None:
-    def refuse(asked: Asked) -> Fault | None:
+    def refuse(asked: FakeRequest) -> Fault | None:
         return Fault.DECLINED if any('"make it number 1"' in text for text in asked.texts) else None
 
     found, _ = run("gedit", gedit(tmp_path / "data", "en"), tmp_path / "out", refuse)

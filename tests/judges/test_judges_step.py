@@ -14,7 +14,7 @@ from editloop.darkroom.develop import replay
 from editloop.errors import FailureClass, StepError
 from editloop.images.codec import decode, decode_mask, decode_rgb, encode_png
 from editloop.judges import step as module
-from editloop.judges.samples import seen
+from editloop.judges.samples import sample_pair
 from editloop.judges.step import JudgeStep
 from editloop.judges.truth import TruthJudge
 from editloop.kernel.steps import Fail, Keep, Resource, StepContext
@@ -145,7 +145,7 @@ def test_a_record_whose_photo_is_gone_leaves_the_sample_unscored(tmp_path: Path)
 
 def test_a_record_of_another_picture_is_no_truth() -> None:
     other = replace(edits()[0], source=Image(encode_png(np.zeros((48, 48, 3), np.uint8))))
-    assert seen(other).unknown.endswith("the record is of another source")
+    assert sample_pair(other).unknown.endswith("the record is of another source")
 
 
 def test_a_judge_that_needs_no_truth_judges_without_it() -> None:

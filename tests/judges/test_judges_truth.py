@@ -20,7 +20,7 @@ def pair(**changes: object) -> EditedPair:
 
 def test_it_says_what_the_darkrooms_judge_says() -> None:
     pairs = [pair(), pair(edited=pair().source)]
-    assert TruthJudge().judge(pairs) == truth.TruthJudge().judge(pairs)
+    assert TruthJudge().judge(pairs) == truth.KnownTruthJudge().judge(pairs)
 
 
 def test_pairs_without_mask_or_target_are_unscored_in_their_places() -> None:

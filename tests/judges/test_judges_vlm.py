@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from editloop.chat.fake.faults import Fault, in_order
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.verdicts import may_pass_later
@@ -24,7 +24,7 @@ FIVE = {
 }
 
 
-def answer(asked: Asked) -> str:
+def answer(asked: FakeRequest) -> str:
     """By the keys that the reply is to have."""
     keys = set(asked.schema["properties"]) if asked.schema else set()
     return next(reply for reply in FIVE.values() if set(json.loads(reply)) == keys)
@@ -51,7 +51,7 @@ class World:
         self.folder = folder
         self.answers = answer
         self.faults: list[Fault | None] = []
-        self.asked: list[Asked] = []
+        self.asked: list[FakeRequest] = []
         self.server = FakeServer(self._answer, faults=self._fault)
         self._judges: list[VlmJudge] = []
 
@@ -85,11 +85,11 @@ class World:
             judge.close()
         self.server.close()
 
-    def _answer(self, asked: Asked) -> str:
+    def _answer(self, asked: FakeRequest) -> str:
         self.asked.append(asked)
         return self.answers(asked)
 
-    def _fault(self, asked: Asked) -> Fault | None:
+    def _fault(self, asked: FakeRequest) -> Fault | None:
         return in_order(*self.faults)(asked)
 
 
@@ -143,7 +143,7 @@ def test_it_tells_the_scales_of_its_rubrics(world: World) -> None:
 
 
 def test_verdicts_stay_with_their_pairs(world: World) -> None:
-    def by_number(asked: Asked) -> str:
+    def by_number(asked: FakeRequest) -> str:
         number = next(number for number in range(9) if f'"make it {number}"' in asked.texts[-1])
         return json.dumps({"failures": "x", "score": number / 2, "followed": "no"})
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from editloop.errors import StoreError
 from editloop.kernel.build import BuildReport, Options, build, retry
-from editloop.kernel.tasks import PartSpec
+from editloop.kernel.tasks import StepSpec
 from editloop.storage.files import Files
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
@@ -54,7 +54,7 @@ def make(recipe: dict[str, object], out: Path, outside: Path, files: Files) -> B
     counts = {"train": recipe["train"], "heldout": recipe["heldout"]}
     broken = [f"train/{index:04d}" for index in recipe["broken"]]  # type: ignore[attr-defined]
     mixed = {name: recipe[name] for name in ("drops", "fails", "splits")}
-    steps: list[PartSpec] = [
+    steps: list[StepSpec] = [
         step(**mixed),
         step("TroubleStep", on=recipe["troubles"], folder=str(outside)),
         step("NetworkStep", label="n", **mixed),

@@ -9,7 +9,7 @@ import pytest
 
 from editloop.errors import FailureClass, RecipeError, StoreError
 from editloop.kernel.build import Options, build, retry
-from editloop.kernel.tasks import PartSpec
+from editloop.kernel.tasks import StepSpec
 from editloop.storage.verify import verify
 from kernel_faults import published
 from kernel_parts import source, step
@@ -18,7 +18,7 @@ HERE = Options(workers=0)
 ITEMS = [source(count={"train": 9, "heldout": 2})]
 
 
-def steps(folder: Path, on: dict[str, str] | None = None) -> list[PartSpec]:
+def steps(folder: Path, on: dict[str, str] | None = None) -> list[StepSpec]:
     """Two segments; the first one's middle step fails, while the outside is down, for some."""
     trouble = {"3": "flaky", "6/1": "flaky", "5": "raise"} if on is None else on
     return [

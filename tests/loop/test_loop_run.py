@@ -139,7 +139,7 @@ def test_showing_a_folder_without_a_run_says_so(tmp_path) -> None:
 
 
 def test_a_plan_checks_every_part_and_touches_nothing(tmp_path) -> None:
-    rows = loop.plan(recipe(), tmp_path)
+    rows = loop.dry_run(recipe(), tmp_path)
     assert [row[:2] for row in rows] == [
         ("source.photos", "to do"),
         ("build.darkroom", "to do"),
@@ -148,7 +148,7 @@ def test_a_plan_checks_every_part_and_touches_nothing(tmp_path) -> None:
     ]
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(RecipeError, match="did you mean 'operations'"):
-        loop.plan(recipe("build.darkroom.operation=x"), tmp_path)
+        loop.dry_run(recipe("build.darkroom.operation=x"), tmp_path)
 
 
 @pytest.mark.parametrize("after", [0.4, 0.9, 1.5])

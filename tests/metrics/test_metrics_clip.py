@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, CLIPModel
 
 from editloop.errors import RecipeError
 from editloop.metrics.clip import ClipMetric
-from editloop.metrics.embeddings import Counts, Embeddings
+from editloop.metrics.embeddings import Embeddings, EncodeCounts
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import generator
 from editloop.schema import Captions, EditedPair, Pixels, Score, Unscored
@@ -204,7 +204,7 @@ def test_metrics_that_share_a_store_encode_each_thing_once(clip_folder: Path) ->
         clip.measure([pair(), pair(edited=picture("other"))])
     counts = store.counts
     assert (counts.images_encoded, counts.texts_encoded) == (4, 2)
-    assert counts != Counts(images_encoded=4, texts_encoded=2)
+    assert counts != EncodeCounts(images_encoded=4, texts_encoded=2)
 
 
 def test_half_precision_is_near(clip_folder: Path) -> None:

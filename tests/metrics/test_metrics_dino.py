@@ -8,7 +8,7 @@ import torch
 from transformers import Dinov2Model, ViTModel
 
 from editloop.metrics.dino import DinoMetric, Dinov2Metric
-from editloop.metrics.embeddings import Counts, Embeddings
+from editloop.metrics.embeddings import Embeddings, EncodeCounts
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, Pixels, Score, Unscored
@@ -88,7 +88,7 @@ def test_a_picture_in_many_pairs_is_encoded_once(dino_folder: Path) -> None:
     metric = DinoMetric(DinoMetric.Settings(model=str(dino_folder), against="source"))
     metric.use(store)
     metric.measure([pair(), pair(), pair()])
-    assert store.counts == Counts(images_encoded=2)
+    assert store.counts == EncodeCounts(images_encoded=2)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import StepError
-from editloop.metrics.embeddings import Counts, Embeddings
+from editloop.metrics.embeddings import Embeddings, EncodeCounts
 from editloop.metrics.encoders import ImageModel
 from editloop.metrics.networks import Tokens
 from editloop.runtime.seeding import generator
@@ -60,7 +60,7 @@ def test_duplicates_are_encoded_once_and_come_back_in_order(clip: ImageModel) ->
     first, second = pictures(2)
     store = Embeddings()
     made = store.images(clip, [first, second, first.copy(), second, first])
-    assert store.counts == Counts(images_encoded=2)
+    assert store.counts == EncodeCounts(images_encoded=2)
     assert same(made[0], made[2])
     assert same(made[1], made[3])
     assert not same(made[0], made[1])
@@ -75,7 +75,7 @@ def test_embeddings_are_float32_rows(clip: ImageModel) -> None:
 def test_nothing_asked_is_nothing_answered(clip: ImageModel) -> None:
     store = Embeddings()
     assert len(store.images(clip, [])) == len(store.texts(clip, [])) == 0
-    assert store.counts == Counts()
+    assert store.counts == EncodeCounts()
 
 
 def test_a_second_run_encodes_nothing_and_gives_the_same_bytes(
@@ -85,7 +85,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_bytes(
     made = first.images(clip, pictures(5)), first.texts(clip, TEXTS)
     second = Embeddings(tmp_path)
     again = second.images(clip, pictures(5)), second.texts(clip, TEXTS)
-    assert second.counts == Counts(images_found=5, texts_found=3)
+    assert second.counts == EncodeCounts(images_found=5, texts_found=3)
     assert all(map(same, made, again))
 
 
@@ -96,7 +96,7 @@ def test_what_was_encoded_before_a_failure_is_kept(clip: ImageModel, tmp_path: P
         Embeddings(tmp_path, batch=2).images(clip, [*shown, grey])
     again = Embeddings(tmp_path, batch=2)
     again.images(clip, pictures(4))
-    assert again.counts == Counts(images_found=4)
+    assert again.counts == EncodeCounts(images_found=4)
 
 
 def test_one_shape_is_not_another_of_the_same_bytes(clip: ImageModel) -> None:
@@ -113,14 +113,14 @@ def test_a_picture_may_be_a_view_of_another(clip: ImageModel) -> None:
     assert not cut.flags.c_contiguous
     store = Embeddings()
     assert same(store.images(clip, [cut])[0], store.images(clip, [cut.copy()])[0])
-    assert store.counts == Counts(images_encoded=1, images_found=1)
+    assert store.counts == EncodeCounts(images_encoded=1, images_found=1)
 
 
 def test_models_are_apart(clip: ImageModel, dino_folder: Path) -> None:
     store, shown = Embeddings(), pictures(1)
     for model in (clip, replace(clip, crop="none"), ImageModel(str(dino_folder), "dino")):
         store.images(model, shown)
-    assert store.counts == Counts(images_encoded=3)
+    assert store.counts == EncodeCounts(images_encoded=3)
 
 
 def test_a_picture_is_hashed_once_while_it_is_held(clip: ImageModel) -> None:
@@ -176,7 +176,7 @@ def test_a_batch_is_filled_by_several_calls(clip: ImageModel) -> None:
     store, shown = Embeddings(batch=4), pictures(4)
     first, second = store.images_later(clip, shown[:3]), store.images_later(clip, shown[3:])
     again = store.images_later(clip, shown[:1])
-    assert store.counts == Counts(images_found=1)  # nothing was needed yet
+    assert store.counts == EncodeCounts(images_found=1)  # nothing was needed yet
     made = np.concatenate([first(), second(), again()])
-    assert store.counts == Counts(images_encoded=4, images_found=1)
+    assert store.counts == EncodeCounts(images_encoded=4, images_found=1)
     assert same(made, Embeddings(batch=4).images(clip, [*shown, shown[0]]))

@@ -8,7 +8,7 @@ import pytest
 
 from editloop.errors import ChangedError
 from editloop.kernel.build import BuildReport, Options, build
-from editloop.kernel.tasks import PartSpec
+from editloop.kernel.tasks import StepSpec
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
 from editloop.storage.versions import claim_version, differences, retire_versions
@@ -20,9 +20,9 @@ HERE = Options(workers=0)
 
 def make(
     out: Path,
-    items: PartSpec | None = None,
+    items: StepSpec | None = None,
     *,
-    steps: list[PartSpec] | None = None,
+    steps: list[StepSpec] | None = None,
     new_version: bool = False,
     options: Options = HERE,
     seed: int = 0,

@@ -14,7 +14,7 @@ from torch import nn
 from editloop.errors import StoreError, TrainingError, UnavailableError
 from editloop.training import checkpoints
 from editloop.training.loop import METRICS, train
-from editloop.training.plan import Optimiser, Plan, learning_rate
+from editloop.training.schedule import Optimiser, Schedule, learning_rate
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -72,7 +72,7 @@ def network():
 
 def plan(**changes):
     usual = {"steps": 25, "batch": 4, "learning_rate": 0.05, "seed": 1, "rest": 5, "note": 2}
-    return Plan("tiny", **{**usual, **changes})
+    return Schedule("tiny", **{**usual, **changes})
 
 
 def lines(folder):
@@ -210,7 +210,7 @@ def test_a_tracker_that_is_not_installed_is_named(tmp_path) -> None:
 
 
 def test_8_bit_adam_without_its_package_is_named(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("editloop.training.plan.find_spec", lambda _name: None)
+    monkeypatch.setattr("editloop.training.schedule.find_spec", lambda _name: None)
     with pytest.raises(UnavailableError, match="pip install bitsandbytes"):
         trained(tmp_path, optimiser=Optimiser("adamw-8bit"))
 

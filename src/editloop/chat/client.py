@@ -21,21 +21,21 @@ from uuid import uuid4
 
 from editloop.chat.background import Background
 from editloop.chat.budget import Purse, expected_tokens
-from editloop.chat.in_flight import Asking
+from editloop.chat.in_flight import CallsInFlight
 from editloop.chat.ledger import Ledger
 from editloop.chat.messages import Failed, Question
 from editloop.chat.requests import Call
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import Timer
-from editloop.chat.usage import Counts, RunCounts
+from editloop.chat.usage import ChatUsage, RunUsage
 
-__all__ = ["Chat", "Plan"]
+__all__ = ["Chat", "CostEstimate"]
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CostEstimate:
     """What asking would do: replies found and calls to make, and about what these would take.
 
     `output_tokens`, and so `cost` (USD), are the most that may come if nothing is asked again.
@@ -47,9 +47,9 @@ class Plan:
     output_tokens: int = 0
     cost: float = 0.0
 
-    def __add__(self, other: Plan) -> Plan:
+    def __add__(self, other: CostEstimate) -> CostEstimate:
         """What both together would do."""
-        return Plan(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+        return CostEstimate(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 class Chat:
@@ -86,18 +86,18 @@ class Chat:
         return opened.background.run(lambda: opened.asking.ask(questions, read))
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ChatUsage:
         """What was done so far."""
-        return Counts() if self._open is None else replace(self._open.asking.counts)
+        return ChatUsage() if self._open is None else replace(self._open.asking.counts)
 
-    def plan(self, questions: Sequence[Question]) -> Plan:
+    def plan(self, questions: Sequence[Question]) -> CostEstimate:
         """What `ask` would do with these questions; it asks nothing."""
         calls = {call.key: call for call in (Call(self.settings, each) for each in questions)}
         missing = [call for key, call in calls.items() if self.ledger.find(key) is None]
         read = sum(expected_tokens(call.question.messages) for call in missing)
         written = len(missing) * self.settings.max_tokens
         found = len(questions) - len(missing)
-        return Plan(found, len(missing), read, written, self.settings.price(read, written))
+        return CostEstimate(found, len(missing), read, written, self.settings.price(read, written))
 
     def close(self) -> None:
         """Close the connections; whoever asks after that is refused."""
@@ -116,8 +116,8 @@ class Chat:
             if self._open is None:
                 path = self.ledger.path
                 purse = Purse(self.settings, path, self._run or uuid4().hex)
-                counts = RunCounts(path, self._run)
-                asking = Asking(self.settings, self.ledger, purse, counts, self._timer)
+                counts = RunUsage(path, self._run)
+                asking = CallsInFlight(self.settings, self.ledger, purse, counts, self._timer)
                 self._open = _Open(Background(), asking)
                 weakref.finalize(self, self._open.close)
             return self._open
@@ -128,7 +128,7 @@ class _Open:
     """What a chat holds open, apart from it, so that it can be closed when the chat is gone."""
 
     background: Background
-    asking: Asking
+    asking: CallsInFlight
 
     def close(self) -> None:
         self.background.close(self.asking.close)

@@ -16,10 +16,10 @@ from editloop.chat.retrying import LONGEST_WAIT, retried
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import Gate, Timer
 from editloop.chat.transport import CallError, Transport, check_usable, hopeless, parse_reply
-from editloop.chat.usage import Counts, RunCounts
+from editloop.chat.usage import ChatUsage, RunUsage
 from editloop.errors import FailureClass, UnavailableError
 
-__all__ = ["Asking"]
+__all__ = ["CallsInFlight"]
 
 _LOOK_AGAIN = 0.1  # seconds between looks for the reply to a call that somebody else makes
 
@@ -34,7 +34,7 @@ class _Effort:
     reply_key: str | None = None
 
 
-class Asking:
+class CallsInFlight:
     """Asks one server; `counts` grow as it does. Made and used inside one event loop."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Asking:
         settings: ChatSettings,
         ledger: Ledger,
         purse: Purse,
-        counts: RunCounts,
+        counts: RunUsage,
         timer: Timer,
     ) -> None:
         self._counts = counts
@@ -85,7 +85,7 @@ class Asking:
         return [answers[index] for index in range(len(questions))]
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ChatUsage:
         """What was done so far."""
         return self._counts.own
 

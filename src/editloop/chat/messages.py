@@ -15,7 +15,7 @@ from editloop.errors import EditLoopError, FailureClass
 from editloop.images.codec import encode_jpeg, encode_png
 from editloop.schema import Json, Pixels
 
-__all__ = ["Failed", "Message", "Part", "Picture", "Question", "ReplyError", "Role"]
+__all__ = ["Content", "Failed", "Message", "Picture", "Question", "ReplyError", "Role"]
 
 _MEDIA_TYPE = re.compile(r"image/[a-z0-9.+-]+")
 
@@ -69,7 +69,7 @@ class Picture:
             return 0, 0
 
 
-Part: TypeAlias = str | Picture
+Content: TypeAlias = str | Picture
 Role: TypeAlias = Literal["system", "user", "assistant"]
 
 
@@ -78,7 +78,7 @@ class Message:
     """One turn of a conversation: texts and pictures in order."""
 
     role: Role
-    parts: tuple[Part, ...]
+    parts: tuple[Content, ...]
 
     @property
     def json(self) -> list[bytes]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from editloop.chat.ledger import Reply
 from editloop.chat.settings import ChatSettings, read_key
-from editloop.chat.usage import Counts
+from editloop.chat.usage import ChatUsage
 from editloop.errors import FailureClass, UnavailableError
 from editloop.schema import Json
 
@@ -125,7 +125,9 @@ def _status_error(
     )
 
 
-def hopeless(error: CallError, counts: Counts, settings: ChatSettings) -> UnavailableError | None:
+def hopeless(
+    error: CallError, counts: ChatUsage, settings: ChatSettings
+) -> UnavailableError | None:
     """What an error means while nothing was answered: that no call will be.
 
     Some servers forbid single questions, too: then other replies were had.

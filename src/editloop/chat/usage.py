@@ -11,7 +11,7 @@ from pathlib import Path
 
 from editloop.storage.small_sqlite import Database
 
-__all__ = ["Counts", "RunCounts", "counts_of_run"]
+__all__ = ["ChatUsage", "RunUsage", "usage_of_run"]
 
 _COUNTED = ("attempts", "calls", "input_tokens", "output_tokens", "cost")
 _TABLES = {
@@ -21,7 +21,7 @@ _TABLES = {
 
 
 @dataclass(slots=True)
-class Counts:
+class ChatUsage:
     """What was done so far: `calls` brought a reply that is kept, `found` came from the ledger.
 
     `attempts` are requests sent, `re_asks` questions put again after an unusable reply, `failed`
@@ -43,16 +43,16 @@ class Counts:
         for name, value in more.items():
             setattr(self, name, getattr(self, name) + value)
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, other: ChatUsage) -> ChatUsage:
         """The counts of both together."""
-        return Counts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+        return ChatUsage(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-class RunCounts:
+class RunUsage:
     """A chat's counts, which its run's grow with; without a run they are the chat's alone."""
 
     def __init__(self, path: Path, run: str | None) -> None:
-        self.own = Counts()
+        self.own = ChatUsage()
         self._run = run
         self._database = None if run is None else Database(path, _TABLES)
 
@@ -73,13 +73,13 @@ class RunCounts:
             self._database.close()
 
 
-def counts_of_run(path: Path, run: str) -> Counts:
+def usage_of_run(path: Path, run: str) -> ChatUsage:
     """What a run has asked through a ledger since it began: attempts, calls and their cost."""
     if not path.exists():
-        return Counts()
+        return ChatUsage()
     database = Database(path, _TABLES)
     try:
         rows = database.rows(f"SELECT {', '.join(_COUNTED)} FROM counts WHERE run = ?", (run,))
     finally:
         database.close()
-    return Counts(**dict(zip(_COUNTED, rows[0], strict=True))) if rows else Counts()
+    return ChatUsage(**dict(zip(_COUNTED, rows[0], strict=True))) if rows else ChatUsage()

@@ -45,7 +45,7 @@ def judge(
         "only": None if only is None else str(only.absolute()),
     }
     if dry_run:
-        print_expected(judge_data.plan(data, judge, seed=seed, **source))
+        print_expected(judge_data.dry_run(data, judge, seed=seed, **source))
         return
     folder = out or Path("runs") / f"judged-{data.resolve().name}"
     with going_on_later(), build_progress() as progress:
@@ -60,7 +60,7 @@ def judge(
             **source,
         )
     print_rewards(results)
-    print_asked(judge_data.asked(judge, folder))
+    print_asked(judge_data.judge_usage(judge, folder))
     typer.echo(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
 
 

@@ -64,7 +64,7 @@ def train(
     folder = out or Path("runs") / made.name
     if dry_run:
         fine_tuning.check(made, folder, download=download, new_version=new_version)
-        print_plan(loop.plan(made, folder))
+        print_plan(loop.dry_run(made, folder))
         return
     with going_on_later(), build_progress() as progress:
         results = fine_tuning.train(

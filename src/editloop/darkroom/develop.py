@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from editloop.darkroom.faults import Fault, Truth, apply_faults, fault_from_json, fault_to_json
 from editloop.darkroom.operations import Edit
-from editloop.darkroom.plans import Turn, wrong_edits
+from editloop.darkroom.plans import PlannedTurn, wrong_edits
 from editloop.darkroom.scene import Darkroom, Scene, edit_mask
 from editloop.errors import StoreError
 from editloop.runtime.seeding import generator
@@ -46,7 +46,7 @@ class Rendered:
 class Wrong(Mapping[str, Pixels]):
     """Renders of what a generator might have made instead, each made when it is looked up."""
 
-    def __init__(self, darkroom: Darkroom, turn: Turn, seed: int) -> None:
+    def __init__(self, darkroom: Darkroom, turn: PlannedTurn, seed: int) -> None:
         self._darkroom = darkroom
         self._turns = wrong_edits(turn, generator(seed, "wrong"))
 
@@ -60,7 +60,7 @@ class Wrong(Mapping[str, Pixels]):
         return len(self._turns)
 
 
-def develop(darkroom: Darkroom, turn: Turn) -> Rendered:
+def develop(darkroom: Darkroom, turn: PlannedTurn) -> Rendered:
     """The pictures of an edit without faults."""
     source, target = darkroom.render(turn.before), darkroom.render(turn.after)
     mask = edit_mask(turn.edit_type, turn.before, turn.after, source, target)
@@ -73,7 +73,7 @@ def faulty(rendered: Rendered, faults: Sequence[Fault], wrong: Wrong, seed: int)
     return apply_faults(truth, faults, generator(seed, "damage"))
 
 
-def write_record(turn: Turn, number: int, faults: Sequence[Fault]) -> dict[str, Json]:
+def write_record(turn: PlannedTurn, number: int, faults: Sequence[Fault]) -> dict[str, Json]:
     """What `replay` needs besides the photo, as JSON for `Provenance.parameters`."""
     return {
         "scene": turn.before.to_json(),
@@ -83,7 +83,7 @@ def write_record(turn: Turn, number: int, faults: Sequence[Fault]) -> dict[str, 
     }
 
 
-def read_record(provenance: Provenance) -> Turn:
+def read_record(provenance: Provenance) -> PlannedTurn:
     """The edit that a record of this revision of the darkroom describes; StoreError otherwise."""
     if provenance.generator != GENERATOR or provenance.revision != REVISION:
         raise StoreError(
@@ -96,7 +96,7 @@ def read_record(provenance: Provenance) -> Turn:
     after = edit.apply(before)
     if after is None:
         raise StoreError("a record's edit does not fit its scene", value=edit)
-    return Turn(before, edit, after)
+    return PlannedTurn(before, edit, after)
 
 
 def replay(provenance: Provenance) -> Rendered:

@@ -16,7 +16,7 @@ from editloop.darkroom.props import KINDS, Prop
 from editloop.darkroom.scene import Scene
 from editloop.schema import EditType, Json
 
-__all__ = ["Turn", "draw_scene", "draw_turn", "wrong_edits"]
+__all__ = ["PlannedTurn", "draw_scene", "draw_turn", "wrong_edits"]
 
 _TRIES = 60
 _PROPS = {  # how many props a scene has before an edit of a type, and how often
@@ -29,7 +29,7 @@ _ONE_OR_TWO = ((1, 2), (0.65, 0.35))
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PlannedTurn:
     """One edit in its place: the scene before it, the edit, and the scene after it."""
 
     before: Scene
@@ -68,7 +68,7 @@ def draw_scene(rng: np.random.Generator, count: int) -> Scene:
 
 def draw_turn(
     rng: np.random.Generator, names: Sequence[str], scene: Scene | None = None
-) -> Turn | None:
+) -> PlannedTurn | None:
     """An edit by one of the named operations on a scene, or on a new one that suits it.
 
     Edit types are drawn first, so that each is as frequent as any other. None if no edit was found.
@@ -94,7 +94,7 @@ def _draw_operation(rng: np.random.Generator, names: Sequence[str]) -> Operation
     ]
 
 
-def _try(rng: np.random.Generator, operation: Operation, scene: Scene) -> Turn | None:
+def _try(rng: np.random.Generator, operation: Operation, scene: Scene) -> PlannedTurn | None:
     """The operation with random parameters on a scene, if that is possible."""
     parameters: dict[str, Json] = {}
     if operation.on_object:
@@ -107,10 +107,10 @@ def _try(rng: np.random.Generator, operation: Operation, scene: Scene) -> Turn |
         parameters["seed"] = int(rng.integers(2**31))
     edit = Edit(operation.name, parameters)
     after = edit.apply(scene)
-    return None if after is None else Turn(scene, edit, after)
+    return None if after is None else PlannedTurn(scene, edit, after)
 
 
-def wrong_edits(turn: Turn, rng: np.random.Generator) -> dict[str, Turn]:
+def wrong_edits(turn: PlannedTurn, rng: np.random.Generator) -> dict[str, PlannedTurn]:
     """What a generator might have made instead, by name: "attribute" and "object"."""
     found = {"attribute": _wrong_attribute(turn, rng), "object": _wrong_object(turn, rng)}
     return {name: wrong for name, wrong in found.items() if wrong is not None}
@@ -119,7 +119,7 @@ def wrong_edits(turn: Turn, rng: np.random.Generator) -> dict[str, Turn]:
 _OTHER_ATTRIBUTE = ("colour", "direction", "surface", "sky")
 
 
-def _wrong_attribute(turn: Turn, rng: np.random.Generator) -> Turn | None:
+def _wrong_attribute(turn: PlannedTurn, rng: np.random.Generator) -> PlannedTurn | None:
     """Another colour, direction or backdrop; or another operation of the same type."""
     operation = OPERATIONS[turn.edit.operation]
     for name in _OTHER_ATTRIBUTE:
@@ -142,7 +142,7 @@ def _wrong_attribute(turn: Turn, rng: np.random.Generator) -> Turn | None:
     return None
 
 
-def _wrong_object(turn: Turn, rng: np.random.Generator) -> Turn | None:
+def _wrong_object(turn: PlannedTurn, rng: np.random.Generator) -> PlannedTurn | None:
     """The same edit of the other prop, or another prop added."""
     operation = OPERATIONS[turn.edit.operation]
     if operation.name == "add":
@@ -152,7 +152,9 @@ def _wrong_object(turn: Turn, rng: np.random.Generator) -> Turn | None:
     return _varied(turn, "object", [prop.kind for prop in turn.before.props], rng)
 
 
-def _varied(turn: Turn, name: str, values: Sequence[str], rng: np.random.Generator) -> Turn | None:
+def _varied(
+    turn: PlannedTurn, name: str, values: Sequence[str], rng: np.random.Generator
+) -> PlannedTurn | None:
     """The turn with another value of one parameter, the first in random order that is possible."""
     for at in rng.permutation(len(values)):
         value = values[int(at)]
@@ -164,9 +166,9 @@ def _varied(turn: Turn, name: str, values: Sequence[str], rng: np.random.Generat
     return None
 
 
-def _with(turn: Turn, edit: Edit) -> Turn | None:
+def _with(turn: PlannedTurn, edit: Edit) -> PlannedTurn | None:
     after = edit.apply(turn.before)
-    return None if after is None else Turn(turn.before, edit, after)
+    return None if after is None else PlannedTurn(turn.before, edit, after)
 
 
 def _choice(rng: np.random.Generator, values: Sequence[str]) -> str:

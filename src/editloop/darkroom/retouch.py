@@ -13,7 +13,7 @@ import numpy as np
 from editloop.darkroom import masked
 from editloop.darkroom.colours import COLOURS
 from editloop.darkroom.filling import fill
-from editloop.darkroom.language.asked import Asked, Unclear
+from editloop.darkroom.language.parsed_instruction import ParsedInstruction, Unclear
 from editloop.darkroom.looks import LOOKS
 from editloop.darkroom.operations import OPERATIONS, Edit, place
 from editloop.darkroom.props import Prop, draw
@@ -27,7 +27,9 @@ __all__ = ["carry_out"]
 _SHRUNK = 0.62  # of its size
 
 
-def carry_out(picture: Pixels, asked: Sequence[Asked], mask: Mask | None, seed: int) -> Pixels:
+def carry_out(
+    picture: Pixels, asked: Sequence[ParsedInstruction], mask: Mask | None, seed: int
+) -> Pixels:
     """The picture after all that was asked; Unclear, with the reason, if any of it is impossible.
 
     A blank mask means everywhere, as a missing one does.
@@ -53,7 +55,7 @@ class _Work:
     def picture(self) -> Pixels:
         return Darkroom(self._photo).render(self._scene)
 
-    def do(self, asked: Asked, number: int) -> None:
+    def do(self, asked: ParsedInstruction, number: int) -> None:
         """Carry out one thing."""
         said = dict(asked.parameters)
         rng = generator("retouch", self._seed, number)
@@ -68,7 +70,7 @@ class _Work:
         else:
             self._retouch(asked, said, rng)
 
-    def _change(self, asked: Asked, said: Mapping[str, Json]) -> None:
+    def _change(self, asked: ParsedInstruction, said: Mapping[str, Json]) -> None:
         """Something done to a prop that the same instruction added."""
         edit = Edit(asked.operation, {**said, "object": asked.object})
         after = None if asked.operation in (*LOOKS, "add") else edit.apply(self._scene)
@@ -76,7 +78,7 @@ class _Work:
             raise Unclear(f"{asked.operation} would not change the {asked.object} visibly")
         self._scene = after
 
-    def _look(self, asked: Asked, said: Mapping[str, Json]) -> None:
+    def _look(self, asked: ParsedInstruction, said: Mapping[str, Json]) -> None:
         background = LOOKS[asked.operation].edit_type is EditType.BACKGROUND
         if self._mask is None:
             look = Look(asked.operation, said)
@@ -89,7 +91,9 @@ class _Work:
         else:
             self._bake(LOOKS[asked.operation](self.picture, said))
 
-    def _add(self, asked: Asked, said: Mapping[str, Json], rng: np.random.Generator) -> None:
+    def _add(
+        self, asked: ParsedInstruction, said: Mapping[str, Json], rng: np.random.Generator
+    ) -> None:
         kind, texture = asked.object or "", said.get("texture", "")
         colour = said.get("colour") or _any_colour(rng)
         if self._mask is not None:
@@ -102,7 +106,9 @@ class _Work:
             raise Unclear(f"there is no room left for a {kind}")
         self._scene = self._scene.added(Prop(kind, colour, *found, texture))
 
-    def _retouch(self, asked: Asked, said: Mapping[str, Json], rng: np.random.Generator) -> None:
+    def _retouch(
+        self, asked: ParsedInstruction, said: Mapping[str, Json], rng: np.random.Generator
+    ) -> None:
         """A local edit of whatever the mask shows."""
         if self._mask is None:
             raise _needs_mask(asked.object or "object")

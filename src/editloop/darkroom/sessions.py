@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from editloop.darkroom.develop import Rendered, develop
-from editloop.darkroom.plans import Turn, draw_turn
+from editloop.darkroom.plans import PlannedTurn, draw_turn
 from editloop.darkroom.scene import Darkroom, Scene
 from editloop.runtime.seeding import generator
 
@@ -28,12 +28,12 @@ def shows(rendered: Rendered) -> bool:
 
 def draw_session(
     darkroom: Darkroom, names: Sequence[str], turns: int, seed: int
-) -> list[tuple[Turn, Rendered]]:
+) -> list[tuple[PlannedTurn, Rendered]]:
     """Up to `turns` edits in a row, no operation twice; one turn is a single edit.
 
     Shorter only where the named operations allow no further edit that shows on this photo.
     """
-    session: list[tuple[Turn, Rendered]] = []
+    session: list[tuple[PlannedTurn, Rendered]] = []
     while len(session) < turns:
         done = {turn.edit.operation for turn, _ in session}
         left = [name for name in names if name not in done]
@@ -47,7 +47,7 @@ def draw_session(
 
 def _visible(
     darkroom: Darkroom, names: Sequence[str], scene: Scene | None, seed: int, number: int
-) -> tuple[Turn, Rendered] | None:
+) -> tuple[PlannedTurn, Rendered] | None:
     for attempt in range(_TRIES):
         turn = draw_turn(generator(seed, "plan", number, attempt), names, scene)
         if turn is not None:

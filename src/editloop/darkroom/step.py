@@ -18,7 +18,7 @@ from editloop.darkroom.develop import (
 from editloop.darkroom.faults import Occasion, draw_faults
 from editloop.darkroom.language.phrases import caption, instruction, inverse
 from editloop.darkroom.operations import OPERATIONS
-from editloop.darkroom.plans import Turn
+from editloop.darkroom.plans import PlannedTurn
 from editloop.darkroom.regions import is_whole
 from editloop.darkroom.rewards import rewards
 from editloop.darkroom.scene import SMALLEST, Darkroom
@@ -138,7 +138,7 @@ class DarkroomStep:
         self,
         sample: EditSample,
         darkroom: Darkroom,
-        developed: tuple[Turn, Rendered],
+        developed: tuple[PlannedTurn, Rendered],
         number: int,
         seed: int,
     ) -> EditSample:

@@ -16,7 +16,7 @@ from editloop.darkroom.progress import follow
 from editloop.darkroom.rewards import PASSING
 from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
 
-__all__ = ["ENTANGLED", "VERSION", "TruthJudge"]
+__all__ = ["ENTANGLED", "VERSION", "KnownTruthJudge"]
 
 VERSION = "truth-1"
 _SLIGHT = 0.05  # a severity that costs a quarter of a point needs no words
@@ -53,7 +53,7 @@ _TEXTS = {
 }
 
 
-class TruthJudge:
+class KnownTruthJudge:
     """Judges following, preserving and quality by the known target and mask."""
 
     name = "truth"

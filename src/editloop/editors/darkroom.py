@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from editloop.darkroom.develop import GENERATOR, REVISION, replay
-from editloop.darkroom.language.asked import Unclear
+from editloop.darkroom.language.parsed_instruction import Unclear
 from editloop.darkroom.language.parsing import parse
 from editloop.darkroom.retouch import carry_out
 from editloop.darkroom.scene import SMALLEST

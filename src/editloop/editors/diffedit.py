@@ -16,9 +16,9 @@ from PIL import Image
 from pydantic import Field
 
 from editloop.editors.pipelines import (
-    Job,
     PipelineEditor,
     PipelineSettings,
+    SizedRequest,
     pictures_of,
 )
 from editloop.models.pipeline_loading import check_channels, ddim_of, load_pipeline
@@ -63,12 +63,12 @@ class DiffEditEditor(PipelineEditor[DiffEditSettings]):
         return pipeline
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: DiffEditSettings
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: DiffEditSettings
     ) -> list[Image.Image]:
         return [_edited(pipeline, job, settings) for job in jobs]
 
 
-def _edited(pipeline: Any, job: Job, settings: DiffEditSettings) -> Image.Image:
+def _edited(pipeline: Any, job: SizedRequest, settings: DiffEditSettings) -> Image.Image:
     generator = job.generator()
     mask = pipeline.generate_mask(
         image=job.picture,

@@ -17,9 +17,9 @@ from pydantic import Field
 
 from editloop.editors.geometry import Size
 from editloop.editors.pipelines import (
-    Job,
     PipelineEditor,
     PipelineSettings,
+    SizedRequest,
     pictures_of,
     working_size,
 )
@@ -66,7 +66,7 @@ class FluxKontextEditor(PipelineEditor[FluxKontextSettings]):
         return high, wide
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: FluxKontextSettings
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: FluxKontextSettings
     ) -> list[Image.Image]:
         height, width = jobs[0].mask.shape
         values = pipeline(

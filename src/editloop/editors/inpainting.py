@@ -19,8 +19,8 @@ from pydantic import Field
 
 from editloop.editors.pipelines import (
     DenoisedSettings,
-    Job,
     PipelineEditor,
+    SizedRequest,
     pictures_of,
 )
 from editloop.models.pipeline_loading import check_channels, is_xl, load_pipeline
@@ -59,7 +59,7 @@ class InpaintEditor(PipelineEditor[InpaintSettings]):
         return pipeline
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: InpaintSettings
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: InpaintSettings
     ) -> list[Image.Image]:
         height, width = jobs[0].mask.shape
         values = pipeline(

@@ -22,7 +22,7 @@ from editloop.editors.checkpoint_loading import checkpoint_digest, hasten, load_
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
 from editloop.editors.encoded_inputs import Shown
 from editloop.editors.geometry import Size, Sizing, fitted
-from editloop.editors.pipelines import Job, PipelineEditor, PipelineSettings, stepped
+from editloop.editors.pipelines import PipelineEditor, PipelineSettings, SizedRequest, stepped
 from editloop.editors.rewarding import check_rewards, rewards_for
 from editloop.editors.schedulers import SchedulerName, scheduler_like
 from editloop.errors import RecipeError, UnavailableError
@@ -122,7 +122,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         return fitted(height, width, stepped(sizing, pipeline.multiple))
 
     def run(
-        self, pipeline: DiffusionModel, jobs: Sequence[Job], settings: InstructSettings
+        self, pipeline: DiffusionModel, jobs: Sequence[SizedRequest], settings: InstructSettings
     ) -> list[Image.Image]:
         with torch.inference_mode():
             latents = denoised(
@@ -143,7 +143,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
             return [Image.fromarray(each) for each in pipeline.decode(latents)]
 
     def _inputs(
-        self, model: DiffusionModel, jobs: Sequence[Job], settings: InstructSettings
+        self, model: DiffusionModel, jobs: Sequence[SizedRequest], settings: InstructSettings
     ) -> EditInputs:
         words = [job.request.instruction for job in jobs]
         self._tell_of_cuts(model, words)

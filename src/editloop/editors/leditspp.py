@@ -22,9 +22,9 @@ from pydantic import Field
 
 from editloop.editors.geometry import Size
 from editloop.editors.pipelines import (
-    Job,
     PipelineEditor,
     PipelineSettings,
+    SizedRequest,
     pictures_of,
     working_size,
 )
@@ -77,12 +77,12 @@ class LeditsEditor(PipelineEditor[LeditsSettings]):
         return working_size(pipeline, height, width, settings.size, _MULTIPLE)
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: LeditsSettings
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: LeditsSettings
     ) -> list[Image.Image]:
         return [_edited(pipeline, job, settings) for job in jobs]
 
 
-def _edited(pipeline: Any, job: Job, settings: LeditsSettings) -> Image.Image:
+def _edited(pipeline: Any, job: SizedRequest, settings: LeditsSettings) -> Image.Image:
     generator = job.generator()
     pipeline.invert(
         image=job.picture,

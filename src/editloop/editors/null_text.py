@@ -19,9 +19,9 @@ from pydantic import Field
 from torch import Tensor
 
 from editloop.editors.pipelines import (
-    Job,
     PipelineEditor,
     PipelineSettings,
+    SizedRequest,
     pictures_of,
 )
 from editloop.models.attention import Blend, Control, PairControl, controlled, sample_pairs
@@ -86,13 +86,13 @@ class NullTextEditor(PipelineEditor[NullTextSettings]):
         return pipeline
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: NullTextSettings
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: NullTextSettings
     ) -> list[Image.Image]:
         with torch.enable_grad():
             return [_edited(pipeline, job, settings) for job in jobs]
 
 
-def _edited(pipeline: Any, job: Job, settings: NullTextSettings) -> Image.Image:
+def _edited(pipeline: Any, job: SizedRequest, settings: NullTextSettings) -> Image.Image:
     def predict(latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         states, told = latents.to(pipeline.dtype), text.to(pipeline.dtype)
         noise: Tensor = pipeline.unet(states, timestep, encoder_hidden_states=told).sample
@@ -119,7 +119,9 @@ def _edited(pipeline: Any, job: Job, settings: NullTextSettings) -> Image.Image:
     return _decoded(pipeline, pair[1:])
 
 
-def _control(pipeline: Any, job: Job, settings: NullTextSettings, latents: Tensor) -> PairControl:
+def _control(
+    pipeline: Any, job: SizedRequest, settings: NullTextSettings, latents: Tensor
+) -> PairControl:
     source, target = (spelled(pipeline.tokenizer, text) for text in (job.source, job.target))
     size = latents.shape[-2], latents.shape[-1]
     shares = Control(settings.steps, settings.cross, settings.itself)
@@ -150,7 +152,7 @@ def _embedded(pipeline: Any, texts: list[str]) -> Tensor:
 
 
 @torch.no_grad()
-def _encoded(pipeline: Any, job: Job) -> Tensor:
+def _encoded(pipeline: Any, job: SizedRequest) -> Tensor:
     """The picture's latents, [1, c, h, w]: the autoencoder's mean, in fp32 as the maths here."""
     picture = pipeline.image_processor.preprocess(job.picture).to(pipeline.device, pipeline.dtype)
     mean: Tensor = pipeline.vae.encode(picture).latent_dist.mode()

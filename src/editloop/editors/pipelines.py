@@ -34,9 +34,9 @@ from editloop.storage.records import fingerprint
 
 __all__ = [
     "DenoisedSettings",
-    "Job",
     "PipelineEditor",
     "PipelineSettings",
+    "SizedRequest",
     "pictures_of",
     "stepped",
     "working_size",
@@ -84,7 +84,7 @@ _Settings = TypeVar("_Settings", bound=PipelineSettings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class SizedRequest:
     """A request at its working size: [h, w, 3] and, the same geometry, the mask [h, w]."""
 
     request: EditRequest
@@ -138,7 +138,9 @@ class PipelineEditor(ABC, Generic[_Settings]):
         """The pipeline in a folder."""
 
     @abstractmethod
-    def run(self, pipeline: Any, jobs: Sequence[Job], settings: _Settings) -> list[Image.Image]:
+    def run(
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: _Settings
+    ) -> list[Image.Image]:
         """The edited pictures of some jobs of one size."""
 
     def batch(self, settings: _Settings) -> int:  # noqa: ARG002
@@ -264,10 +266,10 @@ def stepped(sizing: Sizing, multiple: int) -> Sizing:
     return sizing.model_copy(update={"multiple": math.lcm(sizing.multiple, multiple)})
 
 
-def _job(request: EditRequest, size: Size, resampling: Filter) -> Job:
+def _job(request: EditRequest, size: Size, resampling: Filter) -> SizedRequest:
     mask = request.mask
     if mask is None or not mask.any():
         region = np.full(size, 255, np.uint8)
     else:
         region = resized_mask(mask, size)
-    return Job(request, resized(request.image, size, resampling), region)
+    return SizedRequest(request, resized(request.image, size, resampling), region)

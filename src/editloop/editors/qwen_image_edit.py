@@ -19,9 +19,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from editloop.editors.geometry import Size
 from editloop.editors.pipelines import (
-    Job,
     PipelineEditor,
     PipelineSettings,
+    SizedRequest,
     pictures_of,
     working_size,
 )
@@ -67,7 +67,7 @@ class QwenImageEditEditor(PipelineEditor[QwenImageEditSettings]):
         return working_size(pipeline, height, width, settings.size, 2 * pipeline.vae_scale_factor)
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: QwenImageEditSettings
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: QwenImageEditSettings
     ) -> list[Image.Image]:
         return [_edited(pipeline, job, settings) for job in jobs]
 
@@ -90,7 +90,7 @@ class PictureTextProcessor:
         return BatchFeature({**self._tokenizer(filled, **others), **seen})
 
 
-def _edited(pipeline: Any, job: Job, settings: QwenImageEditSettings) -> Image.Image:
+def _edited(pipeline: Any, job: SizedRequest, settings: QwenImageEditSettings) -> Image.Image:
     height, width = (None, None) if settings.size is None else job.mask.shape
     values = pipeline(
         image=Image.fromarray(job.request.image),  # it makes the sizes it needs of the picture

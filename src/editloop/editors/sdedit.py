@@ -15,8 +15,8 @@ from PIL import Image
 
 from editloop.editors.pipelines import (
     DenoisedSettings,
-    Job,
     PipelineEditor,
+    SizedRequest,
     pictures_of,
 )
 from editloop.models.pipeline_loading import check_channels, is_xl, load_pipeline
@@ -46,7 +46,7 @@ class SDEditEditor(PipelineEditor[SDEditSettings]):
         return pipeline
 
     def run(
-        self, pipeline: Any, jobs: Sequence[Job], settings: SDEditSettings
+        self, pipeline: Any, jobs: Sequence[SizedRequest], settings: SDEditSettings
     ) -> list[Image.Image]:
         values = pipeline(
             prompt=[job.target for job in jobs],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from editloop.hub import weights
 from editloop.loop import run as loop
-from editloop.loop.recipe import PartSettings, Recipe
+from editloop.loop.recipe import Entry, Recipe
 from editloop.registry import create
 from editloop.schema import Json
 
@@ -45,6 +45,6 @@ def evaluate(
         for name in part.weights:
             weights.download(name)
     name = card.stem if is_own else str(protocol)
-    entry = PartSettings.model_validate({"kind": "protocol", "name": name, **own})
+    entry = Entry.model_validate({"kind": "protocol", "name": name, **own})
     recipe = Recipe(name=name, seed=seed, evaluate=(entry,))
     return loop.run(recipe, out, new_version=True)

@@ -18,10 +18,10 @@ from editloop.settings import validate
 from editloop.storage.versions import work_folder
 
 if TYPE_CHECKING:
-    from editloop.chat.client import Plan
-    from editloop.chat.usage import Counts
+    from editloop.chat.client import CostEstimate
+    from editloop.chat.usage import ChatUsage
 
-__all__ = ["asked", "judge", "plan"]
+__all__ = ["dry_run", "judge", "judge_usage"]
 
 _ODD = re.compile(r"[^\w.+-]+")  # what the name of a recipe, or of its part, cannot have
 _BATCH = 64  # edits in memory at a time
@@ -49,18 +49,18 @@ def judge(
     return loop.run(recipe, out, workers=workers, new_version=new_version, progress=progress)
 
 
-def plan(
+def dry_run(
     data: str | Path, judge: str | Path | Mapping[str, Json], *, seed: int = 0, **source: Json
-) -> Plan:
+) -> CostEstimate:
     """What `judge` would ask a server for, and about what that would cost; asks nothing.
 
     The data is read for it, since a question that is in the ledger costs nothing.
     """
-    from editloop.chat.client import Plan
+    from editloop.chat.client import CostEstimate
 
     sources, steps = loop.build_specs(_recipe(data, judge, seed, source))
     edits, judges = sources[0].create(), steps[0].create()
-    total = Plan()
+    total = CostEstimate()
     listed = edits.items()
     while items := list(islice(listed, _BATCH)):
         loaded = edits.load(items)
@@ -69,11 +69,11 @@ def plan(
     return total
 
 
-def asked(judge: str | Path | Mapping[str, Json], out: str | Path) -> Counts:
+def judge_usage(judge: str | Path | Mapping[str, Json], out: str | Path) -> ChatUsage:
     """What the run in `out` has asked a judge's servers since it began, in all its processes."""
     spec = _spec(judge)
     step = create("build", "judge", {"judge": {**spec.settings, "kind": spec.kind}})
-    counts: Counts = step.asked(work_folder(Path(out)) / "cache")
+    counts: ChatUsage = step.asked(work_folder(Path(out)) / "cache")
     return counts
 
 

@@ -12,9 +12,9 @@ from functools import partial
 
 from pydantic import Field
 
-from editloop.chat.client import Chat, Plan
+from editloop.chat.client import Chat, CostEstimate
 from editloop.chat.messages import Failed, Question
-from editloop.chat.usage import Counts
+from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.sheet import Sheet
@@ -100,7 +100,7 @@ class PairwiseJudge:
         self._chat = Chat(settings, settings.ledger.expanduser(), run=settings.run)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ChatUsage:
         """What was asked, found in the ledger and paid for so far."""
         return self._chat.counts
 
@@ -116,7 +116,7 @@ class PairwiseJudge:
             for both in asked
         ]
 
-    def plan(self, batch: Sequence[Comparison]) -> Plan:
+    def plan(self, batch: Sequence[Comparison]) -> CostEstimate:
         """What comparing would take: replies found, calls to make, tokens, cost; asks nothing."""
         asked = [both for both in self._questions(batch) if not isinstance(both, str)]
         return self._chat.plan([each for both in asked for each in both])

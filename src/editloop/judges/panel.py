@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from editloop.chat.client import Plan
-from editloop.chat.usage import Counts
+from editloop.chat.client import CostEstimate
+from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import content_hash
 from editloop.judges.verdicts import may_pass_later
@@ -111,15 +111,15 @@ class PanelJudge:
                 each.use(embeddings)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ChatUsage:
         """What members asked of models so far."""
         counts = (each.counts for each in self.members if hasattr(each, "counts"))
-        return sum(counts, Counts())
+        return sum(counts, ChatUsage())
 
-    def plan(self, batch: Sequence[EditedPair]) -> Plan:
+    def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
         """What members would ask of models; asks nothing."""
         plans = (each.plan(batch) for each in self.members if hasattr(each, "plan"))
-        return sum(plans, Plan())
+        return sum(plans, CostEstimate())
 
     def close(self) -> None:
         """Close the members' connections; whoever asks after that is refused."""

@@ -16,11 +16,11 @@ from editloop.images.codec import decode_mask, decode_rgb
 from editloop.schema import Captions, EditedPair, EditSample, Pixels
 from editloop.sources.taxonomies import own_kind
 
-__all__ = ["Seen", "seen"]
+__all__ = ["SamplePair", "sample_pair"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SamplePair:
     """A sample as a pair, or why it is none; `unknown` says why the pair's target is not known."""
 
     pair: EditedPair | None
@@ -36,15 +36,15 @@ class Seen:
         return sum(picture.nbytes for picture in pictures if picture is not None)
 
 
-def seen(sample: EditSample) -> Seen:
+def sample_pair(sample: EditSample) -> SamplePair:
     """The sample as a pair."""
     if sample.target is None:
-        return Seen(None, "the sample has no target")
+        return SamplePair(None, "the sample has no target")
     try:
         source, edited = decode_rgb(sample.source.bytes), decode_rgb(sample.target.bytes)
         mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
     except ImageError as error:
-        return Seen(None, f"a picture cannot be read: {error.cause}")
+        return SamplePair(None, f"a picture cannot be read: {error.cause}")
     truth = _truth(sample, source)
     pair = EditedPair(
         id=sample.id,
@@ -57,7 +57,7 @@ def seen(sample: EditSample) -> Seen:
         edit_type=sample.edit_type,
         group=own_kind(sample),
     )
-    return Seen(pair, unknown=truth if isinstance(truth, str) else "")
+    return SamplePair(pair, unknown=truth if isinstance(truth, str) else "")
 
 
 def _truth(sample: EditSample, source: Pixels) -> Pixels | str:

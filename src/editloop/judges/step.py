@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import Field
 
-from editloop.chat.client import Plan
+from editloop.chat.client import CostEstimate
 from editloop.chat.settings import ChatSettings
-from editloop.chat.usage import Counts, counts_of_run
+from editloop.chat.usage import ChatUsage, usage_of_run
 from editloop.errors import FailureClass, RecipeError, StepError
 from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
-from editloop.judges.samples import Seen, seen
+from editloop.judges.samples import SamplePair, sample_pair
 from editloop.judges.verdicts import may_pass_later
 from editloop.kernel.steps import Fail, Keep, Outcome, Resource, StepContext
 from editloop.registry import Spec, load, parse_spec
@@ -84,29 +84,31 @@ class JudgeStep:
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
         verdicts = [
-            verdict for group in _groups(map(seen, batch)) for verdict in self._verdicts(group)
+            verdict
+            for group in _groups(map(sample_pair, batch))
+            for verdict in self._verdicts(group)
         ]
         return [
             self._outcome(sample, verdict) for sample, verdict in zip(batch, verdicts, strict=True)
         ]
 
-    def plan(self, batch: Sequence[EditSample]) -> list[Plan]:
+    def plan(self, batch: Sequence[EditSample]) -> list[CostEstimate]:
         """What judging these samples would take of those who are paid; asks nothing."""
         pairs = [
             each.pair
-            for each in map(seen, batch)
+            for each in map(sample_pair, batch)
             if each.pair is not None and not self._unfit(each)
         ]
         return [judge.plan(pairs) for judge in _paid(self._judge)]
 
-    def asked(self, cache: Path) -> Counts:
+    def asked(self, cache: Path) -> ChatUsage:
         """What the run whose cache this is has asked of servers since it began."""
         judge = _in_run(self._spec, _run_of(cache)).create("judge")
         accounts = {each.account for each in _paid(judge)}
-        counts = (counts_of_run(path, run) for path, run in sorted(accounts))
-        return sum(counts, Counts())
+        counts = (usage_of_run(path, run) for path, run in sorted(accounts))
+        return sum(counts, ChatUsage())
 
-    def _verdicts(self, batch: Sequence[Seen]) -> list[Verdict]:
+    def _verdicts(self, batch: Sequence[SamplePair]) -> list[Verdict]:
         """What the judge says of each, and of those that it is not asked about, why not."""
         reasons = [each.reason or self._unfit(each) for each in batch]
         asked = [
@@ -126,7 +128,7 @@ class JudgeStep:
             for reason in reasons
         ]
 
-    def _unfit(self, sample: Seen) -> str:
+    def _unfit(self, sample: SamplePair) -> str:
         """Why this judge cannot judge a pair at all, if so."""
         return sample.unknown if "target" in getattr(self._judge, "needs", ()) else ""
 
@@ -152,9 +154,9 @@ def _run_of(cache: Path | None) -> str:
     return f"judge-{content_hash(place.encode())[:16]}"
 
 
-def _groups(samples: Iterable[Seen]) -> Iterator[list[Seen]]:
+def _groups(samples: Iterable[SamplePair]) -> Iterator[list[SamplePair]]:
     """Samples in runs that fit in memory together."""
-    held: list[Seen] = []
+    held: list[SamplePair] = []
     weight = 0
     for each in samples:
         held.append(each)

@@ -29,7 +29,7 @@ class TruthJudge:
 
     def __init__(self, settings: TruthJudge.Settings | None = None) -> None:
         del settings  # there is nothing to set
-        self._judge = truth.TruthJudge()
+        self._judge = truth.KnownTruthJudge()
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         """A verdict a pair."""

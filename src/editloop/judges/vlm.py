@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from editloop.chat.client import Chat, Plan
+from editloop.chat.client import Chat, CostEstimate
 from editloop.chat.messages import Failed, Question
 from editloop.chat.settings import ChatSettings
-from editloop.chat.usage import Counts
+from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
 from editloop.judges import verdicts
@@ -96,7 +96,7 @@ class VlmJudge:
         self._chat = Chat(settings, settings.ledger.expanduser(), run=settings.run)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ChatUsage:
         """What was asked, found in the ledger and paid for so far."""
         return self._chat.counts
 
@@ -115,7 +115,7 @@ class VlmJudge:
             for verdicts in zip(*columns, strict=True)
         ]
 
-    def plan(self, batch: Sequence[EditedPair]) -> Plan:
+    def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
         """What judging would take: replies found, calls to make, tokens and cost; asks nothing."""
         asked = [each for column in self._questions(batch) for each in column]
         return self._chat.plan([each for each in asked if isinstance(each, Question)])

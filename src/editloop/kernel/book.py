@@ -23,7 +23,7 @@ __all__ = [
     "QUARANTINE",
     "REJECTS",
     "Book",
-    "Counts",
+    "BuildCounts",
     "Tables",
     "check_book",
     "data_table",
@@ -168,7 +168,7 @@ def _ordered(table: pa.Table, place: Mapping[str, int]) -> pa.Table:
 
 def tally(tables: Tables) -> dict[str, Json]:
     """The counts and digests that a commit states of its tables."""
-    counts = Counts()
+    counts = BuildCounts()
     counts.add_tables(tables)
     return {
         "out": tables.data.num_rows,
@@ -177,7 +177,7 @@ def tally(tables: Tables) -> dict[str, Json]:
     }
 
 
-class Counts:
+class BuildCounts:
     """Adds up what went in and what became of it."""
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ class Counts:
         self._failed.update(_pairs(tables.quarantine.select(["step", "code"]).to_pylist()))
         self._classes.update(tables.quarantine.column("class").to_pylist())
 
-    def merge(self, other: Counts) -> None:
+    def merge(self, other: BuildCounts) -> None:
         """Add another's counts."""
         self._ends += other._ends
         self._out += other._out

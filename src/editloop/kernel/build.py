@@ -22,8 +22,8 @@ from editloop.kernel.engines.in_process import InProcessEngine
 from editloop.kernel.engines.processes import LocalProcessEngine
 from editloop.kernel.merge import publish_set
 from editloop.kernel.progress import Progress
-from editloop.kernel.shard_plan import Plan, load_plan, make_plan
-from editloop.kernel.tasks import PartSpec
+from editloop.kernel.shard_plan import ShardPlan, load_plan, make_plan
+from editloop.kernel.tasks import StepSpec
 from editloop.kernel.worker import forget_parts
 from editloop.schema import Json
 from editloop.storage.files import Files, explained
@@ -77,8 +77,8 @@ class Retried(NamedTuple):
 
 
 def build(
-    sources: Sequence[PartSpec],
-    steps: Sequence[PartSpec],
+    sources: Sequence[StepSpec],
+    steps: Sequence[StepSpec],
     *,
     out: Path,
     seed: int = 0,
@@ -99,7 +99,7 @@ def build(
         recipe = BuildSpec(make_steps(sources), make_steps(steps), seed, shard_size)
         listed = {spec.name: source for spec, source in recipe.sources}
         plan = make_plan(listed, part_folder(out, BUILD), shard_size, options.files)
-        return _Job(out, recipe, plan, options).run(new_version)
+        return _Build(out, recipe, plan, options).run(new_version)
 
 
 def retry(
@@ -117,7 +117,7 @@ def retry(
         if parts is None:
             raise StoreError("there is no build to retry", value=out, fix="build it first")
         plan = load_plan(folder / parts["plan"], options.files)
-        job = _Job(out, read_build_spec(parts), plan, options)
+        job = _Build(out, read_build_spec(parts), plan, options)
         before = job.run().counts  # what an interruption left is finished first
         tried = before["by_class"].get(again.value, 0)
         if not tried:
@@ -126,10 +126,10 @@ def retry(
         return Retried(tried, max(0, before["quarantined"] - after["quarantined"]))
 
 
-class _Job:
+class _Build:
     """One build of one recipe over one plan, in a folder that is held."""
 
-    def __init__(self, out: Path, recipe: BuildSpec, plan: Plan, options: Options) -> None:
+    def __init__(self, out: Path, recipe: BuildSpec, plan: ShardPlan, options: Options) -> None:
         for spec, step in recipe.steps:
             check_step(spec.name, step)
         self._out = out

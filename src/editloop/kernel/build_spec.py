@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from editloop.errors import RecipeError
-from editloop.kernel.shard_plan import Plan
+from editloop.kernel.shard_plan import ShardPlan
 from editloop.kernel.steps import Source, Step
-from editloop.kernel.tasks import PartSpec, Segment
+from editloop.kernel.tasks import Segment, StepSpec
 from editloop.schema import Json
 from editloop.storage.records import fingerprint
 
@@ -19,7 +19,7 @@ __all__ = ["BUILD", "BuildSpec", "MadeSteps", "make_steps", "read_build_spec"]
 
 BUILD = "build"  # the name of the part that a build claims
 
-MadeSteps = tuple[tuple[PartSpec, Any], ...]
+MadeSteps = tuple[tuple[StepSpec, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class BuildSpec:
     seed: int
     shard_size: int
 
-    def settings(self, plan: Plan) -> dict[str, Json]:
+    def settings(self, plan: ShardPlan) -> dict[str, Json]:
         """What the run folder is claimed with."""
         return {
             "seed": self.seed,
@@ -42,7 +42,7 @@ class BuildSpec:
             "inputs": plan.inputs,
         }
 
-    def parts(self, plan: Plan) -> dict[str, Json]:
+    def parts(self, plan: ShardPlan) -> dict[str, Json]:
         """What `retry` makes the recipe from again."""
         return {
             "sources": [asdict(spec) for spec, _ in self.sources],
@@ -61,7 +61,7 @@ class BuildSpec:
     def _chain(
         self,
         folder: Path,
-        source: tuple[PartSpec, Source],
+        source: tuple[StepSpec, Source],
         groups: list[MadeSteps],
     ) -> list[Segment]:
         spec, made = source
@@ -83,12 +83,12 @@ class BuildSpec:
 def read_build_spec(parts: Json) -> BuildSpec:
     """The spec that `BuildSpec.parts` described."""
     sources, steps = (
-        make_steps([PartSpec(**spec) for spec in parts[key]]) for key in ("sources", "steps")
+        make_steps([StepSpec(**spec) for spec in parts[key]]) for key in ("sources", "steps")
     )
     return BuildSpec(sources, steps, parts["seed"], parts["shard_size"])
 
 
-def make_steps(specs: Sequence[PartSpec]) -> MadeSteps:
+def make_steps(specs: Sequence[StepSpec]) -> MadeSteps:
     """Each spec with what it names, made once; RecipeError where two have one name."""
     names = [spec.name for spec in specs]
     twice = [name for name in names if names.count(name) > 1]
@@ -97,5 +97,5 @@ def make_steps(specs: Sequence[PartSpec]) -> MadeSteps:
     return tuple((spec, spec.create()) for spec in specs)
 
 
-def _described(spec: PartSpec, part: Source | Step) -> dict[str, Json]:
+def _described(spec: StepSpec, part: Source | Step) -> dict[str, Json]:
     return {"kind": spec.kind, "version": part.version, "parameters": dict(part.parameters)}

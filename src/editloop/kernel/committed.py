@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from editloop.errors import FailureClass
-from editloop.kernel.shard_plan import Plan, ShardRef
+from editloop.kernel.shard_plan import ShardPlan, ShardRef
 from editloop.kernel.tasks import Segment, ShardTask
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files
@@ -21,7 +21,7 @@ __all__ = ["Committed", "Work"]
 class Work:
     """What is to be made: a plan's shards, each through the segments of its source's chain."""
 
-    plan: Plan
+    plan: ShardPlan
     chains: Sequence[Sequence[Segment]]  # by the source's index
     seed: int
     cache: Path

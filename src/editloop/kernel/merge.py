@@ -19,8 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError, StepError
-from editloop.kernel.book import DATA, QUARANTINE, REJECTS, Counts, Tables, check_book, id_digest
-from editloop.kernel.shard_plan import IdSet, Plan, ShardRef, read_items
+from editloop.kernel.book import (
+    DATA,
+    QUARANTINE,
+    REJECTS,
+    BuildCounts,
+    Tables,
+    check_book,
+    id_digest,
+)
+from editloop.kernel.shard_plan import IdSet, ShardPlan, ShardRef, read_items
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files, explained
 from editloop.storage.manifests import Manifest, publish_folder, staging_folder
@@ -37,7 +45,7 @@ _QUARANTINED = pa.schema(list(QUARANTINE)[1:])
 
 
 def publish_set(
-    run: Path, plan: Plan, chain: Callable[[ShardRef], Chain], *, made_from: str, files: Files
+    run: Path, plan: ShardPlan, chain: Callable[[ShardRef], Chain], *, made_from: str, files: Files
 ) -> Manifest:
     """Publish what the commits of every shard's `chain` hold; returns the data's manifest.
 
@@ -49,7 +57,7 @@ def publish_set(
     with explained("publish a data set", run), _Stage(data, rejects, files) as stage:
         splits = {split: stage.write(split, plan, chain) for split in plan.splits}
         stage.finish()
-    total = Counts()
+    total = BuildCounts()
     for counts in splits.values():
         total.merge(counts)
     facts = {
@@ -79,9 +87,9 @@ class _Stage:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def write(self, split: str, plan: Plan, chain: Callable[[ShardRef], Chain]) -> Counts:
+    def write(self, split: str, plan: ShardPlan, chain: Callable[[ShardRef], Chain]) -> BuildCounts:
         """Write a split's samples, drops and failures; returns their counts."""
-        counts = Counts()
+        counts = BuildCounts()
         writer = SplitWriter(self._files, self._data, split, arrow_schema())
         self._open.callback(writer.close)
         for shard in plan.of_split(split):

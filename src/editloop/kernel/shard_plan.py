@@ -21,7 +21,7 @@ from editloop.kernel.steps import Source, SourceItem
 from editloop.schema import Json
 from editloop.storage.files import Files, NewFile, check_plain, explained, file_hash, temporary
 
-__all__ = ["IdSet", "Plan", "ShardRef", "load_plan", "make_plan", "read_items"]
+__all__ = ["IdSet", "ShardPlan", "ShardRef", "load_plan", "make_plan", "read_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ShardRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ShardPlan:
     """All shards in their fixed order; `inputs` says by source and split how many items and which.
 
     A split is published in the order of its shards.
@@ -82,7 +82,9 @@ class IdSet:
         return repeated
 
 
-def make_plan(sources: Mapping[str, Source], folder: Path, shard_size: int, files: Files) -> Plan:
+def make_plan(
+    sources: Mapping[str, Source], folder: Path, shard_size: int, files: Files
+) -> ShardPlan:
     """List every source and write the plan's file into `folder`, named by its content.
 
     Raises StepError where two items have one id, an id cannot be stored, or nothing is listed.
@@ -107,7 +109,7 @@ def make_plan(sources: Mapping[str, Source], folder: Path, shard_size: int, file
     return plan
 
 
-def load_plan(path: Path, files: Files) -> Plan:
+def load_plan(path: Path, files: Files) -> ShardPlan:
     """The plan in a file that `make_plan` wrote; CorruptError where it is not as it was written."""
     contents = _Contents()
     with explained("read a plan", path):
@@ -141,7 +143,7 @@ class _PlanWriter:
         self._contents.add((index, source, split), self._file.size, line, len(items))
         self._file.write(line)
 
-    def finish(self) -> Plan:
+    def finish(self) -> ShardPlan:
         self._file.finish()
         path = self._folder / f"plan-{self._file.sha256[:16]}.jsonl"
         self._files.rename(self._file.path, path)
@@ -167,11 +169,11 @@ class _Contents:
         self._shards.append(ShardRef(name, index, split, fingerprint, offset, len(line)))
         of_split.add(line, items)
 
-    def plan(self, path: Path) -> Plan:
+    def plan(self, path: Path) -> ShardPlan:
         inputs: dict[str, dict[str, Json]] = {}
         for (source, split), of_split in self._splits.items():
             inputs.setdefault(source, {})[split] = of_split.to_json()
-        return Plan(path, tuple(self._shards), inputs)
+        return ShardPlan(path, tuple(self._shards), inputs)
 
 
 class _Split:

@@ -14,11 +14,11 @@ from editloop.registry import create
 from editloop.schema import Json
 from editloop.storage.files import Files
 
-__all__ = ["PartSpec", "Segment", "ShardEnd", "ShardTask"]
+__all__ = ["Segment", "ShardEnd", "ShardTask", "StepSpec"]
 
 
 @dataclass(frozen=True, slots=True)
-class PartSpec:
+class StepSpec:
     """A source or step as every worker can make it: what `registry.create` takes, and its name."""
 
     group: str
@@ -36,8 +36,8 @@ class Segment:
     """Consecutive steps of one resource; the first one of a chain loads its source."""
 
     folder: Path
-    steps: tuple[PartSpec, ...]
-    source: PartSpec | None = None
+    steps: tuple[StepSpec, ...]
+    source: StepSpec | None = None
     upstream: Path | None = None
 
     @property

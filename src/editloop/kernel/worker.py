@@ -31,7 +31,7 @@ from editloop.kernel.contract import Identified, Stage, answers, load_stage, ste
 from editloop.kernel.engines.base import Loss
 from editloop.kernel.shard_plan import read_items
 from editloop.kernel.steps import Fail, Keep, Outcome, StepContext
-from editloop.kernel.tasks import PartSpec, ShardEnd, ShardTask
+from editloop.kernel.tasks import ShardEnd, ShardTask, StepSpec
 from editloop.schema import EditSample, canonical_json
 from editloop.storage.commits import Commit
 from editloop.storage.samples import from_row
@@ -237,9 +237,9 @@ def _stages(key: str) -> list[Stage[Any]]:
     context = StepContext(what["seed"], what["split"], cache)
     stages: list[Stage[Any]] = []
     if what["source"] is not None:
-        source = PartSpec(**what["source"])
+        source = StepSpec(**what["source"])
         stages.append(load_stage(source.name, source.create()))
-    for spec in (PartSpec(**step) for step in what["steps"]):
+    for spec in (StepSpec(**step) for step in what["steps"]):
         step = spec.create()
         step.setup(context)
         stages.append(step_stage(spec.name, step))

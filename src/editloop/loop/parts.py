@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from editloop.schema import Json
 
-__all__ = ["Checked", "Part", "PartContext", "PartResult"]
+__all__ = ["Checked", "LoopPart", "PartContext", "PartResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class PartResult:
     timings: Mapping[str, Json] = field(default_factory=dict)
 
 
-class Part(Protocol):
+class LoopPart(Protocol):
     """A training or a benchmark; `parameters` (JSON) and `version` enter the fingerprint."""
 
     @property

@@ -12,10 +12,10 @@ from editloop.errors import RecipeError, known_names
 from editloop.schema import Json
 from editloop.settings import Settings, read_yaml, validate
 
-__all__ = ["PartSettings", "Recipe", "override", "read_recipe"]
+__all__ = ["Entry", "Recipe", "override", "read_recipe"]
 
 
-class PartSettings(BaseModel):
+class Entry(BaseModel):
     """One entry of a recipe's list: `kind`, an optional `name`, and the kind's own settings."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -41,11 +41,11 @@ class Recipe(Settings):
 
     name: str = Field(pattern=r"^[\w.+-]+$")
     seed: int = Field(default=0, ge=0)
-    sources: tuple[PartSettings, ...] = ()
-    build: tuple[PartSettings, ...] = ()
-    judge: tuple[PartSettings, ...] = ()
-    train: tuple[PartSettings, ...] = ()
-    evaluate: tuple[PartSettings, ...] = ()
+    sources: tuple[Entry, ...] = ()
+    build: tuple[Entry, ...] = ()
+    judge: tuple[Entry, ...] = ()
+    train: tuple[Entry, ...] = ()
+    evaluate: tuple[Entry, ...] = ()
     report: dict[str, Json] = Field(default_factory=dict)
 
     @model_validator(mode="after")

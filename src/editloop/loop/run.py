@@ -16,9 +16,9 @@ from pathlib import Path
 from editloop.errors import RecipeError, StoreError
 from editloop.kernel import build
 from editloop.kernel.progress import Progress
-from editloop.kernel.tasks import PartSpec
-from editloop.loop.parts import Checked, Part, PartContext
-from editloop.loop.recipe import PartSettings, Recipe, read_recipe
+from editloop.kernel.tasks import StepSpec
+from editloop.loop.parts import Checked, LoopPart, PartContext
+from editloop.loop.recipe import Entry, Recipe, read_recipe
 from editloop.registry import create, load
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
@@ -35,7 +35,17 @@ from editloop.storage.manifests import (
 from editloop.storage.records import fingerprint
 from editloop.storage.versions import check_version, claim_version, retire_versions
 
-__all__ = ["PARTS", "RESULTS", "build_specs", "check", "plan", "report", "results", "retry", "run"]
+__all__ = [
+    "PARTS",
+    "RESULTS",
+    "build_specs",
+    "check",
+    "dry_run",
+    "report",
+    "results",
+    "retry",
+    "run",
+]
 
 PARTS = ("sources", "build", "judge", "train", "evaluate", "report")
 _DATA = {"sources", "build", "judge"}  # one data set, made together
@@ -96,9 +106,9 @@ def retry(out: Path | str, failure: str = "transient") -> tuple[int, int]:
     return tried, passed
 
 
-def plan(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:
+def dry_run(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:
     """Check a recipe whole, and say of each part: name, state, and what it is made of."""
-    return _Loop(recipe, Path(out), 1, new_version=False).plan()
+    return _Loop(recipe, Path(out), 1, new_version=False).dry_run()
 
 
 def check(
@@ -126,7 +136,7 @@ class _Loop:
         self.out = out
         self.workers = workers
         self.new_version = new_version
-        self.parts: list[tuple[str, str, Part]] = [
+        self.parts: list[tuple[str, str, LoopPart]] = [
             (group, part.name, create(group, part.kind, part.own, where=f"{group}.{part.name}"))
             for group in _PUBLISHED
             for part in getattr(recipe, group)
@@ -145,7 +155,7 @@ class _Loop:
                 settings = self._settings(group, part)
                 check_version(self.out, f"{group}.{name}", settings)
 
-    def _is_trained(self, group: str, name: str, part: Part) -> bool:
+    def _is_trained(self, group: str, name: str, part: LoopPart) -> bool:
         """Whether a part is a training that was made of just this, and asks for nothing more."""
         if group != "train" or not self.out.is_dir():
             return False
@@ -204,7 +214,7 @@ class _Loop:
             self._write(_TIMES, {**_read(self.out / _TIMES), "build": dict(built.timings)})
         self.write_results()
 
-    def _make(self, group: str, name: str, part: Part) -> None:
+    def _make(self, group: str, name: str, part: LoopPart) -> None:
         """Make one training or benchmark, unless it is there already."""
         settings = self._settings(group, part)
         work = claim_version(self.out, f"{group}.{name}", settings, new_version=self.new_version)
@@ -215,7 +225,7 @@ class _Loop:
         retire_versions(self.out, f"{group}.{name}", [_CACHE])  # checkpoints too
         self.write_results()
 
-    def _publish(self, part: Part, name: str, published: str, work: Path, inputs: str) -> None:
+    def _publish(self, part: LoopPart, name: str, published: str, work: Path, inputs: str) -> None:
         staged = staging_folder(self.out, published)
         work.mkdir(parents=True, exist_ok=True)
         context = PartContext(
@@ -235,7 +245,7 @@ class _Loop:
         facts = {"results": dict(result.results)}
         publish_folder(self.out, published, staged, made_from=work.name, facts=facts)
 
-    def _settings(self, group: str, part: Part) -> dict[str, Json]:
+    def _settings(self, group: str, part: LoopPart) -> dict[str, Json]:
         """Everything that can change what a part makes: itself, the seed, and what it reads."""
         read = ["data"] if self.recipe.sources else []
         if group == "evaluate":
@@ -275,7 +285,7 @@ class _Loop:
                     found.setdefault(key, {}).update(value)
         self._write(RESULTS, found)
 
-    def plan(self) -> list[tuple[str, str, str]]:
+    def dry_run(self) -> list[tuple[str, str, str]]:
         """Name, state and settings of every part."""
         rows = [
             (f"{spec.group}.{spec.name}", self._state("data"), _told(spec.kind, spec.settings))
@@ -298,27 +308,27 @@ class _Loop:
             write_file(self.out, path, data)
 
 
-def build_specs(recipe: Recipe) -> tuple[list[PartSpec], list[PartSpec]]:
+def build_specs(recipe: Recipe) -> tuple[list[StepSpec], list[StepSpec]]:
     """A recipe's sources and steps as the pipeline takes them; sources default to its seed.
 
     An entry of `judge` is the step that asks this judge; what it does not set is the judge's own.
     """
     sources = [
-        PartSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
+        StepSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
         for part in recipe.sources
     ]
-    steps = [PartSpec("build", part.name, part.kind, part.own) for part in recipe.build]
+    steps = [StepSpec("build", part.name, part.kind, part.own) for part in recipe.build]
     return sources, [*steps, *map(_judging, recipe.judge)]
 
 
-def _judging(part: PartSettings) -> PartSpec:
+def _judging(part: Entry) -> StepSpec:
     of_step = load("build", "judge").Settings.model_fields
     judge = {key: value for key, value in part.own.items() if key not in of_step}
     own = {key: value for key, value in part.own.items() if key in of_step}
-    return PartSpec("build", part.name, "judge", {**own, "judge": {"kind": part.kind, **judge}})
+    return StepSpec("build", part.name, "judge", {**own, "judge": {"kind": part.kind, **judge}})
 
 
-def _seeded(part: PartSettings, seed: int) -> dict[str, Json]:
+def _seeded(part: Entry, seed: int) -> dict[str, Json]:
     takes_seed = "seed" in load("source", part.kind).Settings.model_fields
     return {"seed": seed, **part.own} if takes_seed else part.own
 

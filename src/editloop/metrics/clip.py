@@ -34,7 +34,7 @@ _NEEDS = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _ToEmbed:
     """What must be embedded for one score: of two things, or before and after of two things."""
 
     pictures: tuple[Pixels, ...]
@@ -102,7 +102,7 @@ class ClipMetric:
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], list[Score | Unscored]]:
         """What gives `measure` when it is called; the pictures are needed no more."""
         asked = self._read([self._asked(pair) for pair in batch])
-        whole = [each for each in asked if isinstance(each, _Asked)]
+        whole = [each for each in asked if isinstance(each, _ToEmbed)]
         pictures = [picture for each in whole for picture in each.pictures]
         texts = [text for each in whole for text in each.texts]
         images = self._embeddings.images_later(self._model, pictures)
@@ -113,7 +113,7 @@ class ClipMetric:
         ]
         return lambda: _scores(counts, iter(images()), iter(captions()))
 
-    def _asked(self, pair: EditedPair) -> _Asked | str:
+    def _asked(self, pair: EditedPair) -> _ToEmbed | str:
         """What must be embedded of a pair, or why it has no score."""
         target = self._settings.target
         before, after = pair.captions.source or "", pair.captions.target or ""
@@ -135,9 +135,9 @@ class ClipMetric:
 
     def _placed(
         self, pair: EditedPair, pictures: tuple[Pixels, ...], texts: tuple[str, ...]
-    ) -> _Asked | str:
+    ) -> _ToEmbed | str:
         if self._settings.region == "whole" or pair.mask is None:
-            return _Asked(pictures, texts)
+            return _ToEmbed(pictures, texts)
         seen = []
         for picture in pictures:
             sized = resized_to(picture, pair.mask.shape) if picture is pair.edited else picture
@@ -145,11 +145,11 @@ class ClipMetric:
             if isinstance(region, str):
                 return region
             seen.append(blackened(sized, region))
-        return _Asked(tuple(seen), texts)
+        return _ToEmbed(tuple(seen), texts)
 
-    def _read(self, asked: Sequence[_Asked | str]) -> list[_Asked | str]:
+    def _read(self, asked: Sequence[_ToEmbed | str]) -> list[_ToEmbed | str]:
         """The same, where a text that the model cannot read whole gives the reason."""
-        texts = {text for each in asked if isinstance(each, _Asked) for text in each.texts}
+        texts = {text for each in asked if isinstance(each, _ToEmbed) for text in each.texts}
         ordered = sorted(texts)
         refused = dict(zip(ordered, self._embeddings.refused(self._model, ordered), strict=True))
         return [

@@ -31,7 +31,7 @@ from editloop.schema import Pixels
 if TYPE_CHECKING:
     from editloop.metrics.networks import Network, Tokens
 
-__all__ = ["Counts", "Embeddings", "Later"]
+__all__ = ["Embeddings", "EncodeCounts", "Later"]
 
 # On a CPU more is no faster, and costs more where the last batch is filled up.
 _BATCH = {"cpu": 16, "cuda": 64}
@@ -42,7 +42,7 @@ Later: TypeAlias = Callable[[], _Vectors]
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class EncodeCounts:
     """How many different pictures and texts were encoded, and how many were found in the store.
 
     One that is asked for in several calls is counted in each.
@@ -73,12 +73,12 @@ class Embeddings:
         self._held: dict[int, tuple[Pixels, bytes]] | None = None
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> EncodeCounts:
         """The counts so far."""
         encoded: Counter[Table] = Counter()
         for (_, table, _), batches in self._batches.items():
             encoded[table] += batches.encoded
-        return Counts(
+        return EncodeCounts(
             encoded["images"], self._found["images"], encoded["texts"], self._found["texts"]
         )
 

@@ -83,7 +83,7 @@ def measure_data(
         work = place / ".editloop" / _NAME
         store, embeddings = ShardStore(work), Embeddings(work / "embeddings")
         measures = DataMeasures(specs, store, embeddings)
-        asked = _Asked(name, data, measures, seed, resamples)
+        asked = _QualityRequest(name, data, measures, seed, resamples)
         found = find_manifest(place, _NAME)
         if found is None or found.fingerprint != asked.made_from or not found.in_place(place):
             _make(asked, place)
@@ -92,7 +92,7 @@ def measure_data(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _QualityRequest:
     """What is asked: all of it may change the answer."""
 
     name: str
@@ -116,7 +116,7 @@ class _Asked:
         )
 
 
-def _make(asked: _Asked, place: Path) -> None:
+def _make(asked: _QualityRequest, place: Path) -> None:
     withdraw(place, _NAME)
     with explained("tidy up a folder", place):
         sweep_temporaries(Files(), place)
@@ -128,7 +128,7 @@ def _make(asked: _Asked, place: Path) -> None:
     record_manifest(place, _NAME, files, made_from=asked.made_from)
 
 
-def _measured(asked: _Asked, rows: Path) -> dict[str, Json]:
+def _measured(asked: _QualityRequest, rows: Path) -> dict[str, Json]:
     measures = asked.measures
     summary = DataSummary(measures.names, asked.seed, asked.resamples)
     with writing_rows(rows, measures.names, measures.missing) as writer:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from editloop.showing.thumbnails import Picture
 
-__all__ = ["Card", "Turn"]
+__all__ = ["Card", "CardTurn"]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class CardTurn:
     """One edit: the true source and target, then what the editors made.
 
     `earlier` are the instructions that the picture had to follow before this one.
@@ -31,5 +31,5 @@ class Card:
     """
 
     id: str
-    turns: Sequence[Turn]
+    turns: Sequence[CardTurn]
     note: str = ""

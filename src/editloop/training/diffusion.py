@@ -30,10 +30,10 @@ from editloop.training.latents import check_framing
 from editloop.training.loop import METRICS, Trained, train
 from editloop.training.memory import check_memory
 from editloop.training.objective import Objective
-from editloop.training.plan import check_plan
 from editloop.training.precision import resolved_precision
 from editloop.training.previews import Looks
 from editloop.training.rows import PublishedRows
+from editloop.training.schedule import check_schedule
 
 __all__ = ["DiffusionTraining"]
 
@@ -70,7 +70,7 @@ class DiffusionTraining:
         what needs more memory than there is.
         """
         settings = self._settings
-        check_plan(settings.plan("check", seed=0))
+        check_schedule(settings.plan("check", seed=0))
         data = run if settings.data is None else Path(settings.data)
         rows = None if data is None else _checked_data(data, settings)
         precision = resolved_precision(settings.precision)
@@ -81,7 +81,7 @@ class DiffusionTraining:
 
     def run(self, context: PartContext) -> PartResult:
         """Train, going on where an interrupted run stopped, and save the model as `output`."""
-        job = _Job.of(self._settings, context)
+        job = _TrainingTask.of(self._settings, context)
         _checked_data(job.run, self._settings)
         model = job.model()
         data = job.data(model)
@@ -111,7 +111,7 @@ class DiffusionTraining:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _TrainingTask:
     """What each process needs to know of a training; picklable."""
 
     settings: DiffusionTrainingSettings
@@ -123,7 +123,7 @@ class _Job:
     workers: int
 
     @classmethod
-    def of(cls, settings: DiffusionTrainingSettings, context: PartContext) -> _Job:
+    def of(cls, settings: DiffusionTrainingSettings, context: PartContext) -> _TrainingTask:
         run = context.run if settings.data is None else Path(settings.data)
         return cls(
             settings=settings,
@@ -177,7 +177,7 @@ class _Job:
         return train(model.denoiser, task, settings.plan(self.name, self.seed), self.work)
 
 
-def _train_along(job: _Job) -> None:
+def _train_along(job: _TrainingTask) -> None:
     model = job.model()
     job.train(model, job.data(model))
 

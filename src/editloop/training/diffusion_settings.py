@@ -6,14 +6,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from editloop.models.backbones.base_request import Wanted
-from editloop.models.backbones.extra_channels import NewWeights
+from editloop.models.backbones.base_request import NewWeights, Wanted
 from editloop.models.backbones.model import CONDITIONS, Lora
 from editloop.models.reward import RewardSettings
 from editloop.settings import Settings
 from editloop.training.framing import Framing
 from editloop.training.objective import DropRates, Weighting
-from editloop.training.plan import Optimiser, OptimiserName, Plan, Schedule
+from editloop.training.schedule import LearningRateSchedule, Optimiser, OptimiserName, Schedule
 
 __all__ = ["DiffusionTrainingSettings", "DropSettings", "LoraSettings", "OptimiserSettings"]
 
@@ -79,7 +78,7 @@ class DiffusionTrainingSettings(Settings):
     batch: int = Field(default=64, ge=1)
     micro_batch: int | None = Field(default=None, ge=1)
     learning_rate: float = Field(default=5e-5, gt=0)
-    schedule: Schedule = "constant"
+    schedule: LearningRateSchedule = "constant"
     warm_up: int = Field(default=0, ge=0)
     optimiser: OptimiserSettings = OptimiserSettings()
     weighting: Weighting = "plain"
@@ -143,10 +142,10 @@ class DiffusionTrainingSettings(Settings):
             seed=seed,
         )
 
-    def plan(self, name: str, seed: int) -> Plan:
+    def plan(self, name: str, seed: int) -> Schedule:
         """How the loop goes."""
         chosen = self.optimiser
-        return Plan(
+        return Schedule(
             name=name,
             steps=self.steps,
             batch=self.batch,

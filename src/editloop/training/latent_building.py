@@ -20,20 +20,20 @@ from editloop.kernel.engines.in_process import InProcessEngine
 from editloop.kernel.engines.processes import LocalProcessEngine
 from editloop.models.backbones.autoencoder import Autoencoder
 from editloop.storage.files import Files, replace_file
-from editloop.training.latent_encoding import Job, encode_in_worker, encode_shard
+from editloop.training.latent_encoding import EncodeTask, encode_in_worker, encode_shard
 
 __all__ = ["encode_all", "timed"]
 
 _DEADLINE = 24 * 3600.0  # seconds for a shard: a large autoencoder on one core is slow, not hung
 
 
-def encode_all(jobs: Sequence[Job], autoencoder: Autoencoder, workers: int) -> None:
+def encode_all(jobs: Sequence[EncodeTask], autoencoder: Autoencoder, workers: int) -> None:
     """Make the files of all jobs; raises what a job raised, or StepError where a worker was lost.
 
     On a CPU, several workers load the autoencoder for themselves; on a GPU this process encodes.
     """
     workers = min(workers, len(jobs))
-    function: Callable[[Job], None]
+    function: Callable[[EncodeTask], None]
     engine: Engine
     if autoencoder.vae.device.type == "cpu" and workers > 1:
         engine, function = LocalProcessEngine(workers, deadline=_DEADLINE), encode_in_worker
@@ -51,11 +51,11 @@ def encode_all(jobs: Sequence[Job], autoencoder: Autoencoder, workers: int) -> N
                     engine.submit(waiting.popleft())
 
 
-def _encode_here(autoencoder: Autoencoder, job: Job) -> None:
+def _encode_here(autoencoder: Autoencoder, job: EncodeTask) -> None:
     encode_shard(job, autoencoder)
 
 
-def _check(ended: Ended[Job]) -> None:
+def _check(ended: Ended[EncodeTask]) -> None:
     if ended.error is not None:
         raise ended.error
     if ended.loss is not None:

@@ -30,7 +30,7 @@ from editloop.training.rows import PublishedRows
 from editloop.training.triples import Triple
 
 __all__ = [
-    "Job",
+    "EncodeTask",
     "StoredAutoencoder",
     "encode_in_worker",
     "encode_shard",
@@ -66,7 +66,7 @@ class StoredAutoencoder:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class EncodeTask:
     """Samples `start` to `stop`, and the files that are to hold the latents of their pictures and
     masks; None where these are there or not wanted.
 
@@ -119,7 +119,7 @@ def _at_once(autoencoder: Autoencoder) -> int:
     return _PIXELS if autoencoder.vae.device.type == "cpu" else _PIXELS_ON_GPU
 
 
-def encode_in_worker(job: Job) -> None:
+def encode_in_worker(job: EncodeTask) -> None:
     """`encode_shard` with an autoencoder that this process loads once."""
     encode_shard(job, _loaded(job.stored))
 
@@ -129,7 +129,7 @@ def _loaded(stored: StoredAutoencoder) -> Autoencoder:
     return stored.load()
 
 
-def encode_shard(job: Job, autoencoder: Autoencoder) -> None:
+def encode_shard(job: EncodeTask, autoencoder: Autoencoder) -> None:
     """Encode a job's samples and write its files.
 
     Raises what `Framing.of` raises, and TrainingError where latents are no numbers.
@@ -158,7 +158,7 @@ class _Waiting:
 class _Encoder:
     """Gathers a shard's samples by size, and encodes as many of a size as fit into a batch."""
 
-    def __init__(self, job: Job, autoencoder: Autoencoder) -> None:
+    def __init__(self, job: EncodeTask, autoencoder: Autoencoder) -> None:
         self._job = job
         self._autoencoder = autoencoder
         self._pixels = _at_once(autoencoder)

@@ -18,7 +18,7 @@ from editloop.storage.records import fingerprint
 from editloop.training.buckets import Size
 from editloop.training.framing import Framing
 from editloop.training.latent_encoding import (
-    Job,
+    EncodeTask,
     StoredAutoencoder,
     latent_shape,
     mask_row,
@@ -121,7 +121,7 @@ class LatentPlan:
             words=Words(folder / f"words-{fingerprint(words)}.bin", model.texts, rows, separator),
         )
 
-    def jobs(self, files: Files) -> list[Job]:
+    def jobs(self, files: Files) -> list[EncodeTask]:
         """What is to be encoded still."""
         found = []
         for number in range(self._count):
@@ -134,9 +134,11 @@ class LatentPlan:
                 found.append(self._job(number, wanted, masks, files))
         return found
 
-    def _job(self, number: int, pictures: Path | None, masks: Path | None, files: Files) -> Job:
+    def _job(
+        self, number: int, pictures: Path | None, masks: Path | None, files: Files
+    ) -> EncodeTask:
         start = number * self.settings.shard
-        return Job(
+        return EncodeTask(
             rows=self.rows,
             start=start,
             stop=min(start + self.settings.shard, len(self.rows)),

@@ -30,7 +30,13 @@ from editloop.runtime.ranks import spreads_weights
 from editloop.runtime.seeding import derive_seed
 from editloop.training import checkpoints
 from editloop.training.order import BatchOrder
-from editloop.training.plan import Plan, check_plan, compiled, learning_rate, make_optimiser
+from editloop.training.schedule import (
+    Schedule,
+    check_schedule,
+    compiled,
+    learning_rate,
+    make_optimiser,
+)
 from editloop.training.sharding import check_sharding, shard, unshard
 from editloop.training.state import TrainingState
 from editloop.training.watching import Metrics, watched
@@ -86,7 +92,7 @@ class Trained:
     seconds: float
 
 
-def train(network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> Trained:
+def train(network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> Trained:
     """Train a network in place, going on from the newest checkpoint in `folder` if there is one.
 
     What of it needs a gradient is trained. It ends with its averaged weights (in the leader alone,
@@ -104,8 +110,8 @@ def train(network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> Trai
 class _Run:
     """One training in progress."""
 
-    def __init__(self, network: nn.Module, task: Task[Any], plan: Plan, folder: Path) -> None:
-        check_plan(plan)
+    def __init__(self, network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> None:
+        check_schedule(plan)
         self.accelerator = _accelerator(plan, folder)
         self.task = task
         self.plan = plan
@@ -217,7 +223,7 @@ class _Run:
         )
 
 
-def _accelerator(plan: Plan, folder: Path) -> Accelerator:
+def _accelerator(plan: Schedule, folder: Path) -> Accelerator:
     spreading = FullyShardedDataParallelPlugin() if spreads_weights() else None
     if spreading is not None:
         check_sharding(spreading, plan.optimiser.name)
@@ -231,7 +237,7 @@ def _accelerator(plan: Plan, folder: Path) -> Accelerator:
     )
 
 
-def _share(accelerator: Accelerator, plan: Plan) -> slice:
+def _share(accelerator: Accelerator, plan: Schedule) -> slice:
     """Which of a step's samples are this process's."""
     ranks = accelerator.num_processes
     if plan.batch % ranks:

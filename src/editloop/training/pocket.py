@@ -23,9 +23,9 @@ from editloop.training.data_checks import HELD_OUT, check_data, has_split
 from editloop.training.edits import EditTask
 from editloop.training.loop import METRICS, train
 from editloop.training.objective import DropRates, Loss, Objective
-from editloop.training.plan import Optimiser, Plan
 from editloop.training.pocket_samples import PocketSamples
 from editloop.training.precision import resolved_precision
+from editloop.training.schedule import Optimiser, Schedule
 
 __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
@@ -93,7 +93,7 @@ class PocketTraining:
             bf16=precision == "bf16",
             seed=seed,
         )
-        plan = Plan(
+        plan = Schedule(
             name=context.name,
             steps=settings.steps,
             batch=settings.batch,

@@ -9,7 +9,7 @@ from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.kernel.progress import Progress
 from editloop.loop import run as loop
-from editloop.loop.recipe import PartSettings, Recipe, read_recipe
+from editloop.loop.recipe import Entry, Recipe, read_recipe
 from editloop.schema import Json
 from editloop.settings import validate
 
@@ -92,7 +92,7 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
     if not read.train:
         raise RecipeError("this recipe trains nothing", value=read.name, fix="add a `train` part")
     parts = [
-        validate(PartSettings, _merged(part.model_dump(), settings), where=f"train.{part.name}")
+        validate(Entry, _merged(part.model_dump(), settings), where=f"train.{part.name}")
         if part.kind == _KIND
         else part
         for part in read.train
@@ -116,14 +116,14 @@ def _of_settings(settings: dict[str, Json]) -> Recipe:
             fix="name a recipe, or both --data DIR and --base MODEL",
         )
     entry = {"kind": _KIND, "name": "editor", **settings}
-    part = validate(PartSettings, entry, where="train")
+    part = validate(Entry, entry, where="train")
     return Recipe(name="train", train=tuple(_checked([part])))
 
 
-def _checked(parts: Sequence[PartSettings]) -> Sequence[PartSettings]:
+def _checked(parts: Sequence[Entry]) -> Sequence[Entry]:
     """The parts with their data's folder as it stands from anywhere."""
     return [
-        PartSettings.model_validate(
+        Entry.model_validate(
             {**part.model_dump(), "data": str(Path(part.own["data"]).expanduser().absolute())}
         )
         if part.own.get("data")

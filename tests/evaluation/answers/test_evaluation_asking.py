@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from editloop.errors import StepError
-from editloop.evaluation.answers.asking import Asking, Clock, edit_chunk
+from editloop.evaluation.answers.asking import Clock, EditingSettings, edit_chunk
 from editloop.evaluation.answers.cases import read_chunks
 from editloop.evaluation.answers.measuring import measure_chunk
 from editloop.evaluation.darkroom.measuring import Measures
@@ -31,7 +31,7 @@ def run(
 ) -> list[Json]:
     Fake.asked.clear()
     _, sequences = next(read_chunks(samples, 8))
-    asking = Asking(seed=7, batch=batch, with_mask=with_mask)
+    asking = EditingSettings(seed=7, batch=batch, with_mask=with_mask)
     edits = edit_chunk(editor, sequences, asking, Clock(), decode).to_pylist()
     numbers = measure_chunk(sequences, edits, Measures(FakeJudge()), decode).to_pylist()
     return [{**edit, **found} for edit, found in zip(edits, numbers, strict=True)]
@@ -118,7 +118,7 @@ def test_lost_answers_are_refused() -> None:
 def test_the_clock_counts_the_edits_that_were_asked() -> None:
     clock = Clock()
     _, sequences = next(read_chunks(single_edits(5), 8))
-    asking = Asking(seed=0, batch=2, with_mask=False)
+    asking = EditingSettings(seed=0, batch=2, with_mask=False)
     edit_chunk(Still(Still.Settings()), sequences, asking, clock, decode)
     assert clock.edits == 5
     assert clock.edit_seconds > 0
@@ -148,7 +148,7 @@ class Watching:
 @pytest.mark.parametrize(("at_once", "shown"), [(None, 1), (1, 6)])
 def test_pictures_are_let_go_once_they_are_measured(at_once: int | None, shown: int) -> None:
     _, sequences = next(read_chunks(single_edits(6), 8))
-    edits = edit_chunk(Light(Light.Settings()), sequences, Asking(7, 4), Clock(), decode)
+    edits = edit_chunk(Light(Light.Settings()), sequences, EditingSettings(7, 4), Clock(), decode)
     watching = Watching(at_once)
     rows = measure_chunk(sequences, edits.to_pylist(), watching, watching.decode).to_pylist()
     assert len(watching.alive) == shown

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
 from editloop.errors import EditLoopError
 from editloop.evaluation.evaluate import evaluate
@@ -38,7 +38,7 @@ def data(folder: Path, count: int = 3) -> Path:
     return folder
 
 
-def answer(seen: Asked) -> str:
+def answer(seen: FakeRequest) -> str:
     """A reply in the form that the rubric asks for; the third field tells which rubric it is."""
     (passed,) = set(seen.schema["properties"]) - {"failures", "score"}
     score, says = ANSWERS[passed]

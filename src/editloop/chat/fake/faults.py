@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.runtime.seeding import derive_seed
 
 __all__ = ["MIXED", "Fault", "Schedule", "at_random", "in_order", "spoilt"]
@@ -43,7 +43,7 @@ class Fault(StrEnum):
     HUGE = "huge"  # a megabyte of prose before the reply
 
 
-Schedule: TypeAlias = Callable[[Asked], Fault | None]
+Schedule: TypeAlias = Callable[[FakeRequest], Fault | None]
 
 MIXED = (
     Fault.RATE_LIMITED,
@@ -68,7 +68,7 @@ def at_random(
 ) -> Schedule:
     """Each request meets a fault with probability `rate`, but at most `in_a_row` times."""
 
-    def draw(asked: Asked) -> Fault | None:
+    def draw(asked: FakeRequest) -> Fault | None:
         if asked.arrival >= in_a_row:
             return None
         if derive_seed(seed, asked.digest, asked.arrival) / 2**63 >= rate:

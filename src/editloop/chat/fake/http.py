@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from editloop.chat.fake.faults import Fault
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.schema import Json
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(fake, asked, fault)
 
-    def _answer(self, fake: FakeServer, asked: Asked, fault: Fault | None) -> None:
+    def _answer(self, fake: FakeServer, asked: FakeRequest, fault: Fault | None) -> None:
         if fault is Fault.TIME_OUT:
             self.server.closing.wait()
             self.close_connection = True
@@ -131,7 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._complete_by_protocol(fake, asked, fault)
 
-    def _complete_by_protocol(self, fake: FakeServer, asked: Asked, fault: Fault | None) -> None:
+    def _complete_by_protocol(
+        self, fake: FakeServer, asked: FakeRequest, fault: Fault | None
+    ) -> None:
         try:
             data = json.dumps(fake.reply(asked, fault)).encode()
         except Exception as error:  # whatever a test's function raises, its client is to see

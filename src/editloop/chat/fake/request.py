@@ -13,13 +13,13 @@ from typing import Any
 from editloop.images.codec import decode_rgb
 from editloop.schema import Json, Pixels
 
-__all__ = ["Asked", "read_request"]
+__all__ = ["FakeRequest", "read_request"]
 
 _DATA = "data:"
 
 
 @dataclass(frozen=True)
-class Asked:
+class FakeRequest:
     """What a request asks. `number` counts all requests from 0, `arrival` those with this body.
 
     `digest` is a short hash of the body, `format` the reply format asked for (`text`,
@@ -48,14 +48,14 @@ class Asked:
         return tuple(decode_rgb(data) for data in self.images)
 
 
-def read_request(body: bytes, digest: str, number: int, arrival: int) -> Asked:
+def read_request(body: bytes, digest: str, number: int, arrival: int) -> FakeRequest:
     """The request in a body; ValueError where it is not one."""
     content = json.loads(body)
     if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
         raise ValueError("a request needs `messages`")
     parts = [part for message in content["messages"] for part in _parts(message)]
     wanted = content.get("response_format") or {"type": "text"}
-    return Asked(
+    return FakeRequest(
         model=str(content.get("model", "")),
         texts=tuple(str(part["text"]) for part in parts if part["type"] == "text"),
         links=tuple(part["image_url"]["url"] for part in parts if part["type"] == "image_url"),

@@ -20,13 +20,13 @@ from typing import TypeAlias
 
 from editloop.chat.fake.faults import Fault, Schedule, in_order, spoilt
 from editloop.chat.fake.http import HttpServer
-from editloop.chat.fake.request import Asked, read_request
+from editloop.chat.fake.request import FakeRequest, read_request
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
 
-__all__ = ["Answers", "FakeServer", "FakeSettings", "Seen"]
+__all__ = ["Answers", "FakeServer", "FakeSettings", "RequestCounts"]
 
-Answers: TypeAlias = Callable[[Asked], str]
+Answers: TypeAlias = Callable[[FakeRequest], str]
 
 _FINISH = {Fault.FILTERED: "content_filter", Fault.TRUNCATED: "length"}
 _WATCH = 0.05  # seconds until a call to `close` is noticed
@@ -50,7 +50,7 @@ class FakeSettings:
 
 
 @dataclass(slots=True)
-class Seen:
+class RequestCounts:
     """What came in: requests in all, by the hash of their body, by fault; and most at once."""
 
     requests: int = 0
@@ -74,7 +74,7 @@ class FakeServer:
         port: int = 0,
     ) -> None:
         self.settings = settings or FakeSettings()
-        self.seen = Seen()
+        self.seen = RequestCounts()
         self._answers = answers
         self._faults = faults or in_order()
         self._lock = threading.Lock()
@@ -109,7 +109,7 @@ class FakeServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def take(self, body: bytes) -> tuple[Asked, Fault | None]:
+    def take(self, body: bytes) -> tuple[FakeRequest, Fault | None]:
         """Count a request and decide its fault; ValueError where it is no request."""
         digest = hashlib.sha256(body).hexdigest()[:16]
         with self._lock:
@@ -122,7 +122,7 @@ class FakeServer:
             self.seen.faults.update([fault] if fault else [])
         return asked, fault
 
-    def reply(self, asked: Asked, fault: Fault | None) -> Json:
+    def reply(self, asked: FakeRequest, fault: Fault | None) -> Json:
         """The whole response to a request, by the protocol."""
         text = spoilt(self._answers(asked), fault)
         message: dict[str, Json] = {"role": "assistant", "content": text}
@@ -144,7 +144,7 @@ class FakeServer:
             },
         }
 
-    def delay(self, asked: Asked) -> float:
+    def delay(self, asked: FakeRequest) -> float:
         """Seconds that the reply to a request takes, by the seed."""
         drawn = derive_seed(self.settings.seed, asked.digest, asked.arrival, "delay") / 2**63
         return self.settings.latency * (1 + self.settings.jitter * (2 * drawn - 1))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from editloop.darkroom.language.asked import Unclear
 from editloop.darkroom.language.clauses import Clause, Thing
+from editloop.darkroom.language.parsed_instruction import Unclear
 from editloop.darkroom.looks import LOOKS
 
 __all__ = ["looks_in", "name_of", "named_look", "the_thing"]

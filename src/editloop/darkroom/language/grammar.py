@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from editloop.darkroom.language import look_rules, object_rules
-from editloop.darkroom.language.asked import Asked, Unclear
 from editloop.darkroom.language.clauses import Clause
+from editloop.darkroom.language.parsed_instruction import ParsedInstruction, Unclear
 
 __all__ = ["decide"]
 
-_RULES: tuple[Callable[[Clause], Asked | None], ...] = (
+_RULES: tuple[Callable[[Clause], ParsedInstruction | None], ...] = (
     object_rules.negated,
     look_rules.background,
     object_rules.replacement,
@@ -29,7 +29,7 @@ _RULES: tuple[Callable[[Clause], Asked | None], ...] = (
 )
 
 
-def decide(clause: Clause) -> Asked:
+def decide(clause: Clause) -> ParsedInstruction:
     """The operation a clause asks for; Unclear if there is none."""
     for rule in _RULES:
         asked = rule(clause)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from editloop.darkroom.language.asked import NO_WAY_BACK, TWO_THINGS, Asked, Unclear
 from editloop.darkroom.language.clauses import Clause
 from editloop.darkroom.language.cues import looks_in, name_of, named_look, the_thing
+from editloop.darkroom.language.parsed_instruction import (
+    NO_WAY_BACK,
+    TWO_THINGS,
+    ParsedInstruction,
+    Unclear,
+)
 from editloop.darkroom.looks import LOOKS
 from editloop.schema import Json
 
 __all__ = ["background", "blur", "look"]
 
 
-def background(clause: Clause) -> Asked | None:
+def background(clause: Clause) -> ParsedInstruction | None:
     """Anything about what is behind a subject; the subject itself is left alone."""
     in_colour = clause.has("only") and clause.has("quantity:colour") and bool(clause.things)
     if not clause.has("background") and not in_colour:
@@ -23,33 +28,35 @@ def background(clause: Clause) -> Asked | None:
     drained = clause.has("remove") and clause.has("quantity:colour")
     asked = _other_place(clause) or _other_colour(clause, grey=in_colour or drained)
     if asked is None and clause.has("dimming"):
-        asked = Asked("dim-background")
+        asked = ParsedInstruction("dim-background")
     if asked is None:
         raise Unclear("the darkroom cannot change the background in this way")
     return asked
 
 
-def _other_place(clause: Clause) -> Asked | None:
+def _other_place(clause: Clause) -> ParsedInstruction | None:
     """A wall, a lawn, a sky, or what is there out of focus."""
     surface, sky = clause.first("surface"), _sky(clause)
     if surface is not None:
-        return Asked("surface-background", {"surface": surface})
+        return ParsedInstruction("surface-background", {"surface": surface})
     if sky is not None:
-        return Asked("sky-background", {"sky": sky})
-    return Asked("blur-background") if clause.has("blurring") else None
+        return ParsedInstruction("sky-background", {"sky": sky})
+    return ParsedInstruction("blur-background") if clause.has("blurring") else None
 
 
-def _other_colour(clause: Clause, *, grey: bool) -> Asked | None:
+def _other_colour(clause: Clause, *, grey: bool) -> ParsedInstruction | None:
     """A plain backdrop, what is there without colour (`grey` if already known), or tinted."""
     colour = clause.first("colour")
     if colour is not None and clause.has("plain", "replace"):
-        return Asked("plain-background", {"colour": colour})
+        return ParsedInstruction("plain-background", {"colour": colour})
     if grey or clause.has("greying"):
-        return Asked("grey-background")
+        return ParsedInstruction("grey-background")
     if colour is None:
         return None
     tint = colour in LOOKS["recolour-background"].space["colour"]
-    return Asked("recolour-background" if tint else "plain-background", {"colour": colour})
+    return ParsedInstruction(
+        "recolour-background" if tint else "plain-background", {"colour": colour}
+    )
 
 
 def _sky(clause: Clause) -> str | None:
@@ -58,15 +65,15 @@ def _sky(clause: Clause) -> str | None:
     return next((sky for sky in ("starry", "sunset", "blue") if sky in found), None)
 
 
-def blur(clause: Clause) -> Asked | None:
+def blur(clause: Clause) -> ParsedInstruction | None:
     """What blurs a background blurs any other region, given its mask: "blur the face"."""
     thing = the_thing(clause)
     if not clause.has("blurring") or looks_in(clause):
         return None
-    return Asked("blur-background", object=name_of(thing))
+    return ParsedInstruction("blur-background", object=name_of(thing))
 
 
-def look(clause: Clause) -> Asked | None:
+def look(clause: Clause) -> ParsedInstruction | None:
     """A look by its name, then by a cue, then by a measure that goes up or down, then by a hint."""
     name = named_look(clause)
     if name in _OPPOSITES and any(unit.text == "less" for unit in clause.free):
@@ -80,7 +87,7 @@ def look(clause: Clause) -> Asked | None:
     said: dict[str, Json] = {}
     if "amount" in LOOKS[name].space:
         said["amount"] = clause.first("amount") or "normal"
-    return Asked(name, said, object=None if thing is None else thing.name)
+    return ParsedInstruction(name, said, object=None if thing is None else thing.name)
 
 
 _OPPOSITES = {

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from editloop.darkroom.language.asked import NO_WAY_BACK, TWO_THINGS, Asked, Unclear
 from editloop.darkroom.language.clauses import Clause, Thing
 from editloop.darkroom.language.cues import looks_in, name_of, named_look, the_thing
+from editloop.darkroom.language.parsed_instruction import (
+    NO_WAY_BACK,
+    TWO_THINGS,
+    ParsedInstruction,
+    Unclear,
+)
 
 __all__ = [
     "addition",
@@ -18,17 +23,17 @@ __all__ = [
 ]
 
 
-def negated(clause: Clause) -> Asked | None:
+def negated(clause: Clause) -> ParsedInstruction | None:
     """Read "I don't want the cone" as remove; any other "don't" is nothing to do."""
     if not clause.has("negation"):
         return None
     thing = the_thing(clause)
     if thing is not None and clause.has("wanting"):
-        return Asked("remove", object=thing.name)
+        return ParsedInstruction("remove", object=thing.name)
     raise Unclear("the instruction says what not to do")
 
 
-def replacement(clause: Clause) -> Asked | None:
+def replacement(clause: Clause) -> ParsedInstruction | None:
     """Two different things and a verb that puts one in the other's place."""
     if not clause.has("replace", "substitute", "rather", "changing") or not clause.things:
         return None
@@ -41,7 +46,7 @@ def replacement(clause: Clause) -> Asked | None:
         raise Unclear(f"the darkroom has no {new.name} to put there")
     colour = new.colour or clause.first("colour")
     said = {"new": new.name} | ({"colour": colour} if colour else {})
-    return Asked("replace", said, object=old.name)
+    return ParsedInstruction("replace", said, object=old.name)
 
 
 def _reversed(clause: Clause, first: Thing, other: Thing) -> bool:
@@ -52,7 +57,7 @@ def _reversed(clause: Clause, first: Thing, other: Thing) -> bool:
     return clause.has("substitute") and any(unit.text == "for" for unit in between)
 
 
-def addition(clause: Clause) -> Asked | None:
+def addition(clause: Clause) -> ParsedInstruction | None:
     """A new prop: "a ball", with a verb that adds or with no other thing to do."""
     new = next((thing for thing in clause.things if thing.known and not thing.definite), None)
     if new is None:
@@ -70,31 +75,33 @@ def addition(clause: Clause) -> Asked | None:
     said = {"place": clause.first("place") or ""}
     said |= {"colour": colour} if colour else {}
     said |= {"texture": new.texture} if new.texture else {}
-    return Asked("add", said, object=new.name, near=unknown[0] if unknown else None)
+    return ParsedInstruction("add", said, object=new.name, near=unknown[0] if unknown else None)
 
 
-def removal(clause: Clause) -> Asked | None:
+def removal(clause: Clause) -> ParsedInstruction | None:
     taken = clause.has("taking") and clause.has("away")
     if not clause.has("remove") and not taken:
         return None
     thing = the_thing(clause)
     if thing is not None:
-        return Asked("remove", object=thing.name)
+        return ParsedInstruction("remove", object=thing.name)
     if clause.has("quantity:colour"):
-        return Asked("black-and-white")
+        return ParsedInstruction("black-and-white")
     if looks_in(clause):
         raise Unclear(NO_WAY_BACK)
-    return Asked("remove", object="") if clause.has("picture") else None
+    return ParsedInstruction("remove", object="") if clause.has("picture") else None
 
 
-def motion(clause: Clause) -> Asked | None:
+def motion(clause: Clause) -> ParsedInstruction | None:
     thing, direction = the_thing(clause), clause.first("direction")
     if thing is None:
         return None
     if clause.has("hoist", "sink") and direction not in ("left", "right"):
-        return Asked("move", {"direction": "up" if clause.has("hoist") else "down"}, thing.name)
+        return ParsedInstruction(
+            "move", {"direction": "up" if clause.has("hoist") else "down"}, thing.name
+        )
     if direction is not None and (clause.has("move") or clause.has("add") or _is_nudge(clause)):
-        return Asked("move", {"direction": direction}, thing.name)
+        return ParsedInstruction("move", {"direction": direction}, thing.name)
     return None
 
 
@@ -103,24 +110,24 @@ def _is_nudge(clause: Clause) -> bool:
     return clause.has("taking") and not clause.has("away")
 
 
-def size(clause: Clause) -> Asked | None:
+def size(clause: Clause) -> ParsedInstruction | None:
     thing = the_thing(clause)
     if clause.has("enlarge", "shrink", "scale") and clause.first("colour") is not None:
         raise Unclear(TWO_THINGS)
     if clause.has("scale"):
         grows = clause.has("direction:up")
-        return Asked("enlarge" if grows else "shrink", object=name_of(thing))
+        return ParsedInstruction("enlarge" if grows else "shrink", object=name_of(thing))
     for operation in ("enlarge", "shrink"):
         cues = [unit for unit in clause.free if operation in unit.tags]
         if cues and not all(unit.text.startswith("too ") for unit in cues):
-            return Asked(operation, object=name_of(thing))
+            return ParsedInstruction(operation, object=name_of(thing))
     for operation in ("enlarge", "shrink"):  # only "too large" was said
         if clause.has(operation):
-            return Asked(operation, object=name_of(thing))
+            return ParsedInstruction(operation, object=name_of(thing))
     return None
 
 
-def texture(clause: Clause) -> Asked | None:
+def texture(clause: Clause) -> ParsedInstruction | None:
     thing = the_thing(clause)
     texture = clause.first("texture")
     if texture is None:
@@ -130,14 +137,14 @@ def texture(clause: Clause) -> Asked | None:
             return None
     if thing is None and (named_look(clause) or not clause.has("surfacing")):
         return None
-    return Asked(texture, object=name_of(thing))
+    return ParsedInstruction(texture, object=name_of(thing))
 
 
-def colour(clause: Clause) -> Asked | None:
+def colour(clause: Clause) -> ParsedInstruction | None:
     """A colour that belongs to no noun, or one said to be a thing's: "the mug in green"."""
     thing, colour = the_thing(clause), clause.first("colour")
     if colour is None or named_look(clause) or clause.has("quantity:temperature"):
         return None
     if thing is None and not clause.has("picture"):
         return None
-    return Asked("recolour", {"colour": colour}, object=name_of(thing))
+    return ParsedInstruction("recolour", {"colour": colour}, object=name_of(thing))

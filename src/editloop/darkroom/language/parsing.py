@@ -12,14 +12,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from editloop.darkroom.language.asked import Asked, Unclear
 from editloop.darkroom.language.clauses import Clause, read_clause
 from editloop.darkroom.language.grammar import decide
 from editloop.darkroom.language.lexicon import Unit, units, words
+from editloop.darkroom.language.parsed_instruction import ParsedInstruction, Unclear
 from editloop.darkroom.language.phrases import listing
 from editloop.errors import InstructionError
 
-__all__ = ["Asked", "parse"]
+__all__ = ["parse"]
 
 _STARTS = frozenset(
     {"add", "remove", "taking", "replace", "substitute", "move", "hoist", "scale", "colouring"}
@@ -27,7 +27,7 @@ _STARTS = frozenset(
 )
 
 
-def parse(instruction: str) -> tuple[Asked, ...]:
+def parse(instruction: str) -> tuple[ParsedInstruction, ...]:
     """What an instruction asks for, clause by clause; InstructionError if it is not understood."""
     parts = _split(instruction)
     try:
@@ -40,7 +40,7 @@ def parse(instruction: str) -> tuple[Asked, ...]:
         ) from None
 
 
-def _each(parts: Sequence[Clause]) -> list[Asked]:
+def _each(parts: Sequence[Clause]) -> list[ParsedInstruction]:
     """What every clause asks for; empty where only the whole may make sense.
 
     "The picture is too dark, brighten it" and "keep the cat and blur the background" are such. But
@@ -85,9 +85,9 @@ def _opens(part: Sequence[Unit]) -> bool:
     return bool(part) and bool(part[0].tags & _STARTS)
 
 
-def _joined(asked: Sequence[Asked]) -> tuple[Asked, ...]:
+def _joined(asked: Sequence[ParsedInstruction]) -> tuple[ParsedInstruction, ...]:
     """Clauses in a row: "it" is the last one's object, and a thing said twice is said once."""
-    joined: list[Asked] = []
+    joined: list[ParsedInstruction] = []
     for item in asked:
         last = joined[-1] if joined else None
         means_last = item.object == "" and last is not None and last.object

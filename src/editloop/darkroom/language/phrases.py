@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from editloop.darkroom.operations import OPERATIONS
-from editloop.darkroom.plans import Turn
+from editloop.darkroom.plans import PlannedTurn
 from editloop.darkroom.scene import Scene
 from editloop.schema import EditType
 from editloop.settings import read_yaml
@@ -67,12 +67,12 @@ def phrases() -> Mapping[str, Phrases]:
     )
 
 
-def instruction(turn: Turn, rng: np.random.Generator) -> str:
+def instruction(turn: PlannedTurn, rng: np.random.Generator) -> str:
     """A drawn phrasing of what the edit should do."""
     return _drawn(phrases()[turn.edit.operation].ask, turn, rng)
 
 
-def inverse(turn: Turn, rng: np.random.Generator) -> str:
+def inverse(turn: PlannedTurn, rng: np.random.Generator) -> str:
     """A drawn phrasing of what would undo the edit."""
     return _drawn(phrases()[turn.edit.operation].undo, turn, rng)
 
@@ -104,12 +104,12 @@ def with_article(words: str) -> str:
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
-def _drawn(templates: tuple[str, ...], turn: Turn, rng: np.random.Generator) -> str:
+def _drawn(templates: tuple[str, ...], turn: PlannedTurn, rng: np.random.Generator) -> str:
     template = templates[int(rng.integers(len(templates)))]
     return template.format_map(_slots(turn, described=bool(rng.random() < 0.5)))
 
 
-def _slots(turn: Turn, *, described: bool) -> dict[str, str]:
+def _slots(turn: PlannedTurn, *, described: bool) -> dict[str, str]:
     """The words for a template's slots; `described` adds an object's colour or texture."""
     parameters = turn.edit.parameters
     slots = _said(parameters)

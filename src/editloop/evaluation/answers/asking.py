@@ -27,9 +27,9 @@ __all__ = [
     "EDITS",
     "INDEPENDENT",
     "ITERATIVE",
-    "Asking",
     "Clock",
     "Decode",
+    "EditingSettings",
     "FoundEditor",
     "edit_chunk",
     "find_chunk",
@@ -70,7 +70,7 @@ class FoundEditor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class EditingSettings:
     """How editors are asked: all of it may change their answers.
 
     `editing` holds the protocol's editing settings; an editor's own settings come before them.
@@ -94,7 +94,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Turn:
+class _CaseTurn:
     """One case to ask for; `source` is what came before, or why there is nothing."""
 
     sample: EditSample
@@ -108,7 +108,7 @@ def settings_of(turn: int, settings: Sequence[str]) -> Sequence[str]:
 
 
 def edit_chunk(
-    editor: Editor, sequences: Sequences, asking: Asking, clock: Clock, decode: Decode
+    editor: Editor, sequences: Sequences, asking: EditingSettings, clock: Clock, decode: Decode
 ) -> pa.Table:
     """One editor's answers to a chunk, by sequence, turn and setting: a table of schema EDITS."""
     own: dict[int, _Answer] = {}  # the last picture of each sequence, for the iterative setting
@@ -125,7 +125,7 @@ def edit_chunk(
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=EDITS)
 
 
-def find_chunk(editor: FoundEditor, sequences: Sequences, asking: Asking) -> pa.Table:
+def find_chunk(editor: FoundEditor, sequences: Sequences, asking: EditingSettings) -> pa.Table:
     """The pictures of a chunk that were made elsewhere: a table of schema EDITS."""
     rows = [
         _found_row(sequences[at][index], setting, editor.find(sequences[at][index], setting))
@@ -136,7 +136,7 @@ def find_chunk(editor: FoundEditor, sequences: Sequences, asking: Asking) -> pa.
     return pa.Table.from_pylist(rows, schema=EDITS)
 
 
-def _asked(sequences: Sequences, index: int, asking: Asking) -> list[_Row]:
+def _asked(sequences: Sequences, index: int, asking: EditingSettings) -> list[_Row]:
     return [
         (at, index, setting)
         for at, sequence in enumerate(sequences)
@@ -150,12 +150,14 @@ def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
         yield items[start : start + size]
 
 
-def _turn(sample: EditSample, setting: str, own: _Answer | None, decode: Decode) -> _Turn:
+def _turn(sample: EditSample, setting: str, own: _Answer | None, decode: Decode) -> _CaseTurn:
     source = own if setting == ITERATIVE and own is not None else decode(sample.source.bytes)
-    return _Turn(sample, setting, source)
+    return _CaseTurn(sample, setting, source)
 
 
-def _ask(editor: Editor, turns: Sequence[_Turn], asking: Asking, clock: Clock) -> list[_Answer]:
+def _ask(
+    editor: Editor, turns: Sequence[_CaseTurn], asking: EditingSettings, clock: Clock
+) -> list[_Answer]:
     """The editor's answers; a turn whose previous turn has no picture cannot be asked."""
     requests = [
         _request(turn, turn.source, asking)
@@ -172,7 +174,7 @@ def _ask(editor: Editor, turns: Sequence[_Turn], asking: Asking, clock: Clock) -
     return [missing if isinstance(turn.source, Unedited) else next(coming) for turn in turns]
 
 
-def _request(turn: _Turn, source: Pixels, asking: Asking) -> EditRequest:
+def _request(turn: _CaseTurn, source: Pixels, asking: EditingSettings) -> EditRequest:
     sample = turn.sample
     mask = None
     if asking.with_mask and sample.mask is not None:
@@ -216,7 +218,7 @@ def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_A
             )
 
 
-def _edited_row(turn: _Turn, answer: _Answer) -> Json:
+def _edited_row(turn: _CaseTurn, answer: _Answer) -> Json:
     row = {"id": turn.sample.id, "turn": turn.sample.turn, "setting": turn.setting}
     if isinstance(answer, Unedited):
         return {**row, "unedited": answer.reason}

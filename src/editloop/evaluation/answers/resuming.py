@@ -17,9 +17,9 @@ from rich.progress import track
 
 from editloop.evaluation.answers.asking import (
     ITERATIVE,
-    Asking,
     Clock,
     Decode,
+    EditingSettings,
     FoundEditor,
     edit_chunk,
     find_chunk,
@@ -41,7 +41,7 @@ class Round:
     """One way of asking the cases of some chunks; `name` is unique in its evaluation."""
 
     name: str
-    asking: Asking
+    asking: EditingSettings
     chunks: tuple[Chunk, ...]
 
 

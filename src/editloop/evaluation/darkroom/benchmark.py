@@ -11,11 +11,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from editloop.darkroom.truth import TruthJudge
+from editloop.darkroom.truth import KnownTruthJudge
 from editloop.editors.file_names import safe_name
 from editloop.errors import StoreError, UnavailableError
 from editloop.evaluation.answers.analysing import Analysis, analyse
-from editloop.evaluation.answers.asking import Asking, Clock
+from editloop.evaluation.answers.asking import Clock, EditingSettings
 from editloop.evaluation.answers.case_table import CaseWriter
 from editloop.evaluation.answers.cases import (
     SESSIONS,
@@ -73,7 +73,7 @@ class DarkroomBenchmark:
     def __init__(self, settings: DarkroomBenchmark.Settings) -> None:
         self._settings = settings
         self._editors = [parse_spec(spec, "editor") for spec in settings.editors]
-        self._measures = Measures(TruthJudge(), metrics_of(settings.metrics))
+        self._measures = Measures(KnownTruthJudge(), metrics_of(settings.metrics))
 
     @property
     def parameters(self) -> Mapping[str, Json]:
@@ -86,7 +86,7 @@ class DarkroomBenchmark:
         timings = {name: asdict(clock) for name, clock in asked.clocks.items() if clock.edits}
         return PartResult(self._publish(context, asked), {"editors": timings})
 
-    def _ask(self, context: PartContext) -> _Asked:
+    def _ask(self, context: PartContext) -> _BenchmarkState:
         left_out: Counter[str] = Counter()
         chunks = list(without_pictures(self._read(context, left_out)))
         if not chunks:
@@ -98,7 +98,7 @@ class DarkroomBenchmark:
         answering = Answering(
             ShardStore(context.cache / "answers"), read=lambda: self._read(context), decode=decode
         )
-        asked = _Asked(answering, self._benchmarks(chunks, context.seed), left_out)
+        asked = _BenchmarkState(answering, self._benchmarks(chunks, context.seed), left_out)
         rounds = tuple(benchmark.round for benchmark in asked.benchmarks)
         for spec in self._editors:
             clock = asked.clocks[spec.name] = Clock()
@@ -121,18 +121,18 @@ class DarkroomBenchmark:
     def _benchmarks(self, chunks: Sequence[Chunk], seed: int) -> tuple[Benchmark, ...]:
         """A benchmark for each kind of cases there is, without and, if asked, with the mask."""
         return tuple(
-            self._benchmark(kind, own, Asking(seed, self._settings.batch, with_mask))
+            self._benchmark(kind, own, EditingSettings(seed, self._settings.batch, with_mask))
             for with_mask in ((False, True) if self._settings.mask else (False,))
             for kind in (SINGLE_TURN, SESSIONS)
             if (own := tuple(chunk for chunk in chunks if chunk.kind == kind))
         )
 
     @staticmethod
-    def _benchmark(kind: str, chunks: tuple[Chunk, ...], asking: Asking) -> Benchmark:
+    def _benchmark(kind: str, chunks: tuple[Chunk, ...], asking: EditingSettings) -> Benchmark:
         name = f"{kind}/mask" if asking.with_mask else kind
         return Benchmark(f"darkroom/{name}", Round(safe_name(name), asking, chunks))
 
-    def _publish(self, context: PartContext, asked: _Asked) -> dict[str, dict[str, Json]]:
+    def _publish(self, context: PartContext, asked: _BenchmarkState) -> dict[str, dict[str, Json]]:
         """Write pictures and numbers of every case, and analyse what was written."""
         settings, answering, measures = self._settings, asked.answering, self._measures
         analysis = Analysis(measures.names, settings.resamples, context.seed, settings.claims)
@@ -157,7 +157,7 @@ class DarkroomBenchmark:
         writer.finish()
         return results
 
-    def _facts(self, benchmark: Benchmark, asked: _Asked) -> dict[str, Json]:
+    def _facts(self, benchmark: Benchmark, asked: _BenchmarkState) -> dict[str, Json]:
         """What a benchmark's numbers rest on; an absent editor has no fingerprint."""
         made = {name: answers.editor for name, answers in asked.answers.items()}
         made_from = {
@@ -175,7 +175,7 @@ class DarkroomBenchmark:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _BenchmarkState:
     """What came of asking: answers, editors that are missing, turns left out, time spent."""
 
     answering: Answering

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.evaluation.answers.asking import INDEPENDENT, Asking, FoundEditor
+from editloop.evaluation.answers.asking import INDEPENDENT, EditingSettings, FoundEditor
 from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without_pictures
 from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.benchmark import resolved
@@ -20,7 +20,7 @@ from editloop.evaluation.protocol.card import read_protocol
 from editloop.evaluation.protocol.exclusions import excluded
 from editloop.evaluation.protocol.judged import check_judge
 from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
-from editloop.evaluation.protocol.results import Asked, publish
+from editloop.evaluation.protocol.results import EvaluationState, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.hub import weights
 from editloop.images.codec import decode_rgb
@@ -128,7 +128,7 @@ class ProtocolBenchmark:
         clocks = {name: asdict(clock) for name, clock in asked.clocks.items() if clock.measured}
         return PartResult(results, {"editors": clocks, "encodes": encodes})
 
-    def _asked(self, context: PartContext) -> Asked:
+    def _asked(self, context: PartContext) -> EvaluationState:
         problems = self._layout.problems()
         if problems:
             raise _refused("the data", self._settings.data, map(str, problems))
@@ -139,7 +139,7 @@ class ProtocolBenchmark:
                 "there is no case to evaluate", value=self._settings.data, fix="name other data"
             )
         store = ShardStore(context.cache / "answers")
-        return Asked(
+        return EvaluationState(
             protocol=self._protocol,
             seats=self._seats,
             answering=Answering(store, read=self._read, decode=decode_rgb),
@@ -179,7 +179,9 @@ class ProtocolBenchmark:
             ways.remove(INDEPENDENT)
         made = []
         for with_mask in _MASKS[self._settings.mask]:
-            asking = Asking(seed, self._settings.batch, with_mask, tuple(ways), seat.editing)
+            asking = EditingSettings(
+                seed, self._settings.batch, with_mask, tuple(ways), seat.editing
+            )
             asking_round = Round("mask" if with_mask else "plain", asking, chunks)
             suffix = "/mask" if with_mask else ""
             made += [
@@ -193,7 +195,7 @@ class ProtocolBenchmark:
             ]
         return tuple(made)
 
-    def _find(self, asked: Asked) -> None:
+    def _find(self, asked: EvaluationState) -> None:
         """Find all recorded pictures before anything is edited; list what is missing, whole."""
         absent: list[str] = []
         broken: list[str] = []
@@ -213,7 +215,7 @@ class ProtocolBenchmark:
                 " or count absent ones as unedited with `missing: count` (--allow-missing)",
             )
 
-    def _lacking(self, asked: Asked, seat: Seat) -> dict[str, bool]:
+    def _lacking(self, asked: EvaluationState, seat: Seat) -> dict[str, bool]:
         """What a recorded editor lacks, and whether it is there but cannot be read.
 
         A benchmark that is optional may lack pictures, but none may be broken.
@@ -227,7 +229,7 @@ class ProtocolBenchmark:
                     found[f"{case.id}: {edit['unedited']}"] = is_broken
         return found
 
-    def _edit(self, asked: Asked, context: PartContext) -> None:
+    def _edit(self, asked: EvaluationState, context: PartContext) -> None:
         for seat in self._seats:
             if seat.is_recorded:
                 continue
@@ -239,7 +241,7 @@ class ProtocolBenchmark:
                 asked.missing[seat.name] = error
 
     @staticmethod
-    def _answer(asked: Asked, seat: Seat, editor: Editor | FoundEditor) -> None:
+    def _answer(asked: EvaluationState, seat: Seat, editor: Editor | FoundEditor) -> None:
         edits = asked.answering.edit(editor, asked.rounds(seat.name), asked.clock(seat.name))
         asked.editors[seat.name], asked.edits[seat.name] = editor.fingerprint, edits
 
@@ -248,7 +250,7 @@ class ProtocolBenchmark:
         if self._settings.mask != "without" and not getattr(editor, "uses_mask", True):
             raise UnavailableError(f"{editor.name} reads no mask: evaluate it without")
 
-    def _measure(self, asked: Asked, context: PartContext) -> Json:
+    def _measure(self, asked: EvaluationState, context: PartContext) -> Json:
         """Measure all edits; returns how many pictures and texts were encoded and found."""
         embeddings = _embeddings(self._settings.embeddings or context.cache / "embeddings")
         for seat in self._seats:

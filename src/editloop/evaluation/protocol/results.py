@@ -26,14 +26,14 @@ from editloop.schema import Json
 from editloop.storage.commits import Commit
 from editloop.storage.records import fingerprint
 
-__all__ = ["Asked", "publish"]
+__all__ = ["EvaluationState", "publish"]
 
 _AXES = ("type", "group", "turn")
 _JUDGE_COMMAND = "editloop evaluate ... --judge recorded:VERDICTS.jsonl"
 
 
 @dataclass(slots=True)
-class Asked:
+class EvaluationState:
     """Everything of one evaluation, by the name of a seat; it fills up as the work is done."""
 
     protocol: Protocol
@@ -59,7 +59,7 @@ class Asked:
 
 
 def publish(
-    asked: Asked, output: Path, *, seed: int, resamples: int, precision: str
+    asked: EvaluationState, output: Path, *, seed: int, resamples: int, precision: str
 ) -> dict[str, dict[str, Json]]:
     """Write every picture and every case's numbers below `output`; returns the results.
 
@@ -88,7 +88,7 @@ def publish(
     return results
 
 
-def _tables(asked: Asked, name: str, writer: CaseWriter) -> dict[str, pa.Table]:
+def _tables(asked: EvaluationState, name: str, writer: CaseWriter) -> dict[str, pa.Table]:
     """Each seat's cases of one benchmark, written."""
     tables = {}
     for seat, answers in asked.answers.items():
@@ -111,7 +111,7 @@ def _commands(measures: ProtocolMeasures) -> dict[tuple[str, str], str | None]:
 
 
 def _facts(
-    asked: Asked, benchmark: Benchmark, measures: ProtocolMeasures, precision: str
+    asked: EvaluationState, benchmark: Benchmark, measures: ProtocolMeasures, precision: str
 ) -> dict[str, Json]:
     """What a benchmark's numbers rest on; an absent editor has no fingerprint.
 
@@ -139,7 +139,7 @@ def _facts(
     }
 
 
-def _editor(asked: Asked, seat: Seat) -> dict[str, Json]:
+def _editor(asked: EvaluationState, seat: Seat) -> dict[str, Json]:
     """Who answered, what of the card it departs from, and what lay there that nobody asked for."""
     name, unasked = seat.name, None
     if name in asked.edits:
@@ -160,7 +160,7 @@ def _judge(measures: ProtocolMeasures) -> Json:
     return {**found, "judge": ["recorded"]}
 
 
-def _card(asked: Asked) -> dict[str, Json]:
+def _card(asked: EvaluationState) -> dict[str, Json]:
     """The protocol, and whether this is its whole test."""
     protocol, data = asked.protocol, asked.protocol.data
     cases = sum(len(chunk.cases) for chunk in asked.chunks) + asked.left_out.total()
@@ -180,7 +180,7 @@ def _card(asked: Asked) -> dict[str, Json]:
     }
 
 
-def _sweep(asked: Asked) -> Json:
+def _sweep(asked: EvaluationState) -> Json:
     """The curve of each editor: which seat stands for which value."""
     sweep = asked.protocol.sweep
     if sweep is None:

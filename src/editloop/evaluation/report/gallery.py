@@ -9,7 +9,7 @@ from pathlib import Path
 
 from editloop.evaluation.report.rundata import CaseRow
 from editloop.schema import EditSample
-from editloop.showing.cards import Card, Turn
+from editloop.showing.cards import Card, CardTurn
 from editloop.showing.survey import choose, find_samples
 from editloop.showing.thumbnails import Picture
 from editloop.showing.triplets import edit_type_of, stored_picture
@@ -40,12 +40,12 @@ def cards(run: Path, rows: Sequence[CaseRow], editors: Sequence[str], count: int
     ]
 
 
-def _turn(sample: EditSample, answers: Mapping[str, CaseRow], editors: Sequence[str]) -> Turn:
+def _turn(sample: EditSample, answers: Mapping[str, CaseRow], editors: Sequence[str]) -> CardTurn:
     pictures = [stored_picture("source", sample.source.bytes, "the source")]
     if sample.target is not None:
         pictures.append(stored_picture("target", sample.target.bytes, "the known target"))
     pictures += [_answer(editor, answers[editor]) for editor in editors if editor in answers]
-    return Turn(sample.instruction, edit_type_of(sample), pictures)
+    return CardTurn(sample.instruction, edit_type_of(sample), pictures)
 
 
 def _answer(editor: str, row: CaseRow) -> Picture:

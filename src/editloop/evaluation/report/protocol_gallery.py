@@ -13,7 +13,7 @@ from editloop.errors import ImageError
 from editloop.evaluation.report.casetables import Answered, CaseTable, Extremes, answers, extremes
 from editloop.evaluation.report.truths import Truth
 from editloop.runtime.machine import cores
-from editloop.showing.cards import Card, Turn
+from editloop.showing.cards import Card, CardTurn
 from editloop.showing.labels import amount, label, short_label
 from editloop.showing.thumbnails import LightPictures, Picture
 
@@ -111,13 +111,13 @@ def _card(
 
 def _turn(
     choice: Choice, own: Sequence[Answered], truths: Mapping[str, Truth], made: _Pictures
-) -> Turn:
+) -> CardTurn:
     case = own[0]
     truth = truths.get(case.id)
     pictures = [] if truth is None else _before(choice.table, case, truth)
     pictures += [made[_place(each)] for each in own]
     goes_on = choice.table.builds and not choice.table.sessions and truth is not None
-    return Turn(
+    return CardTurn(
         instruction=case.instruction,
         edit_type=f"turn {case.turn}" if case.session else case.kind or "edit",
         pictures=pictures,

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from editloop.chat.client import Plan
+from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
 from editloop.judges.calibration.against_truth import against_truth
-from editloop.judges.calibration.asking import Asking, Judged
+from editloop.judges.calibration.asking import CachedJudge, Judged
 from editloop.judges.calibration.frozen import FrozenSet, freeze
 from editloop.judges.calibration.pairs import SIZES, VARIANTS, TruthFacts, TruthPairs
 from editloop.judges.calibration.people import Ratings, against_people
@@ -89,7 +89,7 @@ class Calibration:
         """Everything asked and told; a set of pairs with their scores is frozen to `keep`."""
         if self.compares:
             return self._compared()
-        asking = Asking(self.judge, self._store)
+        asking = CachedJudge(self.judge, self._store)
         judged = asking.judged("truth", self._truth_cases())
         results = {
             "truth": {
@@ -106,7 +106,7 @@ class Calibration:
         self._freeze(keep, judged)
         return Answers(results, judged, asking.open)
 
-    def plan(self, beside: Beside) -> Plan:
+    def plan(self, beside: Beside) -> CostEstimate:
         """What asking would take, of a judge that asks a server; asks nothing."""
         if self.compares:
             return plan_of([(self.judge, (case for case, _ in self._comparisons()))])
@@ -131,16 +131,16 @@ class Calibration:
         parts = dict.fromkeys(("truth", "sanity", "repeats", "drift", "people"), nothing)
         return Answers({**parts, "preferences": preferences}, None, comparing.open)
 
-    def _sanity(self, asking: Asking) -> dict[str, Json]:
+    def _sanity(self, asking: CachedJudge) -> dict[str, Json]:
         judged: Judged[SanityFacts] = asking.judged("sanity", self._sanity_cases())
         needs = getattr(self.judge, "needs", None)
         return check_sanity(judged, *self._bootstrap("sanity"), needs)
 
-    def _repeats(self, asking: Asking, judged: Judged[TruthFacts]) -> dict[str, Json]:
+    def _repeats(self, asking: CachedJudge, judged: Judged[TruthFacts]) -> dict[str, Json]:
         """The same pairs in several rounds, of which the first is done."""
         rounds = [judged.only(self._repeated)]
         for number in range(1, self.settings.repeats):
-            again = Asking(self._judge_of(number), self._store, repeat=number)
+            again = CachedJudge(self._judge_of(number), self._store, repeat=number)
             rounds.append(again.judged(f"round-{number}", self._round_cases(number)))
             asking.open = asking.open or again.open
         if len(rounds) == 1:
@@ -149,7 +149,7 @@ class Calibration:
         found = repeatability(rounds, edits, *self._bootstrap("repeats"))
         return {"pairs": len(edits), "rounds": len(rounds), "perspectives": found}
 
-    def _drift(self, asking: Asking, frozen: FrozenSet | None) -> dict[str, Json]:
+    def _drift(self, asking: CachedJudge, frozen: FrozenSet | None) -> dict[str, Json]:
         if frozen is None:
             return _none("no frozen set was given")
         now = asking.judged("frozen", self._frozen_cases(frozen))
@@ -160,7 +160,7 @@ class Calibration:
         }
 
     def _people(
-        self, asking: Asking, judged: Judged[TruthFacts], beside: Beside
+        self, asking: CachedJudge, judged: Judged[TruthFacts], beside: Beside
     ) -> dict[str, Json]:
         if beside.ratings is None:
             return _none("no ratings were given")

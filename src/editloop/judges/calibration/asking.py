@@ -33,7 +33,7 @@ from editloop.schema import (
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
-__all__ = ["Asking", "Judged", "digest_of", "in_batches"]
+__all__ = ["CachedJudge", "Judged", "digest_of", "in_batches"]
 
 _VERSION = "1"
 _BATCH = 64
@@ -100,7 +100,7 @@ class Judged(Generic[_T]):
         return made
 
 
-class Asking:
+class CachedJudge:
     """Asks a judge through a store; `asked` counts the pairs that were not found there.
 
     `open` says that some verdicts are missing for now, so another run may find out more.

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from editloop.chat.client import Plan
+from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
 from editloop.judges.calibration.answers import Answers, Beside, Calibration
@@ -61,7 +61,7 @@ def calibrate(judge: str, out: Path | str, **settings: Json) -> dict[str, Json]:
     return results
 
 
-def plan_calibration(judge: str, out: Path | str, **settings: Json) -> Plan:
+def plan_calibration(judge: str, out: Path | str, **settings: Json) -> CostEstimate:
     """What `calibrate` would ask of a server: calls, tokens and cost; asks nothing."""
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from editloop.darkroom.develop import REVISION, Rendered, Wrong, develop
 from editloop.darkroom.faults import Occasion
 from editloop.darkroom.language.phrases import caption, instruction
 from editloop.darkroom.operations import OPERATIONS
-from editloop.darkroom.plans import Turn, draw_turn
+from editloop.darkroom.plans import PlannedTurn, draw_turn
 from editloop.darkroom.regions import is_whole
 from editloop.darkroom.scene import Darkroom
 from editloop.darkroom.sessions import draw_session, shows
@@ -41,7 +41,7 @@ class HeldOutEdit:
     size: int
     seed: int
     darkroom: Darkroom
-    turn: Turn
+    turn: PlannedTurn
     rendered: Rendered
 
     @property
@@ -79,7 +79,7 @@ class HeldOutEdit:
             edit_type=self.turn.edit_type,
         )
 
-    def _others(self) -> Iterator[tuple[Turn, Rendered]]:
+    def _others(self) -> Iterator[tuple[PlannedTurn, Rendered]]:
         """Edits that show: without end, for some look does on every photo."""
         names = [
             name for name, each in OPERATIONS.items() if each.edit_type is not self.turn.edit_type
@@ -122,7 +122,7 @@ class HeldOutEdits:
 
     def _drawn(
         self, darkroom: Darkroom, size: int, index: int
-    ) -> Iterator[tuple[int, Turn, Rendered]]:
+    ) -> Iterator[tuple[int, PlannedTurn, Rendered]]:
         """Edits that show, each with its seed: without end, for every type has some."""
         edit_type = _TYPES[index % len(_TYPES)]
         names = [name for name, each in OPERATIONS.items() if each.edit_type is edit_type]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from editloop.judges.calibration.against_truth import Disagreement, disagreements
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.pairs import TruthFacts, TruthPair, TruthPairs
-from editloop.showing.cards import Card, Turn
+from editloop.showing.cards import Card, CardTurn
 from editloop.showing.thumbnails import exact
 
 __all__ = ["disagreement_cards"]
@@ -38,6 +38,6 @@ def _card(found: Disagreement, case: TruthPair) -> Card:
     ]
     return Card(
         id=pair.id,
-        turns=[Turn(pair.instruction, case.facts.edit_type, pictures)],
+        turns=[CardTurn(pair.instruction, case.facts.edit_type, pictures)],
         note=f"judged {found.judged:.0f}, recorded {found.recorded:.0f}",
     )

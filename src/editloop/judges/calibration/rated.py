@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from editloop.judges.samples import seen
+from editloop.judges.samples import sample_pair
 from editloop.schema import EditedPair
 from editloop.sources.layouts import Layout
 
@@ -16,6 +16,6 @@ def rated_pairs(data: Layout, ids: Collection[str]) -> Iterator[tuple[EditedPair
     for session in data.sessions():
         for sample in session:
             if sample.id in ids:
-                pair = seen(sample).pair
+                pair = sample_pair(sample).pair
                 if pair is not None:
                     yield pair, sample.id

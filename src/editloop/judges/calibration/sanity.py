@@ -15,9 +15,9 @@ from editloop.judges.calibration.sanity_rules import (
     Rule,
     SaysNo,
     SaysYes,
-    Seen,
     Stands,
     Steady,
+    VerdictsByVariant,
 )
 from editloop.judges.calibration.scales import SCALES
 from editloop.schema import PERSPECTIVES, Json
@@ -119,7 +119,7 @@ def check_sanity(
 
     `needs` are the fields of a pair that the judge looks at, where it says so.
     """
-    seen = Seen(judged, resamples, rng)
+    seen = VerdictsByVariant(judged, resamples, rng)
     rows = [row for check in CHECKS for row in _rows(check, seen, needs)]
     return {
         "edits": len(seen.edits),
@@ -138,7 +138,9 @@ def check_sanity(
     }
 
 
-def _rows(check: Check, seen: Seen, needs: Collection[str] | None) -> Iterator[dict[str, Json]]:
+def _rows(
+    check: Check, seen: VerdictsByVariant, needs: Collection[str] | None
+) -> Iterator[dict[str, Json]]:
     unread = needs is not None and check.changes is not None and check.changes not in needs
     for family, rules in check.rules.items():
         names = [name for name in seen.perspectives if family in SCALES[name].families[:1]]
@@ -162,7 +164,7 @@ def _named(check: Check, perspective: str, rule: Rule) -> dict[str, Json]:
     }
 
 
-def _outcome(rule: Rule, seen: Seen, name: str) -> dict[str, Json]:
+def _outcome(rule: Rule, seen: VerdictsByVariant, name: str) -> dict[str, Json]:
     result = rule.test(seen, name)
     count = 0 if result.number is None else result.number["count"]
     if count < _ENOUGH * len(seen.edits):

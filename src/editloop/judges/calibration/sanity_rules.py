@@ -20,7 +20,7 @@ from editloop.judges.calibration.sanity_cases import RIGHT, SanityFacts
 from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights
 
-__all__ = ["Falls", "Result", "Rule", "SaysNo", "SaysYes", "Seen", "Stands", "Steady"]
+__all__ = ["Falls", "Result", "Rule", "SaysNo", "SaysYes", "Stands", "Steady", "VerdictsByVariant"]
 
 _MOST = 0.9  # share of the pairs that must come out as they should
 _CLEARLY = 20.0  # points of 100
@@ -30,7 +30,7 @@ _BELOW = f"{_CLEARLY:g} points below the edit done right"
 _FEW = 0.05  # share of the pairs that may be talked over
 
 
-class Seen:
+class VerdictsByVariant:
     """A judge's verdicts by variant and perspective; columns hold the edits in one order."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Rule(Protocol):
         """The variants that it looks at."""
         ...
 
-    def test(self, seen: Seen, name: str) -> Result: ...
+    def test(self, seen: VerdictsByVariant, name: str) -> Result: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class SaysNo:
     def variants(self) -> tuple[str, ...]:
         return (self.variant,)
 
-    def test(self, seen: Seen, name: str) -> Result:
+    def test(self, seen: VerdictsByVariant, name: str) -> Result:
         number = seen.share(1 - _accepted(seen, self.variant, name))
         met = number is not None and number["mean"] >= _MOST
         if seen.says_yes_or_no(name):
@@ -139,7 +139,7 @@ class SaysYes:
     def variants(self) -> tuple[str, ...]:
         return (self.variant,)
 
-    def test(self, seen: Seen, name: str) -> Result:
+    def test(self, seen: VerdictsByVariant, name: str) -> Result:
         number = seen.share(_accepted(seen, self.variant, name))
         met = number is not None and number["mean"] >= _MOST
         if seen.says_yes_or_no(name):
@@ -164,7 +164,7 @@ class Steady:
     def variants(self) -> tuple[str, ...]:
         return self.variant, self.baseline
 
-    def test(self, seen: Seen, name: str) -> Result:
+    def test(self, seen: VerdictsByVariant, name: str) -> Result:
         number = seen.mean(seen.points(self.variant, name) - seen.points(self.baseline, name))
         met = number is not None and abs(number["mean"]) <= self.limit
         return Result(met, number, self.says, self.unit)
@@ -178,7 +178,7 @@ class Falls:
     says = f"falls by at least {_SLIGHTLY:g} points, no step up by more than {_SLACK:g}"
     unit = "points of fall"
 
-    def test(self, seen: Seen, name: str) -> Result:
+    def test(self, seen: VerdictsByVariant, name: str) -> Result:
         steps = [seen.points(variant, name) for variant in self.variants]
         number = seen.mean(steps[0] - steps[-1])
         if number is None:
@@ -202,7 +202,7 @@ class Stands:
     def variants(self) -> tuple[str, ...]:
         return self.variant, self.baseline
 
-    def test(self, seen: Seen, name: str) -> Result:
+    def test(self, seen: VerdictsByVariant, name: str) -> Result:
         before, after = (seen.passed(each, name) for each in (self.baseline, self.variant))
         turned = seen.share(np.where(np.isfinite(before + after), (after > before) * 1.0, np.nan))
         number = seen.mean(seen.points(self.variant, name) - seen.points(self.baseline, name))
@@ -211,7 +211,7 @@ class Stands:
         return Result(met, number, self.says, self.unit)
 
 
-def _accepted(seen: Seen, variant: str, name: str) -> Floats:
+def _accepted(seen: VerdictsByVariant, variant: str, name: str) -> Floats:
     """1 where a variant passes; without yes and no, where it comes near the edit done right.
 
     That edit itself then has nothing to be compared with.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.judges.rubrics import Rubric
 from editloop.schema import PERSPECTIVES, Json, Score, Verdict
 
@@ -28,7 +28,7 @@ def declined(reason: str) -> str:
     return f"I'm sorry, I can't judge this: {reason}."
 
 
-def asks_by(rubric: Rubric, asked: Asked) -> bool:
+def asks_by(rubric: Rubric, asked: FakeRequest) -> bool:
     """Whether a request is this rubric's: it has all its words, and as many pictures."""
     text = "\n".join(asked.texts)
     words = [piece.strip() for piece in (rubric.system, *rubric.pieces[::2])]

@@ -16,14 +16,14 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.chat.fake.request import Asked
+from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import Answers
 from editloop.chat.prompts import PictureEncoding, encode_picture, fenced
-from editloop.darkroom.truth import TruthJudge
+from editloop.darkroom.truth import KnownTruthJudge
 from editloop.images.codec import content_hash, decode, resize
 from editloop.judges.fake.forms import asks_by, declined, preference, scores
 from editloop.judges.rubrics import Rubric, read_rubric, rubric_names
-from editloop.judges.samples import seen
+from editloop.judges.samples import sample_pair
 from editloop.schema import EditedPair, EditSample, Pixels, Verdict
 
 __all__ = ["Look", "Shown", "TruthTable", "truth_answers"]
@@ -42,7 +42,7 @@ def truth_answers(samples: Iterable[EditSample], rubrics: Sequence[Rubric] = ())
     table = TruthTable(samples)
     known = tuple(rubrics) or tuple(read_rubric(name) for name in rubric_names())
 
-    def answer(asked: Asked) -> str:
+    def answer(asked: FakeRequest) -> str:
         rubric = next((each for each in known if asks_by(each, asked)), None)
         if rubric is None:
             return declined("the question is of no rubric that I know")
@@ -107,7 +107,7 @@ class TruthTable:
         return _judged(self._pair(rows[int(off.argmin())]), edited.pixels)
 
     def _load(self, row: int) -> EditedPair:
-        pair = seen(self._samples[row]).pair
+        pair = sample_pair(self._samples[row]).pair
         assert pair is not None, "its pictures were decoded before"
         return pair
 
@@ -141,7 +141,7 @@ def _judged(pair: EditedPair, edited: Pixels) -> Verdict:
     """The truth judge's verdict on a picture as the answer to a known request."""
     if edited.shape != pair.source.shape:
         edited = resize(edited, *pair.source.shape[:2])
-    return TruthJudge().judge([replace(pair, edited=edited)])[0]
+    return KnownTruthJudge().judge([replace(pair, edited=edited)])[0]
 
 
 def _thumbnails(pictures: Iterable[bytes]) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ class LocalProcessEngine:
         self.capacity = max(1, workers)
         self._deadline = deadline
         self._idle = [_Worker() for _ in range(self.capacity)]
-        self._busy: dict[Future[Any], _Job] = {}
+        self._busy: dict[Future[Any], _RunningTask] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +48,7 @@ class LocalProcessEngine:
     def submit(self, task: Task[Any]) -> None:
         worker = self._idle.pop()
         future = worker.submit(task)
-        self._busy[future] = _Job(task, worker, time.monotonic() + self._deadline)
+        self._busy[future] = _RunningTask(task, worker, time.monotonic() + self._deadline)
 
     def wait(self) -> list[Ended[Any]]:
         while self._busy:
@@ -82,7 +82,7 @@ class LocalProcessEngine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
+class _RunningTask:
     task: Task[Any]
     worker: _Worker
     deadline: float

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from editloop.models.backbones.extra_channels import NewWeights
 from editloop.models.backbones.model import Lora
 from editloop.models.reward import RewardSettings
 
-__all__ = ["Precision", "Wanted"]
+__all__ = ["NewWeights", "Precision", "Wanted"]
+
+NewWeights: TypeAlias = Literal["zero", "random"]
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 

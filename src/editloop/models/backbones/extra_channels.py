@@ -7,15 +7,14 @@ A.4) draws those of source and mask at random.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 
 from editloop.errors import RecipeError
-from editloop.models.backbones.base_request import Wanted
+from editloop.models.backbones.base_request import NewWeights, Wanted
 
-__all__ = ["NewWeights", "check_room", "widened", "with_room"]
+__all__ = ["check_room", "widened", "with_room"]
 
 
 def with_room(layer: nn.Conv2d, latents: int, folder: Path, wanted: Wanted) -> nn.Conv2d:
@@ -41,9 +40,6 @@ def check_room(have: int, latents: int, folder: Path, wanted: Wanted) -> int:
             + (", or add mask to the conditions" if have == 3 * latents else ""),
         )
     return channels
-
-
-NewWeights: TypeAlias = Literal["zero", "random"]
 
 
 def widened(layer: nn.Conv2d, channels: int, weights: NewWeights, seed: int) -> nn.Conv2d:

@@ -13,17 +13,17 @@ from torch import nn
 from editloop.errors import UnavailableError
 
 __all__ = [
+    "LearningRateSchedule",
     "Optimiser",
     "OptimiserName",
-    "Plan",
     "Schedule",
-    "check_plan",
+    "check_schedule",
     "compiled",
     "learning_rate",
     "make_optimiser",
 ]
 
-Schedule: TypeAlias = Literal["cosine", "constant"]
+LearningRateSchedule: TypeAlias = Literal["cosine", "constant"]
 OptimiserName: TypeAlias = Literal["adamw", "adamw-8bit"]
 
 
@@ -38,7 +38,7 @@ class Optimiser:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Schedule:
     """How long and how fast to learn.
 
     `batch` samples make a step, over all processes; at most `micro` of them are in a process's
@@ -52,7 +52,7 @@ class Plan:
     batch: int
     learning_rate: float
     seed: int
-    schedule: Schedule = "cosine"
+    schedule: LearningRateSchedule = "cosine"
     warm_up: int = 50
     optimiser: Optimiser = Optimiser()
     average: float | None = 0.995
@@ -64,7 +64,7 @@ class Plan:
     trackers: tuple[str, ...] = ()
 
 
-def learning_rate(plan: Plan, step: int) -> float:
+def learning_rate(plan: Schedule, step: int) -> float:
     """A linear warm-up; then as it is, or half a cosine down to zero at the last step."""
     warm = min(1.0, (step + 1) / plan.warm_up) if plan.warm_up else 1.0
     if plan.schedule == "constant":
@@ -72,7 +72,7 @@ def learning_rate(plan: Plan, step: int) -> float:
     return plan.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
 
 
-def check_plan(plan: Plan) -> None:
+def check_schedule(plan: Schedule) -> None:
     """Raise UnavailableError for an absent package."""
     for name in plan.trackers:  # accelerate would only leave it out
         if find_spec(name) is None:
@@ -97,7 +97,7 @@ def compiled(network: nn.Module) -> nn.Module:
 
 
 def make_optimiser(settings: Optimiser, network: nn.Module, rate: float) -> Any:
-    """The optimiser over what is trained of a network; `check_plan` says what it needs."""
+    """The optimiser over what is trained of a network; `check_schedule` says what it needs."""
     trained = [each for each in network.parameters() if each.requires_grad]
     options: dict[str, Any] = {
         "lr": rate,

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from editloop.schema import Json
 
-__all__ = ["NO_WAY_BACK", "TWO_THINGS", "Asked", "Unclear"]
+__all__ = ["NO_WAY_BACK", "TWO_THINGS", "ParsedInstruction", "Unclear"]
 
 NO_WAY_BACK = "the darkroom cannot take a look out of a picture: go back a turn instead"
 TWO_THINGS = "the instruction asks for two things at once: say them one after the other"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedInstruction:
     """An operation with the parameters that were said.
 
     `object` is what it is done to: a noun, "" for "it", None where an operation has no object.
