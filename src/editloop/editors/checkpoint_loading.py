@@ -23,14 +23,12 @@ from editloop.models.backbones.families import family_of, pipeline_class_of
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import GROWN, LORA, REWARD
 from editloop.models.backbones.stable_diffusion import of_pipeline
-from editloop.models.packed_convolutions import pack_convolutions
 from editloop.models.pipeline_loading import DTYPES, INDEX, model_index, quietly, weights_digest
-from editloop.models.winograd_convolutions import use_winograd
 from editloop.runtime.machine import device
 from editloop.storage.files import explained
 from editloop.storage.records import fingerprint
 
-__all__ = ["checkpoint_digest", "hasten", "load_checkpoint"]
+__all__ = ["checkpoint_digest", "load_checkpoint"]
 
 _NO_CHECKER = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
 _DECIDING = ("family", "conditions", "reward", "lora", "scales_sources")
@@ -55,18 +53,6 @@ def load_checkpoint(checkpoint: Checkpoint, precision: Precision) -> DiffusionMo
     if model.lora is not None:  # adapters cost nothing once they are added to what they adapt
         model.network.fuse_lora()
     return model
-
-
-def hasten(model: DiffusionModel) -> None:
-    """Prepare a model's denoising network, where a CPU runs it, for many predictions.
-
-    It can then neither be moved, nor saved, nor compiled.
-    """
-    if device() != "cpu":
-        return
-    if next(model.network.parameters()).dtype == torch.float32:
-        use_winograd(model.network)
-    pack_convolutions(model.network)
 
 
 def _loaded(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:

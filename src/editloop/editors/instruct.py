@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from editloop.editors.asking import Acceleration, Reward, Steps
-from editloop.editors.checkpoint_loading import checkpoint_digest, hasten, load_checkpoint
+from editloop.editors.checkpoint_loading import checkpoint_digest, load_checkpoint
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
 from editloop.editors.encoded_inputs import Shown
 from editloop.editors.geometry import Size, Sizing, fitted
@@ -70,7 +70,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
 
     Settings = InstructSettings
     kind = "diffusion"
-    version = "2"
+    version = "3"
     _told = False  # that it does not read an instruction to its end
 
     @property
@@ -111,8 +111,6 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         model = load_checkpoint(self._checkpoint, settings.precision)
         if settings.compile:
             model.network.compile()
-        else:
-            hasten(model)
         return model
 
     def working_size(
