@@ -68,10 +68,7 @@ class Claims:
             descriptor = self._opened()
             try:
                 _lock(descriptor, offset, held=True)
-            except (
-                BlockingIOError,
-                PermissionError,
-            ):  # errors for a byte that is locked, by system
+            except (BlockingIOError, PermissionError):  # a locked byte, depending on the system
                 return False
             self._held.add(offset)
             return True
