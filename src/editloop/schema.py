@@ -1,8 +1,8 @@
-"""The records that flow through the whole loop.
+"""The record types of the whole loop.
 
-One type per concept, frozen and slotted. `EditSample` is what is stored: its pictures are encoded
-bytes. `EditRequest` and `EditedPair` are what editors, metrics and judges work on: their pictures
-are pixels, decoded once.
+One type per concept, frozen and slotted. `EditSample` is stored, with pictures as encoded bytes.
+Editors, metrics and judges work on `EditRequest` and `EditedPair`, whose pictures are pixels,
+decoded once.
 """
 
 from __future__ import annotations
@@ -44,31 +44,31 @@ __all__ = [
 
 Pixels: TypeAlias = NDArray[np.uint8]  # [height, width, 3], sRGB
 Mask: TypeAlias = NDArray[np.uint8]  # [height, width], 255 where editing is allowed
-Json: TypeAlias = Any  # what json.dumps takes
+Json: TypeAlias = Any  # any value that json.dumps accepts
 
 PERSPECTIVES = ("following", "preserving", "quality")
-# Their scales, from the lowest score to the highest, where a judge has no others.
+# The default scales of a judge, (lowest score, highest score).
 OUT_OF_FIVE: Mapping[str, tuple[float, float]] = MappingProxyType(
     dict.fromkeys(PERSPECTIVES, (0.0, 5.0))
 )
-CLEAN_TEXT = "None"  # says that nothing is wrong (Multi-Reward paper, section 6.1)
+CLEAN_TEXT = "None"  # the text for "nothing is wrong" (Multi-Reward paper, section 6.1)
 
 
 def canonical_json(value: Json) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text, byte for byte."""
+    """Return JSON with sorted keys and no spaces; equal values give identical text."""
     return json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
 
 
 def readable_json(value: Json) -> bytes:
-    """A JSON file for people and programs: sorted keys, a line each; equal values, equal bytes."""
+    """Return indented JSON with sorted keys, in UTF-8; equal values give equal bytes."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 
 class EditType(StrEnum):
-    """Real-Edit's seven kinds of edit (Multi-Reward paper, section 5)."""
+    """The seven edit types of Real-Edit (Multi-Reward paper, section 5)."""
 
     LOCAL = "local"
     REMOVE = "remove"
@@ -81,7 +81,7 @@ class EditType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture as stored: encoded bytes and the name it came under."""
+    """A stored picture: encoded bytes and the original file name."""
 
     bytes: bytes
     path: str | None = None
@@ -89,7 +89,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A judgement that was made: a value (0-5 for rewards), yes or no, and words."""
+    """A score: a value (0 to 5 for rewards), optionally passed or not, and a text."""
 
     value: float
     passed: bool | None = None
@@ -99,7 +99,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Unscored:
-    """A judgement that could not be made, and why."""
+    """The reason why there is no score."""
 
     reason: str
     version: str | None = None
@@ -110,7 +110,7 @@ Verdict: TypeAlias = Mapping[str, Score | Unscored]  # by perspective or metric 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a sample comes from and how it was made; `parameters` is JSON-able."""
+    """The origin of a sample and how it was made; `parameters` can be encoded as JSON."""
 
     generator: str
     revision: str
@@ -146,7 +146,7 @@ class EditSample:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What the picture shows before and after the edit."""
+    """The captions of the picture before and after the edit."""
 
     source: str | None = None
     target: str | None = None
@@ -154,14 +154,14 @@ class Captions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditRequest:
-    """What an editor is asked: pixels, an instruction and, optionally, where to edit.
+    """A request to an editor: pixels, an instruction and, optionally, a mask of where to edit.
 
-    `settings` are the protocol's, for what the editor's own settings leave open. In a session,
-    `setting` says what the image is: the truth of the turn before ("independent") or the editor's
-    own picture of it ("iterative"); the first turn is the same in both.
+    `settings` are the protocol's defaults, overridden by the editor's own settings. In a session,
+    the image is the previous turn's true target if `setting` is "independent", or the editor's own
+    result of it if "iterative"; the first turn is the same in both.
 
-    `provenance` is the record of how the benchmark made the case. Only an editor that replays
-    records (the darkroom, as the known truth) may read it.
+    `provenance` records how the benchmark made the case. Only an editor that replays records (the
+    darkroom, as the known truth) may read it.
     """
 
     id: str
@@ -179,18 +179,17 @@ class EditRequest:
 
 @dataclass(frozen=True, slots=True)
 class Unedited:
-    """An editor's answer when it made no picture, and why."""
+    """The reason why an editor returned no picture."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditedPair:
-    """What metrics and judges see: all pictures share one geometry.
+    """The input of metrics and judges; all pictures have the same size, with two exceptions.
 
-    Except that `edited` may have any size where it was made elsewhere, and that a picture which no
-    measure `needs` may be left empty, [0, 0, 3]. `group` is the data set's own kind of
-    edit.
+    `edited` may have any size if it was made elsewhere, and a picture that no metric `needs` may be
+    empty, [0, 0, 3]. `group` is the data set's own edit category.
     """
 
     id: str
@@ -205,21 +204,21 @@ class EditedPair:
 
 
 class Editor(Protocol):
-    """One face for every editor; the answer to a request has the size of its image."""
+    """The interface of editors; the result of a request has the size of its image."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def fingerprint(self) -> str:
-        """Changes when, and only when, the editor's answers may change."""
+        """A string that changes exactly when the editor's results may change."""
         ...
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]: ...
 
 
 class Metric(Protocol):
-    """A measure of edited pairs; `needs` names the fields of EditedPair it reads."""
+    """The interface of metrics; `needs` names the fields of EditedPair that one reads."""
 
     @property
     def name(self) -> str: ...
@@ -234,10 +233,10 @@ class Metric(Protocol):
 
 
 class Judge(Protocol):
-    """A judge of edited pairs, one verdict a pair with an entry for each perspective.
+    """The interface of judges: one verdict per pair, with an entry for each perspective.
 
-    One that also has `scales` (the lowest and highest score by perspective, as `OUT_OF_FIVE`) is
-    kept from being read on another scale.
+    A judge may also have `scales` (lowest and highest score by perspective, like `OUT_OF_FIVE`);
+    its scores are then never read on another scale.
     """
 
     @property

@@ -41,7 +41,7 @@ def names(folder):
 
 def test_a_photo_is_not_replaced_by_its_edit(photo) -> None:
     before = photo.read_bytes()
-    with pytest.raises(StoreError, match=r"another picture is there.*photo\.png"):
+    with pytest.raises(StoreError, match=r"another picture would be overwritten.*photo\.png"):
         edited(photo, output=photo)
     assert photo.read_bytes() == before
 
@@ -49,7 +49,7 @@ def test_a_photo_is_not_replaced_by_its_edit(photo) -> None:
 def test_an_edit_is_not_replaced_by_what_is_made_of_it(photo) -> None:
     (first,) = edited(photo)
     before = first.read_bytes()
-    with pytest.raises(StoreError, match="name another place with -o"):
+    with pytest.raises(StoreError, match="choose another path with -o"):
         edited(first, "make it brighter", output=first)
     assert first.read_bytes() == before
 
@@ -57,7 +57,7 @@ def test_an_edit_is_not_replaced_by_what_is_made_of_it(photo) -> None:
 def test_a_mask_is_not_replaced(photo, tmp_path) -> None:
     mask = tmp_path / "mask.png"
     mask.write_bytes(stamped(encode_png(np.full_like(PIXELS, 255)), {"fingerprint": "f"}))
-    with pytest.raises(StoreError, match=r"another picture is there.*mask\.png"):
+    with pytest.raises(StoreError, match=r"another picture would be overwritten.*mask\.png"):
         edited(photo, output=mask, mask=mask)
 
 

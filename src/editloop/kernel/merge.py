@@ -1,11 +1,11 @@
-"""From committed shards to the published set: checked, streamed in the plan's order, put in place.
+"""Merging of committed shards into the published data set, in the plan's order.
 
     OUT/data/SPLIT-00000-of-0000N.parquet     the samples
-    OUT/rejects/dropped.parquet               what steps left out on purpose, with the reason
-    OUT/rejects/quarantined.parquet           what failed, with the cause
+    OUT/rejects/dropped.parquet               inputs that steps dropped on purpose, with the reason
+    OUT/rejects/quarantined.parquet           inputs that failed, with the cause
 
-The bytes depend on the shards' content alone. Nothing is published that does not account for every
-input.
+The bytes depend only on the shards' content. Nothing is published unless every input is accounted
+for.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from editloop.storage.shards import ShardStore
 
 __all__ = ["Chain", "publish_set"]
 
-Chain = Sequence[tuple[ShardStore, ShardKey]]  # a shard's commits, one a segment
+Chain = Sequence[tuple[ShardStore, ShardKey]]  # a shard's commits, one per segment
 
 _DROPPED = pa.schema(list(REJECTS)[1:])
 _QUARANTINED = pa.schema(list(QUARANTINE)[1:])
@@ -47,10 +47,10 @@ _QUARANTINED = pa.schema(list(QUARANTINE)[1:])
 def publish_set(
     run: Path, plan: ShardPlan, chain: Callable[[ShardRef], Chain], *, made_from: str, files: Files
 ) -> Manifest:
-    """Publish what the commits of every shard's `chain` hold; returns the data's manifest.
+    """Publish the commits of every shard's `chain`; returns the manifest of the data.
 
-    Its facts are the counts. Raises StepError where an input is unaccounted for or two samples
-    have one id, CorruptError where a commit is damaged; then nothing is replaced.
+    The manifest's facts are the counts. Raises StepError if an input is unaccounted for or two
+    samples share an id, CorruptError if a commit is damaged; then nothing is replaced.
     """
     data = staging_folder(run, "data", files=files)
     rejects = staging_folder(run, "rejects", files=files)
@@ -69,7 +69,7 @@ def publish_set(
 
 
 class _Stage:
-    """Writes everything that is to be published into folders that are not in place yet."""
+    """Writes everything to be published into staging folders."""
 
     def __init__(self, data: Path, rejects: Path, files: Files) -> None:
         self._data = data
@@ -109,20 +109,20 @@ class _Stage:
             self._failed.add(each.quarantine)
 
     def finish(self) -> None:
-        """Close what is open; StepError where two samples have one id."""
+        """Close the files; raises StepError if two samples share an id."""
         self._dropped.finish()
         self._failed.finish()
         repeated = self._ids.repeats(_published_ids(self._data))
         if repeated:
             raise StepError(
-                "two samples have one id",
+                "two samples have the same id",
                 value=repeated[0],
                 fix="derive every new id from its input's id",
             )
 
 
 def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables]:
-    """A shard's tables, one set a segment, once they account for every id that went in."""
+    """Return a shard's tables, one set per segment, checked to account for every input."""
     found = []
     for index, (store, key) in enumerate(chain):
         commit = store.find(key.shard, key.fingerprint, key.generation)
@@ -130,7 +130,7 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
             raise CorruptError(
                 "a shard's commit does not belong to its inputs",
                 value=store.folder / "commits" / f"{key}.json",
-                fix="remove it: the shard is made again",
+                fix="delete it: the shard will be rebuilt",
             )
         last = index == len(chain) - 1
         data = DATA if last else pa.schema([DATA.field("input"), DATA.field("id")])

@@ -1,4 +1,4 @@
-"""Stored samples: their Arrow schema, their rows, and a published split read back in its order."""
+"""Stored samples: their Arrow schema and rows, and reading of a published split."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from editloop.storage.parquet import read_rows
 __all__ = ["arrow_schema", "from_row", "published_files", "read_samples", "to_row"]
 
 
-# `datasets` knows no Arrow map, so scores are a list of named structs: still one fixed type, and
-# judging adds no column.
+# `datasets` does not support Arrow maps, so scores are a list of named structs. The type is fixed,
+# and judging adds no column.
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -75,7 +75,7 @@ _COLUMNS: dict[str, pa.DataType] = {
 
 
 def _feature(kind: pa.DataType) -> Json:
-    """The Hugging Face `features` description of an Arrow type."""
+    """Return the Hugging Face `features` description of an Arrow type."""
     if kind == _IMAGE:
         return {"_type": "Image"}
     if pa.types.is_list(kind):
@@ -87,14 +87,14 @@ def _feature(kind: pa.DataType) -> Json:
 
 
 def arrow_schema() -> pa.Schema:
-    """The schema of a stored `EditSample`, with the metadata by which `datasets` sees images."""
+    """Return the schema of a stored `EditSample`, with metadata for images in `datasets`."""
     features = {name: _feature(kind) for name, kind in _COLUMNS.items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema(list(_COLUMNS.items()), metadata=metadata)
 
 
 def to_row(sample: EditSample) -> dict[str, Json]:
-    """A sample as the row that `arrow_schema` stores."""
+    """Convert a sample to a row of `arrow_schema`."""
     row: dict[str, Json] = {name: getattr(sample, name) for name in _COLUMNS}
     for name in ("source", "target", "mask"):
         image: Image | None = row[name]
@@ -106,7 +106,7 @@ def to_row(sample: EditSample) -> dict[str, Json]:
 
 
 def from_row(row: Mapping[str, Json]) -> EditSample:
-    """The sample that `to_row` stored."""
+    """Convert a row that `to_row` made back to the sample."""
     fields = {name: row[name] for name in _COLUMNS}
     for name in ("source", "target", "mask"):
         image = fields[name]
@@ -154,23 +154,23 @@ def _provenance_row(made: Provenance | None) -> dict[str, Json] | None:
 
 
 def published_files(data: Path, split: str) -> list[Path]:
-    """The Parquet files of a published split, in order; StoreError unless all are there."""
+    """Return the Parquet files of a published split, in order; StoreError if any is missing."""
     ours = re.compile(rf"{re.escape(split)}-\d{{5}}-of-\d{{5}}\.parquet")
     paths = sorted(path for path in data.glob("*.parquet") if ours.fullmatch(path.name))
     total = len(paths)
     expected = [f"{split}-{index:05d}-of-{total:05d}.parquet" for index in range(total)]
     if not paths or [path.name for path in paths] != expected:
         others = {path.name.rsplit("-", 3)[0] for path in data.glob("*-*-of-*.parquet")} - {split}
-        there = f"name one that is there, {', '.join(sorted(others))}, or " if others else ""
+        known = f"use a split that exists ({', '.join(sorted(others))}), or " if others else ""
         raise StoreError(
-            f"the data set has no whole split {split!r}",
+            f"the data set has no complete split {split!r}",
             value=data,
-            fix=f"{there}build it first: `editloop run RECIPE --only build`",
+            fix=f"{known}build it first: `editloop run RECIPE --only build`",
         )
     return paths
 
 
 def read_samples(data: Path, split: str) -> Iterator[EditSample]:
-    """Stream a published split in its fixed order; CorruptError where a page's checksum fails."""
+    """Yield a published split's samples in order; raises CorruptError if a page checksum fails."""
     for path in published_files(Path(data), split):
         yield from map(from_row, read_rows(path, what="a data set"))
