@@ -17,11 +17,16 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.errors import StepError
+
 __all__ = [
     "CLEAN_TEXT",
     "OUT_OF_FIVE",
     "PERSPECTIVES",
+    "Attempt",
     "Captions",
+    "Cause",
+    "EditOutcome",
     "EditRequest",
     "EditSample",
     "EditType",
@@ -97,12 +102,38 @@ class Score:
     version: str | None = None
 
 
+class Cause(StrEnum):
+    """The machine-readable cause of a missing score; programs decide by it, never by its words."""
+
+    MISSING_INPUT = "missing-input"  # the case lacks a picture, mask or text that is needed
+    NOT_MEASURABLE = "not-measurable"  # such a case cannot be measured or judged in this way
+    UNAVAILABLE = "unavailable"  # weights, a package or a judge are absent
+    NO_ANSWER = "no-answer"  # the judge or file has no answer for this case
+    REFUSED = "refused"  # a model or its content filter declined
+    UNPARSEABLE = "unparseable"  # the answer could not be read
+    OUT_OF_RANGE = "out-of-range"  # the answer is not on the scale
+    FAILED = "failed"  # the call failed for good
+    TRANSIENT = "transient"  # the call failed, and may pass when it is made again
+    OVER_BUDGET = "over-budget"  # the budget had no room for the call
+    UNSTATED = "unstated"  # stored before causes were, or by a judge that states none
+
+    @property
+    def may_pass_later(self) -> bool:
+        """Return whether the same question may be answered when it is asked again."""
+        return self in (Cause.TRANSIENT, Cause.OVER_BUDGET)
+
+
 @dataclass(frozen=True, slots=True)
 class Unscored:
-    """The reason why there is no score."""
+    """A score that could not be given: the reason in words, and its cause for programs.
+
+    `reply_key` finds the reply that could not be used in the ledger; it is not stored.
+    """
 
     reason: str
     version: str | None = None
+    cause: Cause = Cause.UNSTATED
+    reply_key: str | None = field(default=None, compare=False)
 
 
 Verdict: TypeAlias = Mapping[str, Score | Unscored]  # by perspective or metric name
@@ -124,11 +155,13 @@ class Provenance:
 class EditSample:
     """One edit: a source picture, an instruction, and (where known) its target and region.
 
-    `scores` holds rewards by name: following, preserving, quality, and any metric's.
+    `source` is None only until a text-first sample has its pictures. `references` are further
+    pictures that the instruction speaks of. `scores` holds rewards by name: following, preserving,
+    quality, and any metric's.
     """
 
     id: str
-    source: Image
+    source: Image | None
     instruction: str = ""
     target: Image | None = None
     mask: Image | None = None
@@ -142,6 +175,42 @@ class EditSample:
     parent_id: str | None = None
     scores: Verdict = field(default_factory=dict)
     provenance: Provenance | None = None
+    references: tuple[Image, ...] = ()
+
+    @property
+    def source_image(self) -> Image:
+        """The source; StepError where the sample has no picture yet."""
+        if self.source is None:
+            raise StepError(
+                "the sample has no source picture yet",
+                value=self.id,
+                fix="let the step that makes its pictures come first",
+            )
+        return self.source
+
+
+class EditOutcome(StrEnum):
+    """What a generator's picture turned out to be."""
+
+    EDITED = "edited"
+    UNCHANGED = "unchanged"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One candidate that was made for a source and an instruction.
+
+    The chosen one is the sample that goes on; the others are its rejected siblings, each with an id
+    of its own. `number` counts from 1; `cost` is in USD.
+    """
+
+    sample: EditSample
+    outcome: EditOutcome
+    number: int
+    chosen: bool = False
+    cost: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

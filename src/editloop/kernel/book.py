@@ -15,16 +15,18 @@ import pyarrow as pa
 
 from editloop.errors import StepError
 from editloop.kernel.steps import Fail
-from editloop.schema import EditSample, Json, canonical_json
-from editloop.storage.samples import arrow_schema, to_row
+from editloop.schema import Attempt, EditSample, Json, canonical_json
+from editloop.storage.samples import arrow_schema, attempt_row, attempts_schema, to_row
 
 __all__ = [
+    "ATTEMPTS",
     "DATA",
     "QUARANTINE",
     "REJECTS",
     "Book",
     "BuildCounts",
     "Tables",
+    "attempts_table",
     "check_book",
     "data_table",
     "id_digest",
@@ -36,6 +38,7 @@ _INPUT = pa.field("input", pa.string())
 
 DATA = pa.schema([_INPUT, *arrow_schema()])
 REJECTS = pa.schema([_INPUT, *((name, pa.string()) for name in ("id", "step", "reason"))])
+ATTEMPTS = pa.schema([_INPUT, *attempts_schema()])
 QUARANTINE = pa.schema(
     [
         _INPUT,
@@ -55,10 +58,15 @@ class Tables:
     data: pa.Table
     rejects: pa.Table
     quarantine: pa.Table
+    attempts: pa.Table
 
     def named(self) -> dict[str, pa.Table]:
         """Return the tables to commit by name: always the data, and the others unless empty."""
-        rest = {"rejects": self.rejects, "quarantine": self.quarantine}
+        rest = {
+            "rejects": self.rejects,
+            "quarantine": self.quarantine,
+            "attempts": self.attempts,
+        }
         return {"data": self.data} | {name: table for name, table in rest.items() if table.num_rows}
 
     def merged(self, newer: Tables, redone: Iterable[str], order: Sequence[str]) -> Tables:
@@ -76,6 +84,7 @@ class Tables:
                     (self.data, newer.data),
                     (self.rejects, newer.rejects),
                     (self.quarantine, newer.quarantine),
+                    (self.attempts, newer.attempts),
                 )
             )
         )
@@ -87,6 +96,7 @@ class Book:
 
     dropped: list[dict[str, Json]] = field(default_factory=list)
     quarantined: list[dict[str, Json]] = field(default_factory=list)
+    attempts: list[pa.Table] = field(default_factory=list)
 
     def drop(self, origin: str, name: str, step: str, reason: str) -> None:
         row = {"input": origin, "id": name, "step": step, "reason": storable(reason)}
@@ -102,7 +112,7 @@ class Book:
                 "class": fail.failure.value,
                 "message": storable(fail.message)[:_MAX_MESSAGE],
                 "attempts": attempts,
-                "reply_key": None,
+                "reply_key": fail.reply_key,
             }
         )
 
@@ -113,7 +123,14 @@ class Book:
             _ordered(data, position),
             _ordered(pa.Table.from_pylist(self.dropped, REJECTS), position),
             _ordered(pa.Table.from_pylist(self.quarantined, QUARANTINE), position),
+            _ordered(pa.concat_tables([ATTEMPTS.empty_table(), *self.attempts]), position),
         )
+
+
+def attempts_table(origin: str, attempts: Iterable[Attempt]) -> pa.Table:
+    """Return the attempts that were made for an input as a table. Arrow's errors are not caught."""
+    rows = [{"input": origin, **attempt_row(attempt)} for attempt in attempts]
+    return pa.Table.from_pylist(rows, ATTEMPTS)
 
 
 def data_table(rows: Iterable[tuple[str, EditSample]]) -> pa.Table:

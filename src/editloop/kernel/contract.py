@@ -79,7 +79,7 @@ def step_stage(name: str, step: Step) -> Stage[EditSample]:
             absent = _absent(made, step.adds)
             if absent:
                 return _broken(f"{name} promises `{absent}`, which sample {made.id!r} has not")
-        return Keep(tuple(_with_parent(made, sample) for made in outcome.samples))
+        return Keep(tuple(_with_parent(made, sample) for made in outcome.samples), outcome.attempts)
 
     return Stage(name, step.process, check, refuse)
 
@@ -131,15 +131,24 @@ def _checked(name: str, outcome: object) -> Outcome:
         return outcome
     if not isinstance(outcome, Keep):
         return _broken(f"{name} answered with {type(outcome).__name__}, not Keep, Drop or Fail")
-    if not outcome.samples:
-        return _broken(f"{name} kept an input as no samples; Drop needs a reason")
-    ids = [sample.id for sample in outcome.samples]
+    fault = _fault(outcome)
+    return _broken(f"{name} {fault}") if fault else outcome
+
+
+def _fault(kept: Keep) -> str:
+    """Return what is wrong with a Keep; empty if nothing is."""
+    if not kept.samples:
+        return "kept an input as no samples; Drop needs a reason"
+    ids = [sample.id for sample in kept.samples]
     for made in ids:
         if not made or made.encode("utf-8", "ignore").decode("utf-8") != made:
-            return _broken(f"{name} gave an id that cannot be stored: {made!r}")
+            return f"gave an id that cannot be stored: {made!r}"
     if len(set(ids)) != len(ids):
-        return _broken(f"{name} gave one id to several samples")
-    return outcome
+        return "gave one id to several samples"
+    for attempt in kept.attempts:
+        if attempt.chosen and attempt.sample.id not in ids:
+            return f"chose an attempt that it did not keep: {attempt.sample.id!r}"
+    return ""
 
 
 def _with_parent(made: EditSample, sample: EditSample) -> EditSample:
@@ -154,7 +163,7 @@ def _absent(sample: EditSample, names: frozenset[str]) -> str | None:
 
 
 def _present(value: object) -> bool:
-    return value is not None and value not in ("", {})
+    return value is not None and value not in ("", {}, ())
 
 
 def _broken(message: str) -> Fail:

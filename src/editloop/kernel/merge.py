@@ -1,6 +1,7 @@
 """Merging of committed shards into the published data set, in the plan's order.
 
     OUT/data/SPLIT-00000-of-0000N.parquet     the samples
+    OUT/data/attempts-SPLIT-*.parquet         every candidate that generators made, if any
     OUT/rejects/dropped.parquet               inputs that steps dropped on purpose, with the reason
     OUT/rejects/quarantined.parquet           inputs that failed, with the cause
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError, StepError
 from editloop.kernel.book import (
+    ATTEMPTS,
     DATA,
     QUARANTINE,
     REJECTS,
@@ -33,7 +35,13 @@ from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files, explained
 from editloop.storage.manifests import Manifest, publish_folder, staging_folder
 from editloop.storage.parquet import Gatherer, SplitWriter
-from editloop.storage.samples import arrow_schema
+from editloop.storage.samples import (
+    arrow_schema,
+    attempts_of,
+    attempts_schema,
+    published_files,
+    split_names,
+)
 from editloop.storage.shards import ShardStore
 
 __all__ = ["Chain", "publish_set"]
@@ -90,19 +98,32 @@ class _Stage:
     def write(self, split: str, plan: ShardPlan, chain: Callable[[ShardRef], Chain]) -> BuildCounts:
         """Write a split's samples, drops and failures; returns their counts."""
         counts = BuildCounts()
-        writer = SplitWriter(self._files, self._data, split, arrow_schema())
-        self._open.callback(writer.close)
+        samples = self._writer(split, arrow_schema())
+        attempts: SplitWriter | None = None  # its files are there only if there are attempts
         for shard in plan.of_split(split):
             order = [item.id for item in read_items(plan.path, shard, self._files)]
             tables = _checked(shard, order, chain(shard))
             counts.add(order, tables)
-            self._add(writer, tables)
-        writer.finish()
+            self._add(samples, tables)
+            for each in tables:
+                if each.attempts.num_rows:
+                    attempts = attempts or self._writer(attempts_of(split), attempts_schema())
+                    attempts.add(each.attempts)
+        for writer in (samples, attempts):
+            if writer is not None:
+                writer.finish()
         return counts
 
+    def _writer(self, name: str, schema: pa.Schema) -> SplitWriter:
+        writer = SplitWriter(self._files, self._data, name, schema)
+        self._open.callback(writer.close)
+        return writer
+
     def _add(self, writer: SplitWriter, tables: Sequence[Tables]) -> None:
-        writer.add(tables[-1].data)
-        for name in tables[-1].data.column("id").to_pylist():
+        made = tables[-1].data
+        _check_sources(made)
+        writer.add(made)
+        for name in made.column("id").to_pylist():
             self._ids.add(name)
         for each in tables:
             self._dropped.add(each.rejects)
@@ -138,6 +159,7 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
             store.table(commit, "data", data),
             store.table(commit, "rejects", REJECTS),
             store.table(commit, "quarantine", QUARANTINE),
+            store.table(commit, "attempts", ATTEMPTS),
         )
         check_book(order, tables, f"shard {shard.name}")
         found.append(tables)
@@ -145,7 +167,18 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
     return found
 
 
+def _check_sources(samples: pa.Table) -> None:
+    """Raise StepError if a sample has no source picture: only a step's input may lack it."""
+    absent = samples.filter(samples.column("source").is_null())
+    if absent.num_rows:
+        raise StepError(
+            "a sample without a source picture cannot be published",
+            value=absent.column("id")[0].as_py(),
+            fix="add the step that makes the pictures of text-first samples",
+        )
+
+
 def _published_ids(data: Path) -> Iterator[str]:
-    for path in sorted(data.glob("*.parquet")):
+    for path in (file for split in split_names(data) for file in published_files(data, split)):
         for batch in pq.ParquetFile(path).iter_batches(columns=["id"], use_threads=False):
             yield from batch.column("id").to_pylist()

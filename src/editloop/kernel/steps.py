@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from editloop.errors import FailureClass
-from editloop.schema import EditSample, Json
+from editloop.schema import Attempt, EditSample, Json
 
 __all__ = [
     "Drop",
@@ -38,25 +38,38 @@ class Resource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The input continues as these samples; a new one gets the input's id as `parent_id`."""
+    """The input continues as these samples; a new one gets the input's id as `parent_id`.
+
+    `attempts` are the candidates that were made on the way; a chosen one is among the samples.
+    """
 
     samples: tuple[EditSample, ...]
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The input is left out on purpose, for a reason that is counted."""
+    """The input is left out on purpose, for a reason that is counted.
+
+    `attempts` are the candidates that were made for it, none of them chosen.
+    """
 
     reason: str
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The input could not be processed and goes to quarantine."""
+    """The input could not be processed and goes to quarantine.
+
+    `code` is the machine-readable cause. `reply_key` is the ledger's key of the reply on which it
+    failed, if it failed on one.
+    """
 
     code: str
     failure: FailureClass
     message: str
+    reply_key: str | None = None
 
 
 Outcome: TypeAlias = Keep | Drop | Fail

@@ -17,11 +17,13 @@ import pyarrow as pa
 
 from editloop.errors import CorruptError, FailureClass
 from editloop.kernel.book import (
+    ATTEMPTS,
     DATA,
     QUARANTINE,
     REJECTS,
     Book,
     Tables,
+    attempts_table,
     check_book,
     data_table,
     id_digest,
@@ -141,12 +143,18 @@ class _Run:
         """Record an outcome; returns the (input, sample) pairs for the next stage."""
         if isinstance(outcome, Keep):
             new = {sample.id for sample in outcome.samples} - {row.id}
-            if not new & self._taken:
-                self._taken |= new
-                return [(origin, sample) for sample in outcome.samples]
-            taken = sorted(new & self._taken)[0]
-            message = f"{step} gave an id that another sample has: {taken!r}"
-            outcome = Fail("contract", FailureClass.BUG, message)
+            if taken := sorted(new & self._taken):
+                message = f"{step} gave an id that another sample has: {taken[0]!r}"
+                outcome = Fail("contract", FailureClass.BUG, message)
+        if not isinstance(outcome, Fail) and outcome.attempts:
+            try:
+                self.book.attempts.append(attempts_table(origin, outcome.attempts))
+            except Exception as error:  # Arrow cannot hold one: the input fails, with its cause
+                message = f"{step} made an attempt that cannot be stored: {error}"
+                outcome = Fail("contract", FailureClass.BUG, message)
+        if isinstance(outcome, Keep):
+            self._taken |= {sample.id for sample in outcome.samples} - {row.id}
+            return [(origin, sample) for sample in outcome.samples]
         if isinstance(outcome, Fail):
             self._fail(origin, row.id, step, outcome)
         else:
@@ -186,6 +194,7 @@ def _previous(store: ShardStore, task: ShardTask) -> Tables | None:
         store.table(commit, "data", DATA),
         store.table(commit, "rejects", REJECTS),
         store.table(commit, "quarantine", QUARANTINE),
+        store.table(commit, "attempts", ATTEMPTS),
     )
 
 

@@ -173,11 +173,18 @@ class ShardStore:
                 yield from read_batches(handle, path, columns)
 
     def table(self, commit: Commit, table: str, schema: pa.Schema) -> pa.Table:
-        """Return a committed table with the columns of `schema`; empty if it was not written."""
-        if table not in commit.files:
+        """Return a committed table with the columns of `schema`; empty if it was not written.
+
+        Columns and struct fields that an older version did not write are null.
+        """
+        batches = [] if table not in commit.files else list(self.read(commit, table, schema.names))
+        if not batches:
             return schema.empty_table()
-        batches = list(self.read(commit, table, schema.names))
-        return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
+        found = pa.Table.from_batches(batches)
+        for column in schema:
+            if column.name not in found.column_names:
+                found = found.append_column(column, pa.nulls(len(found), column.type))
+        return found.select(schema.names).cast(schema)
 
     def _verify_file(self, stored: StoredTable) -> None:
         path = self._data / stored.path

@@ -151,7 +151,7 @@ def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
 
 
 def _turn(sample: EditSample, setting: str, own: _Answer | None, decode: Decode) -> _CaseTurn:
-    source = own if setting == ITERATIVE and own is not None else decode(sample.source.bytes)
+    source = own if setting == ITERATIVE and own is not None else decode(sample.source_image.bytes)
     return _CaseTurn(sample, setting, source)
 
 

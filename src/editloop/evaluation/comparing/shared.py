@@ -65,7 +65,7 @@ class SharedCases:
                 self.left_out[first if isinstance(first, str) else str(second)] += 1
                 continue
             self.sessions[edit.id] = session
-            source = decode_rgb(edit.source.bytes)
+            source = decode_rgb(edit.source_image.bytes)
             edited = (resize(_pixels(path), *source.shape[:2]) for path in (first, second))
             yield Comparison(edit.id, source, edit.instruction, *edited)
 

@@ -41,7 +41,7 @@ def cards(run: Path, rows: Sequence[CaseRow], editors: Sequence[str], count: int
 
 
 def _turn(sample: EditSample, answers: Mapping[str, CaseRow], editors: Sequence[str]) -> CardTurn:
-    pictures = [stored_picture("source", sample.source.bytes, "the source")]
+    pictures = [stored_picture("source", sample.source_image.bytes, "the source")]
     if sample.target is not None:
         pictures.append(stored_picture("target", sample.target.bytes, "the known target"))
     pictures += [_answer(editor, answers[editor]) for editor in editors if editor in answers]

@@ -79,11 +79,13 @@ def _truth(turns: Sequence[EditSample], lights: LightPictures) -> Truth:
         return lights.shown(label, image.bytes, alt)
 
     first, last = turns[0], turns[-1]
-    source = shown("source", last.source, f"source of “{last.instruction}”")
+    source = shown("source", last.source_image, f"source of “{last.instruction}”")
     target = last.target
     return Truth(
         source=source,
         target=None if target is None else shown("target", target, f"“{last.instruction}” done"),
-        start=source if last is first else shown("start", first.source, "the session's start"),
+        start=source
+        if last is first
+        else shown("start", first.source_image, "the session's start"),
         instructions=[turn.instruction for turn in turns],
     )
