@@ -106,7 +106,7 @@ def test_turns_after_an_unedited_one_are_not_asked() -> None:
 
 
 def test_a_picture_of_another_size_is_refused() -> None:
-    with pytest.raises(StepError, match="another geometry"):
+    with pytest.raises(StepError, match="wrong shape or dtype"):
         run(Cropping(Cropping.Settings()), list(single_edits(1)))
 
 
