@@ -1,4 +1,4 @@
-"""Files that `editloop edit` writes: whole, where they can be, and over nothing of a user's."""
+"""Files written by `editloop edit`: complete, and never over a user's own files."""
 
 import errno
 import os
@@ -63,7 +63,7 @@ def test_a_mask_is_not_replaced(photo, tmp_path) -> None:
 
 @dataclass
 class Stopping:
-    """Makes pictures darker by the seed; stops at one that it is told."""
+    """An editor that darkens by the seed; it is interrupted at a given seed."""
 
     stop_at: int | None = None
     name = "stopping"
@@ -205,8 +205,8 @@ def test_a_sheet_of_many_is_about_as_wide_as_high() -> None:
         ({"mask": RAMP > 9}, "no mask: bool"),
         ({"instructions": []}, "instruction is empty"),
         ({"instructions": " "}, "instruction is empty"),
-        ({"seed": -1}, "no such seed: -1"),
-        ({"seed": 2**63}, "no such seed"),
+        ({"seed": -1}, "seed is out of range: -1"),
+        ({"seed": 2**63}, "seed is out of range"),
     ],
     ids=lambda value: str(value)[:20],
 )
