@@ -198,11 +198,11 @@ def test_a_sheet_of_many_is_about_as_wide_as_high() -> None:
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"image": PIXELS[..., 0]}, "no picture: uint8 .80, 96."),
-        ({"image": PIXELS / 255}, "no picture: float64"),
-        ({"image": PIXELS[:0]}, "no picture"),
-        ({"mask": RAMP}, "no mask: uint8 from 0 to 255"),
-        ({"mask": RAMP > 9}, "no mask: bool"),
+        ({"image": PIXELS[..., 0]}, "not a picture: uint8 .80, 96."),
+        ({"image": PIXELS / 255}, "not a picture: float64"),
+        ({"image": PIXELS[:0]}, "not a picture"),
+        ({"mask": RAMP}, "not a mask: uint8 from 0 to 255"),
+        ({"mask": RAMP > 9}, "not a mask: bool"),
         ({"instructions": []}, "instruction is empty"),
         ({"instructions": " "}, "instruction is empty"),
         ({"seed": -1}, "seed is out of range: -1"),

@@ -80,7 +80,7 @@ def _loaded(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:
     model = load_base(checkpoint.name, wanted)
     if model_index(checkpoint.folder).get(
         "is_cosxl_edit"
-    ):  # it was trained with scaled source latents
+    ):  # trained with scaled source latents
         model.autoencoder = replace(model.autoencoder, scales_sources=True)
     return model
 
