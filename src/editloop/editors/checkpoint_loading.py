@@ -78,9 +78,7 @@ def _loaded(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:
     if checkpoint.file is not None:
         return _load_file(checkpoint, checkpoint.file, wanted)
     model = load_base(checkpoint.name, wanted)
-    if model_index(checkpoint.folder).get(
-        "is_cosxl_edit"
-    ):  # trained with scaled source latents
+    if model_index(checkpoint.folder).get("is_cosxl_edit"):  # trained with scaled source latents
         model.autoencoder = replace(model.autoencoder, scales_sources=True)
     return model
 
