@@ -22,7 +22,7 @@ from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest
 from tiny_pipelines import save_instruct_pix2pix, save_instruct_pix2pix_xl
 
-# diffusers' samplers hand tensors to NumPy in a way that NumPy 2 grumbles about.
+# diffusers' samplers hand tensors to NumPy in a way that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 STEPS = 3
@@ -70,7 +70,7 @@ def quiet(pipeline):
 
 
 def editor(folder, **settings):
-    """An editor; those of equal settings are one, so that its weights load once."""
+    """Return an editor, cached by its settings, so that its weights load once."""
     chosen = {"target": str(folder), "steps": STEPS, "size": SIZE, **settings}
     return _editor(DiffusionSettings(**{key: chosen[key] for key in chosen if chosen[key] != OPEN}))
 
@@ -87,7 +87,7 @@ def request(index=0, height=32, width=48, **changes):
 
 
 def asked_plainly(pipeline, requests, **named):
-    """The plain pipeline's pictures, as its users ask it."""
+    """Return the plain pipeline's pictures, called as its users do."""
     settings = {"num_inference_steps": STEPS, "guidance_scale": 7.5, "image_guidance_scale": 1.5}
     return [
         np.asarray(picture)

@@ -84,7 +84,7 @@ def test_the_command_writes_every_turn(photo, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A model with rewards, whose noise decides."""
+    """A model with rewards, whose noise changes the edit."""
     made = pocket("reward")
     awake(made)
     folder = tmp_path_factory.mktemp("model")
@@ -175,7 +175,7 @@ def test_a_setting_wins_over_the_specs_own(photo, model) -> None:
 
 def test_settings_for_an_editor_that_is_made_are_refused(photo) -> None:
     made = edit.editor_of("darkroom", {})
-    with pytest.raises(RecipeError, match="made already"):
+    with pytest.raises(RecipeError, match="an editor object"):
         edit.edit(photo, ["make it sepia"], editor=made, steps=2)
 
 

@@ -1,4 +1,4 @@
-"""Files that `editloop edit` writes: whole, where they can be, and over nothing of a user's."""
+"""Files written by `editloop edit`: complete, and never over a user's own files."""
 
 import errno
 import os
@@ -63,7 +63,7 @@ def test_a_mask_is_not_replaced(photo, tmp_path) -> None:
 
 @dataclass
 class Stopping:
-    """Makes pictures darker by the seed; stops at one that it is told."""
+    """An editor that darkens by the seed; it is interrupted at a given seed."""
 
     stop_at: int | None = None
     name = "stopping"
@@ -198,15 +198,15 @@ def test_a_sheet_of_many_is_about_as_wide_as_high() -> None:
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"image": PIXELS[..., 0]}, "no picture: uint8 .80, 96."),
-        ({"image": PIXELS / 255}, "no picture: float64"),
-        ({"image": PIXELS[:0]}, "no picture"),
-        ({"mask": RAMP}, "no mask: uint8 from 0 to 255"),
-        ({"mask": RAMP > 9}, "no mask: bool"),
+        ({"image": PIXELS[..., 0]}, "not a picture: uint8 .80, 96."),
+        ({"image": PIXELS / 255}, "not a picture: float64"),
+        ({"image": PIXELS[:0]}, "not a picture"),
+        ({"mask": RAMP}, "not a mask: uint8 from 0 to 255"),
+        ({"mask": RAMP > 9}, "not a mask: bool"),
         ({"instructions": []}, "instruction is empty"),
         ({"instructions": " "}, "instruction is empty"),
-        ({"seed": -1}, "no such seed: -1"),
-        ({"seed": 2**63}, "no such seed"),
+        ({"seed": -1}, "seed is out of range: -1"),
+        ({"seed": 2**63}, "seed is out of range"),
     ],
     ids=lambda value: str(value)[:20],
 )
