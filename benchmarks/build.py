@@ -1,10 +1,10 @@
-"""How fast the darkroom builds triplets, and whether memory stays flat as the set grows.
+"""Measure the darkroom's speed in triplets per second, and its memory as the data set grows.
 
     python benchmarks/build.py [--json benchmarks/build.json]
 
-Every row is a whole `editloop run` of only the build, in a process of its own: listing, crops,
-edits, faults, PNG encoding, commits and publishing, with two workers. Memory is the largest
-resident size of one process and of all its workers together at most.
+Each row is one complete build by `editloop run` in its own process, with two workers: listing,
+crops, edits, faults, PNG encoding, commits and publishing. Memory is the peak resident size of one
+process, and of all workers together at most.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WORKERS = 2
 
 
 def measure(size: int, count: int) -> dict[str, float]:
-    """Build `count` photos of `size` px and report triplets, seconds and peak memory."""
+    """Build from `count` photos of `size` px; return triplets, seconds and peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "recipe.yaml"
         recipe.write_text(RECIPE.format(size=size, count=count), encoding="utf-8")

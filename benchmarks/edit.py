@@ -1,11 +1,10 @@
-"""What an edit costs, beside diffusers' own pipeline, with equal weights, threads and seeds.
+"""Compare the cost of an edit with diffusers' pipeline, with equal weights, threads and seeds.
 
     python benchmarks/edit.py [--json benchmarks/edit.json]
 
-InstructPix2Pix in Stable Diffusion 1.5's true size is made anew with random weights, unless
-`--model` names a pipeline's folder. Ours and diffusers' pipeline run in processes of their own, two
-at a time, and take turns; so does our lossy mode, whose picture is compared with that of our exact
-one.
+The model is an InstructPix2Pix in Stable Diffusion 1.5's true size with random weights, unless
+`--model` names a pipeline's folder. Our editor and diffusers' pipeline run in separate processes,
+two at a time, and alternate. So does our lossy mode, whose picture is compared with the exact one.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from edit_world import make_model, make_picture
 from editloop.schema import Json
 from measuring import machine
 
-# diffusers at its default, and tuned by its user, beside ours.
+# diffusers with its default settings and tuned, each paired with ours.
 PAIRS = ("fp32/fp32", "fp32/bf16", "bf16/bf16")
 GUIDANCES = (1.5, 1.0)
 LOSSY = "reused-guidance"
@@ -44,7 +43,7 @@ class _Worker:
     answers: IO[str]
 
     def edit(self, out: Path, **settings: Json) -> dict[str, Json]:
-        """One edit; what it took."""
+        """Make one edit; return its costs."""
         assert self.process.stdin is not None
         asked = json.dumps({"settings": settings, "out": str(out)})
         print(asked, file=self.process.stdin, flush=True)
@@ -53,13 +52,13 @@ class _Worker:
     def answer(self) -> dict[str, Json]:
         line = self.answers.readline()
         if not line:
-            raise SystemExit(f"ended with {self.process.wait()}")
+            raise SystemExit(f"the worker exited with {self.process.wait()}")
         told: dict[str, Json] = json.loads(line)
         return told
 
 
 def main() -> None:
-    """Make the model, measure, print a table, and write JSON when asked."""
+    """Make the model, measure, print a table, and write JSON if requested."""
     options = _options()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
@@ -79,7 +78,7 @@ def main() -> None:
 
 
 def _pair(folder: Path, peer: str, ours: str, options: argparse.Namespace) -> dict[str, Json]:
-    """Ours and diffusers' pipeline in turns; and how far their pictures are apart."""
+    """Measure ours and diffusers' pipeline alternately, and the difference of their pictures."""
     rows: dict[str, list[dict[str, Json]]] = {}
     with (
         _started("diffusers", folder, peer, options) as theirs,
@@ -89,7 +88,7 @@ def _pair(folder: Path, peer: str, ours: str, options: argparse.Namespace) -> di
         for repeat in range(options.repeats):
             for guidance in GUIDANCES:
                 asked = [("ours", own)]
-                if guidance != 1 or repeat == 0:  # to diffusers it is the same work
+                if guidance != 1 or repeat == 0:  # diffusers computes the same for both
                     asked.insert(0, ("diffusers", theirs))
                 for name, worker in asked:
                     row = f"{name}@{guidance}"
@@ -137,7 +136,7 @@ def _summary(rows: list[dict[str, Json]]) -> dict[str, Json]:
 
 
 def _apart(folder: Path, *names: str) -> dict[str, Json]:
-    """The difference of two pictures, in 255ths, and its PSNR in dB; none of equal ones."""
+    """Return the difference of two pictures in 255ths, and the PSNR in dB (None if equal)."""
     pictures = [np.load(folder / f"{name}.npy").astype(int) for name in names]
     difference = np.abs(pictures[0] - pictures[1])
     squares = float((difference**2).mean())
@@ -149,7 +148,7 @@ def _apart(folder: Path, *names: str) -> dict[str, Json]:
 
 
 def _table(found: dict[str, Json]) -> str:
-    """Ratios to diffusers' pipeline, and to our own edit with both guidances."""
+    """Return ratios to diffusers' pipeline, and to our own edit with both guidance scales."""
     lines = [
         f"{found['size']} px, {found['steps']} steps, medians of {found['repeats']}; "
         f"ratios by clock and by processor",
@@ -175,7 +174,7 @@ def _ratios(base: dict[str, Json], row: dict[str, Json]) -> str:
 
 
 def _lossy(pair: dict[str, Json]) -> str:
-    """The lossy mode beside our exact one."""
+    """Return the comparison of the lossy mode with our exact one."""
     exact, row, apart = (
         pair["rows"][f"ours@{GUIDANCES[0]}"],
         pair["rows"][LOSSY],
@@ -194,11 +193,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="a pipeline's folder")
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=PAIRS, help="diffusers/ours")
-    parser.add_argument("--size", type=int, default=256, help="of the picture, in pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the picture in pixels")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--folder", type=Path, help="where there is room for 2 GB meanwhile")
+    parser.add_argument("--folder", type=Path, help="temporary folder with 2 GB of free space")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

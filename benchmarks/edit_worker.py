@@ -1,10 +1,10 @@
-"""Edit in this process, as a user does, as often as it is asked, and tell what each edit took.
+"""Edit in this process on request, as a user does, and report the time of each edit.
 
 python edit_worker.py ours|diffusers FOLDER PICTURE PRECISION STEPS
 
-Every line read, `{"settings": {"image_guidance": 1.5}, "out": "edited.npy"}`, is an edit; its
-answer is a line with the seconds of the whole edit and of the network's steps alone, by the clock
-and by the processor, which other programs disturb less.
+Each input line, `{"settings": {"image_guidance": 1.5}, "out": "edited.npy"}`, is one edit. The
+answer is a line with the seconds of the whole edit and of the network's steps alone, in wall-clock
+time and in processor time, which other programs affect less.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TEXT_GUIDANCE, _SEED = 7.5, 7
 
 
 def main() -> None:
-    """Load, edit once to warm up, and then as asked."""
+    """Load the model, edit once to warm up, then edit on request."""
     name, folder, picture, precision, steps = sys.argv[1:]
     began = time.perf_counter()
     make = {"ours": _ours, "diffusers": _diffusers}[name]
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 class _Watch:
-    """The time in frozen encoders and decoders, and the rows that the denoising network got."""
+    """The time spent in encoders and decoders, and the rows passed to the denoising network."""
 
     def __init__(self, parts: dict[str, Any]) -> None:
         self.reset()
@@ -90,7 +90,7 @@ def _ours(folder: Path, picture: Path, precision: str) -> tuple[Callable[..., Pi
         request = EditRequest(
             id="edit", image=pixels, instruction=INSTRUCTION, seed=_SEED, settings=asked
         )
-        editor._shown._seen.clear()  # every edit is of a picture not seen before
+        editor._shown._seen.clear()  # no edit may reuse an encoded picture
         return editor.edit([request])[0]  # type: ignore[return-value]
 
     model = editor._pipeline

@@ -1,4 +1,4 @@
-"""An InstructPix2Pix in Stable Diffusion 1.5's true size, with random weights; and a picture."""
+"""An InstructPix2Pix in Stable Diffusion 1.5's true size with random weights, and a picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CROSS_UP = ("CrossAttnUpBlock2D",) * 3
 
 
 def make_model(folder: Path) -> Path:
-    """A pipeline's folder in float16; every weight is drawn, the source's channels too."""
+    """Write a pipeline's folder in float16, with all weights random, also the source channels'."""
     torch.manual_seed(0)
     tokenizer = letter_tokenizer()
     StableDiffusionInstructPix2PixPipeline(
@@ -46,7 +46,7 @@ def make_model(folder: Path) -> Path:
 
 
 def make_picture(path: Path, side: int) -> Path:
-    """A photograph at a size."""
+    """Return a photograph at the given size."""
     save_pixels(path, resize(read_pixels(_PHOTO), side, side))
     return path
 

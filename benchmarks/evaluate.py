@@ -1,10 +1,11 @@
-"""What it costs to evaluate by MagicBrush's protocol, beside the evaluator released with it.
+"""Compare the cost of an evaluation by MagicBrush's protocol with its released evaluator.
 
     python benchmarks/evaluate.py [--peer FOLDER] [--json benchmarks/evaluate.json]
 
-A split in MagicBrush's layout, an editor's pictures for it and encoders in true size are made anew.
-Every run is the whole job in a process of its own. Ours and the released one (FOLDER holds its
-`image_eval.py`; what that imports and is not there is stood in for) take turns, with equal threads.
+A split in MagicBrush's layout, an editor's pictures for it and encoders in true size are generated.
+Each run is a complete evaluation in its own process. Ours and the released evaluator
+(`image_eval.py` in FOLDER; its missing imports are replaced by stand-ins) alternate, with equal
+threads.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PEER = "released"
 
 
 def main() -> None:
-    """Make the world, measure, print tables, and write JSON when asked."""
+    """Make the test data, measure, print tables, and write JSON if requested."""
     options = _options()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         encoders = options.clip, options.dino
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def _found(world: World, options: argparse.Namespace) -> dict[str, Json]:
-    """Everything that is to be told of one world."""
+    """Return all measurements of one world (test data with encoders)."""
     told = {**machine(options.threads), "load_average": [os.getloadavg()[0]]}
     runs = Runs(options.threads, "cuda" if told["gpu"] else "cpu", options.peer)
     rows = {name: summary(each, world.pairs) for name, each in _rows(world, runs, options).items()}
@@ -68,7 +69,7 @@ def _found(world: World, options: argparse.Namespace) -> dict[str, Json]:
 def _rows(
     world: World, runs: Runs, options: argparse.Namespace
 ) -> dict[str, list[dict[str, Json]]]:
-    """Every kind of run, in turns."""
+    """Run every kind of evaluation, alternating."""
     rows: dict[str, list[dict[str, Json]]] = {}
     for repeat in range(options.repeats):
         for name in options.precisions:
@@ -80,7 +81,7 @@ def _rows(
 
 
 def _again(world: World, runs: Runs, precision: str) -> dict[str, Json]:
-    """A second run of an evaluation: what it did, and whether its results are the same bytes."""
+    """Run an evaluation a second time; return its work, and whether its results are equal."""
     out = _out(world, precision, 0)
     before = (out / "results.json").read_bytes()
     made = runs.ours(world, precision, out)
@@ -96,7 +97,7 @@ def _again(world: World, runs: Runs, precision: str) -> dict[str, Json]:
 def _growth(
     world: World, runs: Runs, options: argparse.Namespace, done: dict[str, Json]
 ) -> list[dict[str, Json]]:
-    """Time and memory of these sessions, which are `done`, and of several times as many."""
+    """Return time and memory of these sessions (already `done`), and of several times as many."""
     rows = [_grown(world, done)]
     if options.growth > 1:
         larger = world.grown(options.growth, options.size)
@@ -120,15 +121,22 @@ def _out(world: World, precision: str, repeat: int) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", type=Path, help="folder with the released image_eval.py")
-    parser.add_argument("--sessions", type=int, default=16, help="the released one needs ten")
-    parser.add_argument("--size", type=int, default=1024, help="of the pictures, in pixels")
+    parser.add_argument(
+        "--sessions",
+        type=int,
+        default=16,
+        help="number of sessions; the released evaluator needs ten",
+    )
+    parser.add_argument("--size", type=int, default=1024, help="side of the pictures in pixels")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--growth", type=int, default=4, help="how many times as many sessions")
+    parser.add_argument(
+        "--growth", type=int, default=4, help="factor of sessions in the memory test"
+    )
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--clip", help="a CLIP instead of one with random weights")
     parser.add_argument("--dino", help="a DINO instead of one with random weights")
-    parser.add_argument("--folder", type=Path, help="where there is room for 2 GB meanwhile")
+    parser.add_argument("--folder", type=Path, help="temporary folder with 2 GB of free space")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

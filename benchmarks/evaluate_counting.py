@@ -1,4 +1,4 @@
-"""Counting, inside a measured process, of the pictures it opens and decodes."""
+"""Counters of the pictures that a measured process opens and decodes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def count_pictures() -> Counter[str]:
-    """From now on, the `opens` of picture files and the `decodes` by OpenCV and Pillow."""
+    """Count from now on the `opens` of picture files and the `decodes` by OpenCV and Pillow."""
     counts: Counter[str] = Counter(opens=0, decodes=0)
 
     def opened(event: str, details: tuple[Any, ...]) -> None:
@@ -33,7 +33,7 @@ def count_pictures() -> Counter[str]:
         return decode(*arguments, **options)
 
     def loaded(image: ImageFile.ImageFile) -> Any:
-        counts["decodes"] += bool(image.tile)  # a picture that is decoded has no tiles left
+        counts["decodes"] += bool(image.tile)  # a decoded picture has no tiles left
         return load(image)
 
     sys.addaudithook(opened)
@@ -43,5 +43,5 @@ def count_pictures() -> Counter[str]:
 
 
 def tell(path: str, **facts: Json) -> None:
-    """Leave what was measured for the process that asked."""
+    """Write the measurements for the parent process."""
     Path(path).write_text(json.dumps(facts), encoding="utf-8")

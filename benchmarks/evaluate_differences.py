@@ -1,4 +1,4 @@
-"""How far our numbers and embeddings are from the released evaluator's."""
+"""Differences of our numbers and embeddings from the released evaluator's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COMPARED = 8  # pictures whose embeddings are compared
 
 
 def number_differences(out: Path, editor: str, theirs: Path) -> dict[str, dict[str, Json]]:
-    """By benchmark and metric: our mean, theirs and the difference."""
+    """Return our mean, theirs and the difference, by benchmark and metric."""
     found = json.loads((out / "results.json").read_bytes())["evaluation"]
     released = json.loads((theirs / "evaluation_metrics.json").read_bytes())
     return {
@@ -48,10 +48,10 @@ def number_differences(out: Path, editor: str, theirs: Path) -> dict[str, dict[s
 
 
 def embedding_differences(world: World, precision: Precision) -> dict[str, float]:
-    """By encoder, the largest distance of an embedding from the released evaluator's, relative.
+    """Return the largest relative distance to the released evaluator's embeddings, by encoder.
 
-    Cosines of random encoders hide differences; embeddings don't. The released evaluator's are made
-    a picture at a time, by its own steps.
+    Cosines of random encoders hide differences; embeddings do not. The released evaluator's
+    embeddings are computed one picture at a time, with its own preprocessing.
     """
     paths = world.pictures[:: max(1, len(world.pictures) // _COMPARED)]
     pixels = [decode_rgb(path.read_bytes()) for path in paths]

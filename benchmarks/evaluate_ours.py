@@ -1,4 +1,4 @@
-"""Evaluate recorded pictures in this process, as a user does, and tell what it did.
+"""Evaluate recorded pictures in this process, as a user does, and report the work done.
 
 python evaluate_ours.py FACTS CARD DATA OUTPUTS OUT PRECISION
 """
@@ -31,9 +31,9 @@ def main() -> None:
 
 
 def _watch(counts: Counter[str], spent: dict[str, float]) -> None:
-    """Count the rows that networks are given, what fills up a batch too, and take their seconds.
+    """Count the rows passed to networks, with padding of batches, and measure their seconds.
 
-    The seconds of reading weights (digests of the files too) and of the report page are apart.
+    Reading weights (with the files' digests) and the report page are timed separately.
     """
     for place, name, key in (
         (encoders, "_fingerprint", "reading"),

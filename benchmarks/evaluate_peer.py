@@ -1,4 +1,4 @@
-"""Run a released evaluator in this process, as its users do, and tell what it did.
+"""Run a released evaluator in this process, as its users do, and report the work done.
 
 python evaluate_peer.py FACTS PEER CLIP DINO [arguments of its image_eval.py]
 """
@@ -18,7 +18,7 @@ from evaluate_standins import Standins
 
 
 def main() -> None:
-    """Run PEER/image_eval.py with the stand-ins it needs, and write FACTS."""
+    """Run PEER/image_eval.py with the stand-ins that it needs, and write FACTS."""
     facts, peer, clip, dino = sys.argv[1:5]
     standins = Standins(clip, dino)
     names = standins.install(Path(peer))
@@ -26,9 +26,9 @@ def main() -> None:
     sys.path.insert(0, peer)
     sys.argv = [script, *sys.argv[5:]]
     counts = count_pictures()
-    for name in ("scipy.spatial", "tqdm"):  # what else it imports, so that it counts as loading
+    for name in ("scipy.spatial", "tqdm"):  # its other imports, so that they count as loading
         importlib.import_module(name)
-    json.dump = partial(json.dump, default=float)  # newer SciPy gives it float32, which it refuses
+    json.dump = partial(json.dump, default=float)  # newer SciPy returns float32, which json rejects
     ready = time.time()
     runpy.run_path(script, run_name="__main__")
     tell(

@@ -1,4 +1,4 @@
-"""Whole evaluations, each in a process of its own: ours and the released one."""
+"""Complete evaluations, each in its own process: ours and the released evaluator's."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What runs evaluations of worlds, with equal threads and on the same device."""
+    """Runs evaluations of worlds with equal threads and on the same device."""
 
     threads: int
     device: str
     peer: Path | None
 
     def ours(self, world: World, precision: str, out: Path) -> dict[str, Json]:
-        """Evaluate into a run folder, or go on with it; what it took."""
+        """Evaluate into a run folder, or resume; return the costs."""
         paths = [world.card, world.data, world.outputs, out]
         done, facts = self._run(world, "evaluate_ours.py", [*map(str, paths), precision])
         times = json.loads((out / "timings.json").read_bytes())["evaluation/magicbrush"]
@@ -37,7 +37,7 @@ class Runs:
         return {**_times(done, facts), **encoding, **counts}
 
     def released(self, world: World, out: Path) -> dict[str, Json]:
-        """Run the released evaluator, whose numbers come into a folder; what it took."""
+        """Run the released evaluator, which writes its numbers into a folder; return the costs."""
         given = {
             "--device": self.device,
             "--generated_path": world.outputs,
@@ -62,7 +62,7 @@ class Runs:
 
 
 def _times(done: Measured, facts: dict[str, Json]) -> dict[str, Json]:
-    """Seconds of the whole process, and apart: imports and weights, the page, everything else."""
+    """Return the seconds of the whole process, of loading, of the page, and of the rest."""
     load = facts["ready"] - done.started + facts["reading"]
     return {
         "seconds": done.seconds,

@@ -1,9 +1,9 @@
-"""What the released evaluator imports, for machines that lack it, over local weights.
+"""Stand-ins for the released evaluator's imports, over local weights, where they are missing.
 
 `torchvision.transforms` on Pillow pictures, `clip`, `pyiqa`'s check of a file's name and DINO by
 `torch.hub`: only what that evaluator calls, with the same arithmetic as those packages. CLIP and
-DINO are the local folders' networks in float32, batch by batch as they are asked, and count what
-they encode. A package that the evaluator's own folder provides is left to it.
+DINO are the local folders' networks in float32, with the caller's batches; they count what they
+encode. A package that the evaluator's own folder provides is not replaced.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff")
 
 
 class Standins:
-    """The packages over two encoders; `counts` and `load_seconds` tell what was asked of them."""
+    """The packages over two encoders, with `counts` of their work and `load_seconds`."""
 
     def __init__(self, clip: str, dino: str) -> None:
         self._clip, self._dino = clip, dino
@@ -46,7 +46,7 @@ class Standins:
         self._tokenizer: Any = None
 
     def install(self, folder: Path) -> list[str]:
-        """Make them importable, but for those that a folder provides; returns their names."""
+        """Make them importable, except those that a folder provides; return their names."""
         made = {
             "clip": {"clip": {"load": self.load_clip, "tokenize": self.tokenize}},
             "torchvision": _torchvision(),
@@ -63,7 +63,7 @@ class Standins:
         return [*absent, "torch.hub"]
 
     def load_clip(self, _name: str, device: Any = "cpu") -> tuple[Any, Compose]:
-        """CLIP as `clip.load` gives it: a model that encodes, and its preprocessing."""
+        """Return CLIP like `clip.load`: a model that encodes, and its preprocessing."""
         network = self._loaded(transformers.CLIPModel, self._clip).float().eval()
         side = network.config.vision_config.image_size
         steps: list[Callable[[Any], Any]] = [
@@ -76,7 +76,7 @@ class Standins:
         return _Clip(network.to(device), self.counts), Compose(steps)
 
     def tokenize(self, texts: str | Sequence[str]) -> torch.Tensor:
-        """Token ids [n, length], zeros after the end mark."""
+        """Return token ids [n, length], with zeros after the end token."""
         if self._tokenizer is None:
             self._tokenizer = self._loaded(transformers.CLIPTokenizer, self._clip)
         listed = [texts] if isinstance(texts, str) else texts
@@ -87,7 +87,7 @@ class Standins:
         return ids
 
     def load_dino(self, _repository: str, _name: str) -> torch.nn.Module:
-        """DINO as `torch.hub` gives it: a module from pictures to class tokens."""
+        """Return DINO like `torch.hub`: a module from pictures to class tokens."""
         network = self._loaded(transformers.ViTModel, self._dino, add_pooling_layer=False)
         return _Dino(network.float().eval(), self.counts)
 
@@ -129,7 +129,7 @@ class _Dino(torch.nn.Module):
 
 
 class Compose:
-    """Steps one after the other."""
+    """Apply steps one after another."""
 
     def __init__(self, steps: Sequence[Callable[[Any], Any]]) -> None:
         self._steps = steps
@@ -141,7 +141,7 @@ class Compose:
 
 
 class Resize:
-    """The shorter side to `size` px by a Pillow filter, the longer one rounded down."""
+    """Resize the shorter side to `size` px with a Pillow filter; the longer one is rounded down."""
 
     def __init__(self, size: int, interpolation: int = Image.Resampling.BILINEAR) -> None:
         self._size = size
@@ -157,7 +157,7 @@ class Resize:
 
 
 class CenterCrop:
-    """The middle square of `size` px of a picture that is large enough."""
+    """Crop the centre square of `size` px from a picture that is at least as large."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -168,7 +168,7 @@ class CenterCrop:
 
 
 class ToTensor:
-    """A picture of 8 bits a channel as a float tensor in [0, 1], [channels, height, width]."""
+    """Convert an 8-bit picture to a float tensor in [0, 1], [channels, height, width]."""
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         pixels = torch.from_numpy(np.array(image, np.uint8))
@@ -176,7 +176,7 @@ class ToTensor:
 
 
 class Normalize:
-    """Each channel less its mean, by its deviation."""
+    """Subtract each channel's mean and divide by its standard deviation."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self._mean, self._std = (torch.tensor(each)[:, None, None] for each in (mean, std))
@@ -186,7 +186,7 @@ class Normalize:
 
 
 def _torchvision() -> dict[str, dict[str, Any]]:
-    """The modules by which the transforms are reached."""
+    """Return the modules that provide the transforms."""
     own = {each.__name__: each for each in (Compose, Resize, CenterCrop, ToTensor, Normalize)}
     package = "torchvision.transforms"
     names: dict[str, dict[str, Any]] = {"torchvision": {}, package: own}
@@ -194,10 +194,10 @@ def _torchvision() -> dict[str, dict[str, Any]]:
 
 
 def install_modules(modules: dict[str, dict[str, Any]]) -> None:
-    """Put modules where `import` finds them, each below its package."""
+    """Register modules so that `import` finds them, each below its package."""
     for name, content in modules.items():
         module = ModuleType(name)
-        module.__path__ = []  # so that modules below it are looked for
+        module.__path__ = []  # marks a package, so that its submodules are searched
         vars(module).update(content)
         sys.modules[name] = module
         package, _, own = name.rpartition(".")

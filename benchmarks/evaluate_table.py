@@ -1,4 +1,4 @@
-"""The figures of the evaluation benchmark: medians, and tables for a terminal."""
+"""Medians and terminal tables of the evaluation benchmark."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _HEADS = (*_TIMES, "pairs/s", "opens", "decodes", "images", "texts", "MiB")
 
 
 def summary(runs: Sequence[dict[str, Json]], pairs: int) -> dict[str, Json]:
-    """One kind of run: medians of seconds and memory, the range of the seconds, and counts.
+    """Summarise one kind of run: medians of seconds and memory, range of the seconds, counts.
 
-    `load` is importing and reading weights, `page` the report, which only ours has, and `steady`
-    the rest. Counts are the same in every run.
+    `load` is the time of imports and weights, `page` that of the report, which only ours has, and
+    `steady` the rest. Counts are the same in every run.
     """
     steady = [run["steady"] for run in runs]
     return {
@@ -30,7 +30,7 @@ def summary(runs: Sequence[dict[str, Json]], pairs: int) -> dict[str, Json]:
 
 
 def shown(found: dict[str, Json]) -> str:
-    """All of it as text."""
+    """Return all measurements as text."""
     return "\n".join(
         [*_setting(found), "", *_rows(found["rows"]), "", *_facts(found), "", *_differences(found)]
     )

@@ -1,8 +1,8 @@
-"""What the benchmark evaluates: a test split, an editor's pictures for it, and two encoders.
+"""The benchmark's data: a test split, an editor's pictures for it, and two encoders.
 
-Everything is made anew and from a fixed seed: pictures are crops of real photos that come inside
-Python packages, and weights are random in the published models' true sizes. The weights of
-matrices are widened, as fresh ones give nearly the same embedding to every picture.
+Everything is generated from a fixed seed: pictures are crops of real photos bundled with Python
+packages, and weights are random, in the published models' true sizes. Matrices get a larger spread
+than at initialisation, which would give nearly the same embedding to every picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from editloop.sources.scenes import SCENES, photo
 __all__ = ["World", "crop", "letter_tokenizer", "make_world", "pasted"]
 
 TURNS = (1, 2, 3)  # of each session, in rotation: two on average, as in the published split
-_SPREAD = 3.0  # how much wider than a fresh matrix's
+_SPREAD = 3.0  # factor on the initial spread of a matrix
 _CARD = Path(editloop.__file__).parent / "evaluation" / "protocols" / "magicbrush.yaml"
 _NOT_RELEASED = "iterative-turns"  # a benchmark of the card that the released evaluator lacks
 _VOCABULARY = 49408
@@ -35,7 +35,7 @@ _CAPTIONS = "local_descriptions.json"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Where everything lies; `clip` and `dino` are names or folders of encoders."""
+    """The paths of all data; `clip` and `dino` are names or folders of encoders."""
 
     folder: Path
     clip: str
@@ -54,7 +54,7 @@ class World:
 
     @property
     def captions(self) -> Path:
-        """The captions by which CLIP-T is measured."""
+        """The captions for CLIP-T."""
         return self.data / _CAPTIONS
 
     @property
@@ -69,16 +69,16 @@ class World:
 
     @property
     def pairs(self) -> int:
-        """How many pairs count: every turn, and every session's last one again."""
+        """The number of pairs: every turn, and the last turn of each session again."""
         return sum(self.turns) + self.sessions
 
     @property
     def pictures(self) -> list[Path]:
-        """Every picture of the editor's, and every true one but the inputs."""
+        """The number of the editor's pictures and of the true ones, without the inputs."""
         return [*sorted(self.outputs.rglob("*.png")), *sorted(self.data.rglob("*-output*.png"))]
 
     def grown(self, times: int, size: int) -> World:
-        """A world with `times` as many sessions, beside this one."""
+        """Make a world with `times` as many sessions, beside this one."""
         larger = replace(self, sessions=self.sessions * times)
         _make_split(larger, size)
         return larger
@@ -87,9 +87,9 @@ class World:
 def make_world(
     folder: Path, sessions: int, size: int, encoders: tuple[str | None, str | None]
 ) -> World:
-    """A split of some sessions with square pictures of `size` px, outputs, encoders and a card.
+    """Make a split of sessions with square pictures of `size` px, outputs, encoders and a card.
 
-    `encoders` are a CLIP and a DINO; one that is None is made, in true size.
+    `encoders` are a CLIP and a DINO; one that is None is generated in true size.
     """
     clip, dino = encoders
     world = World(
@@ -138,7 +138,7 @@ def _make_split(world: World, size: int) -> None:
 def _session(
     world: World, session: str, paths: list[Path], size: int
 ) -> Iterator[tuple[Path, Pixels]]:
-    """A session's pictures: each turn puts a piece of another photo somewhere."""
+    """Make a session's pictures: each turn pastes a piece of another photo."""
     rng = generator("benchmark", session)
     turns = len(paths) // 2
     names, masks = paths[: turns + 1], paths[turns + 1 :]
@@ -156,7 +156,7 @@ def _session(
 
 
 def crop(rng: np.random.Generator, size: int) -> Pixels:
-    """A square of a photo, enlarged as the published inputs are."""
+    """Return a square crop of a photo, enlarged as the published inputs are."""
     scene = photo(sorted(SCENES)[int(rng.integers(len(SCENES)))])
     side = int(min(scene.shape[:2]) * rng.uniform(0.6, 1))
     top, left = (int(rng.integers(length - side + 1)) for length in scene.shape[:2])
@@ -165,14 +165,14 @@ def crop(rng: np.random.Generator, size: int) -> Pixels:
 
 
 def pasted(pixels: Pixels, at: tuple[int, ...], piece: Pixels) -> Pixels:
-    """A picture with a smaller one in it, whose top left corner is `at` (row, column)."""
+    """Paste a smaller picture into a picture, with its top left corner at `at` (row, column)."""
     made = pixels.copy()
     made[at[0] : at[0] + len(piece), at[1] : at[1] + len(piece)] = piece
     return made
 
 
 def _with_hole(pixels: Pixels, at: tuple[int, ...]) -> Pixels:
-    """The picture, transparent where editing is allowed: the published form of a mask."""
+    """Return the picture, transparent where editing is allowed: the published form of a mask."""
     side = len(pixels) // 2
     alpha = np.full(pixels.shape[:2], 255, np.uint8)
     alpha[at[0] : at[0] + side, at[1] : at[1] + side] = 0
@@ -180,7 +180,7 @@ def _with_hole(pixels: Pixels, at: tuple[int, ...]) -> Pixels:
 
 
 def _save_clip(folder: Path) -> Path:
-    """CLIP ViT-B/32 and its tokenizer."""
+    """Make a CLIP ViT-B/32 and its tokenizer."""
     from transformers import CLIPConfig, CLIPModel
 
     _save(folder, lambda: CLIPModel(CLIPConfig()))
@@ -189,7 +189,7 @@ def _save_clip(folder: Path) -> Path:
 
 
 def letter_tokenizer() -> Any:
-    """A tokenizer in CLIP's form whose words are letters."""
+    """Make a tokenizer in CLIP's format whose tokens are letters."""
     from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
@@ -202,7 +202,7 @@ def letter_tokenizer() -> Any:
 
 
 def _save_dino(folder: Path) -> Path:
-    """DINO ViT-S/16."""
+    """Make a DINO ViT-S/16."""
     from transformers import ViTConfig, ViTModel
 
     config = ViTConfig(hidden_size=384, intermediate_size=1536, num_attention_heads=6)

@@ -1,13 +1,13 @@
-"""How fast pairs are judged over HTTP: ours beside a sequential script, and with faults.
+"""Compare the speed of judging over HTTP with a sequential script, also under server faults.
 
     python benchmarks/judge.py [--json benchmarks/judge.json] [--repeats 5] [--calls 640]
 
-A fake model server in a process of its own answers at once, or after a second, from the words of
-the question, so equal scores can be checked. Every question shows two 512 px photos. Ours goes from
-pixels to verdicts: encoding, asking, ledger, reading. The peer is a script of the usual kind: one
-call after the other, a new client for each, every picture encoded again for every question, results
-written at the end; as its time grows with the calls alone, it makes fewer and is told by the call.
-Both take turns; medians are reported, with the load of the machine.
+A fake model server in its own process answers at once, or after a second. The answer depends on the
+question's text, so scores can be compared. Every question shows two 512 px photos. Our side covers
+everything from pixels to verdicts: encoding, requests, ledger, parsing. The peer is a common kind
+of script: one call after another, a new client for each, every picture encoded again for every
+question, results written at the end. Its time is proportional to the calls, so it makes fewer of
+them and is reported per call. Both alternate; medians are reported, with the load of the machine.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ IN_FLIGHT = 32
 
 
 def answer(asked: Any) -> str:
-    """A reply in the rubric's form whose score depends on the pair's number and the question."""
+    """Return a reply in the rubric's format, with a score from the pair's number and question."""
     text = "\n".join(asked.texts)
     number = int(re.findall(r"number (\d+)", text)[-1])
     followed = "followed" in text
@@ -62,7 +62,7 @@ def answer(asked: Any) -> str:
 
 
 def serve(latency: float, faults: float) -> None:
-    """The server's process: prints its URL, then its counts when its input ends."""
+    """Run the server's process: print its URL, then its counts when its input ends."""
     settings = FakeSettings(latency=latency)
     with FakeServer(answer, faults=at_random(faults, 1, KINDS), settings=settings) as server:
         print(server.base_url, flush=True)
@@ -72,7 +72,7 @@ def serve(latency: float, faults: float) -> None:
 
 @dataclass
 class Server:
-    """The server as its clients know it; `counts` is there once it has ended."""
+    """The server as seen by its clients; `counts` is set once it has ended."""
 
     url: str
     counts: dict[str, Any]
@@ -80,7 +80,7 @@ class Server:
 
 @contextmanager
 def running(latency: float, faults: float = 0.0) -> Iterator[Server]:
-    """The server in a process of its own."""
+    """Run the server in its own process."""
     command = [sys.executable, __file__, "--serve", str(latency), str(faults)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -93,7 +93,7 @@ def running(latency: float, faults: float = 0.0) -> Iterator[Server]:
 
 
 def pairs(count: int) -> list[EditedPair]:
-    """Pairs of 512 px photos, no two alike: each is shifted by a few pixels."""
+    """Return distinct pairs of 512 px photos: each is shifted by a few pixels."""
     source = PhotosSource(PhotosSource.Settings(size=SIZE, train=PHOTOS, heldout=0))
     outcomes = source.load(list(source.items()))
     photos = [
@@ -110,7 +110,7 @@ def _shown(photos: list[Pixels], number: int, move: int) -> Pixels:
 
 
 def judge_ours(server: Server, shown: list[EditedPair], ledger: Path) -> dict[str, Any]:
-    """All pairs at once; seconds, and the scores."""
+    """Judge all pairs at once; return the seconds and the scores."""
     settings = {"target": "fake", "base_url": server.url, "ledger": ledger, "timeout": 5.0}
     started, used = time.perf_counter(), time.process_time()
     judge = VlmJudge(
@@ -133,7 +133,7 @@ def judge_ours(server: Server, shown: list[EditedPair], ledger: Path) -> dict[st
 
 
 def judge_peer(server: Server, shown: list[EditedPair], out: Path) -> dict[str, Any]:
-    """The same questions as a sequential script asks them."""
+    """Ask the same questions as a sequential script does."""
     started = time.perf_counter()
     scores = []
     for pair in shown:
@@ -150,7 +150,7 @@ def judge_peer(server: Server, shown: list[EditedPair], out: Path) -> dict[str, 
 
 
 def _plain(name: str, pair: EditedPair) -> Any:
-    """The rubric's messages as plain objects, pictures encoded for this question alone."""
+    """Return the rubric's messages as plain objects, with pictures encoded for this question."""
     rubric = read_rubric(name)
     pixels = {"source": pair.source, "edited": pair.edited}
     shown = {key: picture(each, rubric.pictures) for key, each in pixels.items()}
@@ -167,7 +167,7 @@ def _part(part: str | Picture) -> dict[str, Any]:
 
 @dataclass
 class Job:
-    """One row: how the server behaves, and how many calls each side makes."""
+    """One row: the server's behaviour, and the number of calls of each side."""
 
     name: str
     latency: float
@@ -177,7 +177,7 @@ class Job:
 
 
 def measure(job: Job, shown: list[EditedPair], repeats: int) -> dict[str, Any]:
-    """Run both sides in turns and compare them; every run of ours has a fresh ledger."""
+    """Run both sides alternately and compare them; each run of ours has a new ledger."""
     ours, peers, again, load = [], [], [], os.getloadavg()[0]
     asked, few = shown[: job.calls // len(RUBRICS)], shown[: job.peer_calls // len(RUBRICS)]
     server = Server("", {})
@@ -214,7 +214,7 @@ def measure(job: Job, shown: list[EditedPair], repeats: int) -> dict[str, Any]:
 
 
 def check(ours: Any, again: Any, peer: Any, few: int) -> None:
-    """Nothing lost, equal scores on both sides, and no request in a second run."""
+    """Check that nothing is lost, that scores are equal, and that a second run makes no request."""
     assert all(None not in row for row in ours["scores"])
     assert ours["scores"] == again["scores"]
     assert ours["scores"][:few] == peer["scores"]
@@ -222,12 +222,12 @@ def check(ours: Any, again: Any, peer: Any, few: int) -> None:
 
 
 def check_counts(ours: Any, server: Server) -> None:
-    """Attempts are counted exactly as the server counted them."""
+    """Check that attempts are counted exactly as by the server."""
     assert ours["attempts"] == server.counts["requests"], (ours["attempts"], server.counts)
 
 
 def main() -> None:
-    """Measure every job, print a table, and write JSON when asked."""
+    """Measure every job, print a table, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,12 +1,12 @@
-"""What faults cost judging, and that they change nothing: many edits, judged over a bad line.
+"""Measure the cost of server faults when judging, and check that they change no result.
 
     python benchmarks/judge_faults.py [--json benchmarks/judge_faults.json] [--pairs 1000]
 
-Darkroom edits are judged by `editloop judge` in three perspectives, a question each, by the fake
-model server, which knows their truth: without faults; with 5% of the requests met by one (429 with
-and without Retry-After, 500, no answer, a reset, JSON cut off, a refusal); once more; and killed in
-the middle (SIGKILL to all its processes), then run again. The published data must be the same, byte
-for byte; every request must be counted; what is repeated must have been in flight.
+`editloop judge` judges darkroom edits in three perspectives, one question each. The fake model
+server knows their truth. Four runs: without faults; with a fault on 5% of the requests (429 with
+and without Retry-After, 500, no answer, a reset, truncated JSON, a refusal); the same once more;
+and killed in the middle (SIGKILL to all processes), then run again. The published data must be the
+same, byte for byte; every request must be counted; only requests in flight may be repeated.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from editloop.storage.samples import read_samples
 from measuring import machine
 
 WORKERS, CONCURRENCY = 2, 16
-PATIENCE = 120.0  # seconds for a reply while the server finds out the truth, and nothing fails
-TIMEOUT = 5.0  # after that
-CUT = 0.4  # of the questions were asked when all is killed
+PATIENCE = 120.0  # seconds to wait for a reply while the server computes the truth
+TIMEOUT = 5.0  # seconds to wait for a reply after that
+CUT = 0.4  # share of the questions asked before the kill
 
 
 @dataclass
 class Line:
-    """A schedule of faults that remembers what it did, by the request's body."""
+    """A schedule of faults that records its actions by the request's body."""
 
     faults: Schedule
-    whole: Counter[str] = field(default_factory=Counter)  # replies that came in full
+    whole: Counter[str] = field(default_factory=Counter)  # complete replies
 
     def __call__(self, request: FakeRequest) -> Fault | None:
         fault = self.faults(request)
@@ -66,13 +66,13 @@ class Line:
 
     @property
     def repeated(self) -> int:
-        """Whole replies to questions that had one before."""
+        """The number of complete replies to questions that already had one."""
         return sum(count - 1 for count in self.whole.values())
 
 
 @dataclass
 class World:
-    """The edits, the truth of them, and where runs lie."""
+    """The edits, their truth, and the folders of the runs."""
 
     folder: Path
     data: Path
@@ -107,14 +107,14 @@ class World:
             )
 
     def run(self, spec: str, name: str) -> float:
-        """Judge to the end; the seconds it took."""
+        """Judge to the end; return the seconds."""
         started = time.perf_counter()
         if self.start(spec, name).wait():
             sys.exit((self.folder / f"{name}.log").read_text())
         return time.perf_counter() - started
 
     def content(self, name: str) -> str:
-        """A hash of the published edits with their scores."""
+        """Return a hash of the published edits with their scores."""
         files = sorted((self.folder / name / "data").glob("*.parquet"))
         return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
@@ -123,7 +123,7 @@ class World:
 
 
 def make_world(folder: Path, pairs: int, size: int, rate: float) -> World:
-    """Edits of the darkroom, some with faults."""
+    """Build darkroom edits, some with faults."""
     recipe = {
         "name": "edits",
         "sources": [{"kind": "photos", "size": size, "train": pairs, "heldout": 0}],
@@ -136,7 +136,7 @@ def make_world(folder: Path, pairs: int, size: int, rate: float) -> World:
 
 
 def plain(world: World) -> dict[str, Any]:
-    """Judged without faults: what all else is compared with."""
+    """Judge without server faults: the reference of the other runs."""
     with world.server(world.line(0.0)) as server:
         spec = world.spec(server, "plain", PATIENCE)
         seconds = world.run(spec, "plain")
@@ -147,7 +147,7 @@ def plain(world: World) -> dict[str, Any]:
 
 
 def faulty(world: World) -> dict[str, Any]:
-    """Judged over a bad line; then the same again, and in another folder."""
+    """Judge with server faults; then again, and in another folder."""
     line = world.line(world.rate)
     with world.server(line) as server:
         spec = world.spec(server, "faulty")
@@ -180,7 +180,7 @@ def faulty(world: World) -> dict[str, Any]:
 
 
 def killed(world: World) -> dict[str, Any]:
-    """Killed in the middle, and run again."""
+    """Kill a run in the middle, and run it again."""
     line = world.line(world.rate)
     with world.server(line) as server:
         spec = world.spec(server, "killed")
@@ -189,7 +189,7 @@ def killed(world: World) -> dict[str, Any]:
             time.sleep(0.01)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        while server.busy_now > server.seen.faults[Fault.TIME_OUT]:  # those never end
+        while server.busy_now > server.seen.faults[Fault.TIME_OUT]:  # timed-out requests never end
             time.sleep(0.01)
         before, kept = server.seen.requests, Ledger(world.folder / "killed.sqlite").count()
         world.run(spec, "killed")
@@ -211,7 +211,7 @@ def killed(world: World) -> dict[str, Any]:
 
 
 def check_ends(world: World, name: str) -> None:
-    """Every edit is published, with a number in every perspective; nothing waits or was dropped."""
+    """Check that every edit is published with all scores, and none is quarantined or dropped."""
     ids = [each.id for each in read_samples(world.data / "data", "train")]
     judged = world.samples(name)
     assert [each.id for each in judged] == ids
@@ -225,17 +225,17 @@ def check_ends(world: World, name: str) -> None:
 
 
 def check_ledger(path: Path, good: int, spoilt: int) -> bool:
-    """Whether it holds a whole reply to each question, and besides only what was cut by the model.
+    """Return whether a ledger has a complete reply to each question, and else only truncated ones.
 
-    These stay, as what a model said in full is paid for and never asked for again; they are read as
-    no answer.
+    Replies that the model truncated stay in the ledger, because they are paid for; they are parsed
+    as no answer.
     """
     with_reply = Counter(map(readable, texts_in(path)))
     return with_reply == Counter({True: good, False: spoilt})
 
 
 def texts_in(path: Path) -> list[str]:
-    """Every reply in a ledger."""
+    """Return every reply in a ledger."""
     exported = path.with_suffix(".parquet")
     Ledger(path).export(exported)
     texts: list[str] = pq.read_table(exported, columns=["text"])["text"].to_pylist()
@@ -243,7 +243,7 @@ def texts_in(path: Path) -> list[str]:
 
 
 def readable(text: str) -> bool:
-    """Whether a reply answers one of the questions."""
+    """Return whether a reply answers one of the questions."""
     for name in PERSPECTIVES:
         try:
             read_scores(text, read_rubric(name))
@@ -254,12 +254,12 @@ def readable(text: str) -> bool:
 
 
 def main() -> None:
-    """Judge four times, check, print, and write JSON when asked."""
+    """Judge four times, check, print, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pairs", type=int, default=1000)
-    parser.add_argument("--size", type=int, default=64, help="of the edits, in pixels")
-    parser.add_argument("--rate", type=float, default=0.05, help="of requests that meet a fault")
+    parser.add_argument("--size", type=int, default=64, help="side of the edits in pixels")
+    parser.add_argument("--rate", type=float, default=0.05, help="share of requests with a fault")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         world = make_world(Path(folder), options.pairs, options.size, options.rate)

@@ -1,4 +1,4 @@
-"""Commands run and measured, wall time and memory of all their processes; and the machine."""
+"""Measurements of commands, in wall time and memory of all processes, and of the machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from editloop.schema import Json
 __all__ = ["Measured", "machine", "measured"]
 
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-_EVERY = 0.05  # seconds between two looks at the memory
+_EVERY = 0.05  # seconds between two memory samples
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """When a command was started (`time.time()`), its seconds, and its peak memory in bytes."""
+    """A command's start (`time.time()`), its seconds, and its peak memory in bytes."""
 
     started: float
     seconds: float
@@ -28,9 +28,9 @@ class Measured:
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Measured:
-    """Run a command to its end, its words into a file; one that fails ends this program.
+    """Run a command to its end, with its output in a file; exit if it fails.
 
-    The peak is of the resident memory of all its processes together.
+    The peak memory is the resident memory of all its processes together.
     """
     started, peak = time.time(), 0
     with (
@@ -49,12 +49,12 @@ def measured(command: Sequence[str], environment: Mapping[str, str], log: Path) 
         seconds = time.time() - started
     if process.returncode:
         tail = log.read_text(errors="replace")[-3000:]
-        raise SystemExit(f"{tail}\nended with {process.returncode}: {' '.join(command)}")
+        raise SystemExit(f"{tail}\nexit code {process.returncode}: {' '.join(command)}")
     return Measured(started, seconds, peak)
 
 
 def machine(threads: int) -> dict[str, Json]:
-    """The processor's name and features, the GPU if there is one, and what runs on them."""
+    """Return the processor's name and features, the GPU if there is one, and software versions."""
     import torch
 
     told = _processor()
@@ -82,7 +82,7 @@ def _resident(group: int) -> int:
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
-        except OSError:  # the process ended while we looked
+        except OSError:  # the process ended meanwhile
             continue
         if int(fields[2]) == group:
             total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,11 +1,11 @@
-"""Does reward conditioning help? `recipes/reward-ablation.yaml`: two seeds by two splits, pooled.
+"""Run `recipes/reward-ablation.yaml` for two seeds by two splits, and pool the results.
 
     python benchmarks/reward_ablation.py --runs runs/reward-ablation --out docs/reward-ablation
 
-Every replicate is an ordinary, resumable run. The pooled means are over the cases of all
-replicates; their intervals are paired bootstraps over cases, conditional on the trained models and
-the held-out photos. The differences of each replicate stand beside them: they say how far training
-itself varies.
+Each replicate is an ordinary, resumable run. The pooled means are over the cases of all replicates;
+their intervals are paired bootstraps over cases, conditional on the trained models and the held-out
+photos. The differences of each replicate are beside them: they show how much training itself
+varies.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TABLES = {
     "Scores asked for (Table 6)": ("score", "score-333", "score-000", "score-none"),
     "One score lowered alone": ("score", "score-055", "score-505", "score-550"),
 }
-# First against second: what each table of the paper claims, and the controls beside it.
+# First minus second: the claims of each table of the paper, and our controls.
 COMPARED = (
     ("score", "plain"),
     ("text", "plain"),
@@ -70,7 +70,7 @@ COMPARED = (
 
 
 def replicate(runs: Path, split: str, seed: int) -> Path:
-    """Make one replicate, or go on with it; returns its folder."""
+    """Run one replicate, or resume it; return its folder."""
     out = runs / f"{split}-{seed}"
     overrides = [f"seed={seed}", f"sources.photos.heldout_scenes={SPLITS[split]}"]
     loop.run(read_recipe(RECIPE, overrides), out)
@@ -78,7 +78,7 @@ def replicate(runs: Path, split: str, seed: int) -> Path:
 
 
 def numbers_of(folders: list[Path]) -> Numbers:
-    """The numbers of several replicates side by side: one row for each case of each."""
+    """Return the numbers of several replicates, with one row per case of each replicate."""
     tables = [pq.read_table(folder / "evaluation" / "darkroom" / CASES_FILE) for folder in folders]
     editors = tuple(dict.fromkeys(tables[0]["editor"].to_pylist()))
     values = [
@@ -95,7 +95,7 @@ def _cases(table: pa.Table, editor: str) -> pa.Table:
 
 
 def summary_of(numbers: Numbers) -> dict[str, Json]:
-    """Means with intervals, and paired differences in every metric."""
+    """Return means with intervals, and paired differences in every metric."""
     cases = [str(index) for index in range(numbers.values.shape[1])]
     weights = bootstrap_weights(cases, RESAMPLES, generator("reward-ablation"))
     return {
@@ -111,7 +111,7 @@ def summary_of(numbers: Numbers) -> dict[str, Json]:
 
 
 def table_of(pooled: dict[str, Json], names: tuple[str, ...]) -> str:
-    """A Markdown table of editors and their main metrics."""
+    """Return a Markdown table of editors and their main metrics."""
     shown = ("following_accuracy", "preserving_accuracy", "quality_accuracy", "all_accuracy", "l1")
     heads = ["model and request", "following %", "preserving %", "quality %", "all %", "L1"]
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
@@ -122,7 +122,7 @@ def table_of(pooled: dict[str, Json], names: tuple[str, ...]) -> str:
 
 
 def differences_of(pooled: Json, replicates: dict[str, Json]) -> str:
-    """A Markdown table of paired differences in following accuracy, pooled and by replicate."""
+    """Return a Markdown table of paired differences in following, pooled and by replicate."""
     lines = [
         f"| first - second | pooled, points | {' | '.join(replicates)} |",
         f"| {' | '.join(['---'] * (2 + len(replicates)))} |",

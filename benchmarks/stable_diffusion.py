@@ -1,6 +1,6 @@
-"""Stable Diffusion 1.5's networks in true size, with weights that torch draws.
+"""Stable Diffusion 1.5's networks in true size, with torch's random initial weights.
 
-Given is what differs from the defaults of diffusers' and transformers' classes.
+Only settings that differ from the defaults of diffusers' and transformers' classes are given.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 __all__ = ["autoencoder", "schedule", "text_encoder", "unet"]
 
-_WIDTH = 768  # of a text's embeddings
+_WIDTH = 768  # width of the text embeddings
 
 
 def unet(in_channels: int = 4) -> UNet2DConditionModel:
-    """The denoiser; with 8 channels, InstructPix2Pix's."""
+    """Make the denoiser; with 8 channels, InstructPix2Pix's."""
     return UNet2DConditionModel(in_channels=in_channels, sample_size=64, cross_attention_dim=_WIDTH)
 
 
 def autoencoder() -> AutoencoderKL:
-    """The autoencoder, which has a latent for 8 pixels each way."""
+    """Make the autoencoder, whose latents are 8 times smaller in each direction."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -32,7 +32,7 @@ def autoencoder() -> AutoencoderKL:
 
 
 def text_encoder(tokenizer: Any) -> CLIPTextModel:
-    """The text encoder of CLIP ViT-L/14, for a tokenizer of its size."""
+    """Make the text encoder of CLIP ViT-L/14, for a tokenizer of its size."""
     config = CLIPTextConfig(
         hidden_size=_WIDTH,
         intermediate_size=4 * _WIDTH,
@@ -45,7 +45,7 @@ def text_encoder(tokenizer: Any) -> CLIPTextModel:
 
 
 def schedule() -> dict[str, Any]:
-    """The noise schedule, as diffusers' schedulers take it."""
+    """Return the noise schedule as settings for diffusers' schedulers."""
     return {
         "beta_start": 0.00085,
         "beta_end": 0.012,

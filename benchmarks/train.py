@@ -1,11 +1,11 @@
-"""What a step of training InstructPix2Pix costs, beside diffusers' own example script.
+"""Compare the cost of an InstructPix2Pix training step with diffusers' example script.
 
     python benchmarks/train.py [--peer SCRIPT] [--json benchmarks/train.json]
 
-Stable Diffusion 1.5 in true size with random weights learns from crops of photos. Every run is a
-few steps in a process of its own, the first of which warms up; ours and the script (SCRIPT is its
-`train_instruct_pix2pix.py`; torchvision is stood in for where it is absent) take turns, with equal
-threads, batches and optimiser. The loss is compared too, for equal draws.
+Stable Diffusion 1.5 in true size with random weights trains on crops of photos. Each run is a few
+steps in its own process, the first of which warms up. Ours and the script (SCRIPT is its
+`train_instruct_pix2pix.py`; a stand-in replaces a missing torchvision) alternate, with equal
+threads, batches and optimiser. The losses are compared too, for equal random draws.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from train_table import PEER, cache_facts, shown, summary
 from train_world import TrainWorld, make_train_world
 
 PRECISIONS = ("fp32", "bf16")
-LIMIT = 1e-4  # of the difference between losses, in fp32
+LIMIT = 1e-4  # limit of the difference between losses, in fp32
 
 
 def main() -> None:
-    """Make the world, measure, print a table, and write JSON when asked."""
+    """Make the training data, measure, print a table, and write JSON if requested."""
     options = _options()
     with _place(options.folder) as folder:
         world = make_train_world(Path(folder), options.base, options.samples, options.size)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _found(world: TrainWorld, options: argparse.Namespace) -> dict[str, Json]:
-    """Everything that is to be told of one world."""
+    """Return all measurements of one world (base model and data)."""
     flops = flops_of(world.base, world.size)
     runs = _runs(world, options)
     rows = {name: summary(each, options.batch, flops) for name, each in runs.items()}
@@ -63,7 +63,7 @@ def _found(world: TrainWorld, options: argparse.Namespace) -> dict[str, Json]:
 
 
 def _runs(world: TrainWorld, options: argparse.Namespace) -> dict[str, list[dict[str, Json]]]:
-    """Every kind of run, in turns."""
+    """Run every kind of training, alternating."""
     found: dict[str, list[dict[str, Json]]] = {}
     runs = Runs(options.threads, options.batch, options.steps, options.average)
     for _ in range(options.repeats):
@@ -76,7 +76,7 @@ def _runs(world: TrainWorld, options: argparse.Namespace) -> dict[str, list[dict
 
 
 def _note(found: dict[str, list[dict[str, Json]]], name: str, made: dict[str, Json]) -> None:
-    """Keep a run, and say on the side how it went."""
+    """Keep a run, and print its progress to stderr."""
     found.setdefault(name, []).append(made)
     steps = ", ".join(f"{seconds:.2f}" for seconds in made["steps"])
     print(f"{name}: {steps} s; load {made['load']:.1f}", file=sys.stderr, flush=True)
@@ -85,7 +85,7 @@ def _note(found: dict[str, list[dict[str, Json]]], name: str, made: dict[str, Js
 def _caches(
     runs: dict[str, list[dict[str, Json]]], rows: dict[str, Json], batch: int
 ) -> dict[str, Json]:
-    """The latent caches that the first runs of ours built."""
+    """Return the latent caches that our first runs built."""
     found = {}
     for name, (first, *_) in runs.items():
         if first.get("cache", {}).get("samples"):
@@ -95,7 +95,7 @@ def _caches(
 
 
 def _ratios(rows: dict[str, Json]) -> dict[str, float]:
-    """How many times as fast each of ours is as each of the peer's."""
+    """Return the speed-up of each of ours over each of the peer's."""
     return {
         f"{ours} than {peer}": rows[peer]["step"] / rows[ours]["step"]
         for ours in rows
@@ -105,7 +105,7 @@ def _ratios(rows: dict[str, Json]) -> dict[str, float]:
 
 
 def _loss(world: TrainWorld) -> dict[str, Json]:
-    """Our loss and that of the script's formula, in a process of their own."""
+    """Compute our loss and the loss by the script's formula in a separate process."""
     told = world.folder / "loss.json"
     script = str(Path(__file__).with_name("train_loss.py"))
     given = [str(told), str(world.base), str(world.run), str(world.size)]
@@ -115,7 +115,7 @@ def _loss(world: TrainWorld) -> dict[str, Json]:
 
 
 def _place(folder: Path | None) -> tempfile.TemporaryDirectory[str] | nullcontext[Path]:
-    """A folder that stays, or one that doesn't."""
+    """Yield the given folder, or a temporary one."""
     if folder is None:
         return tempfile.TemporaryDirectory()
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,15 +126,19 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", type=Path, help="diffusers' train_instruct_pix2pix.py")
     parser.add_argument("--base", type=Path, help="a Stable Diffusion instead of a random one")
-    parser.add_argument("--size", type=int, default=256, help="of the pictures, in pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=4, help="of each run; the first warms up")
+    parser.add_argument(
+        "--steps", type=int, default=4, help="steps of each run; the first warms up"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--average", action="store_true", help="keep a running mean of weights")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--folder", type=Path, help="new, with 6 GB of room, and left as it is")
+    parser.add_argument(
+        "--folder", type=Path, help="new folder with 6 GB of free space; it is kept"
+    )
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

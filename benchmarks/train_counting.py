@@ -1,4 +1,4 @@
-"""Counting, inside a measured process, of steps and of what the frozen networks encode."""
+"""Counters of a measured process: its steps, and the pictures and texts it encodes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Enough", "Steps"]
 
 
 class Enough(BaseException):
-    """As many steps were made as were asked for."""
+    """Raised when the requested number of steps is done."""
 
 
 class Steps:
-    """The ends of an optimiser's steps: the time by the clock and by the processor,
-    and the pictures and texts encoded so far.
+    """Records at the end of each optimiser step the wall-clock and processor time, and the counts.
 
-    The last one ends the training by `Enough`, and with it what would only be written away.
+    The counts are of the pictures and texts encoded so far. The last step raises `Enough`, which
+    ends the training before it writes its results.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -46,11 +46,11 @@ class Steps:
 
     @property
     def pictures(self) -> int:
-        """Pictures encoded so far."""
+        """The number of pictures encoded so far."""
         return self._pictures
 
     def tell(self, path: str, **facts: Json) -> None:
-        """Leave what was measured, and other facts, for the process that asked."""
+        """Write the measurements, and other facts, for the parent process."""
         found = {"ends": self.ends, "finite": self.finite, **facts}
         Path(path).write_text(json.dumps(found), encoding="utf-8")
 

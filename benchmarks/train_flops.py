@@ -1,4 +1,4 @@
-"""What a training step computes, counted on torch's meta device: nothing is really computed."""
+"""FLOPs of a training step, counted on torch's meta device without computing anything."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 __all__ = ["flops_of", "step_flops"]
 
-_BACKWARD = 3  # times a forward pass with the backward one that follows
+_BACKWARD = 3  # forward and backward pass cost 3 forward passes
 
 
 def flops_of(base: Path, size: int) -> dict[str, int]:
-    """FLOPs of one forward pass of each network of a pipeline, for one picture of a size.
+    """Return the FLOPs of one forward pass of each network of a pipeline, for one picture.
 
-    A multiplication with the addition behind it counts as 2.
+    A multiply-add counts as 2.
     """
     with torch.device("meta"):
         unet: Any = UNet2DConditionModel.from_config(
@@ -40,7 +40,7 @@ def flops_of(base: Path, size: int) -> dict[str, int]:
 
 
 def step_flops(flops: Mapping[str, int], batch: int, pictures: float, texts: float) -> float:
-    """FLOPs of a step that trains on a batch and encodes so many pictures and texts."""
+    """Return the FLOPs of a step that trains on a batch and encodes some pictures and texts."""
     trained = _BACKWARD * batch * flops["unet"]
     return trained + pictures * flops["encoder"] + texts * flops["text"]
 

@@ -1,9 +1,9 @@
-"""The loss of cached latents beside the script's own formula, for the same draws.
+"""Compare the loss on cached latents with the script's own formula, for the same random draws.
 
 python train_loss.py FACTS BASE RUN SIZE
 
-Every sample is one row. The conditions are dropped often, so that each way of dropping occurs, and
-the half of the first layer that is added for the source, zero in both trainings, is filled.
+Each sample is one row. Conditions are dropped often, so that every combination occurs. The weights
+of the first layer for the source, which start at zero in both trainings, are set at random.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from editloop.training.edits import EditTask
 from editloop.training.objective import DropRates, Objective
 from editloop.training.rows import PublishedRows
 
-_DROP = 0.3  # of each condition alone and of both
-_SPREAD = 4.0  # how much wider than the last layer's fresh weights
-_SEED = 29  # by which each way of dropping occurs among eight samples
+_DROP = 0.3  # probability of dropping each condition alone, and both
+_SPREAD = 4.0  # factor on the initial spread of the last layer
+_SEED = 29  # with it, all combinations of dropping occur in eight samples
 
 
 def main() -> None:
-    """Compare, and write FACTS."""
+    """Compare the losses, and write FACTS."""
     facts, base, run, size = sys.argv[1:]
     settings = DiffusionTrainingSettings(base=base, size=int(size), precision="fp32")
     model = load_base(base, settings.wanted("fp32", 0))
@@ -71,12 +71,12 @@ def _compared(model: DiffusionModel, task: EditTask, rows: Sequence[EditSample])
     }
 
 
-_EDGES = (0.0, _DROP, 2 * _DROP)  # of the draws that drop the text, both, and the source
+_EDGES = (0.0, _DROP, 2 * _DROP)  # ranges of the draw that drop the text, both, and the source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Draws:
-    """What `EditTask.batch` draws, drawn again: all [batch] but `noise` [batch, c, h, w]."""
+    """Repeat the random draws of `EditTask.batch`: all [batch] except `noise` [batch, c, h, w]."""
 
     noise: Tensor
     timesteps: Tensor
@@ -95,7 +95,7 @@ class _Draws:
 
 
 def _script_loss(model: DiffusionModel, rows: Sequence[EditSample], draws: _Draws) -> Tensor:
-    """The step of diffusers' `train_instruct_pix2pix.py` up to its loss, with given draws."""
+    """Run the step of diffusers' `train_instruct_pix2pix.py` up to its loss, with given draws."""
     vae, scheduler = (
         model.autoencoder.vae,
         DDPMScheduler.from_pretrained(model.folder / "scheduler"),
@@ -129,7 +129,7 @@ def _encoded(model: DiffusionModel, texts: list[str]) -> Tensor:
 
 
 def _values(images: Sequence[Image | None], flips: Sequence[bool]) -> Tensor:
-    """Pictures as the script has them, in -1..1, [batch, 3, height, width]."""
+    """Return pictures as in the script, in -1..1, [batch, 3, height, width]."""
     pixels = [decode(image.bytes) for image in images if image is not None]
     turned = [each[:, ::-1] if flip else each for each, flip in zip(pixels, flips, strict=True)]
     values = torch.from_numpy(np.stack(turned)).permute(0, 3, 1, 2)
@@ -137,7 +137,7 @@ def _values(images: Sequence[Image | None], flips: Sequence[bool]) -> Tensor:
 
 
 def _fill(unet: Any) -> None:
-    """Random weights for the source, and an answer about as large as the noise."""
+    """Set random weights for the source, and scale the output to about the size of the noise."""
     first = unet.conv_in.weight
     half = first.shape[1] // 2
     random = torch.Generator().manual_seed(0)

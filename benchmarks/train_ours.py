@@ -1,4 +1,4 @@
-"""Train in this process, as a recipe's `diffusion` part does, and tell what it did.
+"""Train in this process, as a recipe's `diffusion` part does, and report the work done.
 
 python train_ours.py FACTS STEPS RUN SETTINGS (a JSON mapping)
 """
@@ -19,7 +19,7 @@ from editloop.training.diffusion import DiffusionTraining
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from train_counting import Enough, Steps
 
-_STEPS = 1_000_000  # more than are ever made, so that the training neither rests nor ends
+_STEPS = 1_000_000  # more than are ever made: no checkpoint, no regular end
 _NAME = "benchmark"
 
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _watch_cache(told: dict[str, Json], steps: Steps) -> None:
-    """What building the latent cache took: seconds, samples, and pictures through the encoder."""
+    """The cost of building the latent cache: seconds, samples, and pictures encoded."""
     bare = diffusion_data.open_latents
 
     @wraps(bare)
@@ -54,7 +54,7 @@ def _watch_cache(told: dict[str, Json], steps: Steps) -> None:
 
 
 def _context(run: Path) -> PartContext:
-    """What the loop would give the part, with nothing left of an earlier training."""
+    """Return the context that the loop would pass to the part, for a new training."""
     folders = {each: run / _NAME / each for each in ("work", "cache", "output")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Run diffusers' training script in this process, as its users do, and tell what it did.
+"""Run diffusers' training script in this process, as its users do, and report the work done.
 
 python train_peer.py FACTS PEER STEPS [arguments of the script]
 """
@@ -19,7 +19,7 @@ def main() -> None:
     """Run the script PEER for some steps, and write FACTS."""
     facts, peer, count = sys.argv[1:4]
     for name in ("datasets", "diffusers.pipelines.stable_diffusion", "transformers"):
-        importlib.import_module(name)  # they ask for torchvision, and must not find the stand-in
+        importlib.import_module(name)  # they look for torchvision, and must not find the stand-in
     standins = [] if find_spec("torchvision") else ["torchvision"]
     if standins:
         install_transforms()

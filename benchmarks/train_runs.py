@@ -1,4 +1,4 @@
-"""A few steps of training, each time in a process of its own: ours and the peer's."""
+"""Short trainings, each in its own process: ours and the peer's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from train_world import TrainWorld
 
 __all__ = ["DROP", "Runs"]
 
-DROP = 0.05  # of each condition alone and of both
+DROP = 0.05  # probability of dropping each condition alone, and both
 _RATE = 5e-5
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What trains in worlds, with equal threads, batches and numbers of steps."""
+    """Trains in worlds, with equal threads, batches and numbers of steps."""
 
     threads: int
     batch: int
@@ -31,7 +31,7 @@ class Runs:
     average: bool
 
     def ours(self, world: TrainWorld, precision: str) -> dict[str, Json]:
-        """Some steps of ours; the first run in a world builds the latent cache."""
+        """Run some steps of our training; the first run in a world builds the latent cache."""
         settings = {
             "base": str(world.base),
             "size": world.size,
@@ -46,7 +46,7 @@ class Runs:
         return self._run(world, "train_ours.py", arguments)
 
     def peer(self, world: TrainWorld, script: Path, precision: str) -> dict[str, Json]:
-        """Some steps of diffusers' script, from the same Parquet file."""
+        """Run some steps of diffusers' script, on the same Parquet file."""
         given = {
             "--pretrained_model_name_or_path": world.base,
             "--dataset_name": world.data,
@@ -81,7 +81,7 @@ class Runs:
 
 
 def _steps(ends: list[dict[str, Json]], started: float) -> dict[str, Json]:
-    """Seconds of the steps but the first, which warms up, and what each of them encoded."""
+    """Return the seconds of all steps but the first, which warms up, and what each step encoded."""
     first, last, count = ends[0], ends[-1], len(ends) - 1
     return {
         "before": first["time"] - started,

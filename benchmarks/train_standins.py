@@ -1,4 +1,4 @@
-"""What of torchvision diffusers' training script calls, for machines that lack it."""
+"""Stand-ins for the torchvision transforms that diffusers' training script calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RandomCrop", "RandomHorizontalFlip", "install_transforms"]
 
 
 class RandomCrop:
-    """A square of `size` px at a random place of pictures [..., height, width]."""
+    """Crop a square of `size` px at a random position of pictures [..., height, width]."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -25,7 +25,7 @@ class RandomCrop:
 
 
 class RandomHorizontalFlip:
-    """Pictures [..., height, width] mirrored half of the time."""
+    """Mirror pictures [..., height, width] with probability 1/2."""
 
     def __call__(self, pictures: Tensor) -> Tensor:
         return pictures.flip(-1) if torch.rand(1) < 0.5 else pictures

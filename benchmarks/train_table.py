@@ -1,4 +1,4 @@
-"""The figures of the training benchmark: medians, ratios, and a table for a terminal."""
+"""Medians, ratios and the terminal table of the training benchmark."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _HEADS = (
 def summary(
     runs: Sequence[dict[str, Json]], batch: int, flops: Mapping[str, int]
 ) -> dict[str, Json]:
-    """One kind of run: the median and range of all steps but each run's first, and counts.
+    """Summarise one kind of run: median and range of all steps but each run's first, and counts.
 
-    `processor` is the median of all threads' seconds together. `before` is the time to the end of
-    the first step, of the last run: imports, weights and, where none was there, the latent cache.
-    `pictures` and `texts` are encoded in each step.
+    `processor` is the median of the seconds of all threads together. `before` is the time to the
+    end of the last run's first step: imports, weights and, if it was missing, the latent cache.
+    `pictures` and `texts` are the counts encoded in each step.
     """
     steps = [step for run in runs for step in run["steps"]]
     told = runs[-1]
@@ -58,18 +58,18 @@ def summary(
 def cache_facts(
     built: Mapping[str, Json], step: float, peer: float | None, batch: int
 ) -> dict[str, Json]:
-    """What building a latent cache took, and after how many epochs that is won back."""
+    """Return the cost of building a latent cache, and after how many epochs it has paid off."""
     seconds, samples = built["seconds"], built["samples"]
     facts = {**built, "samples_per_second": samples / seconds}
     facts["pictures_per_second"] = built["pictures"] / seconds
     if peer is not None:
-        won = (peer - step) / batch  # of each sample and epoch
+        won = (peer - step) / batch  # seconds per sample and epoch
         facts["epochs"] = seconds / samples / won if won > 0 else None
     return facts
 
 
 def shown(found: dict[str, Json]) -> str:
-    """All of it as text."""
+    """Return all measurements as text."""
     return "\n".join([*_setting(found), "", *_rows(found["rows"]), "", *_facts(found)])
 
 

@@ -1,8 +1,8 @@
-"""What the training benchmark learns from: a base with random weights, and a published data set.
+"""The training benchmark's inputs: a base model with random weights and a published data set.
 
-The base is Stable Diffusion 1.5 in true size, with the four input channels it is published with, so
-that both sides make room for the source themselves. The pictures are crops of real photos that come
-inside Python packages; both sides read the same Parquet file.
+The base is Stable Diffusion 1.5 in true size, with its published four input channels; both sides
+add the source's channels themselves. The pictures are crops of real photos bundled with Python
+packages; both sides read the same Parquet file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["TrainWorld", "make_train_world"]
 
 @dataclass(frozen=True, slots=True)
 class TrainWorld:
-    """Where everything lies: `base` is a pipeline's folder, `run` a run's with its data set."""
+    """The paths of the inputs: `base` is a pipeline's folder, `run` a run folder with data."""
 
     folder: Path
     base: Path
@@ -44,7 +44,7 @@ class TrainWorld:
 
 
 def make_train_world(folder: Path, base: Path | None, samples: int, size: int) -> TrainWorld:
-    """A data set of square pictures of `size` px, and a base if none is given."""
+    """Make a data set of square pictures of `size` px, and a base model if none is given."""
     world = TrainWorld(folder, base or folder / "base", size)
     if base is None:
         _save_base(world.base)
@@ -57,7 +57,7 @@ def make_train_world(folder: Path, base: Path | None, samples: int, size: int) -
 
 
 def _sample(index: int, size: int) -> EditSample:
-    """A piece of another photo is to be put somewhere."""
+    """Make an edit that pastes a piece of another photo."""
     rng = generator("benchmark", "train", index)
     at = tuple(int(value) for value in rng.integers(0, size // 2, 2))
     source = crop(rng, size)

@@ -34,7 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 app = typer.Typer(
     name="editloop",
-    help="The whole loop of instruction-based image editing.",
+    help="Build, judge and import edit data; train, run and evaluate instruction-based editors.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

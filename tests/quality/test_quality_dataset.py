@@ -387,7 +387,7 @@ def test_weights_are_got_when_that_is_asked(
 
 
 def test_two_metrics_of_one_name_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="two metrics have one name"):
+    with pytest.raises(RecipeError, match="two metrics have the same name"):
         measure_data(data, metrics=["pixels:l1", "pixels:l1?against=source"], out=tmp_path / "out")
 
 

@@ -1,7 +1,7 @@
-"""The commands, a module a subject: each parses, calls one function of the package, and prints.
+"""The CLI's commands, one module per subject: each parses, calls one function and prints.
 
-`common` has what they parse alike, `terminal` what they print alike.
+`common` holds arguments and options that several commands share, `terminal` the shared output.
 
-A command that is added here is named in `cli.COMMANDS`. Nothing heavy is imported before a command
-needs it, so `editloop --help` answers at once.
+List a new command in `cli.COMMANDS`. Import heavy modules inside the command that needs them, so
+that `editloop --help` stays fast.
 """

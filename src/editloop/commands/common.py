@@ -1,4 +1,4 @@
-"""What several commands share: arguments and options, and how an interrupt ends them."""
+"""Arguments and options that several commands share, and the handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,27 +19,34 @@ __all__ = [
     "going_on_later",
 ]
 
-RunFolder = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
-DataFolder = Annotated[Path, typer.Argument(help="A data set's folder.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
+DataFolder = Annotated[Path, typer.Argument(help="The data set's folder.", show_default=False)]
 JudgeSpec = Annotated[
-    str, typer.Option(help="A judge's SPEC, or a YAML file of one.", show_default=False)
+    str,
+    typer.Option(
+        help="The judge: KIND[:TARGET][?key=value&...], or a YAML file.", show_default=False
+    ),
 ]
 Layout = Annotated[
-    str | None, typer.Option(help="How it is laid out, as KIND?key=value. (default: detected)")
+    str | None,
+    typer.Option(help="Layout of the data set: KIND[?key=value&...]. (default: detected)"),
 ]
 Download = Annotated[
-    bool, typer.Option("--download", help="Get the weights that are not on this machine.")
+    bool, typer.Option("--download", help="Download weights that are missing on this machine.")
 ]
 CallsDryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say how many calls this takes, and what they cost.")
+    bool,
+    typer.Option("--dry-run", help="Only estimate the number of calls, tokens and the cost."),
 ]
 
 
 @contextmanager
 def going_on_later() -> Iterator[None]:
-    """Ctrl-C ends a command cleanly and says how to go on."""
+    """End the command cleanly on Ctrl-C, with exit code 130, and print how to continue."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("stopped; what is finished is kept. Run the same command to go on.", err=True)
+        typer.echo(
+            "stopped; finished work is kept. Run the same command again to continue.", err=True
+        )
         raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""The commands that edit a picture, and list what can edit."""
+"""The commands that edit a picture and list the editors."""
 
 from __future__ import annotations
 
@@ -11,46 +11,65 @@ __all__ = ["edit", "editors", "operations"]
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
+    image: Annotated[Path, typer.Argument(help="The picture to edit.", show_default=False)],
     instructions: Annotated[
         list[str],
-        typer.Argument(help="What to change; several make a session.", show_default=False),
+        typer.Argument(
+            help="What to change. Several instructions are applied one after another.",
+            show_default=False,
+        ),
     ],
     editor: Annotated[
-        str, typer.Option(help="An editor's SPEC, a model's folder or its hub name.")
+        str,
+        typer.Option(
+            help="The editor: KIND[:TARGET][?key=value&...], a model's folder or its hub name."
+        ),
     ] = "darkroom",
     mask: Annotated[
-        Path | None, typer.Option(help="A picture that is white where editing is allowed.")
+        Path | None, typer.Option(help="Mask picture: white where editing is allowed.")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="A picture or folder to write. (default: IMAGE-edited.png)"
+            "-o", "--output", help="Picture file or folder to write. (default: IMAGE-edited.png)"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of what is random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     seeds: Annotated[
         int,
-        typer.Option(min=1, max=1000, help="How many seeds, from the first; with a contact sheet."),
+        typer.Option(
+            min=1,
+            max=1000,
+            help="Number of consecutive seeds, starting at --seed. More than one also writes a "
+            "contact sheet.",
+        ),
     ] = 1,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of denoising steps. (default: the editor's)")
+    ] = None,
     text_guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale of the instruction.")
+        float | None,
+        typer.Option(help="Guidance scale of the instruction. (default: the editor's)"),
     ] = None,
     image_guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale of the picture.")
+        float | None,
+        typer.Option(help="Guidance scale of the source picture. (default: the editor's)"),
     ] = None,
     reward: Annotated[
-        str | None, typer.Option(help="Scores to reach: FOLLOWING,PRESERVING,QUALITY.")
+        str | None,
+        typer.Option(
+            help="Reward scores to ask for, each 0 to 5: FOLLOWING,PRESERVING,QUALITY; or none."
+        ),
     ] = None,
     acceleration: Annotated[
-        str | None, typer.Option(help="A faster mode that is lossy: reused-guidance.")
+        str | None,
+        typer.Option(help="Lossy speed-up: reused-guidance, or none. (default: none)"),
     ] = None,
 ) -> None:
     """Edit a picture by one or more instructions.
 
-    Each picture says in its metadata how it was made. Other settings of an editor stand in its
-    SPEC.
+    Each picture that is written records in its metadata how it was made. Give further settings of
+    the editor in --editor; `editloop editors` lists them.
     """
     from editloop.editors.edit_files import edit_to_files
 
@@ -75,14 +94,14 @@ def edit(
 
 
 def editors() -> None:
-    """List the kinds of editor and their settings."""
+    """List the kinds of editors with their settings and defaults."""
     from editloop.commands.terminal import print_kinds
 
     print_kinds("editor")
 
 
 def operations() -> None:
-    """List what the darkroom can do, by edit type, with an example each."""
+    """List the darkroom's operations by edit type, with an example instruction for each."""
     from editloop.commands.terminal import print_operations
     from editloop.darkroom.language.phrases import listing
 

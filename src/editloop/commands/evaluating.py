@@ -1,4 +1,4 @@
-"""The commands that measure: editors by a protocol, runs side by side, a data set itself."""
+"""The commands that evaluate editors, compare runs, measure data sets and list protocols."""
 
 from __future__ import annotations
 
@@ -16,35 +16,57 @@ __all__ = ["compare", "evaluate", "measure", "protocols"]
 def evaluate(
     protocol: Annotated[
         str,
-        typer.Option(help="A protocol's name, or a card (YAML) of your own.", show_default=False),
+        typer.Option(
+            help="The protocol's name, or the path of your own protocol card (YAML).",
+            show_default=False,
+        ),
     ],
-    data: Annotated[Path, typer.Option(help="The data's folder.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="The folder of the test data.", show_default=False)],
     editor: Annotated[
-        list[str], typer.Option(help="An editor's SPEC; can repeat.", show_default=False)
+        list[str],
+        typer.Option(
+            help="An editor to evaluate: [NAME=]KIND[:TARGET][?key=value&...]. Repeatable.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The run's folder. (default: runs/PROTOCOL)")
+        Path | None, typer.Option(help="The run folder. (default: runs/PROTOCOL)")
     ] = None,
     metrics: Annotated[
-        str, typer.Option(help="Some of the protocol's metrics, as l1,l2, or SPECs. (default: all)")
+        str,
+        typer.Option(
+            help="Comma-separated metrics: names of the protocol's, such as l1,l2, or "
+            "[NAME=]KIND[:TARGET]. (default: all of the protocol's)"
+        ),
     ] = "",
-    judge: Annotated[str | None, typer.Option(help="A judge's SPEC, for judged protocols.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="The judge, for judged protocols: KIND[:TARGET][?key=value&...]."),
+    ] = None,
     mask: Annotated[
-        str, typer.Option(help="Editors are asked without, with, or both.")
+        str, typer.Option(help="Run the editors without masks, with masks, or both.")
     ] = "without",
     precision: Annotated[
-        str, typer.Option(help="Of the models that metrics use: fp32 or bf16.")
+        str, typer.Option(help="Precision of the metrics' models: fp32 or bf16.")
     ] = "fp32",
     embeddings: Annotated[
-        Path | None, typer.Option(help="A folder of embeddings that runs share.")
+        Path | None, typer.Option(help="Folder of cached embeddings, shared between runs.")
     ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Count recorded pictures not there as unedited.")
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Count missing recorded pictures as unedited instead of stopping.",
+        ),
     ] = False,
     download: Download = False,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the edits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the edits.")] = 0,
 ) -> None:
-    """Evaluate editors by a published protocol, or go on with it; editors may be added later."""
+    """Evaluate editors by a published protocol and write a report.
+
+    Run the same command again to resume an interrupted evaluation, or to add editors or metrics:
+    only what is missing is computed.
+    """
     from editloop.commands.terminal import print_results
     from editloop.evaluation.evaluate import evaluate as call
 
@@ -69,27 +91,37 @@ def evaluate(
 
 
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
-    metrics: Annotated[str, typer.Option(help="Some metrics, as l1,l2. (default: all)")] = "",
+    folders: Annotated[
+        list[Path], typer.Argument(help="The run folders to compare.", show_default=False)
+    ],
+    metrics: Annotated[
+        str, typer.Option(help="Comma-separated metrics, such as l1,l2. (default: all)")
+    ] = "",
     out: Annotated[
-        Path | None, typer.Option(help="Write compare.json and compare.html here.")
+        Path | None, typer.Option(help="Folder to write compare.json and compare.html to.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the bootstrap.")] = 0,
-    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
+    resamples: Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples.")] = 1000,
     judge: Annotated[
-        str | None, typer.Option(help="Ask whose pictures are preferred: preference:MODEL?...")
+        str | None,
+        typer.Option(
+            help="Also ask a model which of two edits is better: preference:MODEL?base_url=URL."
+        ),
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Ask about so many cases, by lot. (default: all)")
+        int | None,
+        typer.Option(
+            min=1, help="Ask the judge about a random sample of this many cases. (default: all)"
+        ),
     ] = None,
 ) -> None:
-    """Join runs of one protocol and data into one table, with paired differences."""
+    """Compare runs of the same protocol and data in one table, with paired differences."""
     from editloop.evaluation.comparing.compare import compare_runs
     from editloop.evaluation.comparing.page import write_comparison
     from editloop.evaluation.comparing.table import print_comparison
 
     if sample is not None and judge is None:
-        raise RecipeError("nobody is asked about a sample", value=sample, fix="give --judge too")
+        raise RecipeError("--sample needs a judge", value=sample, fix="add --judge, or drop it")
     chosen = _names(metrics) or None
     found = compare_runs(folders, metrics=chosen, seed=seed, resamples=resamples)
     print_comparison(found)
@@ -111,14 +143,18 @@ def measure(
     data: DataFolder,
     layout: Layout = None,
     metrics: Annotated[
-        list[str] | None, typer.Option(help="A metric's SPEC; can repeat. (default: the papers')")
+        list[str] | None,
+        typer.Option(
+            help="A metric: [NAME=]KIND[:TARGET][?key=value&...]. Repeatable. "
+            "(default: those of HQ-Edit's and UltraEdit's papers)"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write. (default: runs/quality-NAME)")
+        Path | None, typer.Option(help="The output folder. (default: runs/quality-NAME)")
     ] = None,
     download: Download = False,
 ) -> None:
-    """Measure a data set's own quality: how well captions, edits and pictures fit."""
+    """Measure a data set's quality: how well its captions, edits and pictures fit together."""
     from editloop.quality.dataset import measure_data
     from editloop.quality.table import print_quality
 
@@ -131,10 +167,13 @@ def measure(
 
 def protocols(
     name: Annotated[
-        str | None, typer.Argument(help="Explain this one.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A protocol to describe in full. (default: list all)", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """List the protocols that editors can be evaluated by, or explain one."""
+    """List the evaluation protocols, or describe one."""
     from editloop.commands.terminal import print_protocol, print_protocols
     from editloop.evaluation.protocol.card import listing, read_protocol
 
@@ -145,5 +184,5 @@ def protocols(
 
 
 def _names(listed: str) -> list[str]:
-    """The names in a list such as `l1, l2`."""
+    """Return the names in a comma-separated list such as `l1, l2`."""
     return [name.strip() for name in listed.split(",") if name.strip()]

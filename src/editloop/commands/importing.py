@@ -1,4 +1,4 @@
-"""The commands that bring published data in, and that hash test sets to compare it with."""
+"""The commands that import published data sets and hash test sets to compare them with."""
 
 from __future__ import annotations
 
@@ -15,52 +15,78 @@ __all__ = ["hash_data", "import_data"]
 def import_data(
     kind: Annotated[
         str,
-        typer.Argument(help="The set's layout, as KIND[?key=value], or reward-edit."),
+        typer.Argument(help="The data set's layout: KIND[?key=value&...], or reward-edit."),
     ],
     data: Annotated[
-        str, typer.Argument(help="Its folder, or its name on the hub.", show_default=False)
+        str,
+        typer.Argument(
+            help="The data set's folder, or its name on the Hugging Face hub.", show_default=False
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The run's folder.", show_default=False)],
-    split: Annotated[str | None, typer.Option(help="One of its splits. (default: all)")] = None,
+    out: Annotated[Path, typer.Option(help="The run folder to write.", show_default=False)],
+    split: Annotated[
+        str | None, typer.Option(help="Import only this split. (default: all)")
+    ] = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="FIELD=COLUMN", help="For the kind table; can repeat."),
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="The column that holds a field, for the layout table. Repeatable.",
+        ),
     ] = None,
     rewards: Annotated[
-        Path | None, typer.Option(help="RewardEdit's JSON, for the kind reward-edit.")
+        Path | None, typer.Option(help="RewardEdit's JSON file, for the layout reward-edit.")
     ] = None,
     inverse: Annotated[
         bool | None,
-        typer.Option("--inverse/--no-inverse", help="Add each edit's way back. (default: hq-edit)"),
+        typer.Option(
+            "--inverse/--no-inverse",
+            help="Add each edit's inverse, from target to source. (default: only for hq-edit)",
+        ),
     ] = None,
     heldout: Annotated[
-        float, typer.Option(min=0, max=1, help="Hold out this share of a training set, by lot.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Fraction of the training data to hold out, chosen at random."
+        ),
     ] = 0.0,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Import so many edits, drawn by lot. (default: all)")
+        int | None,
+        typer.Option(min=1, help="Import a random sample of this many edits. (default: all)"),
     ] = None,
     licence: Annotated[
-        str | None, typer.Option(help="Of edits without one. (default: what the set's card says)")
+        str | None,
+        typer.Option(
+            help="Licence of edits that state none. (default: the one in the data set's card)"
+        ),
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(help="A test set to look for: a list of hashes, or LAYOUT:PATH; can repeat."),
+        typer.Option(
+            help="Test set to check for contamination: a file of `editloop hashes`, or "
+            "LAYOUT:PATH. Repeatable."
+        ),
     ] = None,
     drop_contaminated: Annotated[
-        bool, typer.Option("--drop-contaminated", help="Leave out what is found in a test set.")
+        bool, typer.Option("--drop-contaminated", help="Drop edits that are found in a test set.")
     ] = False,
     download: Annotated[
-        bool, typer.Option("--download", help="Get the data set from the hub.")
+        bool, typer.Option("--download", help="Download the data set from the hub first.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the lots.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of --sample and --heldout.")] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that read. (default: one a core)")
+        int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
     new_version: Annotated[
-        bool, typer.Option("--new-version", help="Go on although settings or data changed.")
+        bool,
+        typer.Option("--new-version", help="Continue although the settings or the data changed."),
     ] = False,
 ) -> None:
-    """Turn a published data set into a run's data, or go on with it."""
+    """Import a published data set into a run folder.
+
+    Run the same command again to resume an interrupted import.
+    """
     from editloop.commands.terminal import build_progress, print_contamination, print_results
     from editloop.sources import import_data as importing
 
@@ -90,14 +116,16 @@ def import_data(
 
 
 def hash_data(
-    data: Annotated[Path, typer.Argument(help="A test set's folder.", show_default=False)],
+    data: Annotated[Path, typer.Argument(help="The test set's folder.", show_default=False)],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Where to write.", show_default=False)
+        Path, typer.Option("-o", "--output", help="The JSON file to write.", show_default=False)
     ],
     layout: Layout = None,
-    name: Annotated[str | None, typer.Option(help="Its name. (default: the folder's)")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The test set's name. (default: the folder's name)")
+    ] = None,
 ) -> None:
-    """Write a test set's hashes, which tell its edits again and hold none of them."""
+    """Write hashes of a test set's edits, to find them in training data without sharing them."""
     from editloop.sources.against import hash_folder
     from editloop.sources.hashes import write_hashes
 
@@ -107,14 +135,14 @@ def hash_data(
 
 
 def _pairs(texts: list[str] | tuple[()]) -> dict[str, str]:
-    """FIELD=COLUMN, repeated, as a mapping."""
+    """Return repeated FIELD=COLUMN texts as a mapping; raise RecipeError on a faulty one."""
     from editloop.errors import RecipeError
 
     found: dict[str, str] = {}
     for text in texts:
         field, equals, column = text.partition("=")
         if not equals or field in found:
-            cause = "a field is mapped twice" if equals else "a map names no column"
-            raise RecipeError(cause, value=text, fix="write --map FIELD=COLUMN, once a field")
+            cause = "a field is mapped twice" if equals else "--map names no column"
+            raise RecipeError(cause, value=text, fix="write --map FIELD=COLUMN, once per field")
         found[field] = column
     return found

@@ -1,4 +1,4 @@
-"""The commands of judges: score a data set, say how far to trust one, and a model to try it on."""
+"""The commands that judge a data set, calibrate a judge and start a fake model server."""
 
 from __future__ import annotations
 
@@ -16,25 +16,31 @@ def judge(
     data: DataFolder,
     judge: JudgeSpec,
     out: Annotated[
-        Path | None, typer.Option(help="The run's folder. (default: runs/judged-NAME)")
+        Path | None, typer.Option(help="The run folder to write. (default: runs/judged-NAME)")
     ] = None,
     layout: Layout = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Judge so many edits, drawn by lot. (default: all)")
+        int | None,
+        typer.Option(min=1, help="Judge a random sample of this many edits. (default: all)"),
     ] = None,
     only: Annotated[
-        Path | None, typer.Option(help="A JSON file whose keys or items are the ids to judge.")
+        Path | None,
+        typer.Option(help="JSON file with the ids to judge: a list, or a mapping's keys."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the lot.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of --sample.")] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that judge. (default: one a core)")
+        int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
     new_version: Annotated[
-        bool, typer.Option("--new-version", help="Go on although the judge or the data changed.")
+        bool,
+        typer.Option("--new-version", help="Continue although the judge or the data changed."),
     ] = False,
     dry_run: CallsDryRun = False,
 ) -> None:
-    """Add a judge's scores and words to a data set's edits, or go on with it."""
+    """Score every edit of a data set with a judge and keep its reasons.
+
+    Run the same command again to resume an interrupted run.
+    """
     from editloop.commands.terminal import build_progress, print_asked, print_expected
     from editloop.judges import judge_data
     from editloop.quality.rewards.table import print_rewards
@@ -66,22 +72,34 @@ def judge(
 
 def calibrate(
     judge: JudgeSpec,
-    out: Annotated[Path, typer.Option(help="Where answers and pages are kept.")] = Path(
+    out: Annotated[Path, typer.Option(help="The folder for results and pages.")] = Path(
         "runs/calibration"
     ),
-    pairs: Annotated[int, typer.Option(min=56, help="Pairs with recorded faults.")] = 448,
-    repeats: Annotated[int, typer.Option(min=1, help="How often some are judged.")] = 3,
+    pairs: Annotated[
+        int, typer.Option(min=56, help="Number of test pairs with known faults.")
+    ] = 448,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How often the pairs of the stability test are judged.")
+    ] = 3,
     frozen: Annotated[
-        Path | None, typer.Option(help="An earlier calibration's frozen.parquet, for drift.")
+        Path | None,
+        typer.Option(help="frozen.parquet of an earlier calibration, to measure drift."),
     ] = None,
-    ratings: Annotated[Path | None, typer.Option(help="A CSV of what people said.")] = None,
+    ratings: Annotated[
+        Path | None, typer.Option(help="CSV file of human ratings to compare with.")
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="The data that was rated. (default: the pairs)")
+        Path | None, typer.Option(help="The data set that was rated. (default: the test pairs)")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the pairs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the test pairs.")] = 0,
     dry_run: CallsDryRun = False,
 ) -> None:
-    """Say how far a judge can be trusted: against truth, sanity, itself and people."""
+    """Measure how far a judge can be trusted: accuracy, sanity checks, stability, agreement.
+
+    The judge scores pairs with known faults (accuracy), simple cases with a known answer (sanity)
+    and some pairs again (stability); its scores are compared with human ratings where given
+    (agreement).
+    """
     from editloop.commands.terminal import print_expected
     from editloop.judges.calibration import calibrating
     from editloop.judges.calibration.table import print_calibration
@@ -100,22 +118,25 @@ def calibrate(
 
 def fake_server(
     data: Annotated[
-        Path, typer.Argument(help="A folder of edits that the darkroom made.", show_default=False)
+        Path, typer.Argument(help="A folder of edits made by the darkroom.", show_default=False)
     ],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0: a free one.")] = (
-        8010
-    ),
-    latency: Annotated[float, typer.Option(min=0, help="Seconds that a reply takes.")] = 0.0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+    ] = 8010,
+    latency: Annotated[float, typer.Option(min=0, help="Delay of each reply in seconds.")] = 0.0,
     faults: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of requests that fail in some way.")
+        float, typer.Option(min=0, max=1, help="Fraction of requests that fail in some way.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of faults and latency.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of faults and latency.")] = 0,
 ) -> None:
-    """Play a vision-language model that knows the truth, to try judging without one."""
+    """Start a fake vision-language model server, to try judging without a model.
+
+    It answers from the known truth of the darkroom's edits.
+    """
     from editloop.judges.fake.data import serve
 
     with serve(data, port=port, latency=latency, faults=faults, seed=seed) as server:
-        typer.echo(f"the model `fake` answers at {server.base_url}; Ctrl-C ends it")
+        typer.echo(f"serving the model `fake` at {server.base_url}; press Ctrl-C to stop")
         try:
             server.wait()
         except KeyboardInterrupt:

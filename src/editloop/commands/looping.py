@@ -1,4 +1,4 @@
-"""The commands of the whole loop: make it, show it, check it, try again what failed."""
+"""The commands on whole runs: run a recipe, show it, verify it, retry failed inputs."""
 
 from __future__ import annotations
 
@@ -13,30 +13,39 @@ __all__ = ["retry", "run", "show", "verify"]
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="The run's folder. (default: runs/NAME)")] = None,
+    recipe: Annotated[Path, typer.Argument(help="The recipe (YAML).", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The run folder. (default: runs/NAME)")] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Make just this part of the recipe, such as build or train; can repeat."),
+        typer.Option(help="Run only this part of the recipe, such as build or train. Repeatable."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can repeat."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a setting of the recipe, such as train.reward.steps=400. Repeatable.",
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that build. (default: one a core)")
+        int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
     new_version: Annotated[
-        bool, typer.Option("--new-version", help="Go on although the recipe or its inputs changed.")
+        bool,
+        typer.Option("--new-version", help="Continue although the recipe or its inputs changed."),
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check the recipe and what it names, and say what would be done."
+            "--dry-run",
+            help="Only check the recipe, its data and weights, and print what would be done.",
         ),
     ] = False,
 ) -> None:
-    """Make a whole loop, or go on with one that was interrupted."""
+    """Run a recipe: build data, train, evaluate and write a report.
+
+    Run the same command again to resume an interrupted run.
+    """
     from editloop.commands.terminal import build_progress, print_plan, print_results
     from editloop.loop import run as loop
     from editloop.loop.recipe import read_recipe
@@ -63,9 +72,9 @@ def run(
 
 def show(
     folder: RunFolder,
-    html: Annotated[bool, typer.Option("--html", help="Write the report page again.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Rewrite the report page instead.")] = False,
 ) -> None:
-    """Show what a run has made so far."""
+    """Print a run's results so far: counts and tables."""
     from editloop.commands.terminal import print_results
     from editloop.loop import run as loop
 
@@ -76,7 +85,7 @@ def show(
 
 
 def verify(folder: RunFolder) -> None:
-    """Check every byte of a run against what was committed."""
+    """Check that every file of a run is exactly as it was committed; exit with 1 if not."""
     from editloop.storage.verify import verify as check
 
     problems = check(folder)
@@ -84,20 +93,23 @@ def verify(folder: RunFolder) -> None:
         typer.echo(f"{problem.path}: {problem.cause}")
     if problems:
         raise typer.Exit(1)
-    typer.echo("whole: every file is as it was committed")
+    typer.echo("ok: every file is as it was committed")
 
 
 def retry(
     folder: RunFolder,
     failure: Annotated[
-        str, typer.Option("--class", help="transient, permanent, policy or bug.")
+        str,
+        typer.Option(
+            "--class", help="The class of failures to retry: transient, permanent, policy or bug."
+        ),
     ] = "transient",
 ) -> None:
-    """Try quarantined inputs of one failure class again."""
+    """Retry a run's quarantined inputs of one failure class."""
     from editloop.loop import run as loop
 
     with going_on_later():
         tried, passed = loop.retry(folder, failure)
-    typer.echo(f"{tried} tried again, {passed} passed")
+    typer.echo(f"{tried} retried, {passed} passed")
     if passed:
-        typer.echo("the data changed: --new-version brings the rest of the run up to date")
+        typer.echo("the data changed: run again with --new-version to update the rest of the run")

@@ -1,4 +1,4 @@
-"""What several commands print: plans, results, kinds and operations as tables."""
+"""Terminal output of the commands: tables of plans, results, kinds, protocols and operations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
     "print_results",
 ]
 
-# What a summary shows of a benchmark; the rest is in results.json and in the report.
+# The metrics of a benchmark's summary; the others are in results.json and in the report.
 _SHOWN = {
     "following_accuracy": "following",
     "preserving_accuracy": "preserving",
@@ -41,13 +41,13 @@ _SHOWN = {
     "l1": "L1",
 }
 _TRAINED = ("samples", "steps", "parameters", "precision", "final_loss", "validation_loss")
-_COLUMNS = 5  # metrics that fit into 80 columns beside an editor's name
-_LEFTOVERS = 3  # names of recorded pictures that nobody asked for
+_COLUMNS = 5  # metrics beside an editor's name in 80 columns
+_LEFTOVERS = 3  # recorded pictures without a case that are named
 
 
 @contextmanager
 def build_progress() -> Iterator[Callable[[Progress], None]]:
-    """A bar for a build on a terminal (it shows nothing before the first commit)."""
+    """Show a build's progress bar on a terminal, hidden until the first shard is committed."""
     columns = (
         TextColumn("build"),
         BarColumn(),
@@ -71,12 +71,12 @@ def build_progress() -> Iterator[Callable[[Progress], None]]:
 
 
 def print_plan(parts: Sequence[tuple[str, str, str]]) -> None:
-    """A dry run's answer: part, state, and what it is made of."""
-    _print_table("plan", ("part", "state", "what"), parts)
+    """Print a dry run's plan: each part with its state, kind and settings."""
+    _print_table("plan", ("part", "state", "settings"), parts)
 
 
 def print_results(results: Mapping[str, Json]) -> None:
-    """A run's counts and its benchmarks, each number with its interval."""
+    """Print a run's counts and its benchmarks, each number with its confidence interval."""
     build = results.get("build", {})
     rows = [
         (split, *(str(counts.get(key, 0)) for key in ("in", "out", "dropped", "quarantined")))
@@ -114,15 +114,15 @@ def _print_scores(benchmark: str, by_editor: Mapping[str, Json], shown: Mapping[
 
 
 def _print_measured(benchmark: str, by_editor: Mapping[str, Json], card: Json) -> None:
-    """A protocol's numbers, a few metrics at a time, and why some are missing."""
+    """Print a protocol's numbers, a few metrics per table, and why some are missing."""
     names = list(dict.fromkeys(name for scores in by_editor.values() for name in scores))
-    there = [
+    computed = [
         name
         for name in names
         if any(scores.get(name, {}).get("mean") is not None for scores in by_editor.values())
     ]
-    for start in range(0, len(there), _COLUMNS):
-        chosen = there[start : start + _COLUMNS]
+    for start in range(0, len(computed), _COLUMNS):
+        chosen = computed[start : start + _COLUMNS]
         _print_scores(benchmark, by_editor, {name: name for name in chosen})
     _print_absences(by_editor)
     if not card["whole"]:
@@ -130,11 +130,11 @@ def _print_measured(benchmark: str, by_editor: Mapping[str, Json], card: Json) -
             ", ".join(f"{count} {what}" for what, count in card[key].items() if count is not None)
             for key in ("given", "published")
         )
-        Console().print(escape(f"not the whole test: {given} of {whole}"))
+        Console().print(escape(f"not the whole published test: {given} of {whole}"))
 
 
 def _notices(results: Mapping[str, Json]) -> list[str]:
-    """What a reader must know of editors, each once: own settings, pictures left over."""
+    """Return notices about editors, each once: settings unlike the card's, unused pictures."""
     found: dict[str, None] = {}
     for editor in (
         each for own in results.get("benchmarks", {}).values() for each in own["editors"]
@@ -147,7 +147,7 @@ def _notices(results: Mapping[str, Json]) -> list[str]:
 
 
 def _print_absences(by_editor: Mapping[str, Json]) -> None:
-    """Why numbers are missing, each reason once."""
+    """Print why numbers are missing, each reason once."""
     absent: dict[tuple[str, str | None], dict[str, list[str]]] = {}
     for editor, scores in by_editor.items():
         for name, score in scores.items():
@@ -166,7 +166,7 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
     if score is None or score.get("mean") is None:
         return "-"
     mean, low, high = (score[name] for name in ("mean", "low", "high"))
-    # A mean over the cases that someone managed is no mean over all: it says so.
+    # A mean over only some of the cases is marked with their count and share.
     cases = "1 case" if score["count"] == 1 else f"{score['count']} cases"
     part = "" if score["coverage"] == 1 else f"\n{cases}, {score['coverage']:.0%}"
     if key.endswith("_accuracy"):
@@ -176,7 +176,7 @@ def _cell(scores: Mapping[str, Json], key: str) -> str:
 
 
 def print_contamination(results: Mapping[str, Json]) -> None:
-    """A warning of samples that share something with test sets, by set and kind."""
+    """Print how many samples were found in test sets, by test set and kind of match."""
     for name, found in results.get("contamination", {}).items():
         rows = [
             (listed, kind, str(counts["kept"]), str(counts["dropped"]))
@@ -186,33 +186,33 @@ def print_contamination(results: Mapping[str, Json]) -> None:
         if not rows:
             Console().print("no sample was found in the test sets")
             continue
-        heads = ("test set", "the same", "kept", "dropped")
+        heads = ("test set", "match", "kept", "dropped")
         title = f"found in test sets: {found['kept']} samples kept, {found['dropped']} dropped"
         _print_table(f"warning: {title}" if found["kept"] else title, heads, rows)
-        Console().print(f"their ids: evaluation/{name}/contaminated.jsonl", highlight=False)
+        Console().print(f"ids: evaluation/{name}/contaminated.jsonl", highlight=False)
 
 
 def print_expected(expected: Any) -> None:
-    """What a judge's dry run expects: calls, tokens, cost."""
+    """Print a judge's estimate: calls, tokens and cost."""
     Console().print(
-        f"{expected.calls:,} calls to make, {expected.found:,} questions need none\n"
-        f"about {expected.input_tokens:,} tokens read, at most {expected.output_tokens:,} written, "
-        f"at most ${expected.cost:,.2f}"
+        f"{expected.calls:,} calls to make, {expected.found:,} already answered\n"
+        f"about {expected.input_tokens:,} input tokens, at most {expected.output_tokens:,} output "
+        f"tokens, at most ${expected.cost:,.2f}"
     )
 
 
 def print_asked(counts: Any) -> None:
-    """What a run has asked of model servers since it began, if anything."""
+    """Print a run's usage of model servers since it began, if there is any."""
     if counts.attempts:
         Console().print(
-            f"{counts.calls:,} replies in {counts.attempts:,} requests since the run began: "
-            f"{counts.input_tokens:,} tokens read, {counts.output_tokens:,} written, "
+            f"{counts.calls:,} replies to {counts.attempts:,} requests since the run began: "
+            f"{counts.input_tokens:,} input tokens, {counts.output_tokens:,} output tokens, "
             f"${counts.cost:,.2f}"
         )
 
 
 def print_kinds(group: str) -> None:
-    """The kinds of a group with their settings and defaults."""
+    """Print the kinds of a group with their settings and defaults."""
     rows = []
     for kind in kinds(group):
         made = load(group, kind)
@@ -221,17 +221,17 @@ def print_kinds(group: str) -> None:
             for name, field in made.Settings.model_fields.items()
         )
         rows.append((kind, (made.__doc__ or "").strip().splitlines()[0], settings))
-    _print_table(f"{group} kinds", ("kind", "what", "settings"), rows)
+    _print_table(f"{group} kinds", ("kind", "description", "settings"), rows)
 
 
 def print_protocols(cards: Sequence[Any]) -> None:
-    """The protocols: name, version, what they are, where they come from."""
+    """Print the protocols: name, version, title and source."""
     rows = [(f"{card.name} {card.version}", card.title, card.source) for card in cards]
-    _print_table("protocols", ("protocol", "what", "source"), rows)
+    _print_table("protocols", ("protocol", "title", "source"), rows)
 
 
 def print_protocol(card: Any) -> None:
-    """All that a protocol pins."""
+    """Print everything that a protocol fixes, with its fingerprint."""
     content = card.model_dump(mode="json", exclude_defaults=True, exclude={"about"})
     rows = [
         (key, value if isinstance(value, str) else _yaml(value)) for key, value in content.items()
@@ -247,9 +247,9 @@ def _yaml(value: Json) -> str:
 
 
 def print_operations(operations: Sequence[Any]) -> None:
-    """The darkroom's operations by edit type."""
+    """Print the darkroom's operations by edit type, each with an example instruction."""
     rows = [(item.edit_type.value, item.name, item.example) for item in operations]
-    _print_table(f"{len(rows)} operations", ("edit type", "operation", "for example"), rows)
+    _print_table(f"{len(rows)} operations", ("edit type", "operation", "example"), rows)
 
 
 def _print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""The command that trains editors."""
+"""The command that trains an editor."""
 
 from __future__ import annotations
 
@@ -14,39 +14,58 @@ __all__ = ["train"]
 
 def train(
     recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe (YAML) with a `train` part.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="A recipe (YAML) with a `train` part; without one, give --data and --base.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A run's folder to train on, such as one of `import`.")
+        Path | None,
+        typer.Option(help="The run folder to train on, such as one written by `import`."),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(help="The model to start from: a folder or hub name.")
+        str | None,
+        typer.Option(help="The model to start from: a folder in diffusers layout or a hub name."),
     ] = None,
     conditions: Annotated[
-        str | None, typer.Option(help="What it is conditioned on: source[,mask][,reward].")
+        str | None, typer.Option(help="Conditions of the model: source[,mask][,reward].")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder. (default: runs/NAME)")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder to write. (default: runs/NAME)")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another setting, such as steps=500."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Another setting, such as steps=500. Repeatable."
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare data. (default: one a core)")
+        int | None,
+        typer.Option(
+            min=1, help="Number of processes that prepare data. (default: one per CPU core)"
+        ),
     ] = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Get the base from the hub if it is not here.")
+        bool, typer.Option("--download", help="Download the base model if it is missing.")
     ] = False,
     new_version: Annotated[
-        bool, typer.Option("--new-version", help="Go on although the settings or data changed.")
+        bool,
+        typer.Option("--new-version", help="Continue although the settings or the data changed."),
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check settings, data and base, and say what would be done."
+            "--dry-run",
+            help="Only check the settings, data and base, and print what would be done.",
         ),
     ] = False,
 ) -> None:
-    """Train an editor on edits, or go on; a launcher's processes train together."""
+    """Train an editor on a data set of edits.
+
+    Run the same command again to resume. Started by `accelerate launch`, all processes train one
+    model together.
+    """
     from editloop.commands.terminal import build_progress, print_plan, print_results
     from editloop.loop import run as loop
     from editloop.loop.recipe import override

@@ -1,4 +1,4 @@
-"""What a data set is like: its measures, rewards, statistics.
+"""Quality of a data set: its measures, rewards and statistics.
 
-What may enter: what reads a data set and reports on it; no editor runs here.
+What may enter: code that reads a data set and reports on it. No editor runs here.
 """

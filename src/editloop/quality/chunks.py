@@ -1,4 +1,4 @@
-"""A data set in chunks: what is read, measured and committed at a time, and what stays of it."""
+"""Data sets in chunks: the unit that is read, measured and committed at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BYTES = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class DataChunk:
-    """Whole sessions in the data set's order; `digest` is of all that a metric can see of them."""
+    """Whole sessions in the data set's order; `digest` covers everything that metrics read."""
 
     index: int
     samples: tuple[EditSample, ...]
@@ -28,7 +28,7 @@ class DataChunk:
 
 
 def read_data_chunks(sessions: Iterable[list[EditSample]]) -> Iterator[DataChunk]:
-    """Chunks of about 256 samples or 64 MB of pictures, whichever is reached first."""
+    """Yield chunks of about 256 samples or 64 MB of pictures, whichever is reached first."""
     chunks = gathered(sessions, _SAMPLES, _BYTES, count=len, weigh=_weight)
     for index, chunk in enumerate(chunks):
         samples = tuple(sample for session in chunk for sample in session)
@@ -43,7 +43,7 @@ def gathered(
     count: Callable[[_Item], int],
     weigh: Callable[[_Item], int],
 ) -> Iterator[list[_Item]]:
-    """Runs of items that stay within a count and a weight; an item above them is alone."""
+    """Yield consecutive items in groups within a count and a weight; a larger item is alone."""
     run: list[_Item] = []
     counted = weighed = 0
     for item in items:
@@ -59,7 +59,7 @@ def gathered(
 
 
 def stored_bytes(sample: EditSample) -> int:
-    """The bytes of a sample's pictures as they are stored."""
+    """Return the size in bytes of a sample's encoded pictures."""
     images = (sample.source, sample.target, sample.mask)
     return sum(len(image.bytes) for image in images if image is not None)
 

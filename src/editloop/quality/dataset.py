@@ -1,8 +1,9 @@
-"""A data set's own quality table: `editloop measure` as one call.
+"""The quality table of a data set: `editloop measure` as one call.
 
-As UltraEdit reports its data (arXiv:2407.05282, supplement, Table 6): how well captions fit their
-pictures (CLIP in and out), how well the change of the picture follows the change of the caption
-(CLIP direction), and how much of the picture stays (CLIP image, SSIM, DINOv2), by kind of edit.
+Follows UltraEdit's report of its data (arXiv:2407.05282, supplement, Table 6): how well captions
+fit their pictures (CLIP in and out), how well the change of the picture follows the change of the
+caption (CLIP direction), and how much of the picture is kept (CLIP image, SSIM, DINOv2), by kind
+of edit.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ __all__ = ["DATA_METRICS", "measure_data"]
 _CLIP = "model=openai/clip-vit-large-patch14&crop=none"
 _DINOV2 = "model=facebook/dinov2-with-registers-large&crop=nearest"
 
-# The models and input rules of UltraEdit's release. Its SSIM averages over 7 px squares of equal
-# weight; ours has the Gaussian window of its authors, and so is not comparable to the last digit.
+# The models and preprocessing of UltraEdit's release. Its SSIM uses a uniform 7 px window, ours the
+# Gaussian window of SSIM's authors, so the two are not comparable to the last digit.
 DATA_METRICS = (
     f"clip_in=clip:text_source?{_CLIP}",
     f"clip_out=clip:text?{_CLIP}",
@@ -63,12 +64,12 @@ def measure_data(
     resamples: int = 1000,
     download: bool = False,
 ) -> dict[str, Json]:
-    """Measure the edits of the data set in a folder, or go on; returns what `quality.json` holds.
+    """Measure the edits of the data set in a folder, or resume; return `quality.json`'s content.
 
-    `layout` is KIND[?key=value] of `sources.layouts` (found by the folder's files, if None) and
-    `metrics` are SPECs (`DATA_METRICS`). Everything is kept in `out` (runs/quality-NAME): a second
-    run measures nothing. `download` gets the weights that the metrics load; otherwise the network
-    is not used. Raises RecipeError that lists what is wrong with the data, if anything is.
+    `layout` is KIND[?key=value] of `sources.layouts` (detected from the folder's files, if None)
+    and `metrics` are SPECs (default: `DATA_METRICS`). Results are kept in `out` (default:
+    runs/quality-NAME); a second call measures nothing. `download` gets the weights that the metrics
+    load; otherwise the network is not used. Raises RecipeError that lists all faults of the data.
     """
     specs = DATA_METRICS if metrics is None else tuple(metrics)
     if download:
@@ -93,7 +94,7 @@ def measure_data(
 
 @dataclass(frozen=True, slots=True)
 class _QualityRequest:
-    """What is asked: all of it may change the answer."""
+    """The inputs that determine the results."""
 
     name: str
     data: Layout
@@ -103,7 +104,7 @@ class _QualityRequest:
 
     @property
     def made_from(self) -> str:
-        """The same where the same is asked of files that have not changed since."""
+        """The fingerprint of the request and of the data's files."""
         return fingerprint(
             {
                 "version": _VERSION,
@@ -149,7 +150,7 @@ def _measured(asked: _QualityRequest, rows: Path) -> dict[str, Json]:
 
 
 def _weights(specs: Sequence[str]) -> list[str]:
-    """The names of the weights that some metrics load."""
+    """Return the names of the weights that the metrics load."""
     owned = (getattr(each.metric, "weights", ()) for each in metrics_of(specs).values())
     return sorted({name for names in owned for name in names})
 
@@ -160,7 +161,7 @@ def _opened(folder: Path, layout: str) -> Layout:
 
 
 def _watched(chunks: Iterable[DataChunk]) -> Iterator[DataChunk]:
-    """The chunks, with a count of their samples where a person is looking."""
+    """Yield the chunks, with a count of their samples on a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("measuring"),

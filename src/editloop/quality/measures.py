@@ -1,4 +1,4 @@
-"""The numbers of a data set, chunk by chunk: each metric of each chunk is paid for once."""
+"""The numbers of a data set, chunk by chunk; each metric of each chunk is computed once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["NUMBERS", "DataMeasures"]
 
 _VERSION = "1"
 
-NUMBERS = pa.schema([("value", pa.float64()), ("reason", pa.string())])  # a row for each sample
+NUMBERS = pa.schema([("value", pa.float64()), ("reason", pa.string())])  # one row per sample
 
 
 class DataMeasures:
-    """Metrics by SPEC; their numbers are kept by content in a store, and found there again.
+    """Metrics by SPEC, with a store that caches their numbers by content.
 
-    `missing` says why metrics without weights are left out; the rest is measured.
+    `missing` holds the reason for each metric left out because its weights are missing.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class DataMeasures:
         self._metrics = metrics_of(specs)
         if len(self._metrics) < len(specs):
             raise RecipeError(
-                "two metrics have one name",
+                "two metrics have the same name",
                 value=", ".join(map(str, specs)),
                 fix="write NAME=SPEC for one of them",
             )
@@ -51,11 +51,11 @@ class DataMeasures:
 
     @property
     def parameters(self) -> list[Json]:
-        """What the numbers depend on besides the data: each metric's kind, settings and version."""
+        """Each metric's kind, settings and version: what the numbers depend on besides the data."""
         return [{"name": name, **each} for name, each in self._identities.items()]
 
     def measure(self, chunk: DataChunk) -> dict[str, pa.Table]:
-        """By name, the numbers (NUMBERS) of every metric that is not missing."""
+        """Return the numbers (schema NUMBERS) of each metric that is not missing, by name."""
         keys = {
             name: fingerprint([_VERSION, self._identities[name], chunk.digest])
             for name in self.names

@@ -1,4 +1,4 @@
-"""A data set's quality as a page to look at: `quality.html`."""
+"""The page of a data set's quality: `quality.html`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["write_quality_page"]
 
 
 def write_quality_page(results: Mapping[str, Json], path: Path) -> None:
-    """Write the page of what `measure_data` found."""
+    """Write the page of the results of `measure_data`."""
     tables = {
         "Quality": _table(results, {"all edits": results["quality"]}),
         "By edit type": _sliced(results, "type"),

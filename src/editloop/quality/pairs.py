@@ -1,4 +1,4 @@
-"""A data set's samples as the pairs that metrics see: the target stands for the edited picture."""
+"""A data set's samples as pairs for metrics: the target takes the place of the edited picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from editloop.schema import (
 __all__ = ["measure_samples"]
 
 _BATCH = 32
-_BATCH_BYTES = 64_000_000  # of stored pictures; unpacked they are some times as large
+_BATCH_BYTES = 64_000_000  # of encoded pictures; decoded they are several times as large
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
 _NO_TARGET = "the sample has no target"
 
@@ -33,9 +33,9 @@ _NO_TARGET = "the sample has no target"
 def measure_samples(
     samples: Sequence[EditSample], metrics: Mapping[str, Chosen], embeddings: Embeddings
 ) -> Iterator[dict[str, Score | Unscored]]:
-    """Every metric of each sample, by name, in order; a batch of pictures is in memory at a time.
+    """Yield every metric of each sample, by name, in order; one batch of pictures is in memory.
 
-    Without a target, only a metric that looks at the source alone has a score.
+    For a sample without a target only metrics that use neither target nor edited picture score.
     """
     everything = MetricSet(metrics)
     of_sources = MetricSet(
@@ -68,14 +68,14 @@ def _measured(
 
 
 class _Pairs:
-    """Makes the pairs of a batch with what is needed of them; shared pictures are decoded once."""
+    """Makes the pairs of a batch with the fields needed; shared pictures are decoded once."""
 
     def __init__(self, needs: frozenset[str]) -> None:
         self._needs = needs
         self._pixels: dict[int, Pixels] = {}
 
     def of(self, sample: EditSample) -> EditedPair | str:
-        """The pair of a sample, or why there is none."""
+        """Return the pair of a sample, or the reason why it has none."""
         try:
             target = self._picture(sample.target, {"edited", "target"})
             source = self._picture(sample.source, {"source"})

@@ -1,4 +1,4 @@
-"""Every sample's numbers as a table: `quality.parquet`, a row a sample."""
+"""The numbers of every sample as a table: `quality.parquet`, one row per sample."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RowWriter:
             self._rows.add(pa.Table.from_pylist(rows, schema=self._schema))
 
     def finish(self, path: Path) -> None:
-        """Prove that the table reads back, and move it to its place."""
+        """Check that the table can be read back, and move it to its final path."""
         files = Files()
         with explained("write a data set's numbers", path):
             self._rows.finish()
@@ -75,7 +75,7 @@ class RowWriter:
             files.sync_path(path.parent)
 
     def close(self) -> None:
-        """Give up what was not finished."""
+        """Discard an unfinished table."""
         self._rows.close()
 
 
@@ -83,7 +83,7 @@ class RowWriter:
 def writing_rows(
     path: Path, metrics: Sequence[str], missing: Mapping[str, UnavailableError]
 ) -> Iterator[RowWriter]:
-    """A table of rows that takes its place when all of them are written, and not before."""
+    """Write a table of rows that is moved to `path` only when all rows are written."""
     writer = RowWriter(temporary(path), metrics, missing)
     try:
         yield writer

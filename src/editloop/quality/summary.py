@@ -1,4 +1,4 @@
-"""From the numbers of a data set's samples to its quality table, chunk by chunk."""
+"""A data set's quality table, summed up chunk by chunk from its samples' numbers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from editloop.statistics.running_means import RunningMeans
 
 __all__ = ["DataSummary", "own_label"]
 
-_MOST_LABELS = 50  # of a data set's own: where there are more, they are no kinds of edit
-_ALL = ("", "")  # the slice of everything; others are an axis and a value
+_MOST_LABELS = 50  # with more labels of a data set's own, they cannot be kinds of edits
+_ALL = ("", "")  # the slice of all samples; other slices are an axis and a value
 
 
 class DataSummary:
-    """Takes chunks with their numbers, and says what they come to."""
+    """Sums up chunks with their numbers."""
 
     def __init__(self, metrics: Sequence[str], seed: int, resamples: int) -> None:
         self._metrics = tuple(metrics)
@@ -36,7 +36,7 @@ class DataSummary:
         self._content = hashlib.sha256()
 
     def add(self, chunk: DataChunk, numbers: Mapping[str, pa.Table]) -> None:
-        """Add a chunk's samples; a metric that is not among the `numbers` has none."""
+        """Add a chunk's samples; metrics that are not in `numbers` stay NaN."""
         groups = [sample.session or sample.id for sample in chunk.samples]
         self._sessions += len(set(groups))
         self._content.update(chunk.digest.encode())
@@ -49,10 +49,9 @@ class DataSummary:
         self._means.add(values, groups, self._slices(chunk.samples), rng)
 
     def results(self, missing: Mapping[str, UnavailableError]) -> dict[str, Json]:
-        """Counts, and the means of all samples and of each kind of edit.
+        """Return counts, and the means of all samples and of each kind of edit.
 
-        `slices.type` is by edit type and `slices.label` by the data set's own kinds, where it has
-        other ones.
+        `slices.type` is by edit type, `slices.label` by the data set's own kinds if they differ.
         """
         axes = {axis: counts for axis, counts in self._counts.items() if counts}
         if axes.get("label") == axes.get("type") or len(self._counts["label"]) > _MOST_LABELS:
@@ -90,7 +89,7 @@ class DataSummary:
 
 
 def own_label(sample: EditSample) -> str | None:
-    """The data set's own word for the kind of a sample's edit."""
+    """Return the data set's own name for the kind of a sample's edit."""
     made = {} if sample.provenance is None else sample.provenance.parameters
     labels = (made.get(column) for column in COLUMNS["edit_type"])
     return next((label for label in labels if isinstance(label, str)), None)

@@ -1,4 +1,4 @@
-"""What `editloop measure` prints: a data set's quality by kind of edit."""
+"""The output of `editloop measure`: a data set's quality by kind of edit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["print_quality"]
 
 
 def print_quality(results: Mapping[str, Json]) -> None:
-    """Print what `measure_data` found: all samples, then each kind of edit."""
+    """Print the results of `measure_data`: all samples, then each kind of edit."""
     rows = _by_kind(results)
     samples, sessions = results["samples"], results["sessions"]
     title = f"{results['data']}: {samples:,} edits"
@@ -34,7 +34,7 @@ def print_quality(results: Mapping[str, Json]) -> None:
 
 
 def _by_kind(results: Mapping[str, Json]) -> dict[tuple[str, int], Json]:
-    """The means by kind of edit and its count: all edits, the types, the data set's own kinds."""
+    """Return the means by (kind, count): all edits, the types, the data set's own kinds."""
     rows = {("all", results["samples"]): results["quality"]}
     for axis in ("type", "label"):
         for value, scores in results["slices"].get(axis, {}).items():

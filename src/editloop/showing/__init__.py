@@ -1,4 +1,5 @@
-"""Tables, figures, galleries and page templates, for every page we make.
+"""Tables, figures, galleries and page templates for all pages.
 
-What may enter: what shows plain values or pictures; what they mean is for the rooms that ask.
+What may enter: code that displays plain values or pictures. Their meaning belongs to the calling
+packages.
 """

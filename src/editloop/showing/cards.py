@@ -1,4 +1,4 @@
-"""Cards of a gallery: a case or a session, turn by turn, with what each editor made."""
+"""Gallery cards: a case or a session, turn by turn, with each editor's pictures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Card", "CardTurn"]
 
 @dataclass(frozen=True, slots=True)
 class CardTurn:
-    """One edit: the true source and target, then what the editors made.
+    """One edit: the true source and target, then the editors' pictures.
 
-    `earlier` are the instructions that the picture had to follow before this one.
+    `earlier` are the instructions of the turns before this one.
     """
 
     instruction: str
@@ -25,10 +25,7 @@ class CardTurn:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A case, or a session: turn by turn what was asked, its pictures, then every editor's.
-
-    `note` says by which number it was chosen.
-    """
+    """A case or a session, turn by turn. `note` names the number by which it was chosen."""
 
     id: str
     turns: Sequence[CardTurn]

@@ -1,4 +1,4 @@
-"""Charts of a benchmark's numbers: over the turns of a session, and over a protocol's sweep."""
+"""Charts of a benchmark's numbers over the turns of a session and over a protocol's sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["sweep_chart", "turn_chart"]
 def turn_chart(
     slices: Mapping[str, Json], colours: Mapping[str, str], metric: str
 ) -> Markup | None:
-    """A metric over the turns of a session; None where there is one turn only."""
+    """Return a chart of a metric over the turns of a session; None if there is only one turn."""
     scale = 100 if "_accuracy" in metric else 1
     curves, said = [], []
     for editor, colour in colours.items():
@@ -42,9 +42,9 @@ def turn_chart(
 def sweep_chart(
     scores: Mapping[str, Json], sweep: Mapping[str, Json], colours: Mapping[str, str]
 ) -> Markup | None:
-    """One metric against another, a line an editor, its points labelled with the swept value.
+    """Return a chart of one metric against another, with one line per editor.
 
-    None where no editor has both numbers at two values.
+    Points are labelled with the swept value. None if no editor has both numbers at two values.
     """
     across, up = sweep["across"], sweep["up"]
     curves, said = [], []

@@ -1,4 +1,4 @@
-"""Charts as inline SVG that takes the page's text colour, the same bytes every time."""
+"""Charts as deterministic inline SVG in the page's text colour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PALETTE", "Axis", "Line", "bars", "lines"]
 
-# Eight colours that can be told apart on a light and on a dark page; editors take them in order.
+# Eight colours that are distinct on a light and on a dark page; editors take them in order.
 PALETTE = (
     "#8a8f98",
     "#2a9d6f",
@@ -28,7 +28,7 @@ PALETTE = (
     "#3aa6b9",
 )
 
-_INK = "#010203"  # stands for the page's own text colour
+_INK = "#010203"  # a placeholder for the page's text colour
 _SIZE = (3.6, 2.3)  # inches at 100 px: a phone's width
 _LARGE = (6.4, 4.0)
 _STYLE: dict[Any, Any] = {
@@ -57,7 +57,7 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": _INK,
 }
 
-# The page scales a figure; its fonts are the page's; ids stay only where something refers to them.
+# Let the page scale the figure and set its fonts; keep only ids that something refers to.
 _REWRITES = tuple(
     (re.compile(pattern, re.DOTALL), replacement)
     for pattern, replacement in (
@@ -71,7 +71,7 @@ _REWRITES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart; `low` and `high` end a whisker at each point, `labels` stand at it."""
+    """One line of a chart; `low` and `high` are the ends of whiskers, `labels` name the points."""
 
     name: str
     x: Sequence[float]
@@ -86,7 +86,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the axes of a chart say; a `large` one stands alone."""
+    """The axes of a chart; a `large` chart stands alone."""
 
     x: str
     y: str = ""
@@ -97,14 +97,14 @@ class Axis:
 
 
 def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
-    """A line chart; `alt` says in words what it shows."""
+    """Return a line chart; `alt` is its description in words."""
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(axis)
         for at, curve in enumerate(curves):
             shift = 0.03 * (at - (len(curves) - 1) / 2) if curve.low else 0.0
-            x = [value + shift for value in curve.x]  # side by side, so that whiskers can be seen
+            x = [value + shift for value in curve.x]  # keep whiskers apart
             axes.plot(
                 x,
                 curve.y,
@@ -122,7 +122,7 @@ def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
 
 
 def _name_points(axes: Axes, curve: Line, *, above: bool) -> None:
-    """Above on the right or below on the left: beside a falling curve, and its neighbour's."""
+    """Label points above on the right or below on the left, beside a falling curve."""
     place, side = ((4, 3), "left") if above else ((-4, -10), "right")  # in points
     for x, y, text in zip(curve.x, curve.y, curve.labels, strict=bool(curve.labels)):
         axes.annotate(
@@ -133,7 +133,7 @@ def _name_points(axes: Axes, curve: Line, *, above: bool) -> None:
 def bars(
     counts: Mapping[float, int], axis: Axis, colour: str, alt: str, *, step: float = 0.5
 ) -> Markup:
-    """A histogram of scores: the share of all at each value, which are multiples of `step`."""
+    """Return a histogram of scores: the share at each value; values are multiples of `step`."""
     import matplotlib
 
     total = sum(counts.values())
@@ -164,7 +164,7 @@ def _figure(axis: Axis) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, alt: str) -> Markup:
-    """The figure as an `<svg>` element: named, without ids of its own that could meet others'."""
+    """Return the figure as an `<svg>` element with a label, without ids that could collide."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.StringIO()

@@ -1,4 +1,4 @@
-"""What metrics are called and how their numbers are written, for people."""
+"""Labels of metrics and formats of their numbers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = [
     "unit",
 ]
 
-# Metrics of which less is better; of all others, more.
+# Metrics for which lower is better; for all others, higher is.
 HIGHER_IS_WORSE = frozenset(
     {
         *(name for name in PIXEL_METRICS if name.startswith(("l1", "l2"))),
         *("lpips", "lpips_inside", "lpips_outside", "structure_distance"),
     }
 )
-# Words that say so in a name of a user's own.
+# Words that mean the same in a user's own metric name.
 _WORSE = frozenset({"l1", "l2", "mse", "lpips", "distance", "error", "loss"})
 
 _GIVEN = "_given_following"
@@ -50,7 +50,7 @@ _NAMES = {
 }
 _PLACES = ("inside", "outside")
 
-# What judges of published protocols score, beside the perspectives.
+# The scores of published protocols' judges, besides the perspectives.
 _JUDGED = (
     *("alignment", "coherence", "naturalness", "artefacts"),
     *("semantic_consistency", "perceptual_quality", "overall"),
@@ -64,7 +64,7 @@ _FAMILIES = (
 
 
 def ordered(metrics: Iterable[str]) -> list[str]:
-    """Metrics as tables list them: the judge's, those given following, then the pictures'."""
+    """Return metrics in table order: the judge's, those given following, then the pictures'."""
 
     def place(metric: str) -> tuple[int, int, str]:
         family = metric.partition("_")[0]
@@ -76,20 +76,20 @@ def ordered(metrics: Iterable[str]) -> list[str]:
 
 
 def less_is_better(metric: str, measured: str | None = None) -> bool:
-    """Whether less of a metric is better; `measured` is what a card's own name stands for."""
+    """Return whether lower is better; `measured` is the metric behind a card's own name."""
     names = {metric, measured or metric}
     words = {word for name in names for word in name.lower().split("_")}
     return bool(names & HIGHER_IS_WORSE or words & _WORSE)
 
 
 def ranked_by(metrics: Iterable[str]) -> str | None:
-    """The metric that tells good cases from bad: `overall`, or the first that is no yes or no."""
+    """Return the metric that ranks cases: `overall`, or else the first that is not an accuracy."""
     graded = [metric for metric in metrics if not _is_share(metric)]
     return "overall" if "overall" in graded else next(iter(graded), None)
 
 
 def label(metric: str) -> str:
-    """A metric's name in words: `l1_inside` is "L1 inside the mask"."""
+    """Return a metric's name in words: `l1_inside` is "L1 inside the mask"."""
     name, given, _ = metric.partition(_GIVEN)
     stem, _, place = name.rpartition("_")
     if place in _PLACES:
@@ -101,12 +101,12 @@ def label(metric: str) -> str:
 
 
 def short_label(metric: str) -> str:
-    """A metric's name where there is little room: `l1_inside` is "L1 inside"."""
+    """Return a metric's short name: `l1_inside` is "L1 inside"."""
     return label(metric).replace(" the mask", "").replace("structure distance", "structure")
 
 
 def unit(metric: str) -> str:
-    """What a metric's numbers are in: "%", "of 5", "dB" or nothing."""
+    """Return the unit of a metric's numbers: "%", "of 5", "dB" or ""."""
     if _is_share(metric):
         return "%"
     if "_score" in metric:
@@ -115,14 +115,14 @@ def unit(metric: str) -> str:
 
 
 def amount(metric: str, value: float) -> str:
-    """A value as tables and sentences show it."""
+    """Return a value as formatted in tables and sentences."""
     if _is_share(metric):
         return f"{100 * value:.1f}%"
     return f"{value:.{_digits(metric, value)}f}"
 
 
 def change(metric: str, value: float) -> str:
-    """A difference of two values, with its sign."""
+    """Return a formatted difference of two values, with its sign."""
     if _is_share(metric):
         return _signed(f"{100 * value:+.1f}")
     return _signed(f"{value:+.{_digits(metric, value)}f}")

@@ -1,4 +1,4 @@
-"""Tables for a terminal of 80 columns: wide ones go on below, and no number is cut."""
+"""Tables for a terminal of 80 columns: wide tables are continued below, no number is cut off."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from rich.table import Table
 
 __all__ = ["NarrowColumn", "interval", "print_line", "print_narrow"]
 
-_WIDTH = 79  # without the table's last edge
-_FIRST = 26  # the most that the first column takes; longer names are folded
-_GAP = 3  # what rich puts around and between cells
+_WIDTH = 79  # without the table's right edge
+_FIRST = 26  # maximum width of the first column; longer names are folded
+_GAP = 3  # rich's padding around and between cells
 
 
 @dataclass(frozen=True, slots=True)
 class NarrowColumn:
-    """A heading, folded where it is wider than the cells, and a cell for each row."""
+    """A heading, folded if it is wider than the cells, and one cell per row."""
 
     head: str
     cells: Sequence[str]
 
     @property
     def width(self) -> int:
-        """What the cells need, and the heading's words."""
+        """The width that the cells and the longest word of the heading need."""
         lines = [line for cell in self.cells for line in cell.splitlines()]
         return max(map(len, (*lines, *self.head.split())), default=1)
 
 
 def print_line(text: str) -> None:
-    """Print words beside a table, folded where the terminal ends."""
+    """Print a line of text, folded at the terminal's width."""
     Console().print(escape(text), highlight=False)
 
 
 def print_narrow(title: str, first: NarrowColumn, columns: Sequence[NarrowColumn]) -> None:
-    """Print columns beside a first one, which is repeated where they don't fit together."""
+    """Print columns beside a first one, as several tables with the same first column if needed."""
     console = Console()
     for at, some in enumerate(_fitting(first, columns)):
         shown = escape(title) if at == 0 else None
@@ -51,7 +51,7 @@ def print_narrow(title: str, first: NarrowColumn, columns: Sequence[NarrowColumn
 
 
 def interval(low: str, high: str) -> str:
-    """Two bounds as short as they can be read."""
+    """Return an interval in a short form, such as `3-5%` or `-1 to 2`."""
     return f"{low} to {high}" if low.startswith("-") else f"{low.removesuffix('%')}-{high}"
 
 
@@ -62,7 +62,7 @@ def _first_width(first: NarrowColumn) -> int:
 def _fitting(
     first: NarrowColumn, columns: Sequence[NarrowColumn]
 ) -> Iterator[Sequence[NarrowColumn]]:
-    """The columns in runs that fit beside the first; one always does."""
+    """Yield groups of columns that fit beside the first; each group has at least one."""
     start, used = 0, 0
     room = _WIDTH - _first_width(first) - _GAP
     for at, column in enumerate(columns):

@@ -1,4 +1,4 @@
-"""HTML pages: self-contained, escaped, and the same bytes for the same values."""
+"""HTML pages: self-contained, escaped and deterministic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["render", "write_page"]
 
 
 def render(template: str, **values: Json) -> str:
-    """A page from one of this room's templates; a value that is missing is an error."""
+    """Return a page rendered from one of this package's templates; a missing value is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("editloop.showing"),
         autoescape=True,
@@ -25,6 +25,6 @@ def render(template: str, **values: Json) -> str:
 
 
 def write_page(path: Path, template: str, **values: Json) -> None:
-    """Write a page from one of this room's templates, over an older one."""
+    """Write a page rendered from one of this package's templates, replacing an older one."""
     with explained("write a page", path):
         replace_file(Files(), path, render(template, **values).encode("utf-8"))

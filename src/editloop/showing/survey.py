@@ -1,7 +1,7 @@
 """A survey of a data set for a page: counts, rewards, a few samples.
 
-Nothing here holds a whole data set: splits are streamed without their pictures, and pictures are
-read only from the row groups that hold a chosen sample.
+Splits are streamed without their pictures, and pictures are read only from the row groups that
+hold a chosen sample.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OTHER = "edit"  # samples without an edit type
 
 @dataclass(slots=True)
 class Survey:
-    """A split at a glance; `scores` counts each perspective's rewards by value."""
+    """A summary of a split; `scores` counts each perspective's rewards by value."""
 
     rows: int = 0
     types: Counter[str] = field(default_factory=Counter)
@@ -36,14 +36,14 @@ class Survey:
 
 
 def splits(run: Path) -> list[str]:
-    """The names of the published splits, `train` first."""
+    """Return the names of the published splits, `train` first."""
     return sorted(split_names(run / "data"), key=lambda name: (name != "train", name))
 
 
 def survey(data: Path, split: str, samples: int) -> Survey:
     """Count a split's types and rewards, and choose `samples` of it, evenly over the types.
 
-    The choice depends on the samples' names only: nothing is picked for its looks.
+    The choice is random, seeded by the samples' ids only; it does not depend on their content.
     """
     found = Survey()
     lots: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -66,7 +66,7 @@ def survey(data: Path, split: str, samples: int) -> Survey:
 
 
 def choose(names: Mapping[str, str | None], count: int) -> list[str]:
-    """`count` of the names, evenly over their types, by lot and not by result."""
+    """Return a random choice of `count` names, evenly over their types, independent of results."""
     lots: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name, kind in names.items():
         lots[kind or _OTHER].append((-derive_seed("report", name), name))
@@ -83,7 +83,7 @@ def _in_turn(lots: Mapping[str, Sequence[tuple[int, str]]], count: int) -> list[
 
 
 def find_samples(data: Path, split: str, ids: Collection[str]) -> dict[str, EditSample]:
-    """The samples of these ids, by id; only the row groups that hold one are read whole."""
+    """Return the samples with these ids, by id; only row groups that hold one are read whole."""
     wanted, found = set(ids), dict[str, EditSample]()
     for path in published_files(data, split) if wanted else ():
         with explained("read a data set", path), path.open("rb") as handle:

@@ -1,4 +1,4 @@
-"""The report's tables: cells with their interval drawn to scale, ready for the template."""
+"""Tables of pages: cells with their interval drawn to scale, ready for the template."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from editloop.showing.labels import amount, label, less_is_better
 
 __all__ = ["Absence", "Cell", "Column", "Table", "by_metric", "by_slice", "main_metrics"]
 
-# What a first look at the darkroom needs; the rest stands in the table of all metrics.
+# The first table of the benchmark `darkroom`; the table of all metrics has the others.
 _MAIN = (
     "following_accuracy",
     "preserving_accuracy",
@@ -21,14 +21,14 @@ _MAIN = (
     "l1",
     "ssim",
 )
-_MOST = 10  # metrics of a first table elsewhere
+_MOST = 10  # metrics in the first table of other benchmarks
 
-_Scale = tuple[float, float]  # what the left and the right end of a bar stand for
+_Scale = tuple[float, float]  # values at the left and the right end of a bar
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A number with its interval; `left` to `right` and `at` are per cent of the column's scale."""
+    """A number with its interval; `left`, `right`, `at` are in per cent of the column's scale."""
 
     text: str
     interval: str = ""
@@ -48,13 +48,13 @@ class Cell:
 
     @property
     def share(self) -> str:
-        """The share of the cases that have the number; part of them is never 0% or 100%."""
+        """The share of cases with the number; a part of them is never shown as 0% or 100%."""
         return f"{min(99, max(1, round(100 * self.coverage)))}%"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's heading, which way is better, and a note on it."""
+    """A column's heading, the better direction, and a note."""
 
     name: str
     better: str = ""
@@ -63,7 +63,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Why some cells are empty: `what` names their columns and rows, `command` mends it."""
+    """The reason for empty cells: `what` names their columns and rows, `command` is the fix."""
 
     what: str
     reason: str
@@ -72,7 +72,7 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of an editor (or a metric) and its cells, under columns; `notes` are on rows."""
+    """Columns, and rows of a name (an editor or a metric) with its cells; `notes` are by row."""
 
     columns: Sequence[Column]
     rows: Sequence[tuple[str, Sequence[Cell]]]
@@ -80,7 +80,7 @@ class Table:
 
     @property
     def absences(self) -> list[Absence]:
-        """Why some cells are empty, each reason once."""
+        """The reasons for empty cells, each once."""
         places: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
         for name, cells in self.rows:
             for column, cell in zip(self.columns, cells, strict=True):
@@ -93,7 +93,7 @@ class Table:
         ]
 
     def _what(self, places: set[tuple[str, str]]) -> str:
-        """Rows that are empty throughout; then columns, and in which rows if not in all others."""
+        """Name the empty cells: whole rows first, then columns, with their rows if only some."""
         names = [name for name, _ in self.rows]
         columns = [column.name for column in self.columns]
         if len(places) == len(names) * len(columns) and len(names) > 1:
@@ -113,7 +113,7 @@ class Table:
 
 
 def main_metrics(metrics: Sequence[str]) -> list[str]:
-    """The metrics of the first table, as far as they were measured."""
+    """Return the measured metrics of the first table."""
     if "all_accuracy" in metrics:
         return [metric for metric in _MAIN if metric in metrics]
     return list(metrics[:_MOST])
@@ -125,9 +125,9 @@ def by_metric(
     metrics: Sequence[str],
     measured: Mapping[str, str] | None = None,
 ) -> Table:
-    """Editors down, metrics across.
+    """Return a table with editors as rows and metrics as columns.
 
-    `measured` says what a card's own names stand for; with it, the best of a column is marked.
+    `measured` maps a card's own names to metrics; if given, the best of each column is marked.
     """
     columns = []
     for metric in metrics:
@@ -145,21 +145,21 @@ def by_slice(
     metric: str,
     measured: Mapping[str, str] | None = None,
 ) -> Table:
-    """Editors down, the axis's values (types, photos) across, for one metric."""
-    there = [editor for editor in editors if slices.get(editor, {}).get(axis)]
-    values = sorted({value for editor in there for value in slices[editor][axis]}, key=_natural)
+    """Return one metric's table: editors as rows, the axis's values (types, photos) as columns."""
+    sliced = [editor for editor in editors if slices.get(editor, {}).get(axis)]
+    values = sorted({value for editor in sliced for value in slices[editor][axis]}, key=_natural)
     found = {
-        value: [slices[editor][axis].get(value, {}).get(metric) for editor in there]
+        value: [slices[editor][axis].get(value, {}).get(metric) for editor in sliced]
         for value in values
     }
     scale = _scale(metric, [entry for entries in found.values() for entry in entries])
     columns = [_column(metric, found[value], measured, scale) for value in values]
-    rows = [(editor, [column[at] for column in columns]) for at, editor in enumerate(there)]
+    rows = [(editor, [column[at] for column in columns]) for at, editor in enumerate(sliced)]
     return Table([Column(value, note=_cases(found[value])) for value in values], rows)
 
 
 def _natural(value: str) -> tuple[int, str]:
-    """Numbers by size, and before words."""
+    """Return a sort key: numbers by size, before words."""
     return (int(value), "") if value.isdecimal() else (10**9, value)
 
 
@@ -169,7 +169,7 @@ def _better(metric: str, measured: Mapping[str, str] | None) -> str:
 
 
 def _cases(entries: Iterable[Json]) -> str:
-    """How many cases a slice has, as far as its numbers tell."""
+    """Return the number of cases of a slice in words, computed from its counts and coverage."""
     counts = [round(each["count"] / each["coverage"]) for each in entries if _has(each)]
     return f"{counts[0]:,} case{'s' if counts[0] != 1 else ''}" if counts else ""
 
@@ -180,12 +180,12 @@ def _column(
     measured: Mapping[str, str] | None,
     scale: _Scale | None = None,
 ) -> list[Cell]:
-    """The cells of one metric, with the best of them marked if there is a choice."""
+    """Return the cells of one metric, with the best one marked if they differ."""
     drawn = scale or _scale(metric, entries)
     cells = [_cell(metric, entry, drawn) for entry in entries]
     if measured is None:
         return cells
-    # Means over fewer cases are means over others, perhaps easier ones.
+    # Means over fewer cases are not comparable: these cases may be easier.
     most = max((each["count"] for each in entries if _has(each)), default=0)
     means = {
         at: each["mean"] for at, each in enumerate(entries) if _has(each) and each["count"] == most
@@ -203,7 +203,7 @@ def _has(entry: Json) -> bool:
 
 
 def _scale(metric: str, entries: Sequence[Json]) -> _Scale:
-    """What a full bar stands for: all of a share or score, else the highest bound there is."""
+    """Return the scale of the bars: the whole range of a share or score, else the highest bound."""
     highs = [entry["high"] for entry in entries if _has(entry)]
     low = min([0.0, *(entry["low"] for entry in entries if _has(entry))])
     if "_accuracy" in metric or metric.startswith("ssim"):

@@ -1,4 +1,4 @@
-"""Pictures inside a page: as data URIs, small enough that the page stays light."""
+"""Pictures embedded in a page as data URIs, reduced to keep the page small."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from editloop.schema import Mask, Pixels
 
 __all__ = ["LightPictures", "Picture", "exact", "sheet"]
 
-_SMALL = 160  # px: shown as they are, enlarged by whole pixels
-_REDUCED = 320  # px: what larger pictures are reduced to
-_SHEET = 1200  # px, of a whole sheet
-_LIGHT = 256  # px, and bytes: of a picture among very many
+_SMALL = 160  # px: up to here shown unchanged, enlarged by whole pixels
+_REDUCED = 320  # px: larger pictures are reduced to this
+_SHEET = 1200  # px, of a sheet of many pictures
+_LIGHT = 256  # px, and bytes below: of one of hundreds of pictures
 _LIGHT_BYTES = 18_000
 _QUALITIES = (85, 70, 55, 40)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture inside the page, or why there is none; what a judge and the metrics say of it."""
+    """An embedded picture, or the reason for its absence, with a judge's and metrics' results."""
 
     label: str
     alt: str
@@ -36,7 +36,7 @@ class Picture:
 
 
 def exact(label: str, pixels: Pixels | Mask, alt: str) -> Picture:
-    """A picture whose pixels matter: lossless where it is small or a mask."""
+    """Return a picture whose pixels matter: lossless if it is small or a mask."""
     small = max(pixels.shape[:2]) <= _SMALL
     shown = pixels if small else _reduced(pixels, _REDUCED)
     if small or pixels.ndim == 2:
@@ -45,17 +45,16 @@ def exact(label: str, pixels: Pixels | Mask, alt: str) -> Picture:
 
 
 class LightPictures:
-    """A page's pictures among hundreds: each a JPEG as good as a few kilobytes allow.
+    """Pictures of a page with hundreds of them: each a JPEG of a few kilobytes.
 
-    A picture is decoded once, however often and from whatever threads it is asked for; what stays
-    of it is the JPEG.
+    Each picture is decoded once, from any number of threads; only its JPEG is kept.
     """
 
     def __init__(self) -> None:
         self._uris: dict[str, Future[str]] = {}  # by the pictures' content
 
     def shown(self, label: str, data: bytes, alt: str) -> Picture:
-        """A picture of encoded bytes; ImageError where they cannot be read."""
+        """Return a picture from encoded bytes; raise ImageError if they cannot be read."""
         own = Future[str]()
         uri = self._uris.setdefault(content_hash(data), own)
         if uri is own:
@@ -67,7 +66,7 @@ class LightPictures:
 
 
 def sheet(label: str, pixels: Pixels, alt: str) -> Picture:
-    """A sheet of many pictures: as large as a wide page shows it."""
+    """Return a sheet of many pictures, at the size of a wide page."""
     return Picture(label, alt, _uri("jpeg", encode_jpeg(_reduced(pixels, _SHEET), 85)))
 
 

@@ -1,4 +1,4 @@
-"""Samples of a data set with their pictures and rewards, for a page."""
+"""Samples of a data set with their pictures and rewards, for pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reward:
 
 @dataclass(frozen=True, slots=True)
 class Triplet:
-    """A sample of the data: source, target, mask, what was asked, and how it was rewarded."""
+    """A sample of the data: instruction, source, target, mask and rewards."""
 
     id: str
     instruction: str
@@ -35,7 +35,7 @@ class Triplet:
 
 
 def triplets(data: Path, split: str, ids: Sequence[str]) -> list[Triplet]:
-    """The samples of these ids, in their order."""
+    """Return the samples with these ids, in their order."""
     found = find_samples(data, split, ids)
     return [_triplet(found[name]) for name in ids if name in found]
 

@@ -400,9 +400,9 @@ def test_recorded_pictures_that_no_turn_asks_for_are_listed(
     for facts in results["benchmarks"].values():
         found = facts["editors"][0]["leftovers"]
         assert found == {"count": 2, "first": ["100/100_9.png", "extra.jpg"]}
-    assert "2 pictures that no turn asks for" in (tmp_path / "out/report.html").read_text()
+    assert "2 pictures not used by any turn" in (tmp_path / "out/report.html").read_text()
     print_results(results)
-    assert "2 pictures that no turn asks for" in capsys.readouterr().out
+    assert "2 pictures not used by any turn" in capsys.readouterr().out
 
 
 def test_pictures_of_the_published_names_leave_nothing_over(data: Path, tmp_path: Path) -> None:

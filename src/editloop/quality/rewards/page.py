@@ -1,4 +1,4 @@
-"""A data set's rewards as a page to look at: `rewards.html`."""
+"""The page of a data set's rewards: `rewards.html`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["SplitView", "write_rewards_page"]
 
 @dataclass(frozen=True, slots=True)
 class SplitView:
-    """A split's part of the page: means, distributions, words, what is unscored, samples.
+    """A split's part of the page: means, distributions, words, unscored edits, samples.
 
-    A chart is a name, a note and the figure; words are a name, a note and (word, count, per cent of
-    the most frequent one's count).
+    A chart is a name, a note and the figure. Words are a name, a note and (word, count, count in
+    per cent of the most frequent word's).
     """
 
     name: str
@@ -39,7 +39,7 @@ class SplitView:
 def write_rewards_page(
     results: Mapping[str, Json], run: Path, path: Path, samples: int, words: int
 ) -> None:
-    """Write the page of `results`, with `samples` of each split of a run's data."""
+    """Write the page of `results`, showing `samples` samples of each split of the run's data."""
     views = [
         _view(name, found, _triplets(run / "data", name, samples), words)
         for name, found in results["splits"].items()
@@ -58,7 +58,7 @@ def write_rewards_page(
 
 
 def _judges(results: Mapping[str, Json]) -> list[str]:
-    """The versions of those who judged."""
+    """Return the versions of the judges."""
     scores = [score for found in results["splits"].values() for score in found["scores"].values()]
     return sorted({version for score in scores for version in score["versions"]})
 
@@ -94,9 +94,9 @@ def _chart(name: str, score: Mapping[str, Json]) -> tuple[str, str, Markup]:
 def _words(
     name: str, score: Mapping[str, Json], most: int
 ) -> tuple[str, str, list[tuple[str, int, float]]]:
-    """The most frequent words of a perspective's texts, and how many texts there are."""
+    """Return the most frequent words of a perspective's texts, and a note with the counts."""
     shown = score["words"][:most]
     top = shown[0][1]
-    note = f"{score['texts']:,} texts, {score['clean']:,} times nothing to find fault with"
+    note = f"{score['texts']:,} texts, {score['clean']:,} edits without a fault"
     rows = [(word, count, round(100 * count / top, 1)) for word, count in shown]
     return label(name), note, rows

@@ -1,8 +1,8 @@
-"""The part `rewards`: statistics of what judges said of a run's data, and the rewards to take away.
+"""The part `rewards`: statistics of judges' scores of a run's data, and the export of the rewards.
 
 rewards.json        distributions, means with intervals, words, by split
-rewards.html        the same to look at (Figures 3 and 4 of arXiv:2411.04713), with samples
-reward-edit.json    the rewards in RewardEdit-20K's form, of samples that have all three
+rewards.html        the same as a page (Figures 3 and 4 of arXiv:2411.04713), with samples
+reward-edit.json    the rewards in RewardEdit-20K's format, of samples that have all three
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _RESULTS, _PAGE, _EXPORT = "rewards.json", "rewards.html", "reward-edit.json"
 
 
 class RewardStatistics:
-    """Counts scores and words of every split; raises RecipeError where there is no score at all."""
+    """Counts scores and words of every split; raises RecipeError if there is no score at all."""
 
     version = "1"
 
     class Settings(Settings):
-        """How much the page shows, and how the intervals are made."""
+        """Sizes of the page's lists, and the number of bootstrap resamples."""
 
-        samples: Annotated[int, Field(ge=0, description="shown of each split")] = 12
-        words: Annotated[int, Field(ge=0, le=100, description="shown of each perspective")] = 24
-        resamples: Annotated[int, Field(ge=100, description="of the bootstrap")] = 1000
+        samples: Annotated[int, Field(ge=0, description="samples shown per split")] = 12
+        words: Annotated[int, Field(ge=0, le=100, description="words per perspective")] = 24
+        resamples: Annotated[int, Field(ge=100, description="bootstrap resamples")] = 1000
 
     def __init__(self, settings: RewardStatistics.Settings) -> None:
         self._settings = settings
@@ -49,7 +49,7 @@ class RewardStatistics:
         return self._settings.model_dump(mode="json")
 
     def run(self, context: PartContext) -> PartResult:
-        """Read the run's data once for its scores, and once for its means."""
+        """Write the statistics, page and export; reads the data once for scores, once for means."""
         data = context.run / "data"
         tallies = {
             split: tally_split(data, split, seed=context.seed, resamples=self._settings.resamples)
@@ -73,20 +73,20 @@ class RewardStatistics:
 
 
 def _nothing(run: Path, samples: int) -> RecipeError:
-    """Why there is no score at all."""
+    """Return the error for data without any score."""
     if samples:
         return RecipeError(
-            "the data has no scores to count", value=run / "data", fix="give the recipe a `judge`"
+            "the data has no scores to count", value=run / "data", fix="add a `judge` to the recipe"
         )
     return RecipeError(
-        "no edit came through whose scores could be counted",
+        "the data has no edits: all were dropped or quarantined",
         value=run / "rejects",
-        fix=f"see why in its tables; `editloop retry {run}` tries again what may pass",
+        fix=f"see the reasons in its tables; `editloop retry {run}` retries transient failures",
     )
 
 
 def _export(data: Path, tallies: Mapping[str, SplitTally], path: Path) -> Json:
-    """How many rewards were written; None where a perspective of RewardEdit's is nowhere scored."""
+    """Write the rewards; return their counts, or None if no split scores all three perspectives."""
     scored = [tally.scores for tally in tallies.values()]
     if not any(all(name in scores for name in PERSPECTIVES) for scores in scored):
         return None
@@ -105,7 +105,7 @@ def _write(results: Json, path: Path) -> None:
 
 
 def _summary(results: Mapping[str, Json]) -> Json:
-    """What stands in the run's results: the rest is in `rewards.json`."""
+    """Return the part of the results for the run's `results.json`; all are in `rewards.json`."""
     return {
         split: {
             "samples": found["samples"],

@@ -1,4 +1,4 @@
-"""What `editloop judge` prints: a data set's rewards by perspective."""
+"""The output of `editloop judge`: a data set's rewards by perspective."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["print_rewards"]
 
 
 def print_rewards(results: Mapping[str, Json]) -> None:
-    """Print the rewards in a run's results: means with intervals, and what could not be scored."""
+    """Print the rewards in a run's results: means with intervals, and why some are missing."""
     for by_split in results.get("rewards", {}).values():
         for split, found in by_split.items():
             _print_split(split, found)
     waiting = results.get("build", {}).get("by_class", {}).get("transient", 0)
     if waiting:
-        print_line(f"{waiting:,} wait for a verdict in quarantine: `editloop retry RUN` asks again")
+        print_line(f"{waiting:,} quarantined without a verdict: retry with `editloop retry RUN`")
 
 
 def _print_split(split: str, found: Mapping[str, Json]) -> None:

@@ -1,7 +1,7 @@
 """Statistics of a data set's scores, row by row: distributions, words, means with intervals.
 
-As section 3 of the Multi-Reward paper (arXiv:2411.04713) describes its data: how scores are
-distributed (Figure 3), what share is below the highest, and which words the texts use (Figure 4).
+Follows section 3 of the Multi-Reward paper (arXiv:2411.04713): the distribution of the scores
+(Figure 3), the share below the highest, and the words of the texts (Figure 4).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from editloop.storage.samples import published_files
 __all__ = ["SplitTally", "tally_split"]
 
 _CHUNK = 1000  # rows whose means are summed at a time
-_ROUND = (1.0, 5.0, 10.0, 100.0)  # the highest score of a scale that nobody declared
-_DIGITS = 3  # by which scores are told apart
+_ROUND = (1.0, 5.0, 10.0, 100.0)  # possible highest scores of a scale that is not declared
+_DIGITS = 3  # scores are rounded to these before they are counted
 _MOST_WORDS = 100
 _MOST_REASONS = 20
 _ALL = ("", "")
@@ -80,7 +80,7 @@ class _Tally:
 
 @dataclass(slots=True)
 class SplitTally:
-    """What a split's scores come to: by name, and the means of all and of each edit type."""
+    """The statistics of a split: scores by name, and means of all edits and of each edit type."""
 
     samples: int
     types: dict[str, int]
@@ -97,10 +97,10 @@ class SplitTally:
 
 
 def tally_split(data: Path, split: str, *, seed: int, resamples: int) -> SplitTally:
-    """Statistics of a published split; its pictures are not read.
+    """Compute the statistics of a published split; its pictures are not read.
 
     `means` has NAME_score, and NAME_accuracy where the judge says yes or no: of `all`, and by
-    `types`. The intervals are of a bootstrap that draws whole sessions.
+    `types`. The intervals come from a bootstrap over whole sessions.
     """
     types: Counter[str] = Counter()
     tallies: dict[str, _Tally] = defaultdict(_Tally)
@@ -121,7 +121,7 @@ def tally_split(data: Path, split: str, *, seed: int, resamples: int) -> SplitTa
 
 
 def _scale(name: str, values: Counter[float]) -> tuple[float, float]:
-    """The range of a perspective: as declared, or the smallest round one that holds its values."""
+    """Return a perspective's range: as declared, or the smallest round one with all its values."""
     if name in SCALES:
         return SCALES[name].low, SCALES[name].high
     largest = max(map(abs, values), default=0.0)
@@ -130,7 +130,7 @@ def _scale(name: str, values: Counter[float]) -> tuple[float, float]:
 
 
 def _common(counts: Counter[str], most: int) -> dict[str, int]:
-    """The most frequent, ties by name."""
+    """Return the most frequent entries, ties ordered by name."""
     ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     return dict(ranked[:most])
 
@@ -141,9 +141,9 @@ def _rows(data: Path, split: str) -> Iterator[Json]:
 
 
 def _metrics(names: Sequence[str], tallies: dict[str, _Tally]) -> dict[str, tuple[str, str]]:
-    """The metrics of some scores, each with the score's name and the field that it is the mean of.
+    """Return metrics, each with the name of its score and the field that it averages.
 
-    As a protocol's judge reports them: accuracy before score.
+    The order is that of a protocol's judge: accuracy before score.
     """
     found: dict[str, tuple[str, str]] = {}
     for name in names:
@@ -177,7 +177,7 @@ def _means(
 
 
 def _number(row: Json, name: str, part: str) -> float | str:
-    """The value, or yes or no as 1 or 0, of a row's score; or why there is none."""
+    """Return a row's score (yes or no as 1 or 0), or the reason why there is none."""
     score = next((each for each in row["scores"] or () if each["name"] == name), None)
     if score is None:
         return "the sample was not judged"
@@ -187,7 +187,7 @@ def _number(row: Json, name: str, part: str) -> float | str:
 
 
 def _chunks(rows: Iterable[Json]) -> Iterator[list[Json]]:
-    """About `_CHUNK` rows at a time, at least one chunk; a session is never cut in two."""
+    """Yield chunks of about `_CHUNK` rows, at least one chunk; a session is never split."""
     held: list[Json] = []
     for row in rows:
         goes_on = held and row["session"] is not None and row["session"] == held[-1]["session"]
