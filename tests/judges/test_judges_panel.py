@@ -11,7 +11,6 @@ from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.panel import PanelJudge
-from editloop.judges.verdicts import may_pass_later
 from editloop.schema import EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
@@ -105,8 +104,8 @@ def test_below_the_quorum_there_is_no_score() -> None:
 
 
 def test_what_may_pass_later_is_told_first() -> None:
-    later = {"reason": "failed for now: no answer"}
-    assert may_pass_later(verdict({"value": 2}, {}, {}, later)["following"])
+    later = {"reason": "no answer", "cause": "transient"}
+    assert verdict({"value": 2}, {}, {}, later)["following"].cause.may_pass_later
 
 
 def test_a_quorum_of_one_is_enough_where_it_is_set() -> None:

@@ -12,7 +12,7 @@ from editloop.chat.messages import Failed, ReplyError
 from editloop.errors import FailureClass
 from editloop.judges.replies import LONGEST
 from editloop.judges.rubrics import Rubric, read_rubric
-from editloop.judges.verdicts import may_pass_later, read_choice, read_scores, unscored
+from editloop.judges.verdicts import read_choice, read_scores, unscored
 from editloop.schema import Score, Unscored
 
 STEADY = settings(deadline=None, derandomize=True)
@@ -376,13 +376,12 @@ def test_a_reply_of_the_longest_length_is_read() -> None:
 )
 def test_a_failure_is_unscored_under_its_name(code: str, failure: FailureClass, label: str) -> None:
     found = unscored(Failed(code, "why", failure), "v")
-    assert found == Unscored(f"{label}: why", "v")
-    assert may_pass_later(found) == (failure is FailureClass.TRANSIENT)
+    assert found == Unscored(f"{label}: why", "v", found.cause)
+    assert found.cause.may_pass_later == (failure is FailureClass.TRANSIENT)
 
 
 def test_a_score_and_other_reasons_are_for_good() -> None:
-    assert not may_pass_later(Score(5.0))
-    assert not may_pass_later(Unscored("no target"))
+    assert not Unscored("no target").cause.may_pass_later
 
 
 def test_thoughts_that_were_cut_off_are_no_answer() -> None:

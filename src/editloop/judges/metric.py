@@ -27,6 +27,7 @@ from editloop.schema import (
     CLEAN_TEXT,
     OUT_OF_FIVE,
     PERSPECTIVES,
+    Cause,
     EditedPair,
     Score,
     Unscored,
@@ -69,7 +70,9 @@ _TEXTS = {
     "banding": "banding, smooth areas show steps",
     "empty": "the picture is empty",
 }
-_UNKNOWN = Unscored("too little of the source is left to compare it with", VERSION)
+_UNKNOWN = Unscored(
+    "too little of the source is left to compare it with", VERSION, Cause.NOT_MEASURABLE
+)
 
 
 class MetricJudge:
@@ -115,7 +118,9 @@ def _following(found: Findings) -> Score | Unscored:
 
 def _preserving(found: Findings, masked: bool) -> Score | Unscored:
     if not masked:
-        return Unscored("without a mask it is not known what had to stay", VERSION)
+        return Unscored(
+            "without a mask it is not known what had to stay", VERSION, Cause.MISSING_INPUT
+        )
     moved = _graded(shift=found.shift, zoom=found.zoom)
     if found.l1 is not None and found.ssim is not None:
         return _score({**moved, **_graded(l1=found.l1, ssim=found.ssim)})
@@ -129,7 +134,9 @@ def _quality(found: Findings) -> Score | Unscored:
     if found.l1 is None and found.artefacts > _OWN:
         if max(seen.values()) >= 1:
             return _score(seen)
-        return Unscored("artefacts cannot be told from the edit's own details", VERSION)
+        return Unscored(
+            "artefacts cannot be told from the edit's own details", VERSION, Cause.NOT_MEASURABLE
+        )
     seen |= _graded(artefacts=found.artefacts)
     return _score(seen if found.halo is None else {**seen, **_graded(halo=found.halo)})
 
@@ -156,4 +163,4 @@ def _score(severities: Mapping[str, float]) -> Score:
 
 
 def _none(reason: str) -> Verdict:
-    return dict.fromkeys(PERSPECTIVES, Unscored(reason, VERSION))
+    return dict.fromkeys(PERSPECTIVES, Unscored(reason, VERSION, Cause.NOT_MEASURABLE))

@@ -8,6 +8,7 @@ line from 0 through 3 there to 5 at 1/3: a published limit and two plain ends, f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -91,7 +92,7 @@ class MetricClipJudge:
         if isinstance(changed, Unscored) or not changed.passed:
             return changed
         if isinstance(direction, Unscored):
-            return Unscored(direction.reason, self.version)
+            return replace(direction, version=self.version)
         value = min(5.0, max(0.0, direction.value * PASSING / _PASSING_DIRECTION))
         if value >= changed.value:
             return Score(changed.value, changed.passed, changed.text, self.version)

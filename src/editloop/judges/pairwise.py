@@ -20,7 +20,7 @@ from editloop.judges.rubrics import read_rubric
 from editloop.judges.sheet import Sheet
 from editloop.judges.verdicts import Preferred, read_choice, unscored
 from editloop.judges.vlm import VlmSettings, identity_of
-from editloop.schema import Pixels, Unscored
+from editloop.schema import Cause, Pixels, Unscored
 
 __all__ = [
     "VERSION",
@@ -110,7 +110,7 @@ class PairwiseJudge:
         questions = [each for both in asked if not isinstance(both, str) for each in both]
         answers = iter(self._chat.ask(questions, partial(read_choice, rubric=self._rubric)))
         return [
-            Unscored(both, self.version)
+            Unscored(both, self.version, Cause.MISSING_INPUT)
             if isinstance(both, str)
             else self._preference(next(answers), next(answers))
             for both in asked

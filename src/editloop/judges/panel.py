@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -13,9 +14,8 @@ from editloop.chat.client import CostEstimate
 from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import content_hash
-from editloop.judges.verdicts import may_pass_later
 from editloop.registry import Spec, load, parse_spec
-from editloop.schema import EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json
+from editloop.schema import Cause, EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json
 from editloop.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = ["VERSION", "PanelJudge", "members_of"]
 
 VERSION = "panel-1"
 
-_NOTHING = Unscored("the judge gave no verdict on it")
+_NOTHING = Unscored("the judge gave no verdict on it", cause=Cause.NO_ANSWER)
 
 
 class PanelJudge:
@@ -153,17 +153,19 @@ class PanelJudge:
 
     def _spread(self, scores: Sequence[Score]) -> Score | Unscored:
         if len(scores) < 2:
-            return Unscored("fewer than two of the panel gave a score", self.version)
+            return Unscored(
+                "fewer than two of the panel gave a score", self.version, Cause.NO_ANSWER
+            )
         values = [each.value for each in scores]
         return Score(max(values) - min(values), version=self.version)
 
     def _short(self, given: Sequence[Score | Unscored], quorum: int) -> Unscored:
         """Why there is no quorum: in the words of a member, of one who may yet answer if any."""
         missing = [each for each in given if isinstance(each, Unscored)]
-        missing.sort(key=may_pass_later, reverse=True)
+        missing.sort(key=lambda each: each.cause.may_pass_later, reverse=True)
         scored = len(given) - len(missing)
         told = f"{missing[0].reason} (scored by {scored} of {len(given)}, {quorum} needed)"
-        return Unscored(told, self.version)
+        return replace(missing[0], reason=told, version=self.version)
 
 
 def members_of(spec: Spec) -> list[Spec]:

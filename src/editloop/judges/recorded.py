@@ -19,14 +19,14 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
-from editloop.schema import EditedPair, Json, Score, Unscored, Verdict
+from editloop.schema import Cause, EditedPair, Json, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import said
 from editloop.storage.files import explained
 
 __all__ = ["RecordedJudge"]
 
-_NO_LINE = Unscored("the file of verdicts has no line for it")
+_NO_LINE = Unscored("the file of verdicts has no line for it", cause=Cause.NO_ANSWER)
 
 
 class _Perspective(BaseSettings):
@@ -121,5 +121,7 @@ def _score(given: float | _Perspective) -> Score | Unscored:
     if not isinstance(given, _Perspective):
         return Score(float(given))
     if given.value is None:
-        return Unscored(given.reason or "the file of verdicts gives no reason")
+        return Unscored(
+            given.reason or "the file of verdicts gives no reason", cause=Cause.NO_ANSWER
+        )
     return Score(given.value, given.passed, given.text)

@@ -23,6 +23,7 @@ from editloop.schema import (
     CLEAN_TEXT,
     OUT_OF_FIVE,
     PERSPECTIVES,
+    Cause,
     EditedPair,
     EditSample,
     Json,
@@ -76,20 +77,27 @@ class RewardEditJudge:
 
 def _verdict(given: Json) -> dict[str, Score | Unscored]:
     if given is None:
-        return dict.fromkeys(PERSPECTIVES, Unscored("the file has no rewards for it"))
+        return dict.fromkeys(
+            PERSPECTIVES, Unscored("the file has no rewards for it", cause=Cause.NO_ANSWER)
+        )
     if not isinstance(given, list) or len(given) != len(PERSPECTIVES):
-        return dict.fromkeys(PERSPECTIVES, Unscored("unparseable: it is no list of three rewards"))
+        return dict.fromkeys(
+            PERSPECTIVES,
+            Unscored("unparseable: it is no list of three rewards", cause=Cause.UNPARSEABLE),
+        )
     return {name: _score(each) for name, each in zip(PERSPECTIVES, given, strict=True)}
 
 
 def _score(given: Json) -> Score | Unscored:
     if not isinstance(given, dict):
-        return Unscored("unparseable: the reward is no object")
+        return Unscored("unparseable: the reward is no object", cause=Cause.UNPARSEABLE)
     text, value = given.get(_TEXT), _number(given.get(_SCORE))
     if value is None:
-        return Unscored(f"unparseable: {given.get(_SCORE)!r} is no score")
+        return Unscored(f"unparseable: {given.get(_SCORE)!r} is no score", cause=Cause.UNPARSEABLE)
     if not 0 <= value <= _HIGHEST:
-        return Unscored(f"out of range: {value:g} is not in 0..{_HIGHEST:g}")
+        return Unscored(
+            f"out of range: {value:g} is not in 0..{_HIGHEST:g}", cause=Cause.OUT_OF_RANGE
+        )
     return Score(value, text=text.strip() or None if isinstance(text, str) else None)
 
 

@@ -21,16 +21,15 @@ from editloop.errors import FailureClass, RecipeError, StepError
 from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
 from editloop.judges.samples import SamplePair, sample_pair
-from editloop.judges.verdicts import may_pass_later
 from editloop.kernel.steps import Fail, Keep, Outcome, Resource, StepContext
 from editloop.registry import Spec, load, parse_spec
-from editloop.schema import EditSample, Json, Judge, Score, Unscored, Verdict
+from editloop.schema import Cause, EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 
 _BYTES = 256_000_000  # of pixels in memory at a time
-_SILENT = Unscored("the judge said nothing of it")
+_SILENT = Unscored("the judge said nothing of it", cause=Cause.NO_ANSWER)
 
 
 class JudgeStepSettings(BaseSettings):
@@ -124,7 +123,9 @@ class JudgeStep:
             )
         rest = iter(given)
         return [
-            dict.fromkeys(self._judge.perspectives, Unscored(reason)) if reason else next(rest)
+            dict.fromkeys(self._judge.perspectives, Unscored(reason, cause=Cause.MISSING_INPUT))
+            if reason
+            else next(rest)
             for reason in reasons
         ]
 
@@ -134,13 +135,15 @@ class JudgeStep:
 
     def _outcome(self, sample: EditSample, verdict: Verdict) -> Outcome:
         named = {**dict.fromkeys(self._judge.perspectives, _SILENT), **verdict}
-        later = [
-            f"{name}: {each.reason}"
+        later = {
+            name: each
             for name, each in named.items()
-            if isinstance(each, Unscored) and may_pass_later(each)
-        ]
+            if isinstance(each, Unscored) and each.cause.may_pass_later
+        }
         if later:
-            return Fail("no-verdict-yet", FailureClass.TRANSIENT, "; ".join(later))
+            reasons = "; ".join(f"{name}: {each.reason}" for name, each in later.items())
+            key = next((each.reply_key for each in later.values() if each.reply_key), None)
+            return Fail("no-verdict-yet", FailureClass.TRANSIENT, reasons, reply_key=key)
         scores = {f"{self._prefix}{name}": self._signed(each) for name, each in named.items()}
         return Keep((replace(sample, scores={**sample.scores, **scores}),))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from editloop.darkroom import truth
-from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Unscored, Verdict
+from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, Cause, EditedPair, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
 __all__ = ["TruthJudge"]
@@ -39,4 +39,4 @@ class TruthJudge:
 
 def _no_mask(pair: EditedPair) -> Verdict:
     reason = "no target" if pair.target is None else "no mask"
-    return dict.fromkeys(PERSPECTIVES, Unscored(reason, truth.VERSION))
+    return dict.fromkeys(PERSPECTIVES, Unscored(reason, truth.VERSION, Cause.MISSING_INPUT))

@@ -15,12 +15,11 @@ from editloop.chat.messages import Failed, ReplyError
 from editloop.errors import FailureClass
 from editloop.judges.replies import LONGEST, DuplicateKeyError, field_of, key_of, objects_in
 from editloop.judges.rubrics import Choice, Rubric, Scale
-from editloop.schema import CLEAN_TEXT, Json, Score, Unscored
+from editloop.schema import CLEAN_TEXT, Cause, Json, Score, Unscored
 
 __all__ = [
     "VERSION",
     "Preferred",
-    "may_pass_later",
     "read_choice",
     "read_scores",
     "unscored",
@@ -33,16 +32,16 @@ Preferred: TypeAlias = Literal["first", "second", "tie"]
 _T = TypeVar("_T")
 
 
-# What codes of replies and calls are called in an Unscored's reason; of any other, a call failed.
-_LABELS = {
-    "empty": "unparseable",
-    "filtered": "refused",
-    "out-of-range": "out of range",
-    "over-budget": "over budget",
-    "refused": "refused",
-    "unparseable": "unparseable",
+# The causes of the codes of replies and calls; under any other code, a call failed.
+_CAUSES = {
+    "empty": Cause.UNPARSEABLE,
+    "filtered": Cause.REFUSED,
+    "out-of-range": Cause.OUT_OF_RANGE,
+    "over-budget": Cause.OVER_BUDGET,
+    "refused": Cause.REFUSED,
+    "unparseable": Cause.UNPARSEABLE,
 }
-_FOR_NOW = "failed for now"
+_LABELS = {Cause.TRANSIENT: "failed for now"}  # how a reason begins, if not by the cause's name
 _SHOWN = 60  # characters of a wrong value that a message quotes
 
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?)(?:\s*(?:/|out\s+of|of)\s*([0-9]+(?:\.[0-9]+)?))?")
@@ -86,17 +85,11 @@ def read_choice(text: str, rubric: Rubric) -> tuple[Preferred, str | None]:
 
 
 def unscored(failed: Failed, version: str) -> Unscored:
-    """Why a question has no verdict: refused, unparseable, out of range, over budget or failed.
-
-    What may pass when it is asked again is "over budget" or "failed for now": see `may_pass_later`.
-    """
-    otherwise = _FOR_NOW if failed.failure is FailureClass.TRANSIENT else "failed"
-    return Unscored(f"{_LABELS.get(failed.code, otherwise)}: {failed.message}", version)
-
-
-def may_pass_later(score: Score | Unscored) -> bool:
-    """Whether a verdict is missing only until it is asked again, so that it is not to be kept."""
-    return isinstance(score, Unscored) and score.reason.startswith((_FOR_NOW, "over budget"))
+    """Return a failed question as an unscored verdict, with its cause and the reply's key."""
+    otherwise = Cause.TRANSIENT if failed.failure is FailureClass.TRANSIENT else Cause.FAILED
+    cause = _CAUSES.get(failed.code, otherwise)
+    label = _LABELS.get(cause, cause.value.replace("-", " "))
+    return Unscored(f"{label}: {failed.message}", version, cause, failed.reply_key)
 
 
 def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json], _T]) -> _T:

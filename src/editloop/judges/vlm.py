@@ -20,7 +20,16 @@ from editloop.judges import verdicts
 from editloop.judges.rubrics import Rubric, read_rubric
 from editloop.judges.sheet import Sheet
 from editloop.judges.verdicts import read_scores, unscored
-from editloop.schema import PERSPECTIVES, EditedPair, Json, Score, Unscored, Verdict, canonical_json
+from editloop.schema import (
+    PERSPECTIVES,
+    Cause,
+    EditedPair,
+    Json,
+    Score,
+    Unscored,
+    Verdict,
+    canonical_json,
+)
 
 __all__ = ["VERSION", "VlmJudge", "VlmSettings", "identity_of", "sheet_of"]
 
@@ -64,7 +73,7 @@ class VlmJudge:
 
     A perspective without a verdict is unscored, for one of these reasons: refused, unparseable, out
     of range, failed, failed for now, over budget. The last two are worth another run
-    (`verdicts.may_pass_later`). Raises UnavailableError where no question can be answered: no
+    (`Cause.may_pass_later`). Raises UnavailableError where no question can be answered: no
     server, no such model, no key.
     """
 
@@ -191,7 +200,7 @@ def _perspectives(rubrics: Sequence[Rubric]) -> tuple[str, ...]:
 
 def _verdict(rubric: Rubric, answer: dict[str, Score] | Failed | str, version: str) -> Verdict:
     if isinstance(answer, str):
-        return dict.fromkeys(rubric.perspectives, Unscored(answer, version))
+        return dict.fromkeys(rubric.perspectives, Unscored(answer, version, Cause.MISSING_INPUT))
     if isinstance(answer, Failed):
         return dict.fromkeys(rubric.perspectives, unscored(answer, version))
     return {name: replace(score, version=version) for name, score in answer.items()}

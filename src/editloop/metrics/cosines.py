@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.schema import Score, Unscored
+from editloop.schema import Cause, Score, Unscored
 
 __all__ = ["cosine", "scored", "unit"]
 
@@ -28,4 +28,8 @@ def cosine(first: NDArray[np.floating], second: NDArray[np.floating]) -> float |
 
 def scored(value: float | str, version: str) -> Score | Unscored:
     """A value as a score; a text is why there is none."""
-    return Unscored(value, version) if isinstance(value, str) else Score(value, version=version)
+    return (
+        Unscored(value, version, Cause.NOT_MEASURABLE)
+        if isinstance(value, str)
+        else Score(value, version=version)
+    )

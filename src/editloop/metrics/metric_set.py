@@ -13,7 +13,7 @@ from editloop.hub import weights
 from editloop.metrics.pixels import PixelMetric, measure_many
 from editloop.registry import Spec, parse_spec
 from editloop.runtime.machine import cores
-from editloop.schema import EditedPair, Json, Metric, Score, Unscored
+from editloop.schema import Cause, EditedPair, Json, Metric, Score, Unscored
 
 __all__ = ["Chosen", "MetricSet", "Numbers", "choose", "metrics_of"]
 
@@ -128,7 +128,7 @@ class MetricSet:
         self, name: str, metric: Metric, batch: Sequence[EditedPair]
     ) -> Callable[[], Sequence[Score | Unscored]]:
         if name in self.missing:
-            absent = [Unscored(self.missing[name].cause)] * len(batch)
+            absent = [Unscored(self.missing[name].cause, cause=Cause.UNAVAILABLE)] * len(batch)
             return lambda: absent
         if hasattr(metric, "begin"):
             begun: Callable[[], Sequence[Score | Unscored]] = metric.begin(batch)

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator
 
 from editloop.metrics.cosines import scored
 from editloop.metrics.geometry import Place, Region, blackened, region_of, resized_to
-from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
+from editloop.schema import Cause, EditedPair, Mask, Pixels, Score, Unscored
 from editloop.settings import Settings
 
 __all__ = [
@@ -70,7 +70,9 @@ def measure_pixels(
     """
     reference = pair.source if against == "source" else pair.target
     if reference is None:
-        return dict.fromkeys(names, Unscored("the case has no target", VERSION))
+        return dict.fromkeys(
+            names, Unscored("the case has no target", VERSION, Cause.MISSING_INPUT)
+        )
     whole = _Pictures(resized_to(pair.edited, reference.shape[:2]), reference)
     places = dict.fromkeys(_split(name)[1] for name in names)
     parts = {place: _part(whole, place, pair.mask, rest) for place in places}

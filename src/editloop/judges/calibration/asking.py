@@ -18,8 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.judges.calibration.scales import SCALES, points
-from editloop.judges.verdicts import may_pass_later
 from editloop.schema import (
+    Cause,
     EditedPair,
     Json,
     Judge,
@@ -91,7 +91,10 @@ class Judged(Generic[_T]):
         """The columns of some verdicts."""
         made: Judged[_T] = cls(list(facts), {}, {}, {}, {})
         for name in perspectives:
-            scores = [verdict.get(name, Unscored("no verdict on it")) for verdict in verdicts]
+            scores = [
+                verdict.get(name, Unscored("no verdict on it", cause=Cause.NO_ANSWER))
+                for verdict in verdicts
+            ]
             found = [points(name, score) for score in scores]
             made.points[name] = np.array([value for value, _ in found], np.float64)
             made.passed[name] = np.array([_passed(name, score) for score in scores], np.float64)
@@ -142,7 +145,8 @@ class CachedJudge:
             return _verdicts(table.to_pylist(), len(pairs))
         verdicts = self._judge.judge(pairs)
         self.asked += len(pairs)
-        if any(may_pass_later(score) for verdict in verdicts for score in verdict.values()):
+        scores = (score for verdict in verdicts for score in verdict.values())
+        if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in scores):
             self.open = True
         else:
             rows = pa.Table.from_pylist(list(_rows(verdicts)), schema=_SCORES)

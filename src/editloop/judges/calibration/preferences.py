@@ -18,7 +18,7 @@ from editloop.judges.calibration.asking import digest_of
 from editloop.judges.calibration.estimates import mean_of, rounded, share_of
 from editloop.judges.calibration.pairs import VARIANTS, TruthPairs
 from editloop.judges.pairwise import Comparison, Preference, position_bias
-from editloop.judges.verdicts import Preferred, may_pass_later
+from editloop.judges.verdicts import Preferred
 from editloop.schema import PERSPECTIVES, Json, Unscored
 from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.storage.records import fingerprint
@@ -114,7 +114,7 @@ class Comparing:
             ]
         found = self._judge.compare(batch)
         self.asked += len(batch)
-        if any(isinstance(each, Unscored) and may_pass_later(each) for each in found):
+        if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in found):
             self.open = True
         else:
             rows = pa.Table.from_pylist([_row(each) for each in found], schema=_ROWS)
