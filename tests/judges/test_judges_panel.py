@@ -128,12 +128,12 @@ def test_repeats_ask_the_same_judge_with_other_numbers() -> None:
 
 
 def test_repeats_need_a_judge_that_takes_them() -> None:
-    with pytest.raises(RecipeError, match="says the same each time"):
+    with pytest.raises(RecipeError, match="cannot be asked repeatedly"):
         PanelJudge(PanelJudge.Settings(judges=("python:test_judges_panel:Steady",), repeats=2))
 
 
 def test_a_quorum_larger_than_the_panel_is_refused() -> None:
-    with pytest.raises(RecipeError, match="cannot have its quorum: 2 of it judge following"):
+    with pytest.raises(RecipeError, match="cannot reach its quorum: only 2 judge following"):
         panel(*values(1, 2), quorum=3)
 
 
