@@ -209,7 +209,7 @@ def test_a_model_is_asked_once_and_anew_in_each_round_and_each_calibration(
 
 def test_a_frozen_set_is_not_answered_by_an_older_ledger(server, made, tmp_path) -> None:
     judge = f"{vlm(server, tmp_path)}&ledger={tmp_path / 'old.sqlite'}"
-    with pytest.raises(RecipeError, match="a ledger would answer for the judge as it was"):
+    with pytest.raises(RecipeError, match="old replies in a ledger would hide a drift"):
         calibrate(judge, tmp_path, **SMALL, frozen=made / "then/frozen.parquet")
 
 
@@ -228,13 +228,13 @@ def test_wrong_settings_are_refused(settings, told, tmp_path) -> None:
 
 
 def test_a_judge_of_nothing_that_is_known_is_refused(tmp_path) -> None:
-    with pytest.raises(RecipeError, match="scores nothing that a calibration knows"):
+    with pytest.raises(RecipeError, match="scores no perspective that a calibration supports"):
         calibrate("python:calibration_judges:TasteJudge", tmp_path, **SMALL)
 
 
 def test_ratings_of_something_else_are_refused(tmp_path) -> None:
     ratings = sheet(tmp_path, ["not/there"])
-    with pytest.raises(RecipeError, match="nothing that was rated is there"):
+    with pytest.raises(RecipeError, match="none of the rated ids is in the data"):
         calibrate(COUNTING, tmp_path / "out", **SMALL, ratings=ratings)
 
 
