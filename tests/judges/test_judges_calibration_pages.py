@@ -217,8 +217,8 @@ def test_a_frozen_set_is_not_answered_by_an_older_ledger(server, made, tmp_path)
     ("settings", "told"),
     [
         ({"pairs": 8}, "greater than or equal to 56"),
-        ({"data": "somewhere"}, "give `ratings` too"),
-        ({"levels": (5, 1)}, "from the worst to the best"),
+        ({"data": "somewhere"}, "needs `ratings`"),
+        ({"levels": (5, 1)}, "the worst and the best rating"),
         ({"pear": 8}, "did you mean 'pairs'?"),
     ],
 )

@@ -107,7 +107,7 @@ def test_weights_that_lack_a_part_are_refused_and_not_made_up(copied: Path) -> N
     tensors = load_file(copied / "model.safetensors")
     del tensors["visual_projection.weight"]
     save_file(tensors, copied / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UnavailableError, match=r"1 absent, such as visual_projection\.weight"):
+    with pytest.raises(UnavailableError, match=r"1 missing, such as visual_projection\.weight"):
         Network(ImageModel(str(copied)))
 
 
