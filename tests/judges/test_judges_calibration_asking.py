@@ -1,4 +1,4 @@
-"""Verdicts are asked for once, and kept unless they are missing only for now."""
+"""Verdicts are asked for once, and cached unless they are missing for a transient cause."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`calibrate` as one call: everything asked once, told in a file, on a page and in a table."""
+"""`calibrate` as one call: every question asked once; a file, a page and a table as results."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def sheet(folder: Path, ids: list[str]) -> Path:
 
 
 def make_rated(folder: Path) -> list[str]:
-    """Four edits as a data set of somebody's own, and their ids."""
+    """Make a user's data set of four edits, and return their ids."""
     folder.mkdir()
     lines = []
     for at in range(4):
@@ -58,7 +58,7 @@ def _not_interrupted():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two calibrations: a judge as it was, and with everything, the judge as it became."""
+    """Make two calibrations: of a judge, and, with all comparisons, of its changed version."""
     folder = tmp_path_factory.mktemp("calibration")
     calibrate(f"{COUNTING}?drift=1", folder / "then", **SMALL)
     ids = [each.facts.id for each in TruthPairs(0, 7)][::3]

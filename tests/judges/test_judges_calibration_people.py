@@ -1,4 +1,4 @@
-"""Human ratings: how they are read, and how a judge compares with them."""
+"""Human ratings: reading them, and comparing a judge with them."""
 
 import numpy as np
 import pytest

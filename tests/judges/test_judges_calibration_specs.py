@@ -1,4 +1,4 @@
-"""Which judge a calibration asks: with a ledger of its own, and another question in each round."""
+"""SPECs of judges in a calibration: a separate ledger, and a new question in each round."""
 
 import pytest
 

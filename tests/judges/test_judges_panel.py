@@ -1,4 +1,4 @@
-"""The judge `panel`: medians, majorities, spreads, and a quorum of those who gave a score."""
+"""The judge `panel`: medians, majorities, spreads, and a quorum of scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ PAIR = EditedPair("a", *[None] * 3)  # type: ignore[arg-type]
 
 
 class Fixed:
-    """A judge that always says the same."""
+    """A judge with a fixed verdict."""
 
     class Settings(BaseSettings):
         value: float | None = None
@@ -44,7 +44,7 @@ class Fixed:
 
 
 class Steady(Fixed):
-    """A judge that cannot be asked again."""
+    """A judge without the setting `repeat`."""
 
     class Settings(BaseSettings):
         pass
@@ -195,7 +195,7 @@ def test_ledger_and_run_are_for_members_that_do_not_say() -> None:
 
 
 class Weighty(Fixed):
-    """A judge whose weights are not here."""
+    """A judge whose weights are missing."""
 
     weights = ("owner/name",)
     shared: object = None

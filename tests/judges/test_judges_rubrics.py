@@ -1,4 +1,4 @@
-"""Rubrics: the package's own say what the protocols fix, and a user's are read to the letter."""
+"""Rubrics: the package's match their protocols, and a user's are read exactly."""
 
 import re
 from pathlib import Path

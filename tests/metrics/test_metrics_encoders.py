@@ -1,4 +1,4 @@
-"""Which weights, input rule and precision an embedding is of, and what is said of absent ones."""
+"""Descriptions of encoders: weights, preprocessing, precision, and errors for missing files."""
 
 import json
 import shutil
@@ -119,7 +119,7 @@ def test_weights_cut_short_are_refused_with_their_name(copied: Path) -> None:
 
 
 def test_a_model_without_a_tokenizer_is_refused(copied: Path) -> None:
-    """Transformers would make an empty one, to which all texts are the same."""
+    """Transformers would make an empty one, which gives all texts the same ids."""
     (copied / "tokenizer.json").unlink()
     with pytest.raises(UnavailableError, match=r"has no tokenizer.*copy"):
         Tokens(ImageModel(str(copied)))

@@ -77,7 +77,7 @@ class VerdictsByVariant:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Whether a rule is met, and the number that decides; None if nothing was scored.
+    """The outcome of a rule: whether it is met, and the number, None if nothing was scored.
 
     `says` and `unit` are the rule's, in the form that was tested.
     """
