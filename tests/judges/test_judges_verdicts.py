@@ -1,4 +1,4 @@
-"""Odd replies: every way of writing a score is read, and nothing else becomes one."""
+"""Unusual replies: all forms of a score are read, and nothing else becomes one."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def following(reply: str) -> Score:
 
 
 def outcome(reply: str, rubric: Rubric) -> dict[str, Score] | str:
-    """The scores, or the code under which a reply is refused."""
+    """Return the scores, or the error code of a reply."""
     try:
         return read_scores(reply, rubric)
     except ReplyError as error:
@@ -38,7 +38,7 @@ def outcome(reply: str, rubric: Rubric) -> dict[str, Score] | str:
 
 
 def refused(reply: str, rubric: Rubric = FOLLOWING) -> str:
-    """The code under which a reply is refused."""
+    """Return the error code of a reply."""
     with pytest.raises(ReplyError) as caught:
         read_scores(reply, rubric)
     assert caught.value.reason

@@ -1,4 +1,4 @@
-"""The judge `vlm`, asked of the shipped fake server: what is sent, what is read, what fails."""
+"""The judge `vlm` with the shipped fake server: requests, replies and failures."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ FIVE = {
 
 
 def answer(asked: FakeRequest) -> str:
-    """By the keys that the reply is to have."""
+    """Return a reply with the keys of the rubric's schema."""
     keys = set(asked.schema["properties"]) if asked.schema else set()
     return next(reply for reply in FIVE.values() if set(json.loads(reply)) == keys)
 
@@ -44,7 +44,7 @@ def pair(name: int = 0, **changes: Any) -> EditedPair:
 
 
 class World:
-    """A fake server and judges of it that share one ledger."""
+    """A fake server, and judges that use it and share one ledger."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
