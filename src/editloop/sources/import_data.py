@@ -27,7 +27,7 @@ _ODD = re.compile(r"[^\w.+-]+")  # characters not allowed in a recipe's name
 
 
 class ImportSettings(Settings):
-    """What to take from a data set, what to add to it, and what to compare it with."""
+    """The edits to take from a data set, what to add to them, and what to compare them with."""
 
     split: str | None = Field(default=None, description="one of the set's splits (all)")
     columns: dict[str, str] = Field(
