@@ -1,4 +1,4 @@
-"""Records: enough to make a sample's pictures again, byte for byte."""
+"""Records are enough to render a sample's pictures again, byte for byte."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _made(settings: Mapping[str, Json], split: str = "train", count: int = 8) ->
 
 
 def _stored(sample: EditSample) -> EditSample:
-    """The sample as it comes back from a shard."""
+    """Return the sample as read back from a shard."""
     table = pa.Table.from_pylist([to_row(sample)], schema=arrow_schema())
     return from_row(table.to_pylist()[0])
 

@@ -1,4 +1,4 @@
-"""Faults: which are drawn, how often, and that applying them is exact and repeatable."""
+"""Faults: their kinds and frequencies, and that applying them is exact and repeatable."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_rate_one_has_one_fault_of_each_family() -> None:
 
 
 def test_at_the_default_rate_most_samples_have_a_fault_in_each_family() -> None:
-    """Over the seven edit types in equal parts; the Multi-Reward paper's Figure 3."""
+    """Average over the seven edit types; see the Multi-Reward paper's Figure 3."""
     families = Counter(
         fault.family
         for edit_type in EditType
@@ -62,7 +62,7 @@ def test_families_are_independent() -> None:
 def test_one_fault_of_a_family_at_one_severity_is_in_over_two_fifths_of_the_samples(
     occasion: Occasion,
 ) -> None:
-    """With the rest of its family an L1 loss, which learns a median, then shows it."""
+    """With the rest of its family, an L1 loss, which learns a median, reproduces it."""
     drawn = Counter((f.family, f.kind, f.severity) for each in _drawn(0.6, occasion) for f in each)
     for family in ("preserving", "quality"):
         assert max(n for (of, _, _), n in drawn.items() if of == family) / 2000 > 0.4

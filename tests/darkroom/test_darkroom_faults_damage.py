@@ -1,4 +1,4 @@
-"""What each fault does to pixels, and what it leaves alone."""
+"""The pixels that each fault changes, and those that it must not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filling a hole: the rest untouched, the gap plausible."""
+"""Filling a hole: the rest is unchanged, the filling plausible."""
 
 from __future__ import annotations
 

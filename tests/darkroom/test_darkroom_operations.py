@@ -129,7 +129,7 @@ def test_looks_differ_from_one_another_at_64_pixels() -> None:
 
 @pytest.mark.parametrize("name", [name for name, look in LOOKS.items() if not look.seeded])
 def test_a_look_means_the_same_at_another_resolution(name: str) -> None:
-    """Coarse tones agree; the grain of line screens and large pixels is averaged away."""
+    """Compare coarse tones; the grain of line screens and large pixels is averaged out."""
     look = LOOKS[name]
     said = {key: values[0] for key, values in look.space.items()}
     coarse = [

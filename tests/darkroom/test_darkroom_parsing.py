@@ -1,4 +1,4 @@
-"""Understanding: its own phrasings always, people's mostly, and nothing it cannot do."""
+"""Parsing: all own phrases, most free wordings, and nothing that cannot be executed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _lines(name: str) -> list[str]:
 
 
 def _said(edit: Edit) -> ParsedInstruction:
-    """What an edit's words must be understood as: everything but its seed."""
+    """Return the expected parse of an edit's instruction: everything except its seed."""
     parameters = {key: value for key, value in edit.parameters.items() if key != "seed"}
     thing = parameters.pop("object", None)
     return ParsedInstruction(edit.operation, parameters, thing)
@@ -88,7 +88,7 @@ def test_paraphrases_cover_every_operation_and_none_is_its_own_phrasing() -> Non
 @pytest.mark.parametrize("text", _lines("refusals.txt"))
 def test_what_it_cannot_do_is_not_read_as_something_else(text: str) -> None:
     with contextlib.suppress(InstructionError):
-        # or understood, but only for a thing that a mask must show: nothing known is touched
+        # or parsed, but only for an object that needs a mask: no known prop is edited
         assert all(item.object and item.operation != "add" for item in parse(text))
 
 

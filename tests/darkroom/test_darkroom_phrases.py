@@ -1,4 +1,4 @@
-"""Words: enough of them, always whole, and right."""
+"""Phrases: enough variants, all slots filled, and correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Props: rendered the same everywhere, and known to the pixel."""
+"""Props: rendered alike at every resolution, with exactly known pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewards: what fault records cost in each perspective."""
+"""Rewards: scores from fault records in each perspective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes: what lies over what, and how it is kept."""
+"""Scenes: the order of layers, rendering and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions: every turn exact, each on the last one's picture, none in vain."""
+"""Sessions: every turn is exact, visible, and starts from the previous picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The build step: what it makes of a photo, with which words, rewards and record."""
+"""The build step: its edits of a photo, with texts, rewards and records."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_photo_without_a_record_of_its_origin_still_works() -> None:
     ("settings", "words"),
     [
         ({"operations": ["sepai"]}, "did you mean 'sepia'"),
-        ({"fault_rate": {"train": 1.2}}, "a share lies in 0..1"),
+        ({"fault_rate": {"train": 1.2}}, "a share must be in 0..1"),
         ({"session_turns": 5}, "less than or equal to 4"),
         ({"edit_per_photo": 2}, "did you mean 'edits_per_photo'"),
     ],

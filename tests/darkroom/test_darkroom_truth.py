@@ -1,4 +1,4 @@
-"""The truth judge on what needs no fault: perfect edits, copies, black and shuffled pictures."""
+"""The truth judge without faults: perfect edits, copies, black and shuffled pictures."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_another_cases_picture_fails_following_and_preserving(some: tuple[Case, 
 
 def test_half_of_an_edit_is_half_followed(some: tuple[Case, ...]) -> None:
     for case in some:
-        if case.operation == "negative":  # halfway to it lies plain grey
+        if case.operation == "negative":  # halfway to it is plain grey
             continue
         middle = (case.truth.source.astype(np.float32) + case.truth.target) / 2
         got = values(case, np.rint(middle).astype(np.uint8))
@@ -81,13 +81,13 @@ def _pixels(image: np.ndarray) -> np.ndarray:
 
 
 def _means(judged: list[dict[str, float]], perspective: str) -> list[float]:
-    """The mean scores at each of SIGMAS, of verdicts in turn."""
+    """Return the mean scores at each of SIGMAS; the verdicts cycle through them."""
     numbers = np.array([values[perspective] for values in judged])
     return [float(mean) for mean in numbers.reshape(-1, len(SIGMAS)).mean(0)]
 
 
 def test_a_slightly_soft_edit_follows_less_by_degrees() -> None:
-    """What a small model makes of its source: the right change, but blurred."""
+    """Judge a small model's typical output: the right change, but blurred."""
     judged = [
         values(case, _pixels(case.truth.source + _blurred(change, sigma)))
         for case in cases("astronaut", 64)

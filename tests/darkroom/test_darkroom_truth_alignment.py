@@ -1,4 +1,4 @@
-"""Registration: the motion that a generator made is found, and none is invented."""
+"""Registration: a generator's motion is found, and no false motion is reported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_noise_is_no_motion() -> None:
 
 
 def test_a_moved_object_is_no_motion_of_the_picture() -> None:
-    """What the mask covers has no weight."""
+    """The masked region has no weight."""
     case = next(case for case in cases("astronaut", 64) if case.operation == "move")
     weight = (case.truth.mask == 0).astype(np.float32)
     lights = (luminance(case.truth.source), luminance(case.truth.target))

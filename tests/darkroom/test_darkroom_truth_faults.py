@@ -51,7 +51,7 @@ def _judged(kind: str) -> Iterator[Judged]:
 
 @cache
 def judged(kind: str) -> tuple[Judged, ...]:
-    """What the judge says of a kind of fault in every second case where it can happen."""
+    """Return the judge's verdicts on a kind of fault in every second case that can have it."""
     return tuple(_judged(kind))
 
 
@@ -71,7 +71,7 @@ def test_scores_fall_with_severity(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_fault_leaves_the_other_perspectives_alone(kind: str) -> None:
-    """Within half a point, in nine cases of ten and at every severity."""
+    """Check agreement within half a point in nine of ten cases, at every severity."""
     for perspective in PERSPECTIVES:
         if perspective == KINDS[kind].family or (kind, perspective) in ENTANGLED:
             continue
@@ -95,7 +95,7 @@ def test_the_dominant_faults_fail_their_perspective(kind: str) -> None:
 
 @cache
 def records_and_verdicts() -> tuple[np.ndarray, np.ndarray]:
-    """Scores by the fault records, and by the judge, of samples as the build step draws them."""
+    """Return scores by fault records and by the judge, for samples drawn as in the build step."""
     recorded, seen = [], []
     for scene, size in PLACES:
         for case in cases(scene, size):

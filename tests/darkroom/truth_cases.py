@@ -35,7 +35,7 @@ class Case:
 
 
 def square(scene: str, size: int) -> Pixels:
-    """The middle of a photo, as large as it goes."""
+    """Return the largest centred crop of a photo."""
     pixels = photo(scene)
     height, width = pixels.shape[:2]
     side = min(height, width)
@@ -46,7 +46,7 @@ def square(scene: str, size: int) -> Pixels:
 
 @cache
 def cases(scene: str, size: int) -> tuple[Case, ...]:
-    """One edit by each operation that shows on the photo."""
+    """Return one visible edit of the photo by each operation."""
     return tuple(_cases(scene, size))
 
 
@@ -61,12 +61,12 @@ def _cases(scene: str, size: int) -> Iterator[Case]:
 
 
 def faulty(case: Case, *faults: Fault) -> Pixels:
-    """The case's target with faults."""
+    """Return the case's target with faults."""
     return apply_faults(case.truth, faults, generator(case.name, "damage"))
 
 
 def scores(case: Case, edited: Pixels) -> dict[str, Score]:
-    """What the truth judge says of an edited picture; all three perspectives scored."""
+    """Return the truth judge's verdict on an edited picture; all three perspectives are scored."""
     truth = case.truth
     pair = EditedPair(case.name, truth.source, "", edited, truth.target, truth.mask)
     (verdict,) = KnownTruthJudge().judge([pair])
@@ -75,10 +75,10 @@ def scores(case: Case, edited: Pixels) -> dict[str, Score]:
 
 
 def values(case: Case, edited: Pixels) -> dict[str, float]:
-    """The judge's scores as numbers."""
+    """Return the judge's scores as numbers."""
     return {name: score.value for name, score in scores(case, edited).items()}
 
 
 def quantile(numbers: Sequence[float], share: float) -> float:
-    """The number that `share` of the numbers lie below."""
+    """Return the quantile `share` of the numbers."""
     return float(np.quantile(np.asarray(numbers), share))

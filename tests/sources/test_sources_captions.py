@@ -13,7 +13,7 @@ PICTURE = saved(smooth(), "PNG")
 
 
 def answers(root: Path, **settings: Any) -> dict[str, str | tuple[str] | None]:
-    """By id: the caption, or the code of the failure in a tuple."""
+    """Return, by id, the caption, or the failure's code in a tuple."""
     source = create("source", "folder", {"path": str(root), **settings})
     items = list(source.items())
     made = {}
@@ -37,7 +37,7 @@ def put(root: Path, **files: str | bytes) -> None:
 
 
 def lines(root: Path, *entries: Any) -> None:
-    """Write a metadata.jsonl of these entries, text as it is."""
+    """Write a metadata.jsonl of these entries; text is written unchanged."""
     root.mkdir(parents=True, exist_ok=True)
     rows = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
     (root / "metadata.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")

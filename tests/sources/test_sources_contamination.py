@@ -1,4 +1,4 @@
-"""What data shares with test sets: found, noted or dropped; an edit's way back added."""
+"""Matches with test sets are found, recorded or dropped; inverse edits are added."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLEAN = EditSample(
 
 
 def step(folder: Path, **settings: Any) -> ContaminationStep:
-    """The step against a list of one edit, in a file."""
+    """Return the step, set up with a file that lists one edit."""
     write_hashes(hash_samples("tests", [TESTED]), folder / "list.json")
     settings = {"against": (str(folder / "list.json"),), **settings}
     made = ContaminationStep(ContaminationStep.Settings(**settings))
@@ -115,7 +115,7 @@ def test_a_test_set_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_test_sets_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="one name"):
+    with pytest.raises(RecipeError, match="the same name"):
         step(tmp_path, against=(str(tmp_path / "list.json"),) * 2)
 
 

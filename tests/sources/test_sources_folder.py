@@ -104,7 +104,7 @@ def test_no_folder_and_no_picture_are_recipe_errors(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no such folder"):
         ids(tmp_path / "absent")
     put(tmp_path, "a.md")
-    with pytest.raises(RecipeError, match="no picture"):
+    with pytest.raises(RecipeError, match="no matching picture"):
         ids(tmp_path)
 
 
@@ -227,6 +227,6 @@ def test_an_error_of_the_disk_may_pass(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "huge.png").open("wb") as file:
-        file.truncate(files.MAX_BYTES + 1)  # sparse: it takes no room
+        file.truncate(files.MAX_BYTES + 1)  # sparse: it uses no disk space
     assert failed(outcomes(tmp_path)["huge.png"]).code == "too-large"
     assert MAX_PIXELS * 3 < files.MAX_BYTES

@@ -1,4 +1,4 @@
-"""Files of rows: Arrow as `datasets` saves it, WebDataset's tar; which split a file belongs to."""
+"""Table files: Arrow as saved by `datasets`, WebDataset's tar, and the split of each file."""
 
 from __future__ import annotations
 

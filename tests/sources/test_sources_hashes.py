@@ -1,4 +1,4 @@
-"""What tells a test set's edits again: hashes of texts and pictures, and the lists of them."""
+"""Hashes of a test set's texts and pictures, and their lists."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_list_holds_nothing_of_the_set_but_hashes(tmp_path: Path) -> None:
     ("content", "cause"),
     [
         ("{", "no JSON"),
-        ({"format": "other"}, "not of the format"),
+        ({"format": "other"}, "its format is not"),
         ({"version": 2}, "its version is 2, not 1"),
         ({"instructions": ["x"]}, "damaged"),
         ({"sources": [["a" * 64]]}, "damaged"),

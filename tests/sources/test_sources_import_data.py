@@ -1,4 +1,4 @@
-"""Importing published sets: each layout becomes records, faults are listed, kills cost nothing."""
+"""Importing published sets: each layout becomes samples, faults are listed, kills lose nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from published_folders import (
 
 
 def imported(kind: str, data: Path, **settings: Any) -> dict[str, EditSample]:
-    """What comes of a set, by id; a split's name stands before the id where it is held out."""
+    """Return the imported samples by id; ids of held-out samples start with their split."""
     out = data.with_name(f"{data.name}-imported")
     results = import_data(kind, data, out, workers=1, **settings)
     return {
@@ -87,7 +87,7 @@ def test_magicbrush_comes_from_the_hubs_rows_and_dev_is_held_out(tmp_path: Path)
     assert (second.session, second.turn, second.parent_id) == ("train/1", 2, "train/1/1")
     assert second.mask is not None
     assert set(decode_mask(second.mask.bytes).ravel().tolist()) == {0, 255}
-    assert second.mask.bytes != see_through()  # white where editing is allowed, not see-through
+    assert second.mask.bytes != see_through()  # white where editing is allowed, not transparent
 
 
 def test_magicbrush_comes_from_an_unpacked_split(tmp_path: Path) -> None:
@@ -246,8 +246,12 @@ def test_a_web_dataset_comes_by_its_suffixes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "cause"),
     [
-        ("ultra-edit", "edited_imge", "no column is the target .*did you mean 'edited_imge'"),
-        ("hq-edit", "output_imag", "no column is the target .*did you mean 'output_imag'"),
+        (
+            "ultra-edit",
+            "edited_imge",
+            "no column for the field target .*did you mean 'edited_imge'",
+        ),
+        ("hq-edit", "output_imag", "no column for the field target .*did you mean 'output_imag'"),
     ],
 )
 def test_a_misnamed_column_is_refused_before_anything_runs(
@@ -330,7 +334,7 @@ def test_contamination_is_told_with_counts_and_ids_or_dropped(tmp_path: Path) ->
 
 
 def cached(folder: Path, name: str) -> Path:
-    """An empty data set in the hub's cache; returns where its files belong."""
+    """Create an empty data set in the hub's cache and return the folder for its files."""
     place = folder / f"datasets--{name.replace('/', '--')}"
     put(place / "refs" / "main", "0a1b")
     return place / "snapshots" / "0a1b"
@@ -367,7 +371,7 @@ if __name__ == "__main__":
 
 
 def published(out: Path) -> dict[str, bytes]:
-    """What a run published, but for its times and its page, which shows them."""
+    """Return the files that a run published, except its times and the page that shows them."""
     names = ["results.json", "recipe.json", *("data", "rejects", "evaluation")]
     paths = [path for name in names for path in sorted((out / name).rglob("*")) or [out / name]]
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths if path.is_file()}
@@ -390,7 +394,7 @@ def test_a_killed_import_goes_on_to_the_same_bytes_and_a_second_does_nothing(
         against=[test],
         progress=lambda each: began.append(each.done),
     )
-    assert min(began) > 0  # what was committed is not made again
+    assert min(began) > 0  # committed work is not repeated
     import_data("hq-edit", data, tmp_path / "whole", workers=1, against=[test])
     assert published(tmp_path / "out") == published(tmp_path / "whole")
     assert verify(tmp_path / "out") == []
@@ -464,7 +468,7 @@ def test_a_card_with_a_date_that_is_none_states_no_licence(tmp_path: Path) -> No
 def test_a_set_without_an_edit_is_refused(tmp_path: Path) -> None:
     (path,) = hq_edit_rows(tmp_path / "hq", 1).glob("data/*")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
-    with pytest.raises(RecipeError, match="the data set holds no edit"):
+    with pytest.raises(RecipeError, match="the data set contains no edit"):
         import_data("hq-edit", tmp_path / "hq", tmp_path / "out")
 
 
@@ -488,11 +492,11 @@ def test_pictures_come_from_any_column_of_bytes(tmp_path: Path) -> None:
 
 def test_a_folder_above_folders_with_an_index_names_them(tmp_path: Path) -> None:
     metadata(tmp_path / "set" / "train", [{"file_name": "a.png", "instruction": "x"}])
-    with pytest.raises(RecipeError, match="name one below it: train"):
+    with pytest.raises(RecipeError, match="choose one below it: train"):
         import_data("table", tmp_path / "set", tmp_path / "out")
 
 
 def test_rewards_of_nothing_are_refused(tmp_path: Path) -> None:
     data = instruct_pix2pix_folders(tmp_path / "ip2p", ["01"])
-    with pytest.raises(RecipeError, match="it holds no ids"):
+    with pytest.raises(RecipeError, match="it contains no ids"):
         import_data("reward-edit", data, tmp_path / "out", rewards=rewards(tmp_path / "r.json"))

@@ -16,7 +16,7 @@ PROMPT = {"input": "a cat", "edit": "make it a dog", "output": "a dog"}
 
 
 def pairs(root: Path, folders: Mapping[str, Sequence[str]], prompt: Json = None) -> Path:
-    """Folders with these seeds' pairs."""
+    """Create folders with these seeds' pairs."""
     for name, seeds in folders.items():
         put(root / name / "prompt.json", json.dumps(PROMPT if prompt is None else prompt))
         for seed in seeds:
@@ -69,7 +69,7 @@ def test_a_missing_picture_is_a_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seeds", "cause"),
     [
-        ({"1": ["5"]}, "seeds.json: it holds no list"),
+        ({"1": ["5"]}, "seeds.json: the file does not contain a list"),
         ([["1"]], "seeds.json item 0: it is no folder with a list of seeds"),
         ([["1", []]], "seeds.json item 0: it is no folder with a list of seeds"),
         ([["../1", ["5"]]], "seeds.json item 0: it is no folder with a list of seeds"),

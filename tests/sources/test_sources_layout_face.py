@@ -17,7 +17,7 @@ from odd_images import odd_images
 
 
 def published(root: Path, splits: dict[str, list[EditSample]]) -> Path:
-    """A run folder with these published splits."""
+    """Create a run folder with these published splits."""
     for split, samples in splits.items():
         path = root / "data" / f"{split}-00000-of-00001.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ def test_a_picture_that_pie_bench_lacks_is_a_problem(tmp_path: Path) -> None:
 
 def test_an_edit_that_pie_bench_describes_in_part_is_a_problem(tmp_path: Path) -> None:
     (found,) = wrong("pie-bench", pie(tmp_path, editing_prompt=None))
-    assert found.startswith("811: it lacks one of original_prompt")
+    assert found.startswith("811: one of original_prompt")
 
 
 def test_without_its_mapping_pie_bench_is_a_problem(tmp_path: Path) -> None:
@@ -111,7 +111,9 @@ def test_imgedit_is_read_as_unpacked_or_with_its_pictures_apart(
 
 def test_an_edit_without_a_prompt_is_a_problem(tmp_path: Path) -> None:
     put(tmp_path / "singleturn.json", json.dumps({"1": {"id": "a.jpg", "edit_type": "add"}}))
-    assert wrong("imgedit", tmp_path)[0].startswith("1: it lacks one of id")
+    assert wrong("imgedit", tmp_path)[0].startswith(
+        "1: id (the picture), prompt or edit_type is missing"
+    )
 
 
 def test_real_edits_texts_name_type_and_instruction(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def split(tmp_path: Path) -> Path:
 
 
 def change(split: Path, name: str, **sessions: object) -> None:
-    """Replace sessions in an index; `_30=None` takes session 30 away."""
+    """Replace sessions in an index; `_30=None` removes session 30."""
     content = json.loads((split / name).read_text())
     for key, value in sessions.items():
         content[key.removeprefix("_")] = value
@@ -122,7 +122,7 @@ def test_everything_wrong_is_listed_at_once(split: Path) -> None:
     put(images / "77" / "77-input.png", png())
     change(split, "local_descriptions.json", _9={"9-output1.png": "fur"})
     assert wrong(split) == [
-        "images/77: edit_sessions.json does not name it",
+        "images/77: it is not listed in edit_sessions.json",
         "images/30/30-output1.png: the picture cannot be read: the picture ends before it is whole",
         "images/139/139-mask2.png: the file is missing",
         "local_descriptions.json 9: no caption of 9-output2.png",
@@ -149,7 +149,10 @@ def test_a_session_without_a_folder_is_a_problem(split: Path) -> None:
     [
         ([], "30: the session has no list of turns"),
         (["darken"], "30/1: the turn has no instruction"),
-        ([{"input": "../../x.png", "instruction": "darken"}], "30/1: the turn names no input file"),
+        (
+            [{"input": "../../x.png", "instruction": "darken"}],
+            "30/1: the turn has no valid input file",
+        ),
     ],
 )
 def test_a_session_that_is_listed_wrongly_is_a_problem(
@@ -185,12 +188,12 @@ def test_a_session_that_is_listed_twice_is_a_problem(split: Path) -> None:
 
 def test_who_names_the_folder_of_pictures_is_told_so(split: Path) -> None:
     (problem,) = open_layout("magicbrush", split / "images").problems()
-    assert problem.fix == f"name the folder above it, {split}"
+    assert problem.fix == f"give the folder above it, {split}"
 
 
 def test_who_names_the_folder_of_splits_is_told_so(split: Path) -> None:
     (problem,) = open_layout("magicbrush", split.parent).problems()
-    assert problem.fix == "name a split below it: test"
+    assert problem.fix == "give a split below it: test"
 
 
 def test_sessions_of_a_faulty_split_are_refused_with_the_first_problems(split: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data sets that exist, as a source: whole samples, listed without their pictures, none skipped."""
+"""Existing data sets as a source: whole samples, listed without pictures, none skipped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def samples(folder: Path, **settings: Any) -> list[EditSample]:
 
 
 def through_json(item: SourceItem) -> SourceItem:
-    """The item as a plan's file gives it back."""
+    """Return the item as read back from a plan's file."""
     return SourceItem(item.id, item.split, item.uri, json.loads(json.dumps(item.parameters)))
 
 
@@ -74,7 +74,7 @@ def published(folder: Path, splits: Mapping[str, Sequence[EditSample]], rows: in
 
 
 def folders(root: Path) -> Iterator[tuple[str, Path]]:
-    """A data set in each form that an index may have."""
+    """Create a data set for each kind of index."""
     yield "published", published(root / "published", {"train": [edit("a"), edit("b", 2)]})
     yield "magicbrush", magicbrush(root / "magicbrush", {"30": 3, "41": 1})
     put(root / "lines/a.png", png())

@@ -109,7 +109,7 @@ def test_a_session_that_is_torn_apart_is_a_problem(tmp_path: Path) -> None:
     put(tmp_path / "a.png", png())
     rows = [{**ROW, "id": str(at), "session": session} for at, session in enumerate("sts")]
     (found,) = wrong("metadata", metadata(tmp_path, rows))
-    assert found == "metadata.jsonl line 3: the session 's' goes on after another one"
+    assert found == "metadata.jsonl line 3: the session 's' continues after another session"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_gedit_gives_one_languages_instructions(tmp_path: Path) -> None:
 
 def test_a_language_that_no_row_has_is_a_problem(tmp_path: Path) -> None:
     parquet(tmp_path / "train-00000-of-00001.parquet", [GEDIT])
-    assert wrong("gedit", tmp_path, language="cn") == [f"{tmp_path}: the data set holds no edit"]
+    assert wrong("gedit", tmp_path, language="cn") == [f"{tmp_path}: the data set contains no edit"]
 
 
 def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
@@ -282,6 +282,5 @@ def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_table_is_a_problem(tmp_path: Path) -> None:
     (problem,) = open_layout("metadata", tmp_path).problems()
     assert (
-        problem.cause
-        == "there is neither metadata.jsonl nor a file of rows (.parquet, .arrow, .tar) in it"
+        problem.cause == "it has neither a metadata.jsonl nor a table file (.parquet, .arrow, .tar)"
     )

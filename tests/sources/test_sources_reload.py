@@ -53,7 +53,7 @@ def test_a_file_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(saved(smooth(), "PNG"))
     (sample,) = samples("folder", path=str(tmp_path))
     (tmp_path / "a.png").unlink()
-    with pytest.raises(ChangedError, match=r"gone: .*a\.png\n.*put it back"):
+    with pytest.raises(ChangedError, match=r"missing: .*a\.png\n.*restore it"):
         reload(provenance(sample))
 
 
@@ -76,5 +76,5 @@ def test_a_file_that_changed_is_said_to_have(tmp_path: Path) -> None:
 )
 def test_a_record_that_names_no_picture_is_refused(changes: dict[str, Any]) -> None:
     made = provenance(samples("photos", train=1, heldout=0)[0])
-    with pytest.raises(StoreError, match="record"):
+    with pytest.raises(StoreError, match="provenance"):
         reload(dataclasses.replace(made, **changes))

@@ -1,6 +1,6 @@
-"""The darkroom: edits whose truth is known, made on real photos at any resolution.
+"""The darkroom: synthetic edits with known ground truth, made on real photos at any resolution.
 
-Operations, rendered props, the phrases that ask for them, faults of known kind and severity, and
-the judge that compares a picture with the truth. What enters here is deterministic given a seed,
-needs no weights, and knows its exact target and mask.
+It contains operations, rendered props, instruction phrases, faults of known kind and severity, and
+the judge that compares a picture with the truth. Everything here is deterministic given a seed,
+needs no weights, and has an exact target and mask.
 """

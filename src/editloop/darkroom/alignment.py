@@ -1,6 +1,6 @@
-"""Moving a picture, and finding out by how much another was moved.
+"""Global motion of a picture: apply it, or estimate it between two pictures.
 
-The motion is the one that faulty generators make: a shift and an enlargement about the centre.
+The motion is the one that faulty generators cause: a shift and a zoom about the centre.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ["STILL", "Motion", "align", "warp"]
 _Array = TypeVar("_Array", bound=np.generic)
 
 _SIDES = (16, 32, 64, 128)  # shorter sides of the pyramid, from coarse to fine
-_ROUNDS = 4  # Gauss-Newton steps at each, at most
-_SETTLED = 1e-4  # a smaller step, as a share of the side, is the last
-_ALIKE = 5e-4  # a share of unexplained variance below which nothing moved
+_ROUNDS = 4  # maximum number of Gauss-Newton steps per level
+_SETTLED = 1e-4  # iteration stops at a smaller step, as a share of the side
+_ALIKE = 5e-4  # below this share of unexplained variance nothing moved
 _SNAP = 0.25  # pixels at the finest level
-_GAIN = 0.6  # a motion counts if it leaves less than this share of the unexplained variance
+_GAIN = 0.6  # a motion is accepted if it leaves less than this share of the unexplained variance
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """An enlargement about the centre, then a shift; both in shares, free of resolution.
+    """A zoom about the centre, then a shift, independent of the resolution.
 
     `right` and `down` are shares of the shorter side, `zoom` is a factor.
     """
@@ -43,7 +43,7 @@ _STARTS = (STILL, Motion(zoom=1.12), Motion(zoom=1.25))
 
 
 def warp(pixels: NDArray[_Array], motion: Motion) -> NDArray[_Array]:
-    """The picture [h, w] or [h, w, c] after a motion; bilinear, borders are mirrored."""
+    """Apply a motion to a picture [h, w] or [h, w, c]; bilinear, with mirrored borders."""
     if motion == STILL:
         return pixels
     height, width = pixels.shape[:2]
@@ -61,11 +61,11 @@ def warp(pixels: NDArray[_Array], motion: Motion) -> NDArray[_Array]:
 
 
 def align(reference: Floats, moved: Floats, weight: Floats, start: Motion = STILL) -> Motion:
-    """The motion that takes `reference` [h, w] to `moved`, judged where `weight` is high.
+    """Estimate the motion from `reference` [h, w] to `moved`, weighted by `weight`.
 
-    `weight` belongs to the reference. Gauss-Newton on brightness constancy (Lucas and Kanade, 1981)
-    from coarse to fine, with a free gain and offset of brightness; `start` skips the coarse steps.
-    `STILL` unless the motion explains a good part of what differs.
+    `weight` is aligned with the reference. Gauss-Newton on brightness constancy (Lucas and Kanade,
+    1981) from coarse to fine, with a free gain and offset of brightness; `start` skips the coarsest
+    search. Returns `STILL` unless the motion explains a good part of the difference.
     """
     images = (reference, moved, weight)
     full = min(*reference.shape, _SIDES[-1])
@@ -99,7 +99,7 @@ def _settle(motion: Motion, level: tuple[Floats, ...]) -> Motion:
 
 
 def _snapped(motion: Motion, side: int) -> Motion:
-    """A motion that is nearly a shift by whole pixels is one: it then moves pixels unblurred."""
+    """Round a motion that is nearly a shift by whole pixels, so that warping does not blur."""
     right, down = round(motion.right * side), round(motion.down * side)
     off = max(abs(motion.right * side - right), abs(motion.down * side - down))
     if off > _SNAP * max(1.0, side / _SIDES[-1]) or abs(motion.zoom - 1) * side / 2 > _SNAP:
@@ -108,7 +108,7 @@ def _snapped(motion: Motion, side: int) -> Motion:
 
 
 def _shrink(array: Floats, side: int) -> Floats:
-    """The picture at a size, smoothed a little: gradients then reach further."""
+    """Resize a picture and smooth it a little, so that gradients reach further."""
     height, width = array.shape
     scale = side / min(height, width)
     if scale >= 1:
@@ -119,7 +119,7 @@ def _shrink(array: Floats, side: int) -> Floats:
 
 
 def _step(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> Motion:
-    """One Gauss-Newton step; a motion beyond what a fault makes is held at the limit."""
+    """Return the motion after one Gauss-Newton step, clipped to the range that faults cause."""
     height, width = reference.shape
     side = min(height, width)
     now, weight = warp(reference, motion), warp(weight, motion)
@@ -143,7 +143,7 @@ def _step(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> M
 
 
 def _unexplained(motion: Motion, reference: Floats, moved: Floats, weight: Floats) -> float:
-    """The share of `moved`'s weighted variance that a line through the warped reference leaves."""
+    """Return the share of `moved`'s weighted variance not fitted by the warped reference."""
     now, weight = warp(reference, motion), warp(weight, motion)
     total = float(weight.sum()) + 1e-6
     first = now - float((weight * now).sum()) / total

@@ -1,4 +1,4 @@
-"""Backgrounds: what a subject can be put in front of, or how what is behind it can change."""
+"""Looks for backgrounds: new backdrops, and changes to the existing background."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ SKIES = ("blue", "sunset", "starry")
 
 
 def blurred(picture: Pixels) -> Pixels:
-    """Far out of focus."""
+    """Blur the picture as far out of focus."""
     return np.asarray(blur(picture, 0.035), np.uint8)
 
 
 def colourless(picture: Pixels) -> Pixels:
-    """Grey, a little lighter, so that a coloured subject stands out."""
+    """Turn the picture grey and a little lighter, so that a coloured subject stands out."""
     return merge(0.08 + 0.86 * grey(picture))
 
 
 def dimmed(picture: Pixels) -> Pixels:
-    """Nearly dark, as outside a spotlight."""
+    """Darken the picture as outside a spotlight."""
     return merge(saturate(split(picture), 0.7) * 0.2)
 
 
 def tinted(picture: Pixels, colour: str) -> Pixels:
-    """Luminance in shades of one colour, from its dark to its pale."""
+    """Map luminance to shades of one colour, from dark to pale."""
     light = grey(picture)[..., None]
     tint = floats(rgb(colour)) / 255
     level = float(tint.mean())
@@ -63,20 +63,20 @@ def tinted(picture: Pixels, colour: str) -> Pixels:
 
 
 def plain(picture: Pixels, colour: str) -> Pixels:
-    """A studio backdrop: one colour, lighter in the middle."""
+    """Return a studio backdrop: one colour, lighter in the middle."""
     tint = floats(rgb(colour)) / 255
     light = vignette(picture, 0.42)
     return merge((tint + (1 - tint) * 0.12) * light)
 
 
 def surface(picture: Pixels, surface: str) -> Pixels:
-    """A wall of brick, a lawn, or a bed of gravel."""
+    """Return a brick wall, a lawn, or a bed of gravel."""
     height, width = picture.shape[:2]
     return merge(cover(surface, height, width))
 
 
 def sky(picture: Pixels, sky: str) -> Pixels:
-    """A sky: blue with clouds, a sunset, or a starry night."""
+    """Return a sky: blue with clouds, a sunset, or a starry night."""
     if sky == "starry":
         return _starry(picture)
     _, y = grid(picture)
@@ -87,7 +87,7 @@ def sky(picture: Pixels, sky: str) -> Pixels:
     return merge(values + (dark + (bright - dark) * drift - values) * share)
 
 
-_SKIES = {  # high up, at the horizon, a cloud's shade, a cloud's light
+_SKIES = {  # zenith, horizon, dark parts of clouds, bright parts of clouds
     "blue": ((0.16, 0.42, 0.8), (0.68, 0.84, 0.96), (0.86, 0.88, 0.92), (1.0, 1.0, 1.0)),
     "sunset": ((0.22, 0.14, 0.4), (1.0, 0.6, 0.2), (0.62, 0.2, 0.36), (1.0, 0.55, 0.36)),
 }

@@ -1,4 +1,4 @@
-"""The colours that the darkroom knows by name."""
+"""The darkroom's named colours."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ COLOURS: Mapping[str, Rgb] = MappingProxyType(
 
 
 def rgb(name: str) -> Rgb:
-    """The sRGB value of a colour name; KeyError for a name the darkroom does not know."""
+    """Return the sRGB value of a colour name; raise KeyError for an unknown name."""
     return COLOURS[name]
 
 
 def contrast(first: str, second: str) -> float:
-    """How far apart two named colours are: the mean absolute difference, in 0..255."""
+    """Return the mean absolute difference of two named colours, in 0..255."""
     return sum(abs(a - b) for a, b in zip(COLOURS[first], COLOURS[second], strict=True)) / 3

@@ -1,9 +1,9 @@
-"""What can be wrong with an edited picture whose truth is known, measured one defect at a time.
+"""Defects of an edited picture with known truth, each measured separately.
 
-Each function answers {defect: severity}: 0 is not noticeable, 1 or more is ruined. A perspective's
-worst defect makes its score. The constants come from what each defect means and were fixed before
-any trained model was judged: `_RAMPS` says from which measured amount a defect is noticeable, and
-at which it ruins the picture. Amounts of light are in levels of 0-255.
+Each function returns {defect: severity}: 0 is not noticeable, 1 or more is ruined. A perspective's
+score comes from its worst defect. The constants follow from the meaning of each defect and were
+fixed before any trained model was judged: `_RAMPS` holds the measured amount from which a defect is
+noticeable, and the amount at which it ruins the picture. Light is measured in levels of 0-255.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from editloop.darkroom.progress import Course
 
 __all__ = ["following_defects", "preserving_defects", "quality_defects"]
 
-_FINE = 0.25  # what details count against colours: from afar they show half as much
-_ASTRAY = 0.1  # colours this far off the way to the target show something else than the edit,
-_APART = 0.3  # and so do details whose progress is this far from the colours'
-_CLEARLY = 1.15  # factor from which an amplitude is in excess of another
-_MASKING = 40.0  # levels; details of this amplitude halve how much artefacts show
-_SMOOTH = 4.0  # levels squared; with less energy there are no details to lose
+_FINE = 0.25  # weight of details against colours: at a distance details show half as much
+_ASTRAY = 0.1  # colours this far off the line from source to target are not the edit,
+_APART = 0.3  # and neither are details whose progress differs this much from the colours'
+_CLEARLY = 1.15  # factor from which an amplitude clearly exceeds another
+_MASKING = 40.0  # levels; details of this amplitude halve the visibility of artefacts
+_SMOOTH = 4.0  # levels squared; below this energy there are no details to lose
 _COARSE = 8  # cells along the shorter side, for colours that should not change
-_LAYOUT = 24  # cells along the shorter side, to recognise a photo by
+_LAYOUT = 24  # cells along the shorter side, for recognising the photo
 
 _RAMPS: dict[str, tuple[float, float]] = {
     "unrecognisable": (0.85, 0.6),  # correlation with the known pictures
@@ -33,16 +33,16 @@ _RAMPS: dict[str, tuple[float, float]] = {
     "colours": (2.0, 21.0),  # levels, root mean square over cells
     "lost": (0.15, 0.75),  # share of the details' amplitude outside
     "blur": (0.15, 0.75),  # the same, inside
-    "artefacts": (1.0, 7.0),  # levels, root mean square of details that nothing explains
-    "halo": (6.0, 55.0),  # levels, the rim's mean against the rest
-    "blocks": (1.0, 3.8),  # levels, steps at the borders of blocks above those within
-    "banding": (4.0, 28.0),  # the factor by which the levels in use became fewer
+    "artefacts": (1.0, 7.0),  # levels, root mean square of unexplained details
+    "halo": (6.0, 55.0),  # levels, the rim's mean minus the rest's
+    "blocks": (1.0, 3.8),  # levels, steps at the borders of blocks minus those within
+    "banding": (4.0, 28.0),  # the factor by which the number of used levels dropped
     "empty": (0.3, 0.05),  # contrast, as a share of the known pictures'
 }
 
 
 def _graded(**amounts: float) -> dict[str, float]:
-    """Severities of measured amounts: 0 where noticeable, 1 where ruined, on a straight line."""
+    """Return severities, linear in the measured amounts: 0 where noticeable, 1 where ruined."""
     return {
         defect: max(0.0, (amount - _RAMPS[defect][0]) / (_RAMPS[defect][1] - _RAMPS[defect][0]))
         for defect, amount in amounts.items()
@@ -50,13 +50,13 @@ def _graded(**amounts: float) -> dict[str, float]:
 
 
 def following_defects(seen: Evidence, went: Course) -> dict[str, float]:
-    """How far the inside still is from the target, as a share of the way from source to target.
+    """Return the inside's remaining distance to the target, relative to that of the source.
 
         r^2 = ((left - u)_+ + w (1 - fine_done)_+^2 fine) / (way - u + w fine)
 
-    with u the energy that is not seen and w what details count. Details count along the way to
-    the target only: what lies across it is the quality's business. A copy has r = 1, half strength
-    0.5. The defect is named by what most of r is.
+    with u the invisible energy and w the weight of details. Details count only along the direction
+    to the target: deviations across it belong to quality. A copy has r = 1, half strength 0.5. The
+    defect's name depends on what contributes most to r.
     """
     fine = _FINE * went.fine
     missing = max(0.0, 1 - went.fine_done) ** 2 * fine
@@ -68,9 +68,9 @@ def following_defects(seen: Evidence, went: Course) -> dict[str, float]:
 
 
 def _likeness(seen: Evidence, went: Course) -> float:
-    """The edited picture's highest correlation with source, target and their mix, from afar.
+    """Return the edited picture's highest coarse correlation with source, target or their mix.
 
-    Its sign does not count: a negative is still the photo.
+    The sign is ignored: a negative still shows the photo.
     """
     source, target, edited = (cells(light, _LAYOUT) for light in seen.lights)
     mixed = _between(source, target, went)
@@ -78,15 +78,15 @@ def _likeness(seen: Evidence, went: Course) -> float:
 
 
 def _between(source: Floats, target: Floats, went: Course) -> Floats:
-    """The blend of source and target that is as far as the edit went."""
+    """Return the blend of source and target at the edit's overall progress."""
     return source + np.float32(went.overall) * (target - source)
 
 
 def preserving_defects(seen: Evidence, went: Course) -> dict[str, float]:
-    """What changed that should not: layout everywhere, colours and details outside the mask.
+    """Measure unwanted changes: layout everywhere, colours and details outside the mask.
 
-    Without an outside (a global edit or a style), colours and details are the edit's own, and what
-    must stay is the layout: nothing moved, nothing enlarged, the photo still recognisable.
+    Without an outside (a global edit or a style), colours and details may change, but the layout
+    must be preserved: no shift, no zoom, and the photo still recognisable.
     """
     motion = seen.motion
     moved = _graded(shift=float(np.hypot(motion.right, motion.down)), zoom=abs(motion.zoom - 1))
@@ -99,7 +99,7 @@ def preserving_defects(seen: Evidence, went: Course) -> dict[str, float]:
 
 
 def _changed(seen: Evidence) -> float:
-    """How much colours changed outside: root mean square of the cells' mean changes, in levels."""
+    """Return the colour change outside: root mean square of the cells' mean changes, in levels."""
     change = (seen.looks.edited - seen.looks.source) * seen.small_outside[..., None]
     share = cells(seen.small_outside, _COARSE)
     means = np.abs(cells(change, _COARSE)).mean(-1) / np.maximum(share, 1e-3)
@@ -108,15 +108,15 @@ def _changed(seen: Evidence) -> float:
 
 
 def _lost(before: float, after: float) -> float:
-    """The share of the details' amplitude that is gone."""
+    """Return the lost share of the details' amplitude."""
     return 1 - (after / before) ** 0.5 if before > _SMOOTH else 0.0
 
 
 def quality_defects(seen: Evidence, went: Course) -> dict[str, float]:
-    """Artefacts: details, rims and levels that neither source, target nor a mix of them explains.
+    """Measure artefacts: details, rims and levels not explained by source, target or their mix.
 
-    A copy and a half-strength edit are thus fine. A loss of details counts beyond the loss of
-    contrast that comes with a darker or paler look.
+    A copy and a half-strength edit thus have no defect. A loss of details counts only beyond the
+    loss of contrast of a darker or paler look.
     """
     source, target, edited = seen.details
     between = mix(source, target, went.kept)
@@ -134,10 +134,10 @@ def quality_defects(seen: Evidence, went: Course) -> dict[str, float]:
 
 
 def _artefacts(seen: Evidence, went: Course, between: Octaves) -> float:
-    """The amplitude of unexplained details, inside or outside, less where details mask them.
+    """Return the amplitude of unexplained details, inside or outside, reduced by masking.
 
-    Where the inside shows something else than the edit, as when it was done with a wrong texture,
-    only the amplitude in clear excess of all known pictures' counts there.
+    If the inside shows something other than the edit, such as a wrong texture, only the amplitude
+    that clearly exceeds that of all known pictures counts there.
     """
     source, target, edited = seen.details
     odd = strange(edited, (source, target), between, seen.inside) ** 0.5
@@ -153,12 +153,12 @@ def _artefacts(seen: Evidence, went: Course, between: Octaves) -> float:
 
 
 def _unmasked(odd: float, details: float) -> float:
-    """What shows of an amplitude of artefacts among details of some energy."""
+    """Return the visible amplitude of artefacts among details of a given energy."""
     return float(odd / (1 + details**0.5 / _MASKING))
 
 
 def _rim_light(seen: Evidence) -> float:
-    """How much brighter or darker the rim around the mask became than the rest outside."""
+    """Return the change in brightness of the rim around the mask, relative to the rest outside."""
     change = seen.lights.edited - seen.lights.source
     rim, rest = (
         float((change * region).sum() / max(float(region.sum()), 1.0))

@@ -1,6 +1,6 @@
-"""From a plan to pictures: source, target and mask of an edit, and the target a fault would leave.
+"""Rendering of planned edits: source, target, mask, and the target with faults.
 
-A record in a sample's provenance is enough to make its pictures again, byte for byte: `replay`.
+The record in a sample's provenance is enough to render its pictures again, byte for byte: `replay`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = [
 ]
 
 GENERATOR = "darkroom"
-REVISION = "1"  # changes when the same record would give other pixels
+REVISION = "1"  # changes when the same record would give different pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """The truth of an edit: outside the mask, source and target are identical."""
+    """The pictures of an edit without faults: outside the mask, source and target are identical."""
 
     source: Pixels
     target: Pixels
@@ -44,7 +44,7 @@ class Rendered:
 
 
 class Wrong(Mapping[str, Pixels]):
-    """Renders of what a generator might have made instead, each made when it is looked up."""
+    """Renders of plausible wrong edits, each rendered on access."""
 
     def __init__(self, darkroom: Darkroom, turn: PlannedTurn, seed: int) -> None:
         self._darkroom = darkroom
@@ -61,20 +61,20 @@ class Wrong(Mapping[str, Pixels]):
 
 
 def develop(darkroom: Darkroom, turn: PlannedTurn) -> Rendered:
-    """The pictures of an edit without faults."""
+    """Render an edit without faults."""
     source, target = darkroom.render(turn.before), darkroom.render(turn.after)
     mask = edit_mask(turn.edit_type, turn.before, turn.after, source, target)
     return Rendered(source, target, mask)
 
 
 def faulty(rendered: Rendered, faults: Sequence[Fault], wrong: Wrong, seed: int) -> Pixels:
-    """The target as a generator with these faults would have made it."""
+    """Return the target with faults applied."""
     truth = Truth(rendered.source, rendered.target, rendered.mask, wrong)
     return apply_faults(truth, faults, generator(seed, "damage"))
 
 
 def write_record(turn: PlannedTurn, number: int, faults: Sequence[Fault]) -> dict[str, Json]:
-    """What `replay` needs besides the photo, as JSON for `Provenance.parameters`."""
+    """Return what `replay` needs besides the photo, as JSON for `Provenance.parameters`."""
     return {
         "scene": turn.before.to_json(),
         "edit": turn.edit.to_json(),
@@ -84,7 +84,7 @@ def write_record(turn: PlannedTurn, number: int, faults: Sequence[Fault]) -> dic
 
 
 def read_record(provenance: Provenance) -> PlannedTurn:
-    """The edit that a record of this revision of the darkroom describes; StoreError otherwise."""
+    """Read the edit from a record; raise StoreError if it is not from this darkroom revision."""
     if provenance.generator != GENERATOR or provenance.revision != REVISION:
         raise StoreError(
             "a record was not made by this darkroom",
@@ -100,12 +100,12 @@ def read_record(provenance: Provenance) -> PlannedTurn:
 
 
 def replay(provenance: Provenance) -> Rendered:
-    """The pictures of a record without its faults: the same bytes as when it was made."""
+    """Render a record's pictures without faults: the same bytes as when it was made."""
     return develop(Darkroom(reload(provenance)), read_record(provenance))
 
 
 def replay_faulty(provenance: Provenance) -> Pixels:
-    """The target of a record with its faults, as it was stored."""
+    """Render a record's target with its faults, as it was stored."""
     turn, darkroom = read_record(provenance), Darkroom(reload(provenance))
     faults = [fault_from_json(item) for item in provenance.parameters["faults"]]
     seed = provenance.seed or 0

@@ -1,8 +1,8 @@
-"""What the truth judge looks at: the pictures of a case, registered, and the mask's regions.
+"""The truth judge's input: the registered pictures of a case, and the regions of its mask.
 
-A generator may move or enlarge the whole picture. The motion is estimated once and applied to the
-known pictures, so that following and quality are judged where things now are, and the motion itself
-is left to preserving.
+A generator may shift or zoom the whole picture. The motion is estimated once and applied to the
+known pictures, so that following and quality are judged at the new positions; the motion itself
+counts for preserving.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["Evidence", "Three", "gather"]
 
 _AFAR = 16  # cells along the shorter side
 _LOOK = 128  # shorter side at which colours are compared
-_ENOUGH = 0.25  # share of the picture that must be outside for it to be registered by that alone
+_ENOUGH = 0.25  # share of the picture outside the mask from which registration uses that alone
 
 _T = TypeVar("_T")
 
 
 class Three(NamedTuple, Generic[_T]):
-    """The same thing of each picture of a case."""
+    """One value for each picture of a case."""
 
     source: _T
     target: _T
@@ -37,11 +37,11 @@ class Three(NamedTuple, Generic[_T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """A case in colour (small), in luminance (full size), by octaves, and in levels in use.
+    """A case in colour (small), in luminance (full size), by octaves, and its number of levels.
 
-    Source, target and the regions are where `motion` takes them. A region is 0 or 1 a pixel:
-    `inside` the mask, the `rim` just outside, and the `outside` clear of it, all at full size;
-    `small_inside` and `small_outside` go with the colours. `whole`: there is no outside.
+    Source, target and regions are warped by `motion`. A region is 0 or 1 per pixel: `inside` the
+    mask, the `rim` just outside it, and the `outside` at a distance from it, all at full size;
+    `small_inside` and `small_outside` have the size of the colours. `whole` means no outside.
     """
 
     looks: Three[Floats]  # [h, w, 3], 0-255
@@ -58,7 +58,7 @@ class Evidence:
 
 
 def gather(source: Pixels, target: Pixels, edited: Pixels, mask: Mask) -> Evidence:
-    """Register the known pictures with the edited one, and cut the regions."""
+    """Register the known pictures with the edited one, and compute the regions."""
     lights = Three(luminance(source), luminance(target), luminance(edited))
     inside, rim, outside = (cut(mask).astype(np.float32) for cut in (inside_of, rim_of, outside_of))
     motion = _motion(lights, outside)
@@ -80,7 +80,7 @@ def gather(source: Pixels, target: Pixels, edited: Pixels, mask: Mask) -> Eviden
 
 
 def _motion(lights: Three[Floats], outside: Floats) -> Motion:
-    """By what must stay, if there is enough of it; else by the nearest mix of source and target."""
+    """Estimate the motion from the outside if it is large enough, else from the nearest mix."""
     if float(outside.mean()) >= _ENOUGH:
         return align(lights.source, lights.edited, outside)
     everywhere = np.ones_like(outside)
@@ -91,7 +91,7 @@ def _motion(lights: Three[Floats], outside: Floats) -> Motion:
 
 
 def _nearest(lights: Three[Floats], motion: Motion) -> Floats:
-    """The mix of source and target that, so moved, is from afar most like the edited picture."""
+    """Return the mix of source and target that, warped, is coarsely nearest to the edited one."""
     source, target, edited = lights
     share = progress(
         cells(warp(source, motion), _AFAR), cells(warp(target, motion), _AFAR), cells(edited, _AFAR)

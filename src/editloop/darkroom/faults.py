@@ -1,12 +1,12 @@
-"""Faults: what goes wrong in a generator's edit, with known kind and severity.
+"""Synthetic faults of an edit, as a generator makes them, with known kind and severity.
 
-Three families, named as the perspectives they hurt. A sample has at most one fault of each. Most
-faults are *systematic*, as a real generator's are: the first kind of a family takes
-`DOMINANT_SHARE` of its faults, with one direction, one pattern and, mostly, one severity. At the
-default rate of 0.6 a dominant preserving or quality fault is thus in half of all samples, so that
-training with an L1 loss, which learns a median, shows it instead of hiding it.
+There are three families, named after the perspectives that they affect; a sample has at most one
+fault of each. Most faults are *systematic*, like a real generator's: the first kind of a family has
+`DOMINANT_SHARE` of its faults, always with the same direction and pattern, and mostly with the same
+severity. At the default rate of 0.6 a dominant preserving or quality fault is in half of all
+samples, so that training with an L1 loss, which learns a median, reproduces it.
 
-Severity runs over (0, 1]; 1 is where the truth judge's score reaches 0. `nothing` is always 1.
+Severity is in (0, 1]; at 1 the truth judge's score reaches 0. `nothing` always has severity 1.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ __all__ = [
     "possible_kinds",
 ]
 
-# The share of a family's faults that are its first kind that can happen.
+# The share of a family's faults that are of its first possible kind.
 DOMINANT_SHARE = {"following": 0.7, "preserving": 0.85, "quality": 0.85}
-# How often following fails, relative to the rate: generators carry out edits of the whole picture
-# more readily than those of its parts. The mean over the seven types is 1.
+# The frequency of following faults relative to the rate: generators are better at edits of the
+# whole picture than at local ones. The mean over the seven types is 1.
 DIFFICULTY = dict.fromkeys(EditType, 1.13) | {EditType.GLOBAL: 0.6, EditType.BACKGROUND: 0.75}
-TYPICAL_SHARE = 0.85  # of a kind's faults have its typical severity, the rest spread
+TYPICAL_SHARE = 0.85  # of a kind's faults have its typical severity, the rest a random one
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that went wrong: `family` is a perspective's name, `text` says it in words."""
+    """A fault: `family` is a perspective's name, `text` describes the fault."""
 
     family: str
     kind: str
@@ -55,11 +55,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """A perfect edit, and what a generator might have made instead.
+    """A perfect edit, and plausible wrong edits.
 
-    `wrong` maps "attribute" (the same operation with another parameter) and "object" (done to or
-    with another object) to renders. A key is absent where the operation has no such thing, and a
-    render is only looked up when its fault was drawn, so a lazy mapping saves the work.
+    `wrong` maps "attribute" (the same operation with another parameter) and "object" (the same
+    operation on or with another object) to renders. A key is missing if the operation has no such
+    variant. A render is only looked up when its fault was drawn, so a lazy mapping saves work.
     """
 
     source: Pixels
@@ -70,9 +70,9 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What can go wrong in an edit: its type, what it is about, and the wrong renders it has.
+    """The facts that decide which faults an edit can have: its type, subject and wrong renders.
 
-    `whole` says that the mask is all white: nothing is outside it (`regions.is_whole`).
+    `whole` means that nothing is outside the mask (`regions.is_whole`).
     """
 
     edit_type: EditType
@@ -83,20 +83,20 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A kind of fault: its usual severity, the range of the others, and where it can happen."""
+    """A kind of fault: its typical severity, the range of the others, and its requirements."""
 
     family: str
     name: str
     typical: float
     spread: tuple[float, float]
-    needs_outside: bool = False  # a region that must not change, or that region's edge
-    needs_wrong: str | None = None  # this render of `Truth.wrong`
+    needs_outside: bool = False  # needs a region that must not change, or that region's edge
+    needs_wrong: str | None = None  # needs this render of `Truth.wrong`
 
 
-# The first kind of a family that can happen dominates it. It is one that a small network picks up
-# from its data within a hundred steps, as a cast, a shift and a filter are; blocks take it hundreds
-# more, and noise it never repeats. Where nothing is outside the mask, a preserving fault disturbs
-# the layout (shift, zoom): colour is what such an edit may change.
+# The first possible kind of a family dominates it. A small network learns it from its data within a
+# hundred steps, as it does a colour cast, a shift or a filter; blocks take hundreds of steps more,
+# and noise is never reproduced. If nothing is outside the mask, a preserving fault changes the
+# layout (shift, zoom), because such an edit may change colours.
 KINDS: dict[str, FaultKind] = {
     kind.name: kind
     for kind in (
@@ -118,12 +118,11 @@ KINDS: dict[str, FaultKind] = {
 
 
 def draw_faults(rate: float, rng: np.random.Generator, occasion: Occasion) -> tuple[Fault, ...]:
-    """At most one fault a family, each present with probability `rate`, independently.
+    """Draw at most one fault per family, each with probability `rate`, independently.
 
-    For following, the rate is scaled by the edit type's DIFFICULTY.
-
-    Rate 0 gives clean data. The numbers drawn from `rng` do not depend on `rate`, so raising it
-    adds faults and changes none.
+    For following, the rate is scaled by the edit type's DIFFICULTY. Rate 0 gives clean data. The
+    numbers drawn from `rng` do not depend on `rate`, so a higher rate adds faults without changing
+    the others.
     """
     faults = []
     for family in PERSPECTIVES:
@@ -146,7 +145,7 @@ def _draw(family: str, rng: np.random.Generator, occasion: Occasion) -> Fault:
 
 
 def possible_kinds(family: str, occasion: Occasion) -> list[FaultKind]:
-    """The kinds of a family that can happen in an edit, the dominant one first."""
+    """Return the kinds of a family that are possible in an edit, the dominant one first."""
     return [
         kind
         for kind in KINDS.values()
@@ -157,7 +156,7 @@ def possible_kinds(family: str, occasion: Occasion) -> list[FaultKind]:
 
 
 def apply_faults(truth: Truth, faults: Sequence[Fault], rng: np.random.Generator) -> Pixels:
-    """The picture a faulty generator would have made: following, then preserving, then quality."""
+    """Return the target with faults applied: following, then preserving, then quality."""
     pixels = truth.target
     for fault in sorted(faults, key=lambda fault: PERSPECTIVES.index(fault.family)):
         if fault.family == "following":
@@ -170,7 +169,7 @@ def apply_faults(truth: Truth, faults: Sequence[Fault], rng: np.random.Generator
 
 
 def _instead(truth: Truth, kind: str) -> Pixels:
-    """What a following fault of full severity shows in place of the target."""
+    """Return the picture that replaces the target in a following fault of full severity."""
     wrong = KINDS[kind].needs_wrong
     return truth.source if wrong is None else truth.wrong[wrong]
 
@@ -188,7 +187,7 @@ _DAMAGE: dict[str, Callable[[Pixels, Mask, float], Pixels]] = {
 
 
 def fault_to_json(fault: Fault) -> dict[str, Json]:
-    """A fault as a record keeps it."""
+    """Return a fault as JSON for a record."""
     return {
         "family": fault.family,
         "kind": fault.kind,
@@ -198,5 +197,5 @@ def fault_to_json(fault: Fault) -> dict[str, Json]:
 
 
 def fault_from_json(record: Mapping[str, Json]) -> Fault:
-    """The fault that `fault_to_json` recorded."""
+    """Return the fault that `fault_to_json` wrote."""
     return Fault(record["family"], record["kind"], record["severity"], record["text"])

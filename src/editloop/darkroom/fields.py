@@ -1,7 +1,7 @@
-"""Building blocks of looks: curves, blurs, noise and fields that mean the same at every resolution.
+"""Building blocks of looks: curves, blurs, noise and fields that do not depend on the resolution.
 
-Lengths are fractions of the short side; noise lives on a grid that is laid over the whole picture,
-so that a small and a large copy of a photo get the same fog.
+Lengths are fractions of the short side; noise is defined on a grid over the whole picture, so that
+a small and a large copy of a photo get the same fog.
 """
 
 from __future__ import annotations
@@ -33,54 +33,54 @@ __all__ = [
     "vignette",
 ]
 
-Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 wherever speed or memory counts
+Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 where speed or memory matters
 
 _LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
 
 
 def floats(values: ArrayLike) -> NDArray[np.float32]:
-    """Values as a float32 array: a colour, a tone, a table."""
+    """Convert values, such as a colour or a table, to a float32 array."""
     return np.asarray(values, np.float32)
 
 
 def short_side(picture: NDArray[np.generic]) -> int:
-    """The shorter side of a picture in pixels."""
+    """Return the shorter side of a picture in pixels."""
     return int(min(picture.shape[:2]))
 
 
 def split(picture: Pixels) -> Floats:
-    """Pixels as floats in 0..1."""
+    """Convert pixels to floats in 0..1."""
     return picture.astype(np.float32) / 255
 
 
 def merge(values: Floats) -> Pixels:
-    """Floats in 0..1 (clipped) as pixels; one channel becomes three."""
+    """Convert floats in 0..1 (clipped) to pixels; one channel becomes three."""
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
     return np.asarray(np.round(np.clip(values, 0, 1) * 255), np.uint8)
 
 
 def grey(picture: Pixels) -> Floats:
-    """Luminance in 0..1, [h, w]."""
+    """Return the luminance in 0..1, [h, w]."""
     return split(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
 
 
 def curve(picture: Pixels, inputs: Sequence[float], outputs: Sequence[float]) -> Pixels:
-    """A tone curve through points in 0..1, the same for every channel."""
+    """Apply a tone curve through points in 0..1, the same for every channel."""
     table = np.interp(np.arange(256) / 255, inputs, outputs)
     return np.asarray(cv2.LUT(picture, np.round(np.clip(table, 0, 1) * 255).astype(np.uint8)))
 
 
 def saturate(values: Floats, factor: float) -> Floats:
-    """Colours pulled away from (factor > 1) or towards (< 1) their own luminance."""
+    """Move colours away from (factor > 1) or towards (< 1) their own luminance."""
     light = (values @ _LUMA)[..., None]
     return np.asarray(light + (values - light) * factor, np.float32)
 
 
 def blur(values: NDArray[np.generic], fraction: float) -> NDArray[np.generic]:
-    """A Gaussian blur whose sigma is a fraction of the short side, at a cost that does not grow.
+    """Apply a Gaussian blur whose sigma is a fraction of the short side, at a bounded cost.
 
-    A wide blur is made on a smaller copy, where nothing that survives it is lost.
+    A wide blur is computed on a smaller copy, which loses nothing that survives the blur.
     """
     sigma = max(fraction * short_side(values), 0.3)
     if sigma <= 8:
@@ -94,7 +94,7 @@ def blur(values: NDArray[np.generic], fraction: float) -> NDArray[np.generic]:
 
 
 def grid(picture: NDArray[np.generic]) -> tuple[Floats, Floats]:
-    """The x and y of every pixel as fractions of width and height, [h, w]."""
+    """Return the x and y of every pixel as fractions of width and height, [h, w]."""
     height, width = picture.shape[:2]
     x = (np.arange(width, dtype=np.float32) + 0.5) / width
     y = (np.arange(height, dtype=np.float32) + 0.5) / height
@@ -103,7 +103,7 @@ def grid(picture: NDArray[np.generic]) -> tuple[Floats, Floats]:
 
 
 def vignette(picture: NDArray[np.generic], strength: float) -> Floats:
-    """1 in the middle, falling to 1 - strength in the corners, [h, w, 1]."""
+    """Return a field of 1 in the middle, falling to 1 - strength in the corners, [h, w, 1]."""
     x, y = grid(picture)
     distance = np.sqrt((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.5**0.5
     fall = np.clip((distance - 0.3) / 0.7, 0, 1)
@@ -113,7 +113,7 @@ def vignette(picture: NDArray[np.generic], strength: float) -> Floats:
 def clouds(
     picture: NDArray[np.generic], *seed: str | int, cells: int = 4, octaves: int = 4
 ) -> Floats:
-    """Fractal value noise in 0..1, [h, w]: each octave has twice the cells at half the weight."""
+    """Return fractal value noise in 0..1, [h, w]; octaves double the cells and halve the weight."""
     height, width = picture.shape[:2]
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
@@ -124,7 +124,7 @@ def clouds(
 
 
 def flatten(picture: Pixels, radius: int) -> Pixels:
-    """Kuwahara's filter: each pixel takes the mean of the calmest of its four corners.
+    """Apply Kuwahara's filter: each pixel gets the mean of the corner window of least variance.
 
     Kuwahara et al., "Processing of RI-angiocardiographic images", 1976; variance of luminance.
     """
@@ -146,7 +146,7 @@ def flatten(picture: Pixels, radius: int) -> Pixels:
 def nearest_seeds(
     picture: Pixels, cell: float, *seed: str | int
 ) -> tuple[NDArray[np.int32], Floats, NDArray[np.int64]]:
-    """A jittered grid of seeds: each pixel's nearest one and its distance, the seeds' (y, x)."""
+    """Return each pixel's nearest seed of a jittered grid, its distance, and the seeds' (y, x)."""
     height, width = picture.shape[:2]
     rows, columns = max(2, round(height / cell)), max(2, round(width / cell))
     jitter = generator("seeds", *seed).random((rows, columns, 2))
@@ -158,7 +158,7 @@ def nearest_seeds(
     distance, labels = cv2.distanceTransformWithLabels(
         plane, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    # OpenCV numbers the seeds in its own order: read each one's number where it lies
+    # OpenCV numbers the seeds in its own order: read each seed's label at its position
     order = np.zeros(int(labels.max()) + 1, np.int32)
     order[labels[places[:, 0], places[:, 1]]] = np.arange(len(places))
     return order[labels], distance, places

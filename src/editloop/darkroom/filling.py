@@ -1,9 +1,9 @@
-"""Filling a hole with what surrounds it, so that a removed object leaves a plausible picture.
+"""Inpainting of a hole from its surroundings, so that a removed object leaves a plausible picture.
 
 Patch voting from coarse to fine (Wexler, Shechtman and Irani, "Space-time completion of video",
-2007): each patch that touches the hole finds its most similar known patch, then each pixel takes
-the mean of what the patches over it found, and again. This is done on a small copy; detail that the
-small copy lacks is taken, at full resolution, from the places the patches were found at.
+2007): each patch that touches the hole finds its most similar known patch, then each pixel gets the
+mean over the patches that cover it, and this repeats. It runs on a small copy; the missing detail
+is copied, at full resolution, from the positions of the matched patches.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from editloop.schema import Mask, Pixels
 __all__ = ["fill"]
 
 _HALF = 3  # half a patch's side
-_LEVELS = ((36, 10), (72, 6), (144, 3))  # longer side of a copy, rounds of voting on it
-_KNOWN = 7000  # known patches that are compared at most
-_NEARNESS = 1.2  # how a patch's distance in pixels counts against its likeness
+_LEVELS = ((36, 10), (72, 6), (144, 3))  # longer side of the copy, rounds of voting
+_KNOWN = 7000  # maximum number of known patches to compare
+_NEARNESS = 1.2  # weight of a patch's distance in pixels against its similarity
 
 
 def fill(picture: Pixels, hole: Mask) -> Pixels:
-    """The picture with its hole (where `hole` is not 0) filled; the rest stays the same bytes."""
+    """Fill a picture's hole (where `hole` is not 0); the rest keeps the same bytes."""
     window = _window(hole)
     result = picture.copy()
     if window is None or (hole > 0).all():
@@ -37,7 +37,7 @@ def fill(picture: Pixels, hole: Mask) -> Pixels:
 
 
 def _window(hole: Mask) -> tuple[slice, slice] | None:
-    """The hole's surroundings: its bounding box and as much again on every side."""
+    """Return the hole's bounding box, extended on every side by its longer side."""
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     if not len(rows):
         return None
@@ -49,7 +49,7 @@ def _window(hole: Mask) -> tuple[slice, slice] | None:
 
 
 def _filled(part: Pixels, inside: NDArray[np.bool_]) -> Pixels:
-    """The window with the hole's tones from voting and its detail from where the votes came."""
+    """Return the window with the hole filled: tones from voting, detail from matched patches."""
     height, width = inside.shape
     guess: Floats | None = None
     offsets = np.zeros((1, 1, 2), np.float32)
@@ -71,20 +71,20 @@ def _filled(part: Pixels, inside: NDArray[np.bool_]) -> Pixels:
 
 
 def _missing(inside: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The hole on a small copy, a pixel wider: an object's own edge must not be copied."""
+    """Return the hole on a small copy, one pixel wider, so that no object edge is copied."""
     share = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     wider = cv2.dilate((share > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return np.asarray(wider if not wider.all() else share > 0.5, np.bool_)
 
 
 def _coarse(part: Floats, size: tuple[int, int]) -> Floats:
-    """What a small copy of a picture still shows, at full size."""
+    """Return the picture as reconstructed from a small copy, at full size."""
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
     return floats(cv2.resize(small, part.shape[1::-1], interpolation=cv2.INTER_CUBIC))
 
 
 def _begun(small: Floats, missing: NDArray[np.bool_]) -> Floats:
-    """A first guess: tones that flow in from the rim (Telea's method)."""
+    """Return a first guess, inpainted from the rim with Telea's method."""
     plane = missing.astype(np.uint8) * 255
     pixels = np.round(small).astype(np.uint8)
     return floats(cv2.inpaint(pixels, plane, 3, cv2.INPAINT_TELEA))
@@ -92,7 +92,7 @@ def _begun(small: Floats, missing: NDArray[np.bool_]) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Patches:
-    """Centres (y, x) of patches and where each stands in a padded copy."""
+    """Centres (y, x) of patches, which are also their corners in a padded copy."""
 
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
@@ -106,7 +106,7 @@ class _Patches:
         return cls(rows, columns)
 
     def features(self, padded: Floats) -> Floats:
-        """Each patch as a row: its values and, weakly, its place."""
+        """Return each patch as a row: its values and, with a small weight, its position."""
         views = np.lib.stride_tricks.sliding_window_view(
             padded, (2 * _HALF + 1, 2 * _HALF + 1), axis=(0, 1)
         )
@@ -116,20 +116,20 @@ class _Patches:
 
 
 def _vote(small: Floats, missing: NDArray[np.bool_], rounds: int) -> tuple[Floats, Floats]:
-    """The small copy with its hole voted on, and each pixel's offset (x, y) to its source."""
+    """Return the small copy after voting on its hole, and each pixel's offset (x, y) to a match."""
     side = 2 * _HALF + 1
     touched = cv2.dilate(missing.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
     if touched.all():
         return small, np.zeros((*missing.shape, 2), np.float32)
     known, unsure = _Patches.where(~touched, _KNOWN), _Patches.where(touched)
     offsets = np.zeros((*missing.shape, 2), np.float32)
-    wanted = known.features(_padded(small))
-    lengths = (wanted**2).sum(axis=1)
+    keys = known.features(_padded(small))
+    lengths = (keys**2).sum(axis=1)
     for _ in range(rounds):
-        asking = unsure.features(_padded(small))
-        scores = lengths[None] - 2 * asking @ wanted.T  # [unsure, known]
+        queries = unsure.features(_padded(small))
+        scores = lengths[None] - 2 * queries @ keys.T  # [unsure, known]
         best = scores.argmin(axis=1)
-        distance = scores[np.arange(len(best)), best] + (asking**2).sum(axis=1)
+        distance = scores[np.arange(len(best)), best] + (queries**2).sum(axis=1)
         small = np.where(missing[..., None], _mean(small, known, unsure, best, distance), small)
         offsets[unsure.rows, unsure.columns, 0] = known.columns[best] - unsure.columns
         offsets[unsure.rows, unsure.columns, 1] = known.rows[best] - unsure.rows
@@ -143,7 +143,7 @@ def _mean(
     best: NDArray[np.intp],
     distance: Floats,
 ) -> Floats:
-    """Each pixel as the mean of what the patches over it found, the better matches heavier."""
+    """Return each pixel as the mean over the matches of its patches, weighted by similarity."""
     spread = 2 * max(float(np.percentile(distance, 75)), 1.0)
     trust = np.exp(-np.maximum(distance, 0) / spread).astype(np.float32) + 1e-6
     source = _padded(small)
@@ -152,7 +152,7 @@ def _mean(
     for down in range(2 * _HALF + 1):
         for across in range(2 * _HALF + 1):
             found = source[known.rows[best] + down, known.columns[best] + across]
-            # centres differ from one another, so for one place in the patch no index repeats
+            # all centres differ, so no index repeats for one position in the patch
             total[unsure.rows + down, unsure.columns + across] += found * trust[:, None]
             weight[unsure.rows + down, unsure.columns + across] += trust
     inner = slice(_HALF, -_HALF)

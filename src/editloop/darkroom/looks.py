@@ -1,4 +1,4 @@
-"""The table of looks: what can be done to a whole picture, or to all that is behind its props."""
+"""The table of looks: changes to a whole picture, or to everything behind its props."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _AMOUNT = {"amount": tuple(tones.AMOUNTS)}
 
 @dataclass(frozen=True, slots=True)
 class LookKind:
-    """A look: its function, the values its parameters may take, and whether it needs a seed.
+    """A look: its function, the allowed values of its parameters, and whether it needs a seed.
 
-    Props that come later go beneath a `light` look, as if they had been there when it snowed; they
-    go on top of any other, which would hide their colour.
+    Props added later are placed below a `light` look, so that snow, for example, also covers them;
+    they are placed above any other look, which would hide their colour.
     """
 
     edit_type: EditType
@@ -30,7 +30,7 @@ class LookKind:
     light: bool = False
 
     def __call__(self, picture: Pixels, parameters: Mapping[str, Json]) -> Pixels:
-        """The picture with this look; a pure function of both."""
+        """Return the picture with this look; a pure function of picture and parameters."""
         return self.apply(picture, **parameters)
 
 

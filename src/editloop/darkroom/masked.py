@@ -1,6 +1,6 @@
-"""Editing what a mask shows on any photo: the darkroom's local edits without known props.
+"""Local edits of a masked region on any photo, without known props.
 
-Each function changes pixels where `mask` is not 0 and may spoil others: `within` puts those back.
+Each function edits pixels where `mask` is not 0 and may change others: `within` restores those.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["cover", "defocus", "fit", "recolour", "shrink", "within"]
 
 
 def within(picture: Pixels, edited: Pixels, mask: Mask, *, soft: bool = True) -> Pixels:
-    """The edited picture inside a mask; outside, the same bytes.
+    """Return the edited picture inside a mask and the original bytes outside.
 
     `soft` blends along the mask's inner edge, for edits that would otherwise end in a hard line.
     """
@@ -31,7 +31,7 @@ def within(picture: Pixels, edited: Pixels, mask: Mask, *, soft: bool = True) ->
 
 
 def _depth(mask: Mask) -> Floats:
-    """How deep inside a mask each pixel lies, in pixels; the picture's own border is no edge."""
+    """Return each pixel's depth inside a mask, in pixels; the picture's border is not an edge."""
     padded = cv2.copyMakeBorder(
         np.where(mask > 0, 255, 0).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE
     )
@@ -39,7 +39,7 @@ def _depth(mask: Mask) -> Floats:
 
 
 def recolour(picture: Pixels, mask: Mask, colour: str) -> Pixels:
-    """A region in another colour: its shading stays, its tone moves towards the colour's own."""
+    """Recolour a region: its shading stays, its tone moves towards that of the colour."""
     lab = cv2.cvtColor(split(picture), cv2.COLOR_RGB2LAB)
     wanted = cv2.cvtColor(floats(rgb(colour)).reshape(1, 1, 3) / 255, cv2.COLOR_RGB2LAB)[0, 0]
     inside = mask > 0
@@ -47,7 +47,7 @@ def recolour(picture: Pixels, mask: Mask, colour: str) -> Pixels:
     own = float(wanted[0])
     shading = (lab[..., 0] + 6) / (level + 6)
     lab[..., 0] = np.clip((0.7 * own + 0.3 * level) * shading**0.85, 0, 100)
-    # highlights lose their colour, deep shadows hold less of it
+    # highlights lose their colour, deep shadows have less of it
     strength = np.clip(lab[..., 0] / max(own, 25), 0.25, 1)
     strength *= np.clip((104 - lab[..., 0]) / 24, 0, 1)
     lab[..., 1:] = wanted[1:] * strength[..., None]
@@ -55,7 +55,7 @@ def recolour(picture: Pixels, mask: Mask, colour: str) -> Pixels:
 
 
 def cover(picture: Pixels, mask: Mask, texture: str) -> Pixels:
-    """A region with a surface laid over it, in the region's own light."""
+    """Cover a region with a surface texture, shaded by the region's own light."""
     rows, columns = np.nonzero(mask)
     side = max(int(np.ptp(rows)), int(np.ptp(columns))) + 1
     height, width = mask.shape
@@ -71,13 +71,13 @@ def cover(picture: Pixels, mask: Mask, texture: str) -> Pixels:
 
 
 def _nearest_colour(picture: Pixels, mask: Mask) -> str:
-    """The named colour most like a region's average: a pattern is drawn in it."""
+    """Return the named colour nearest to a region's average, used to draw a pattern."""
     mean = picture[mask > 0].mean(axis=0)
     return min(COLOURS, key=lambda name: float(np.abs(mean - rgb(name)).sum()))
 
 
 def shrink(picture: Pixels, mask: Mask, factor: float) -> Pixels:
-    """What a mask shows made smaller, standing on its old foot; around it, the hole is filled."""
+    """Shrink the masked region towards the middle of its lower edge, and fill the gap around it."""
     rows, columns = np.nonzero(mask)
     foot, middle = float(rows.max()), float(columns.mean())
     move = floats([[factor, 0, middle * (1 - factor)], [0, factor, foot * (1 - factor)]])
@@ -90,7 +90,7 @@ def shrink(picture: Pixels, mask: Mask, factor: float) -> Pixels:
 
 
 def defocus(picture: Pixels, mask: Mask) -> Pixels:
-    """A region far out of focus, without the colours of what is not blurred bleeding into it."""
+    """Blur a region far out of focus, without colours from outside bleeding into it."""
     weight = np.where(mask > 0, 1, 0).astype(np.float32)
     values = floats(blur(split(picture) * weight[..., None], 0.03))
     total = floats(blur(weight, 0.03))[..., None]
@@ -98,7 +98,7 @@ def defocus(picture: Pixels, mask: Mask) -> Pixels:
 
 
 def fit(mask: Mask, kind: str, colour: str, texture: str = "") -> Prop:
-    """A prop as large as a mask has room for, standing on the mask's lower edge."""
+    """Return a prop that fits the mask's bounding box, standing on the mask's lower edge."""
     height, width = mask.shape
     rows, columns = np.nonzero(mask)
     tall, wide = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1

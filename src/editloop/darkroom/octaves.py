@@ -1,4 +1,4 @@
-"""A picture's details by octave, and what of them other pictures do not explain."""
+"""A picture's details by octave, and the details that other pictures do not explain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Octaves", "energy", "mix", "octaves", "strange"]
 
 Octaves: TypeAlias = tuple[Floats, ...]  # from fine to coarse, each half the size of the one before
 
-_COARSEST = 16  # shorter side at which no more details are split off
+_COARSEST = 16  # shorter side at which the pyramid ends
 _BLURS = (1.0, 2.0)  # sigmas, in pixels of the octave
 _CELLS = 8  # along the shorter side
 _WIDESPREAD = 0.75
@@ -22,7 +22,7 @@ _SLACK = 1e-3  # levels squared: keeps least squares solvable where there are no
 
 
 def octaves(image: Floats) -> Octaves:
-    """The Laplacian pyramid (Burt and Adelson, 1983) of [h, w], without its coarsest rest."""
+    """Return the Laplacian pyramid (Burt and Adelson, 1983) of [h, w], without its residual."""
     bands = []
     while min(image.shape) > _COARSEST:
         smaller = cv2.pyrDown(image)
@@ -32,23 +32,23 @@ def octaves(image: Floats) -> Octaves:
 
 
 def mix(first: Octaves, second: Octaves, share: float) -> Octaves:
-    """The details of a blend that is `share` of the way from one picture to another."""
+    """Return the details of a blend that is `share` of the way from one picture to another."""
     part = np.float32(share)
     return tuple(one + part * (two - one) for one, two in zip(first, second, strict=True))
 
 
 def energy(image: Octaves, region: Floats) -> float:
-    """The mean square of the details over a region [h, w], summed over octaves."""
+    """Return the mean square of the details over a region [h, w], summed over octaves."""
     return sum(_mean_square(band, weight) for band, weight in _pairs(image, region))
 
 
 def strange(image: Octaves, known: Sequence[Octaves], expected: Octaves, region: Floats) -> float:
-    """The energy in a region of details that the known pictures do not explain.
+    """Return the energy of a region's details that the known pictures do not explain.
 
-    In each octave, least squares fits the known details and their blurred selves, so that a blend
-    and a blur are explained. What is left over counts, and the amplitude that the fit has in excess
-    of the expected picture's. The answer is that of a cell which `_WIDESPREAD` of the region's
-    cells stay below: an artefact is all over, and a change in one place is none.
+    In each octave, the known details and blurred copies of them are fitted by least squares, so
+    that a blend and a blur are explained. The residual counts, and the fit's amplitude in excess of
+    the expected picture's. The result is the `_WIDESPREAD` quantile over the region's cells: an
+    artefact is everywhere, and a change in one place is not an artefact.
     """
     share = cells(region, _CELLS)
     total = np.zeros_like(share)
@@ -71,7 +71,7 @@ def _blurred(bands: Sequence[Floats]) -> list[Floats]:
 
 
 def _fit(columns: Floats, values: Floats, weight: Floats) -> Floats:
-    """The weighted least-squares fit of `values` [n] by `columns` [k, n]."""
+    """Return the weighted least-squares fit of `values` [n] by `columns` [k, n]."""
     weighted = columns * (weight / weight.sum())
     normal = (weighted @ columns.T).astype(np.float64)
     normal[np.diag_indices(len(columns))] += _SLACK

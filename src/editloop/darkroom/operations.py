@@ -1,7 +1,7 @@
-"""The darkroom's operations, by name: what each changes in a scene.
+"""The darkroom's operations by name.
 
-An operation takes a scene and parameters, and answers with the scene after the edit, or None where
-the edit is impossible or would change nothing. The words that ask for it are in `language`.
+An operation takes a scene and parameters, and returns the scene after the edit, or None if the edit
+is impossible or would change nothing. Its instruction phrases are in `language`.
 """
 
 from __future__ import annotations
@@ -32,39 +32,39 @@ DIRECTIONS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 )
 
-_STEP = 0.32  # how far an object is moved, of the picture's side
-_SIZES = (0.17, 0.62)  # no smaller and no larger than this, of the short side
+_STEP = 0.32  # distance of a move, as a share of the picture's side
+_SIZES = (0.17, 0.62)  # minimum and maximum size, as a share of the short side
 _GROWTH = 1.55
-_VISIBLE_CONTRAST = 45  # between two colours, mean absolute difference of 255
+_VISIBLE_CONTRAST = 45  # between two colours, mean absolute difference in 0..255
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An operation and its parameters: those that the words say, and a seed for the rest."""
+    """An operation and its parameters: those stated in the instruction, and a seed for the rest."""
 
     operation: str
     parameters: Parameters = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
-        """The edit as JSON; `from_json` reads it back."""
+        """Return the edit as JSON; `from_json` reads it back."""
         return {"operation": self.operation, "parameters": dict(self.parameters)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Edit:
-        """The edit that `to_json` wrote."""
+        """Return the edit that `to_json` wrote."""
         return cls(value["operation"], value["parameters"])
 
     def apply(self, scene: Scene) -> Scene | None:
-        """The scene after the edit, or None where that is impossible or nothing would change."""
+        """Return the scene after the edit, or None if it is impossible or would change nothing."""
         return OPERATIONS[self.operation].change(scene, self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing the darkroom can do.
+    """An operation of the darkroom.
 
-    `space` holds the values of the parameters that words say; `object` is not among them, it comes
-    from the scene where `on_object`. `seeded` operations also take a `seed`.
+    `space` holds the allowed values of the parameters stated in an instruction; with `on_object`,
+    the parameter `object` is taken from the scene instead. `seeded` operations also take a `seed`.
     """
 
     name: str
@@ -78,9 +78,10 @@ class Operation:
 def place(
     scene: Scene, kind: str, where: str, rng: np.random.Generator
 ) -> tuple[float, float, float] | None:
-    """x, y and size for a new prop at a plausible, free place; None if there is no room.
+    """Draw x, y and size for a new prop at a plausible, free place; None if there is no room.
 
-    `where` is one of PLACES, or empty for anywhere. Floating props hang higher than standing ones.
+    `where` is one of PLACES, or empty for anywhere. Floating props are placed higher than standing
+    ones.
     """
     floats = SHAPES[kind].foot is None
     for _ in range(40):
@@ -97,7 +98,7 @@ def place(
 
 
 def _apart(x: float, y: float, size: float, other: Prop) -> bool:
-    """Whether a place overlaps another prop by a quarter of their sizes at most, along x or y."""
+    """Return whether a place overlaps another prop by at most a quarter of their mean size."""
     room = 0.75 * (size + other.size) / 2
     return max(abs(x - other.x), abs(y - other.y)) >= room
 
@@ -136,7 +137,7 @@ def _resize(factor: float, scene: Scene, parameters: Parameters) -> Scene | None
     if prop is None or not _SIZES[0] <= prop.size * factor <= _SIZES[1]:
         return None
     size = round(prop.size * factor, 4)
-    base = prop.y - (size - prop.size) / 2  # what stands keeps its foot where it is
+    base = prop.y - (size - prop.size) / 2  # the lower edge stays in place
     return scene.changed(prop.kind, _inside(replace(prop, size=size, y=base)))
 
 

@@ -1,6 +1,6 @@
-"""Drawing edits: a scene and an edit that fits it, and what a generator might make instead.
+"""Random plans of edits: a scene, an edit that fits it, and plausible wrong edits.
 
-Everything is drawn from a generator that the caller seeds; nothing is rendered here.
+All randomness comes from a generator that the caller seeds; nothing is rendered here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from editloop.schema import EditType, Json
 __all__ = ["PlannedTurn", "draw_scene", "draw_turn", "wrong_edits"]
 
 _TRIES = 60
-_PROPS = {  # how many props a scene has before an edit of a type, and how often
+_PROPS = {  # numbers of props before an edit of each type, and their probabilities
     EditType.GLOBAL: ((0, 1), (0.6, 0.4)),
     EditType.STYLE: ((0, 1), (0.6, 0.4)),
     EditType.ADD: ((0, 1), (0.75, 0.25)),
@@ -30,7 +30,7 @@ _ONE_OR_TWO = ((1, 2), (0.65, 0.35))
 
 @dataclass(frozen=True, slots=True)
 class PlannedTurn:
-    """One edit in its place: the scene before it, the edit, and the scene after it."""
+    """An edit with the scenes before and after it."""
 
     before: Scene
     edit: Edit
@@ -43,14 +43,14 @@ class PlannedTurn:
 
     @property
     def subject(self) -> str | None:
-        """What the edit is about: an object's kind, "background", or None for the whole picture."""
+        """The edited object's kind, "background", or None for the whole picture."""
         if self.edit_type is EditType.BACKGROUND:
             return "background"
         return self.edit.parameters.get("object")
 
 
 def draw_scene(rng: np.random.Generator, count: int) -> Scene:
-    """A scene of `count` props of different kinds and clearly different colours, without looks."""
+    """Draw a scene of `count` props of different kinds and distinct colours, without looks."""
     scene = Scene()
     for _ in range(count):
         kind = _choice(rng, [kind for kind in KINDS if scene.prop(kind) is None])
@@ -69,9 +69,9 @@ def draw_scene(rng: np.random.Generator, count: int) -> Scene:
 def draw_turn(
     rng: np.random.Generator, names: Sequence[str], scene: Scene | None = None
 ) -> PlannedTurn | None:
-    """An edit by one of the named operations on a scene, or on a new one that suits it.
+    """Draw an edit by one of the named operations, on a given scene or on a new suitable one.
 
-    Edit types are drawn first, so that each is as frequent as any other. None if no edit was found.
+    The edit type is drawn first, so that all types are equally frequent. None if no edit was found.
     """
     for _ in range(_TRIES if names else 0):
         operation = _draw_operation(rng, names)
@@ -95,7 +95,7 @@ def _draw_operation(rng: np.random.Generator, names: Sequence[str]) -> Operation
 
 
 def _try(rng: np.random.Generator, operation: Operation, scene: Scene) -> PlannedTurn | None:
-    """The operation with random parameters on a scene, if that is possible."""
+    """Plan the operation with random parameters on a scene; None if that is impossible."""
     parameters: dict[str, Json] = {}
     if operation.on_object:
         if not scene.props:
@@ -111,7 +111,7 @@ def _try(rng: np.random.Generator, operation: Operation, scene: Scene) -> Planne
 
 
 def wrong_edits(turn: PlannedTurn, rng: np.random.Generator) -> dict[str, PlannedTurn]:
-    """What a generator might have made instead, by name: "attribute" and "object"."""
+    """Draw the possible wrong edits of a turn, by name: "attribute" and "object"."""
     found = {"attribute": _wrong_attribute(turn, rng), "object": _wrong_object(turn, rng)}
     return {name: wrong for name, wrong in found.items() if wrong is not None}
 
@@ -120,7 +120,7 @@ _OTHER_ATTRIBUTE = ("colour", "direction", "surface", "sky")
 
 
 def _wrong_attribute(turn: PlannedTurn, rng: np.random.Generator) -> PlannedTurn | None:
-    """Another colour, direction or backdrop; or another operation of the same type."""
+    """Return the turn with another colour, direction, backdrop or operation of the same type."""
     operation = OPERATIONS[turn.edit.operation]
     for name in _OTHER_ATTRIBUTE:
         if name in operation.space:
@@ -143,7 +143,7 @@ def _wrong_attribute(turn: PlannedTurn, rng: np.random.Generator) -> PlannedTurn
 
 
 def _wrong_object(turn: PlannedTurn, rng: np.random.Generator) -> PlannedTurn | None:
-    """The same edit of the other prop, or another prop added."""
+    """Return the same edit of the other prop, or with another prop added."""
     operation = OPERATIONS[turn.edit.operation]
     if operation.name == "add":
         return _varied(turn, "object", KINDS, rng)
@@ -155,7 +155,7 @@ def _wrong_object(turn: PlannedTurn, rng: np.random.Generator) -> PlannedTurn | 
 def _varied(
     turn: PlannedTurn, name: str, values: Sequence[str], rng: np.random.Generator
 ) -> PlannedTurn | None:
-    """The turn with another value of one parameter, the first in random order that is possible."""
+    """Return the turn with another value of one parameter: the first possible in random order."""
     for at in rng.permutation(len(values)):
         value = values[int(at)]
         if value != turn.edit.parameters[name]:

@@ -1,4 +1,4 @@
-"""How far the inside of the mask went on the way from source to target, and how far off it."""
+"""Progress of the masked region from source to target, and its deviation from that direction."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from editloop.darkroom.measures import Floats, cells, progress
 
 __all__ = ["Course", "follow"]
 
-_UNSEEN = 4.0  # levels; a difference of colour below this is not seen
-_FORGIVEN = 0.08  # and no more than this share of an edit's energy is overlooked
+_UNSEEN = 4.0  # levels; a smaller difference of colour is invisible
+_FORGIVEN = 0.08  # maximum share of an edit's energy that is ignored as invisible
 _VISIBLE = 5.0  # levels; an edit that changes less than this cannot be judged
-_CELLS = 12  # along the shorter side: "from afar"
+_CELLS = 12  # cells along the shorter side, for coarse colours
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Energies are mean squares a pixel and channel, in levels; progress is 0 at the source, 1 at
-    the target.
+    """Progress (0 at the source, 1 at the target) and energies (mean square levels per pixel and
+    channel) of the masked region.
 
-    `way`, `left`: of the cells' mean colours, from source to target and from edited to target.
-    `fine`: of the details that the edit changes. `done`, `fine_done`: progress of colours and of
-    details. `astray`: how far the colours are off the way to the target, as a share of it.
+    `way`, `left`: energy of the cells' mean colours, from source to target and from edited to
+    target. `fine`: energy of the details that the edit changes. `done`, `fine_done`: progress of
+    colours and of details. `astray`: the colours' deviation from the line from source to target, as
+    a share of its length.
     """
 
     way: float
@@ -37,29 +38,29 @@ class Course:
 
     @property
     def overall(self) -> float:
-        """The progress of colours and details together, held between 0 and 1."""
+        """The progress of colours and details together, clipped to 0..1."""
         both = self.way + self.fine + 1e-6
         share = (self.way * self.done + self.fine * self.fine_done) / both
         return min(1.0, max(0.0, share))
 
     @property
     def kept(self) -> float:
-        """The progress of the details, held between 0 and 1."""
+        """The progress of the details, clipped to 0..1."""
         return min(1.0, max(0.0, self.fine_done))
 
     @property
     def unseen(self) -> float:
-        """The energy of a difference of colours that is not seen: less where the edit is faint."""
+        """The energy of an invisible difference of colours; smaller for faint edits."""
         return min(_UNSEEN**2, _FORGIVEN * self.way)
 
     @property
     def visible(self) -> bool:
-        """Whether the target can be told from the source at all."""
+        """Whether target and source differ visibly."""
         return self.way + self.fine >= _VISIBLE**2
 
 
 def follow(seen: Evidence) -> Course:
-    """The course of the inside: of its colours from afar, and of the details that those leave."""
+    """Measure the progress of the inside: of its coarse colours, and of the remaining details."""
     weight = seen.small_inside
     share = cells(weight, _CELLS)
     over = share[..., None] / (3 * share.sum())
@@ -80,11 +81,11 @@ def follow(seen: Evidence) -> Course:
 
 
 def _means(look: Floats, weight: Floats, share: Floats) -> Floats:
-    """Mean colours over the part of each cell that has weight."""
+    """Return each cell's mean colours, weighted by `weight`."""
     total = cells(look * weight[..., None], _CELLS)
     return np.asarray(total / np.maximum(share, 1e-3)[..., None], np.float32)
 
 
 def _rest(look: Floats, mean: Floats, weight: Floats) -> Floats:
-    """What the cells' means leave of a look, inside."""
+    """Return the details of a look inside the mask: its difference from the cells' means."""
     return np.asarray((look - cv2.resize(mean, weight.shape[::-1])) * weight[..., None], np.float32)

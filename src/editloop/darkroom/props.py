@@ -1,7 +1,7 @@
-"""Props: objects rendered onto a photo, whose every pixel is known.
+"""Props: objects rendered onto a photo, with known pixels.
 
-`draw` lays one prop over a picture; `body` and `reach` say which pixels it may touch. A prop's
-place and size are fractions of the picture, so the same prop fits every resolution.
+`draw` draws a prop over a picture; `body` and `reach` return the pixels that it may touch. A prop's
+position and size are fractions of the picture, so the same prop fits every resolution.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["KINDS", "Prop", "body", "draw", "reach"]
 
 KINDS = tuple(SHAPES)
 
-_FINEST = 1024  # pixels a unit: larger props are enlarged from this
+_FINEST = 1024  # pixels per unit: larger props are enlarged from this
 _SMALLEST = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Prop:
-    """An object on a photo: centre in fractions of width and height, size of the short side."""
+    """An object on a photo: centre as fractions of width and height, size of the short side."""
 
     kind: str
     colour: str
@@ -43,7 +43,7 @@ class Prop:
 
     @property
     def description(self) -> str:
-        """The words for it: "red ball", "brick ball", "striped red ball"."""
+        """The prop's description, such as "red ball", "brick ball" or "striped red ball"."""
         if not self.texture:
             return f"{self.colour} {self.kind}"
         if self.texture in PATTERNS:
@@ -51,12 +51,12 @@ class Prop:
         return f"{_MADE_OF[self.texture]} {self.kind}"
 
     def to_json(self) -> dict[str, Json]:
-        """The prop as JSON; `from_json` reads it back."""
+        """Return the prop as JSON; `from_json` reads it back."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Prop:
-        """The prop that `to_json` wrote."""
+        """Return the prop that `to_json` wrote."""
         return cls(**value)
 
 
@@ -65,7 +65,7 @@ _MADE_OF = {"brick": "brick", "grass": "grass-covered", "gravel": "gravel", "woo
 
 
 def draw(picture: Pixels, prop: Prop) -> Pixels:
-    """The picture with the prop laid over it; pixels outside `reach` stay the same bytes."""
+    """Draw the prop over the picture; pixels outside `reach` keep the same bytes."""
     place = _Place.of(picture.shape, prop)
     sprite = place.sprite(prop.kind)
     planes = sprite.astype(np.float32) / 255
@@ -82,13 +82,13 @@ def draw(picture: Pixels, prop: Prop) -> Pixels:
 
 
 def body(shape: tuple[int, ...], prop: Prop, *, opaque: bool = False) -> NDArray[np.bool_]:
-    """The pixels of the object itself, [h, w]; with `opaque`, only those that hide all behind."""
+    """Return the pixels of the object itself, [h, w]; with `opaque`, only its fully opaque ones."""
     place = _Place.of(shape, prop)
     return place.spread(shape, place.sprite(prop.kind)[..., 0] > (254 if opaque else 0))
 
 
 def reach(shape: tuple[int, ...], prop: Prop) -> NDArray[np.bool_]:
-    """The pixels that the object or its shadow touches, [h, w]."""
+    """Return the pixels that the object or its shadow touches, [h, w]."""
     place = _Place.of(shape, prop)
     sprite = place.sprite(prop.kind)
     return place.spread(shape, (sprite[..., 0] > 0) | (sprite[..., 5] > 0))
@@ -96,7 +96,7 @@ def reach(shape: tuple[int, ...], prop: Prop) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a prop's sprite lies: the window in the picture and the part of the sprite in it."""
+    """A sprite's position: the window in the picture, and the part of the sprite inside it."""
 
     side: int  # pixels of the prop's size
     window: tuple[slice, slice]
@@ -123,14 +123,14 @@ class _Place:
 
 
 def _overlap(start: int, length: int, limit: int) -> tuple[slice, slice]:
-    """The part of start..start+length inside 0..limit, in both coordinates."""
+    """Return the part of start..start+length inside 0..limit, in both coordinates."""
     first, last = max(start, 0), min(start + length, limit)
     last = max(first, last)
     return slice(first, last), slice(first - start, last - start)
 
 
 def _surface(prop: Prop, place: _Place) -> Floats:
-    """The prop's own colour, [1, 1, 3], or its texture, [h, w, 3]; 0..1."""
+    """Return the prop's own colour, [1, 1, 3], or its texture, [h, w, 3]; 0..1."""
     if not prop.texture:
         return floats(rgb(prop.colour)).reshape(1, 1, 3) / 255
     whole = round(place.side * (1 + 2 * MARGIN))
@@ -160,7 +160,7 @@ _WRAPS = {"flat": _flat, "tube": _tube, "round": _round}
 
 @lru_cache(maxsize=4)  # one edit draws and masks the same sprite several times
 def _sized(kind: str, side: int) -> Sprite:
-    """A sprite at the size it is needed in."""
+    """Return a sprite at the required size."""
     finest = min(_FINEST, max(_SMALLEST, 2 ** ceil(log2(1.5 * side))))
     master = _master(kind, finest) if finest < _FINEST else _drawn(kind, finest)
     whole = round(side * (1 + 2 * MARGIN))

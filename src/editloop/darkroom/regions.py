@@ -1,4 +1,4 @@
-"""The parts of a picture that a mask makes: inside it, the rim around it, and what must stay."""
+"""The regions of a mask: its inside, the rim around it, and the outside that must not change."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from editloop.schema import Mask
 
 __all__ = ["inside_of", "is_whole", "outside_of", "rim_of"]
 
-_APART = 0.05  # distance from the mask, as a share of the side, from which a pixel is outside
-_RIM = 0.03  # width of the rim
+_APART = 0.05  # minimum distance of the outside from the mask, as a share of the side
+_RIM = 0.03  # width of the rim, as a share of the side
 _SOME = 0.005  # a smaller share of the picture counts as no outside
 
 
 def inside_of(mask: Mask) -> Mask:
-    """1 where editing is allowed, else 0; [h, w]."""
+    """Return 1 where editing is allowed, else 0; [h, w]."""
     return (mask > 127).astype(np.uint8)
 
 
 def outside_of(mask: Mask) -> Mask:
-    """1 where nothing may change, clear of the mask by a few pixels, else 0; [h, w]."""
+    """Return 1 where nothing may change, at least a few pixels from the mask, else 0; [h, w]."""
     reach = 2 * max(2, round(_APART * min(mask.shape))) + 1
     return np.asarray(1 - cv2.dilate(inside_of(mask), np.ones((reach, reach), np.uint8)), np.uint8)
 
 
 def rim_of(mask: Mask) -> Mask:
-    """1 just outside the mask, else 0; [h, w]."""
+    """Return 1 just outside the mask, else 0; [h, w]."""
     reach = 2 * max(2, round(_RIM * min(mask.shape))) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     inside = inside_of(mask)
@@ -34,5 +34,5 @@ def rim_of(mask: Mask) -> Mask:
 
 
 def is_whole(mask: Mask) -> bool:
-    """Whether nothing to speak of is outside the mask: a global edit, a style."""
+    """Return whether the mask leaves almost no outside, as for a global edit or a style."""
     return float(outside_of(mask).mean()) < _SOME

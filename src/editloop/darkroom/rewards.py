@@ -1,4 +1,4 @@
-"""Rewards from fault records: what a sample's faults cost it in each perspective."""
+"""Rewards from fault records: a sample's score in each perspective."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PASSING = 3.0  # a score of at least this passes
 
 
 def value_of(severity: float) -> float:
-    """The score of a severity in (0, 1]: 5 * (1 - severity) to the nearest half, at most 4.5.
+    """Return the score of a severity in (0, 1]: 5 * (1 - severity), rounded to halves, at most 4.5.
 
-    5 is kept for what has no fault, so a score tells clean from faulty.
+    Only samples without faults score 5, so the score separates clean from faulty.
     """
     return min(4.5, round(10 * (1 - severity)) / 2)
 
 
 def rewards(faults: Sequence[Fault]) -> dict[str, Score]:
-    """A score (0-5), yes or no, and words for each perspective; 5, yes, "None" where clean."""
+    """Return value (0-5), pass or fail, and text per perspective; 5, pass, "None" if clean."""
     scores = dict.fromkeys(PERSPECTIVES, Score(5.0, True, CLEAN_TEXT, VERSION))
     for fault in faults:
         value = value_of(fault.severity)

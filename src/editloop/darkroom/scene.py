@@ -1,9 +1,9 @@
-"""A scene: what was laid over a photo, in order, and how it is rendered.
+"""Scenes: ordered layers over a photo, and their rendering.
 
 A scene is a stack of layers, props and looks, over a photo it does not contain. Rendering is a pure
-function of both, at every resolution. What an edit changes is known exactly: the pixels that the
-touched props cover, and any other pixel that came out different (a look that works on
-neighbourhoods can carry a change a few pixels further).
+function of both, at every resolution. The pixels that an edit changes are known exactly: those that
+the edited props cover, and all others that differ after rendering (a look that works on
+neighbourhoods can spread a change by a few pixels).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from editloop.schema import EditType, Json, Mask, Pixels, canonical_json
 
 __all__ = ["SMALLEST", "Darkroom", "Layer", "Look", "Scene", "edit_mask", "render"]
 
-SMALLEST = 32  # pixels of a photo's short side: below, looks and props are no longer legible
+SMALLEST = 32  # minimum short side of a photo in pixels: below, looks and props are illegible
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +36,39 @@ Layer: TypeAlias = Prop | Look
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The layers over a photo, the lowest first."""
+    """The layers over a photo, lowest first."""
 
     layers: tuple[Layer, ...] = ()
 
     @property
     def props(self) -> tuple[Prop, ...]:
-        """The props, the lowest first; no two are of one kind."""
+        """The props, lowest first; their kinds are all different."""
         return tuple(layer for layer in self.layers if isinstance(layer, Prop))
 
     @property
     def looks(self) -> tuple[Look, ...]:
-        """The looks, in the order they were given."""
+        """The looks, lowest first."""
         return tuple(layer for layer in self.layers if isinstance(layer, Look))
 
     def prop(self, kind: str) -> Prop | None:
-        """The prop of a kind, if there is one."""
+        """Return the prop of a kind, if there is one."""
         return next((prop for prop in self.props if prop.kind == kind), None)
 
     def added(self, prop: Prop) -> Scene:
-        """With a new prop: on top, but beneath the light looks there."""
+        """Return the scene with a new prop on top, but below any light looks there."""
         at = len(self.layers)
         while at and _is_light(self.layers[at - 1]):
             at -= 1
         return Scene((*self.layers[:at], prop, *self.layers[at:]))
 
     def removed(self, kind: str) -> Scene:
-        """Without the prop of a kind."""
+        """Return the scene without the prop of a kind."""
         return Scene(tuple(layer for layer in self.layers if not _is_prop(layer, kind)))
 
     def changed(self, kind: str, new: Prop) -> Scene:
-        """With a prop in another's place.
+        """Return the scene with one prop replaced by another.
 
-        One that changed in more than place and size comes out from under looks that are not light.
+        If more than its position and size changes, it is moved above looks that are not light.
         """
         at, old = next((i, it) for i, it in enumerate(self.layers) if _is_prop(it, kind))
         if self._hidden_from(at) and not _is_same_thing(old, new):
@@ -76,23 +76,23 @@ class Scene:
         return Scene((*self.layers[:at], new, *self.layers[at + 1 :]))
 
     def looked(self, look: Look) -> Scene:
-        """With a look over everything."""
+        """Return the scene with a look over everything."""
         return Scene((*self.layers, look))
 
     def backed(self, look: Look) -> Scene | None:
-        """With a look behind every prop; None without a prop, or where it would not be seen."""
+        """Return the scene with a look behind every prop; None without a prop, or if hidden."""
         first = next((i for i, layer in enumerate(self.layers) if isinstance(layer, Prop)), None)
         if first is None or self._hidden_from(first):
             return None
         return Scene((*self.layers[:first], look, *self.layers[first:]))
 
     def _hidden_from(self, at: int) -> bool:
-        """Whether a look that is not light lies over the layer at an index."""
+        """Return whether a look that is not light is above the layer at an index."""
         above = self.layers[at + 1 :]
         return any(isinstance(layer, Look) and not _is_light(layer) for layer in above)
 
     def to_json(self) -> list[Json]:
-        """The scene as JSON; `from_json` reads it back."""
+        """Return the scene as JSON; `from_json` reads it back."""
         return [
             {"prop": layer.to_json()}
             if isinstance(layer, Prop)
@@ -102,7 +102,7 @@ class Scene:
 
     @classmethod
     def from_json(cls, value: Json) -> Scene:
-        """The scene that `to_json` wrote."""
+        """Return the scene that `to_json` wrote."""
         return cls(
             tuple(
                 Prop.from_json(item["prop"])
@@ -118,7 +118,7 @@ def _is_prop(layer: Layer, kind: str) -> bool:
 
 
 def _is_same_thing(old: Layer, new: Prop) -> bool:
-    """Whether two props differ in place and size at most."""
+    """Return whether two props differ at most in position and size."""
     return isinstance(old, Prop) and replace(old, x=new.x, y=new.y, size=new.size) == new
 
 
@@ -127,13 +127,13 @@ def _is_light(layer: Layer) -> bool:
 
 
 class Darkroom:
-    """Renders scenes over one photo, each layer of a stack once."""
+    """A renderer of scenes over one photo, which caches every stack of layers."""
 
     def __init__(self, photo: Pixels) -> None:
         self._made: dict[str, Pixels] = {"[]": photo}
 
     def render(self, scene: Scene) -> Pixels:
-        """The photo with all layers of a scene."""
+        """Return the photo with all layers of a scene."""
         key = canonical_json(scene.to_json())
         if key not in self._made:
             below = self.render(Scene(scene.layers[:-1]))
@@ -147,14 +147,14 @@ class Darkroom:
 
 
 def render(photo: Pixels, scene: Scene) -> Pixels:
-    """The photo with all layers of a scene; deterministic."""
+    """Return the photo with all layers of a scene; deterministic."""
     return Darkroom(photo).render(scene)
 
 
 def edit_mask(
     edit_type: EditType, before: Scene, after: Scene, source: Pixels, target: Pixels
 ) -> Mask:
-    """Exactly where an edit may change the picture: outside, source and target are identical."""
+    """Return the exact mask of an edit: outside it, source and target are identical."""
     shape = source.shape[:2]
     if edit_type in (EditType.GLOBAL, EditType.STYLE):
         return np.full(shape, 255, np.uint8)
@@ -170,7 +170,7 @@ def edit_mask(
 
 
 def _touched(before: Scene, after: Scene) -> list[tuple[Prop | None, Prop]]:
-    """Every prop that only one of two scenes has, with its counterpart in the other."""
+    """Return the props that differ between two scenes, each with its counterpart in the other."""
     pairs = [(after.prop(prop.kind), prop) for prop in before.props]
     pairs += [(before.prop(prop.kind), prop) for prop in after.props]
     return [(other, prop) for other, prop in pairs if other != prop]

@@ -1,4 +1,4 @@
-"""Sessions: edits that each start from the picture the last one left, and that all show."""
+"""Sessions: sequences of visible edits, each starting from the previous edit's picture."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from editloop.runtime.seeding import generator
 
 __all__ = ["VISIBLE", "draw_session", "shows"]
 
-VISIBLE = 6.0  # mean absolute change inside the mask, of 255, that an edit must make
+VISIBLE = 6.0  # minimum mean absolute change inside the mask, in 0..255
 _TRIES = 12
 
 
 def shows(rendered: Rendered) -> bool:
-    """Whether an edit can be seen: sepia over black and white hardly can, vivid over it cannot."""
+    """Return whether an edit is visible; vivid over black and white, for example, is not."""
     inside = rendered.mask > 0
     if not inside.any():
         return False
@@ -29,9 +29,9 @@ def shows(rendered: Rendered) -> bool:
 def draw_session(
     darkroom: Darkroom, names: Sequence[str], turns: int, seed: int
 ) -> list[tuple[PlannedTurn, Rendered]]:
-    """Up to `turns` edits in a row, no operation twice; one turn is a single edit.
+    """Draw a sequence of up to `turns` edits without repeated operations; one turn: a single edit.
 
-    Shorter only where the named operations allow no further edit that shows on this photo.
+    It is shorter only if the named operations allow no further visible edit on this photo.
     """
     session: list[tuple[PlannedTurn, Rendered]] = []
     while len(session) < turns:

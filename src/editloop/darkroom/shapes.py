@@ -1,4 +1,4 @@
-"""The props' shapes: each draws itself on a `Brush`, in units of its own size."""
+"""The props' shapes: each has a function that draws it on a `Brush`, in units of its own size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _CREAM = (246, 240, 224)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A kind of prop: how it is drawn, how a texture wraps it, and where it stands.
+    """A kind of prop: its drawing function, its contact with the ground, and its texture mapping.
 
-    `foot` is (x, half width, y) of its contact with the ground; None means that it floats.
+    `foot` is (x, half width, y) of the contact; None means that the prop floats.
     """
 
     draw: Callable[[Brush], None]
@@ -66,7 +66,7 @@ def _star(brush: Brush) -> None:
         light = 0.5 + 0.5 * float(np.cos(np.radians(-90 + 72 * i + 135)))
         brush.lay(brush.polygon([centre, tips[i], dents[i]]), 0.62 + 0.35 * light)
         brush.lay(brush.polygon([centre, tips[i], dents[i - 1]]), 0.86 + 0.35 * light)
-    for i in range(5):  # the seams that the facets' own edges leave open
+    for i in range(5):  # cover the seams between the facets' anti-aliased edges
         brush.lay(0.6 * brush.stroke([centre, tips[i]], 0.012), 1.18)
         brush.lay(0.6 * brush.stroke([centre, dents[i]], 0.012), 0.72)
 
@@ -89,7 +89,7 @@ def _umbrella(brush: Brush) -> None:
 
 
 def _rib(x: float) -> list[Point]:
-    """From the umbrella's top to its rim at `x`: a quarter of an ellipse."""
+    """Return a quarter of an ellipse from the umbrella's top to its rim at `x`."""
     return [
         (0.5 + (x - 0.5) * float(np.sin(a)), 0.5 - 0.45 * float(np.cos(a)))
         for a in np.linspace(0, np.pi / 2, 24)

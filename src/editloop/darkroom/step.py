@@ -1,4 +1,4 @@
-"""The build step `darkroom`: from photos to edits with known truth, masks, words and rewards."""
+"""The build step `darkroom`: make edits with known truth, masks, texts and rewards from photos."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = ["DarkroomSettings", "DarkroomStep"]
 
 
 class DarkroomSettings(BaseSettings):
-    """What to make of each photo; rates and shares go by split, a split not named has none."""
+    """The edits to make from each photo; rates and shares are per split, 0 for a missing split."""
 
-    operations: tuple[str, ...] = Field(default=(), description="their names; empty for all")
+    operations: tuple[str, ...] = Field(default=(), description="names of operations; empty: all")
     edits_per_photo: int = Field(default=1, ge=1)
     fault_rate: dict[str, float] = Field(default={"train": 0.6})
-    session_share: dict[str, float] = Field(default={}, description="photos that become a session")
+    session_share: dict[str, float] = Field(default={}, description="photos with a session")
     session_turns: int = Field(default=3, ge=1, le=4)
 
     @field_validator("operations")
@@ -56,16 +56,16 @@ class DarkroomSettings(BaseSettings):
     def _are_shares(cls, shares: dict[str, float]) -> dict[str, float]:
         for split, share in shares.items():
             if not 0 <= share <= 1:
-                raise ValueError(f"{split}: a share lies in 0..1, not {share}")
+                raise ValueError(f"{split}: a share must be in 0..1, not {share}")
         return shares
 
 
 class DarkroomStep:
-    """Makes single edits, or a session, of each photo.
+    """Make single edits, or a session, from each photo.
 
     Edits depend on the photo's id without its split, so a split that repeats another's photos
-    repeats its edits, with or without faults. In a session every turn starts from the true picture
-    of the turn before, also where that turn's stored target has faults.
+    repeats its edits, with or without faults. In a session every turn starts from the fault-free
+    picture of the previous turn, even if that turn's stored target has faults.
     """
 
     Settings = DarkroomSettings
@@ -142,7 +142,7 @@ class DarkroomStep:
         number: int,
         seed: int,
     ) -> EditSample:
-        """The stored form of one edit, with the faults that its split has."""
+        """Return one edit as a sample, with faults at the rate of its split."""
         turn, rendered = developed
         wrong = Wrong(darkroom, turn, seed)
         occasion = Occasion(turn.edit_type, turn.subject, is_whole(rendered.mask), frozenset(wrong))
@@ -169,7 +169,7 @@ class DarkroomStep:
 
 
 def _without_split(name: str, context: StepContext) -> str:
-    """An id without its split, which is the second part of `source/split/...`."""
+    """Return an id without its split, which is the second part of `source/split/...`."""
     parts = name.split("/")
     if len(parts) > 2 and parts[1] == context.split:
         del parts[1]
@@ -181,7 +181,7 @@ def _stored(pixels: Pixels | Mask, name: str) -> Image:
 
 
 def _provenance(photo: Provenance | None, seed: int, record: Mapping[str, Json]) -> Provenance:
-    """Where the photo came from, and how the edit was made."""
+    """Return the photo's provenance, extended by the record of the edit."""
     photo = photo or Provenance(generator="", revision="")
     return replace(
         photo,

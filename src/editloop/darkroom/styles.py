@@ -1,4 +1,4 @@
-"""Whole-picture looks that redraw the photo by another hand."""
+"""Looks that redraw the whole picture in an artistic style."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PAPER = floats((0.965, 0.945, 0.9))
 
 
 def pencil_sketch(picture: Pixels) -> Pixels:
-    """Graphite on paper: lines by colour dodge, hatching in the shadows."""
+    """Draw graphite on paper: lines by colour dodge, hatching in the shadows."""
     light = grey(picture)
     inverse = np.asarray(blur(1 - light, 0.014), np.float32)
     lines = np.clip(light / np.maximum(1 - inverse, 0.02), 0, 1) ** 3.2
@@ -53,7 +53,7 @@ def pencil_sketch(picture: Pixels) -> Pixels:
 
 
 def oil_painting(picture: Pixels) -> Pixels:
-    """Flat dabs of rich colour with relief: Kuwahara twice, lit from the upper left."""
+    """Paint flat dabs of rich colour with relief: Kuwahara twice, lit from the upper left."""
     radius = max(2, round(0.0095 * short_side(picture)))
     dabs = flatten(flatten(picture, radius), radius)
     values = saturate(split(dabs), 1.45)
@@ -71,7 +71,7 @@ def oil_painting(picture: Pixels) -> Pixels:
 
 
 def cartoon(picture: Pixels) -> Pixels:
-    """Few flat, bright tones inside black outlines."""
+    """Reduce to few flat, bright tones inside black outlines."""
     short = short_side(picture)
     flat = flatten(picture, max(2, round(0.01 * short)))
     hsv = cv2.cvtColor(flat, cv2.COLOR_RGB2HSV).astype(np.float32)
@@ -86,7 +86,7 @@ def cartoon(picture: Pixels) -> Pixels:
 
 
 def pixel_art(picture: Pixels) -> Pixels:
-    """Large square pixels in a small palette: six levels a channel."""
+    """Reduce to large square pixels in a small palette: six levels per channel."""
     height, width = picture.shape[:2]
     cell = max(3.0, short_side(picture) / 26)
     size = (max(2, round(width / cell)), max(2, round(height / cell)))
@@ -96,20 +96,20 @@ def pixel_art(picture: Pixels) -> Pixels:
 
 
 def poster(picture: Pixels) -> Pixels:
-    """Posterised: three levels a channel, edges cut clean."""
+    """Posterise to three levels per channel, with clean edges."""
     smooth = flatten(picture, max(1, round(0.006 * short_side(picture))))
     values = np.clip(saturate(split(smooth), 1.5), 0, 1)
     return merge(np.clip(np.floor(values * 3), 0, 2) / 2 * 0.94 + 0.03)
 
 
 def watercolour(picture: Pixels) -> Pixels:
-    """Pale washes that darken at their edges, on grained paper left white around."""
+    """Paint pale washes with darker edges, on grained paper with a white border."""
     short = short_side(picture)
     flat = flatten(picture, max(2, round(0.008 * short)))
     values = np.clip(saturate(split(flat), 1.3), 0, 1) ** 0.62
     edges = np.abs(cv2.Laplacian(np.asarray(blur(grey(flat), 0.004), np.float32), cv2.CV_32F))
     pool = clouds(picture, "wash", cells=5, octaves=4)
-    # a second derivative per short side, so that pools are as dark at every resolution
+    # scale the second derivative to the short side: pools are equally dark at every resolution
     edges *= 0.8 * (short / 128) ** 2
     values *= 1 - np.clip(edges, 0, 0.3)[..., None]
     values += (1 - values) * (0.5 * np.clip(pool - 0.35, 0, 1))[..., None]
@@ -122,7 +122,7 @@ def watercolour(picture: Pixels) -> Pixels:
 
 
 def halftone(picture: Pixels) -> Pixels:
-    """A printed comic: flat bright inks under a screen of black dots at 45 degrees."""
+    """Print as a comic: flat bright inks under a screen of black dots at 45 degrees."""
     short = short_side(picture)
     cell = max(4.0, short / 64)
     x, y = _pixels(picture)
@@ -138,7 +138,7 @@ def halftone(picture: Pixels) -> Pixels:
 
 
 def stained_glass(picture: Pixels) -> Pixels:
-    """Panes of pure colour between dark leads."""
+    """Fill panes with pure colours between dark leads."""
     short = short_side(picture)
     labels, _, places = nearest_seeds(picture, max(6.0, short / 15), "glass")
     counts = np.maximum(np.bincount(labels.ravel(), minlength=len(places)), 1)
@@ -162,11 +162,11 @@ def stained_glass(picture: Pixels) -> Pixels:
 
 
 def neon(picture: Pixels) -> Pixels:
-    """Glowing outlines, coloured by their direction, in the dark."""
+    """Draw glowing outlines, coloured by their direction, in the dark."""
     light = np.asarray(blur(grey(picture), 0.005), np.float32)
     across = cv2.Sobel(light, cv2.CV_32F, 1, 0)
     down = cv2.Sobel(light, cv2.CV_32F, 0, 1)
-    # a gradient per short side, so that edges are as strong at every resolution
+    # scale the gradient to the short side: edges are equally strong at every resolution
     power = np.hypot(across, down) * (short_side(picture) / 64)
     edge = np.clip(power * 0.62, 0, 1) ** 0.8
     hue = np.arctan2(down, across)
@@ -178,7 +178,7 @@ def neon(picture: Pixels) -> Pixels:
 
 
 def pointillism(picture: Pixels) -> Pixels:
-    """Separate dabs of pure colour on bare canvas."""
+    """Paint separate dabs of pure colour on bare canvas."""
     cell = max(3.2, short_side(picture) / 58)
     labels, distance, places = nearest_seeds(picture, cell, "dabs")
     colours = split(np.asarray(blur(picture, 0.006), np.uint8))[places[:, 0], places[:, 1]]
@@ -189,7 +189,7 @@ def pointillism(picture: Pixels) -> Pixels:
 
 
 def engraving(picture: Pixels) -> Pixels:
-    """Black lines on cream that swell where the photo is dark."""
+    """Draw black lines on cream that are wider where the photo is dark."""
     short = short_side(picture)
     period = max(3.2, short / 72)
     x, y = _pixels(picture)
@@ -204,7 +204,7 @@ def engraving(picture: Pixels) -> Pixels:
 
 
 def _pixels(picture: Pixels) -> tuple[Floats, Floats]:
-    """The x and y of every pixel in pixels, [h, w]."""
+    """Return the x and y of every pixel in pixels, [h, w]."""
     height, width = picture.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return x, y

@@ -1,6 +1,6 @@
-"""Surfaces for objects and backgrounds: photographed (brick, grass, gravel) and drawn patterns.
+"""Textures for objects and backgrounds: photographs (brick, grass, gravel) and drawn patterns.
 
-The photographs are the grey textures bundled with scikit-image, coloured here. The patterns are
+The photographs are the grey textures bundled with scikit-image, colourised here. The patterns are
 drawn in an object's own colour and a contrasting one.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["PATTERNS", "PHOTOGRAPHED", "TEXTURES", "cover", "sample"]
 Ramp: TypeAlias = tuple[tuple[float, Rgb], ...]
 
 _TILE = 256  # pixels along a drawn tile's side
-_SUPER = 4  # how much finer it is drawn before it is averaged down
+_SUPER = 4  # supersampling factor of a drawn tile
 
 # grey value (0..1 after stretching) -> colour
 _RAMPS: Mapping[str, Ramp] = MappingProxyType(
@@ -60,9 +60,9 @@ TEXTURES = (*PHOTOGRAPHED, "wood", *PATTERNS)
 
 
 def sample(name: str, colour: str, u: Floats, v: Floats, size: int) -> Floats:
-    """The colour of a surface at texture coordinates [h, w] (1 is an object's width), 0..1 RGB.
+    """Return a texture's RGB in 0..1 at texture coordinates [h, w], where 1 is an object's width.
 
-    `size` is the object's width in pixels: the tile is shrunk first, so that nothing aliases.
+    `size` is the object's width in pixels: the tile is shrunk first, to avoid aliasing.
     """
     tile = _tile(name, colour)
     side = min(tile.shape[0], max(8, size))
@@ -75,7 +75,7 @@ def sample(name: str, colour: str, u: Floats, v: Floats, size: int) -> Floats:
 
 
 def cover(name: str, height: int, width: int) -> Floats:
-    """A whole wall or lawn of a photographed surface, [h, w, 3] in 0..1."""
+    """Return a photographed surface over a whole picture, [h, w, 3] in 0..1."""
     tile = _photograph(name, whole=True)
     side = max(height, width)
     scaled = cv2.resize(
@@ -101,12 +101,12 @@ def _tile(name: str, colour: str) -> Floats:
 
 
 def _partner(colour: str) -> str:
-    """The second colour of a pattern: one that stands out from the first."""
+    """Return a contrasting second colour for a pattern."""
     return "black" if colour in ("white", "yellow", "turquoise", "pink", "grey") else "white"
 
 
 def _wood(x: Floats, y: Floats) -> Floats:
-    """Planks: rings stretched along x, a seam every quarter."""
+    """Return wooden planks: rings stretched along x, with a seam at every quarter."""
     plank = np.floor(y * 4)
     wave = 0.012 * np.sin(x * 9 + plank * 2.1) + 0.006 * np.sin(x * 23 + plank)
     rings = 0.5 + 0.5 * np.sin((y + wave + plank * 0.37) * 190 + 3 * np.sin(x * 3 + plank))
@@ -119,7 +119,7 @@ def _wood(x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=8)
 def _photograph(name: str, whole: bool) -> Floats:
-    """A coloured texture photograph, 0..1; only a corner of it (larger detail) unless `whole`."""
+    """Return a colourised texture photo, 0..1; only a corner (larger detail) unless `whole`."""
     import skimage
 
     path = Path(skimage.__file__).parent / "data" / f"{name}.png"
@@ -128,10 +128,10 @@ def _photograph(name: str, whole: bool) -> Floats:
         raise UnavailableError(
             "a texture is not installed", value=name, command="pip install scikit-image"
         )
-    if name == "brick":  # photographed with its courses upright
+    if name == "brick":  # its courses are vertical in the photograph
         grey = cv2.rotate(grey, cv2.ROTATE_90_COUNTERCLOCKWISE)
     if not whole:
-        # a corner without much perspective, few enough details to read on a small object
+        # a corner with little perspective and few enough details for a small object
         side = {"brick": 200, "grass": 220, "gravel": 200}[name]
         grey = cv2.resize(grey[-side:, -side:], (_TILE, _TILE), interpolation=cv2.INTER_CUBIC)
     low, high = np.percentile(grey, (2, 98))

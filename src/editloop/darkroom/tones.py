@@ -1,4 +1,4 @@
-"""Whole-picture looks that change tone and colour only: each pixel by itself, or by its place."""
+"""Looks that change only the tone and colour of each pixel, some depending on its position."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ AMOUNTS = {"normal": 1.0, "slightly": 0.55, "much": 1.6}
 
 
 def black_and_white(picture: Pixels) -> Pixels:
-    """Luminance with a little contrast."""
+    """Convert to luminance, with a little more contrast."""
     return curve(merge(grey(picture)), (0, 0.25, 0.5, 0.75, 1), (0, 0.21, 0.5, 0.79, 1))
 
 
 def sepia(picture: Pixels) -> Pixels:
-    """Luminance toned from dark brown to warm cream."""
+    """Tone luminance from dark brown to warm cream."""
     return _toned(picture, ((26, 14, 6), (150, 104, 60), (255, 238, 204)))
 
 
 def cyanotype(picture: Pixels) -> Pixels:
-    """Luminance toned from Prussian blue to white, as a blueprint."""
+    """Tone luminance from Prussian blue to white, as in a blueprint."""
     return _toned(picture, ((4, 20, 66), (44, 108, 176), (236, 246, 255)))
 
 
@@ -55,21 +55,21 @@ def _toned(picture: Pixels, tones: tuple[tuple[int, int, int], ...]) -> Pixels:
 
 
 def brighter(picture: Pixels, amount: str) -> Pixels:
-    """Exposure up, highlights rolled off."""
+    """Raise the exposure, with highlights rolled off."""
     gain = 1 + 0.75 * AMOUNTS[amount]
     values = np.linspace(0, 1, 64)
     return curve(picture, values.tolist(), (1 - (1 - values) ** gain).tolist())
 
 
 def darker(picture: Pixels, amount: str) -> Pixels:
-    """Exposure down."""
+    """Lower the exposure."""
     gain = 1 - 0.5 * AMOUNTS[amount] ** 0.7
     values = np.linspace(0, 1, 64)
     return curve(picture, values.tolist(), (gain * values**1.15).tolist())
 
 
 def more_contrast(picture: Pixels, amount: str) -> Pixels:
-    """An S-curve around middle grey."""
+    """Apply an S-curve around middle grey."""
     slope = 5 * AMOUNTS[amount] + 2.4
     values = np.linspace(0, 1, 64)
     bend = 1 / (1 + np.exp(-slope * (values - 0.5)))
@@ -78,19 +78,19 @@ def more_contrast(picture: Pixels, amount: str) -> Pixels:
 
 
 def faded(picture: Pixels, amount: str) -> Pixels:
-    """Contrast and colour washed out towards light grey."""
+    """Wash out contrast and colour towards light grey."""
     strength = 0.52 * AMOUNTS[amount] ** 0.6
     values = saturate(split(picture), 1 - 0.7 * strength)
     return merge(values + (0.66 - values) * strength)
 
 
 def warmer(picture: Pixels, amount: str) -> Pixels:
-    """White balance towards orange."""
+    """Shift the white balance towards orange."""
     return _balanced(picture, 0.24 * AMOUNTS[amount])
 
 
 def cooler(picture: Pixels, amount: str) -> Pixels:
-    """White balance towards blue."""
+    """Shift the white balance towards blue."""
     return _balanced(picture, -0.24 * AMOUNTS[amount])
 
 
@@ -101,24 +101,24 @@ def _balanced(picture: Pixels, shift: float) -> Pixels:
 
 
 def vivid(picture: Pixels, amount: str) -> Pixels:
-    """Saturation up."""
+    """Raise the saturation."""
     return merge(saturate(split(picture), 1 + 1.1 * AMOUNTS[amount]))
 
 
 def negative(picture: Pixels) -> Pixels:
-    """Every channel inverted."""
+    """Invert every channel."""
     return np.asarray(255 - picture, np.uint8)
 
 
 def night(picture: Pixels) -> Pixels:
-    """Day for night: dark, blue, little colour, darker towards the edges."""
+    """Turn day into night: dark, blue, little colour, darker towards the edges."""
     values = np.clip(saturate(split(picture), 0.4), 0, 1) ** 1.35
     values *= floats((0.3, 0.4, 0.68)) * vignette(picture, 0.45)
     return merge(values + floats((0.0, 0.008, 0.045)))
 
 
 def golden_hour(picture: Pixels) -> Pixels:
-    """Low sun from the upper right: warm light, long glow, purple shadows."""
+    """Add a low sun from the upper right: warm light, long glow, purple shadows."""
     x, y = grid(picture)
     glow = np.exp(-(((x - 1) / 0.75) ** 2 + ((y - 0.12) / 0.65) ** 2))[..., None]
     values = split(picture)
@@ -128,7 +128,7 @@ def golden_hour(picture: Pixels) -> Pixels:
 
 
 def vintage(picture: Pixels) -> Pixels:
-    """An old print: lifted blacks, yellowed lights, teal shadows, dark corners."""
+    """Imitate an old print: lifted blacks, yellowed lights, teal shadows, dark corners."""
     values = saturate(split(picture), 0.62)
     light = values.mean(axis=-1, keepdims=True)
     tone = floats((0.08, 0.14, 0.17)) * (1 - light) + floats((0.06, 0.0, -0.2)) * light
@@ -136,5 +136,5 @@ def vintage(picture: Pixels) -> Pixels:
 
 
 def dark_corners(picture: Pixels) -> Pixels:
-    """A strong vignette."""
+    """Add a strong vignette."""
     return merge(split(picture) * vignette(picture, 0.97))

@@ -1,7 +1,7 @@
-"""The truth judge: scores any edited picture against the target and mask that are known.
+"""The truth judge: score any edited picture against a known target and mask.
 
-It sees pixels only, never a fault's record, and so judges the outputs of models too. `defects.py`
-holds its formulas. A perspective's score is 5 * (1 - severity of its worst defect), at least 0.
+It uses only pixels, never fault records, so it can also judge the outputs of models. Its formulas
+are in `defects.py`. A perspective's score is 5 * (1 - severity of its worst defect), at least 0.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from editloop.schema import CLEAN_TEXT, PERSPECTIVES, Cause, EditedPair, Score, 
 __all__ = ["ENTANGLED", "VERSION", "KnownTruthJudge"]
 
 VERSION = "truth-1"
-_SLIGHT = 0.05  # a severity that costs a quarter of a point needs no words
-_SMALLEST = 8  # pixels; smaller pictures hold nothing to judge
+_SLIGHT = 0.05  # a smaller severity, less than a quarter of a point, gets no text
+_SMALLEST = 8  # pixels; smaller pictures cannot be judged
 
-# Fault kinds that, strong, cost another perspective more than half a point in over a tenth of all
-# cases, and why that cannot be helped.
+# Fault kinds that, when strong, cost another perspective more than half a point in over a tenth of
+# all cases, and why that cannot be avoided.
 ENTANGLED: Mapping[tuple[str, str], str] = {
     ("wrong_object", "preserving"): "the other object lies outside the mask",
     ("wrong_object", "quality"): "another object has edges that no known picture explains",
@@ -54,14 +54,14 @@ _TEXTS = {
 
 
 class KnownTruthJudge:
-    """Judges following, preserving and quality by the known target and mask."""
+    """A judge of following, preserving and quality by the known target and mask."""
 
     name = "truth"
     version = VERSION
     perspectives = PERSPECTIVES
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """A verdict a pair; a missing mask means that everything may be edited."""
+        """Return one verdict per pair; without a mask, everything may be edited."""
         return [_verdict(pair) for pair in batch]
 
 
@@ -87,7 +87,7 @@ def _verdict(pair: EditedPair) -> dict[str, Score | Unscored]:
 
 
 def _unfit(pair: EditedPair) -> str | None:
-    """Why a pair cannot be judged, if so."""
+    """Return the reason if a pair cannot be judged, else None."""
     if pair.target is None:
         return "no target"
     size = pair.source.shape

@@ -1,4 +1,4 @@
-"""Whole-picture looks of weather and water; what falls is drawn from a seed."""
+"""Looks of weather and water; snow, rain and fog are random and take a seed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 
 
 def fog(picture: Pixels, seed: int) -> Pixels:
-    """A pale veil in drifting banks, thicker towards the top where the distance is."""
+    """Add a pale veil in drifting banks, thicker towards the top, where the distance is."""
     _, y = grid(picture)
     drift = clouds(picture, "fog", seed, cells=2, octaves=3)
     veil = np.clip(0.5 + 0.3 * (1 - y) + 0.5 * (drift - 0.5), 0.25, 0.93)[..., None]
@@ -34,7 +34,7 @@ def fog(picture: Pixels, seed: int) -> Pixels:
 
 
 def snow(picture: Pixels, seed: int) -> Pixels:
-    """Flakes in three depths over a cold, pale scene."""
+    """Add flakes at three depths over a cold, pale scene."""
     values = saturate(split(picture), 0.62) * floats((0.74, 0.79, 0.86)) + 0.14
     rng = generator("snow", seed)
     for count, radius, soft in ((260, 0.0045, 0.0), (130, 0.009, 0.002), (34, 0.017, 0.006)):
@@ -46,7 +46,7 @@ def snow(picture: Pixels, seed: int) -> Pixels:
 
 
 def _flakes(picture: Pixels, rng: np.random.Generator, count: int, radius: float) -> Floats:
-    """Discs at random places, [h, w] coverage; a disc below a pixel is drawn fainter instead."""
+    """Return the coverage [h, w] of random discs; those smaller than a pixel are drawn fainter."""
     height, width = picture.shape[:2]
     short = short_side(picture)
     plane = np.zeros((height, width), np.uint8)
@@ -61,7 +61,7 @@ def _flakes(picture: Pixels, rng: np.random.Generator, count: int, radius: float
 
 
 def rain(picture: Pixels, seed: int) -> Pixels:
-    """Slanted streaks over a dark, grey-blue scene."""
+    """Add slanted streaks over a dark, grey-blue scene."""
     values = saturate(split(picture), 0.45) * floats((0.56, 0.62, 0.7)) + 0.03
     rng = generator("rain", seed)
     height, width = picture.shape[:2]
@@ -85,7 +85,7 @@ def rain(picture: Pixels, seed: int) -> Pixels:
 
 
 def underwater(picture: Pixels) -> Pixels:
-    """Blue-green depth with shafts of light from above."""
+    """Tint to blue-green depth, with shafts of light from above."""
     x, y = grid(picture)
     soft = split(np.asarray(blur(picture, 0.004), np.uint8))
     values = saturate(soft, 0.6) * floats((0.28, 0.78, 0.86))

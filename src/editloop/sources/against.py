@@ -1,7 +1,7 @@
-"""Test sets that data is compared with: lists of hashes, or sets on this machine that are hashed.
+"""Comparison with test sets: lists of hashes, or local data sets that are hashed first.
 
-Sources are compared with sources and targets with targets: an edit that changes little leaves its
-target nearly its source, so that the two would always be found alike.
+Sources are compared only with sources and targets only with targets: the target of a small edit is
+nearly equal to its source and would always match it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ __all__ = ["Comparison", "ReferenceSet", "hash_folder", "hash_layout"]
 
 
 def hash_layout(layout: Layout, name: str) -> HashList:
-    """The hashes of a data set, read edit by edit; RecipeError if anything in it is wrong."""
+    """Return the hashes of a data set, read edit by edit; RecipeError if it has any problem."""
     return hash_samples(name, (sample for turns in layout.sessions() for sample in turns))
 
 
 def hash_folder(data: Path, *, layout: str | None = None, name: str | None = None) -> HashList:
-    """The hashes of a folder's data set; `layout` is KIND[?key=value], or told by the files."""
+    """Return the hashes of a folder's data set.
+
+    `layout` is KIND[?key=value]; by default it is detected from the files.
+    """
     spec = parse_spec(layout or layout_of(data), "layout")
     named = name or data.expanduser().resolve().name
     return hash_layout(open_layout(spec.kind, data, **spec.settings), named)
@@ -46,13 +49,13 @@ def hash_folder(data: Path, *, layout: str | None = None, name: str | None = Non
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """One test set as a user names it: `LIST.json`, or `[NAME=]LAYOUT:PATH[?key=value]`."""
+    """A test set as a user specifies it: `LIST.json`, or `[NAME=]LAYOUT:PATH[?key=value]`."""
 
     spec: str
 
     @cached_property
     def _layout(self) -> tuple[str, Layout] | None:
-        """A name and the data set; None for a list."""
+        """The name and the data set; None for a list of hashes."""
         named = parse_spec(self.spec, "layout")
         if named.kind not in LAYOUTS or "target" not in named.settings:
             return None
@@ -63,7 +66,7 @@ class ReferenceSet:
 
     @property
     def identity(self) -> Json:
-        """What changes when the set does: no picture is opened for it."""
+        """A value that changes when the set does; no picture is opened to compute it."""
         if self._layout is None:
             return fingerprint(read_hashes(self._list).to_json())
         name, layout = self._layout
@@ -74,14 +77,14 @@ class ReferenceSet:
         path = Path(self.spec).expanduser()
         if not path.is_file():
             raise RecipeError(
-                "no such test set to compare with",
+                "no such test set",
                 value=self.spec,
-                fix=f"name a list of hashes, or LAYOUT:PATH; layouts: {', '.join(LAYOUTS)}",
+                fix=f"give a file of hashes, or LAYOUT:PATH; layouts: {', '.join(LAYOUTS)}",
             )
         return path
 
     def hashes(self, cache: Path | None) -> HashList:
-        """Its hashes; those of a layout are made once, and kept in the folder `cache`."""
+        """Return its hashes; those of a layout are computed once and stored in `cache`."""
         if self._layout is None:
             return read_hashes(self._list)
         name, layout = self._layout
@@ -94,7 +97,7 @@ class ReferenceSet:
 
 
 class Comparison:
-    """Finds what a sample shares with test sets; pictures match within `distance` bits of 64."""
+    """Find what a sample shares with test sets; pictures match within `distance` bits of 64."""
 
     def __init__(self, lists: Iterable[HashList], distance: int) -> None:
         self._lists = list(lists)
@@ -106,7 +109,7 @@ class Comparison:
         }
 
     def found(self, sample: EditSample) -> dict[str, list[str]]:
-        """By test set what is found in it: `instruction`, `source`, `target`."""
+        """Return what matches by test set: `instruction`, `source`, `target`."""
         texts = [
             text_hash(text) for text in (sample.instruction, sample.inverse_instruction) if text
         ]
@@ -149,7 +152,7 @@ def _known(pictures: Iterable[PictureHash]) -> NDArray[np.uint64]:
 
 
 def _hash(image: Image | None) -> PictureHash | None:
-    """A picture's hashes; None where there is no picture, or none that can be read."""
+    """Return a picture's hashes; None if the picture is missing or cannot be read."""
     try:
         return None if image is None else picture_hash(image)
     except ImageError:

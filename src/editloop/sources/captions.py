@@ -1,8 +1,8 @@
-"""Captions that lie beside pictures: side-car `.txt` and `.json`, and `metadata.jsonl`.
+"""Captions stored beside pictures: side-car `.txt` and `.json` files, and `metadata.jsonl`.
 
-A caption is text, or None where there is none, or a `Fail` that says why it cannot be read: a
-picture whose caption is broken is not silently left without one. Text is kept as it is, byte for
-byte, but for surrounding white space.
+A caption is text, None if there is no caption, or a `Fail` with the reason why it cannot be read,
+so that a picture with a broken caption is not silently treated as having none. Text is kept byte
+for byte, except that surrounding white space is removed.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ __all__ = ["METADATA", "SIDE_CARS", "Caption", "Metadata", "read_metadata", "rea
 Caption: TypeAlias = str | Fail | None
 
 METADATA = "metadata.jsonl"
-SIDE_CARS = (".txt", ".json")  # the first that exists counts
+SIDE_CARS = (".txt", ".json")  # the first that exists is used
 
 _MAX_BYTES = 1_000_000  # of one side-car: a caption is a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """A `metadata.jsonl`: captions by `file_name`, and what is wrong with which line."""
+    """The content of a `metadata.jsonl`: captions by `file_name`, and faults with line numbers."""
 
     captions: dict[str, Caption] = field(default_factory=dict)
     faults: list[tuple[int, Fail]] = field(default_factory=list)
 
 
 def read_side_car(path: Path) -> Caption:
-    """The caption in a `.txt`, or under `caption` or `text` in a `.json`."""
+    """Read the caption from a `.txt`, or from `caption` or `text` in a `.json`."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return _unreadable(f"{path.name!a} is larger than {_MAX_BYTES} bytes")
@@ -55,7 +55,7 @@ def read_side_car(path: Path) -> Caption:
 
 
 def read_metadata(path: Path) -> Metadata:
-    """Every line of a `metadata.jsonl`; lines that name no picture beside it are faults.
+    """Read a `metadata.jsonl`; lines that name no picture in or below its folder are faults.
 
     Raises OSError if the file itself cannot be read.
     """
@@ -92,14 +92,14 @@ def _entry(line: bytes) -> tuple[str, Caption] | Fail:
 
 
 def _misplaced(name: str, folder: Path, found: Metadata) -> Fail | None:
-    """What is wrong with an entry's picture: named before, outside the folder, or not there."""
+    """Return the fault of an entry's picture (duplicate, outside the folder, missing), or None."""
     if name in found.captions:
         return _permanent("caption-twice", f"an earlier line describes {name!a}")
     if name.startswith(("/", "../")):
         return _permanent("picture-missing", f"{name!a} lies outside the folder")
     try:
         there = Path(name).suffix.lower() in EXTENSIONS and (folder / name).is_file()
-    except (OSError, ValueError):  # a name that no file can have: NUL, a lone surrogate
+    except (OSError, ValueError):  # an invalid file name: NUL, a lone surrogate
         there = False
     return None if there else _permanent("picture-missing", f"no picture {name!a}")
 

@@ -1,7 +1,7 @@
-"""What is checked of a data set's pictures before hours are spent on it, without decoding them.
+"""Fast checks of a data set's pictures before a long run, mostly without decoding them.
 
-A PNG is whole if the checksums of its chunks hold up to the end chunk, a JPEG if it reaches its end
-marker. A picture of another kind, or one that fails this, is decoded: what cannot be read says why.
+A PNG is complete if the checksums of its chunks are right up to the end chunk, a JPEG if it reaches
+its end marker. A picture of another format, or one that fails this check, is decoded instead.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from editloop.sources.files import read_file
 
 __all__ = ["check_session", "picture_size", "same_shape"]
 
-_COMPRESSED = frozenset({b"iCCP", b"iTXt", b"zTXt"})  # chunks that may unpack to megabytes
+_COMPRESSED = frozenset({b"iCCP", b"iTXt", b"zTXt"})  # chunks that may decompress to megabytes
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # JPEG: baseline, extended and progressive Huffman
 _SCAN = 0xDA
 
 
 def check_session(entries: Sequence[Entry], folder: Path) -> Iterator[Problem]:
-    """Everything wrong with a session's texts and pictures; each file is read once."""
+    """Yield every problem in a session's texts and pictures; each file is read once."""
     sizes: dict[Picture, tuple[int, int] | Problem] = {}
     for entry in entries:
         if not entry.sample.instruction.strip():
-            yield Problem(entry.where, "the instruction is empty", "give it one, or leave it out")
+            yield Problem(entry.where, "the instruction is empty", "add one, or remove the edit")
         own: dict[str, tuple[int, int]] = {}
         for name, picture in entry.pictures.items():
             size = sizes.get(picture)
@@ -49,18 +49,18 @@ def _other_sizes(entry: Entry, sizes: dict[str, tuple[int, int]]) -> Iterator[Pr
             yield Problem(
                 entry.where,
                 f"the {name} is {size[1]} x {size[0]}, its source {source[1]} x {source[0]}",
-                "make them one shape: they share one geometry, larger or smaller",
+                "give both the same aspect ratio; they may differ in scale",
             )
 
 
 def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Whether two sizes differ in scale alone, but for the rounding of a side."""
+    """Return whether two sizes have the same aspect ratio, up to the rounding of a side."""
     factor = max(first) / max(second)
     return all(abs(a - b * factor) <= max(1.0, factor) for a, b in zip(first, second, strict=True))
 
 
 def _size(picture: Picture, place: str, folder: Path) -> tuple[int, int] | Problem:
-    """(height, width), or why the picture cannot be read."""
+    """Return (height, width), or the problem if the picture cannot be read."""
     try:
         if isinstance(picture, Image):
             return picture_size(picture.bytes)
@@ -69,13 +69,13 @@ def _size(picture: Picture, place: str, folder: Path) -> tuple[int, int] | Probl
     except FileNotFoundError:
         return Problem(place, "the file is missing", "unpack the data set again")
     except OSError as error:
-        return Problem(place, f"the file cannot be opened: {error.strerror}", "mend its access")
+        return Problem(place, f"the file cannot be opened: {error.strerror}", "check its access")
     except ImageError as error:
-        return Problem(place, f"the picture cannot be read: {error.cause}", error.fix or "mend it")
+        return Problem(place, f"the picture cannot be read: {error.cause}", error.fix or "fix it")
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
-    """(height, width) of a picture that is whole; an ImageError for any other."""
+    """Return (height, width) of a complete picture; raise ImageError for any other."""
     size = _whole_png(data) if data.startswith(PNG) else _whole_jpeg(data)
     if size is None:
         height, width = decode_rgb(data).shape[:2]
@@ -85,7 +85,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
 
 
 def _whole_png(data: bytes) -> tuple[int, int] | None:
-    """(height, width) of a PNG whose chunks are whole; None if it must be decoded to know."""
+    """Return (height, width) of a PNG with intact chunks; None if it has to be decoded."""
     view, at, kinds = memoryview(data), len(PNG), set[bytes]()
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4])
@@ -101,7 +101,7 @@ def _whole_png(data: bytes) -> tuple[int, int] | None:
 
 
 def _whole_jpeg(data: bytes) -> tuple[int, int] | None:
-    """(height, width) of a JPEG that reaches its end; None if it must be decoded to know."""
+    """Return (height, width) of a JPEG with an end marker; None if it has to be decoded."""
     if not data.startswith(JPEG) or not data.endswith(b"\xff\xd9"):
         return None
     size, at = None, 2

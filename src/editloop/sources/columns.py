@@ -1,8 +1,8 @@
-"""Which column of a table is which field of a sample, in the words of the field's data sets.
+"""The mapping from a table's columns to a sample's fields, with the names that data sets use.
 
-For each field the first name that a row has, with a value, counts; a column may also be called so
-with `_file_name` behind (Hugging Face's way to name pictures beside a `metadata.jsonl`). Columns
-that are no field are kept, if they hold plain values, in the sample's provenance.
+For each field the first listed column with a value in the row is used. A column name may also end
+in `_file_name` (Hugging Face's convention for pictures beside a `metadata.jsonl`). Other columns
+with plain values are kept in the sample's provenance.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source_uri": ("source_uri", "source_url", "image_url", "url"),
 }
 
-# Measures that UltraEdit publishes with each edit; InstructPix2Pix's are called by these names too.
+# Measures that UltraEdit publishes with each edit; InstructPix2Pix's get the same names.
 SCORES = (
     *("clip_sim_source", "clip_sim_target", "clip_sim_dir", "clip_sim_image"),
     *("dinov2_sim", "ssim"),
@@ -73,9 +73,9 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table: its place in words, its number in the data set from 0, and its file.
+    """A row of a table: its location as text, its number in the data set from 0, and its file.
 
-    `at` is its number in a file of rows, from 0.
+    `at` is its number within the file, from 0.
     """
 
     where: str
@@ -87,11 +87,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a data set's rows are read: its columns, its kinds of edit, the fields it must have.
+    """The rules to read a data set's rows: its columns, its edit types and its required fields.
 
-    Every edit has what is in `needs`; what is in `named` has a column, where edits may be empty.
-    `only` is a column and the value by which rows belong. `scores` are columns of numbers that were
-    measured of each edit. In a `chained` set each turn's parent is the turn before.
+    Fields in `needs` must have a value in every row; fields in `named` must have a column, but it
+    may be empty. `only` is a column and the value that a row must have there to be read. `scores`
+    are columns with measures of each edit. In a `chained` set a turn's parent is the turn before.
     """
 
     name: str
@@ -106,17 +106,17 @@ class Rules:
 
 
 class _FaultError(Exception):
-    """What is wrong with a row; becomes a Problem."""
+    """A fault of a row; becomes a Problem."""
 
 
 def session_of(row: Row, rules: Rules) -> str | None:
-    """The session that a row belongs to; None for a lone edit."""
+    """Return the session that a row belongs to; None for a single edit."""
     value = _value(row, rules, "session")[1]
     return None if value is None else str(value)
 
 
 def absent_columns(rules: Rules, names: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The fields that need a column and no column of these names can be, with what could be."""
+    """Return the fields that need a column but have none in `names`, with the accepted names."""
     return [
         (need, rules.columns.get(need, ()))
         for need in sorted(rules.needs | rules.named)
@@ -127,9 +127,9 @@ def absent_columns(rules: Rules, names: Collection[str]) -> list[tuple[str, tupl
 
 
 def entry_of(row: Row, rules: Rules, folder: Path, position: int) -> Entry | Problem:
-    """The edit in a row; `position` is its turn where no column says so.
+    """Return the edit in a row; `position` is its turn if there is no turn column.
 
-    Without a column of ids, an edit is SESSION/TURN, or the number of its row.
+    Without an id column, the id is SESSION/TURN, or the row number.
     """
     try:
         return _entry(row, rules, folder, position)
@@ -168,7 +168,7 @@ def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
 
 
 def _value(row: Row, rules: Rules, name: str) -> tuple[str | None, Json]:
-    """The column that holds a field, and its value; (None, None) if there is none."""
+    """Return the column that holds a field and its value; (None, None) if there is none."""
     for column in rules.columns.get(name, ()):
         for spelt in _spelt(column):
             value = row.values.get(spelt)
@@ -182,7 +182,7 @@ def _spelt(column: str) -> tuple[str, str]:
 
 
 def _picture(value: Json, name: str, folder: Path) -> Picture | None:
-    """A file's name below the folder, bytes, or the bytes in Hugging Face's image column."""
+    """Return the picture from a file name, from bytes or from Hugging Face's image column."""
     if value is None:
         return None
     if isinstance(value, bytes):
@@ -216,7 +216,7 @@ def _turn(value: Json, position: int) -> int:
 
 
 def _scores(row: Row, rules: Rules) -> dict[str, Score | Unscored]:
-    """The measures that the row has, under the names of their columns."""
+    """Return the measures in the row, by column name."""
     version = f"{rules.name} {rules.version}"
     found: dict[str, Score | Unscored] = {}
     for name in rules.scores:
@@ -233,7 +233,7 @@ def _scores(row: Row, rules: Rules) -> dict[str, Score | Unscored]:
 def _provenance(
     row: Row, rules: Rules, used: set[str | None], texts: Mapping[str, str | None]
 ) -> Provenance:
-    labels = {*rules.columns.get("edit_type", ())}  # kept too: the type may say less
+    labels = {*rules.columns.get("edit_type", ())}  # kept too: the type may be less specific
     extra = {
         name: value
         for name, value in row.values.items()
@@ -246,7 +246,7 @@ def _provenance(
 
 
 def is_number(value: Json) -> TypeGuard[int | float]:
-    """Whether a value is a finite number."""
+    """Return whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -1,6 +1,6 @@
-"""The part `contamination` of a recipe's `evaluate`: what the step of that name found, in numbers.
+"""The part `contamination` of a recipe's `evaluate`: counts of what the step of that name found.
 
-evaluation/NAME/contaminated.jsonl    a line a sample: id, kept or dropped, what was found
+evaluation/NAME/contaminated.jsonl    one line per sample: id, kept or dropped, what was found
 results.json: contamination.NAME      by test set and kind: kept, dropped, the first ids
 """
 
@@ -27,14 +27,14 @@ _Found = Mapping[str, list[str]]
 
 
 class ContaminationCount:
-    """Counts samples that share something with a test set; all their ids are in a list."""
+    """Count the samples that share something with a test set; a file lists all their ids."""
 
     version = "1"
 
     class Settings(BaseSettings):
-        """How many ids the results name."""
+        """The number of ids in the results."""
 
-        ids: int = Field(default=1000, ge=0, description="named in results.json, of each kind")
+        ids: int = Field(default=1000, ge=0, description="ids in results.json, per kind")
 
     def __init__(self, settings: ContaminationCount.Settings) -> None:
         self._settings = settings
@@ -44,11 +44,11 @@ class ContaminationCount:
         return self._settings.model_dump(mode="json")
 
     def run(self, context: PartContext) -> PartResult:
-        """Read the data and what was dropped, without pictures."""
+        """Count over the data and the dropped samples, without reading pictures."""
         counts: dict[str, Json] = {"kept": 0, "dropped": 0, "found": {}}
         path = context.output / _LIST
         with (
-            explained("write what is contaminated", path),
+            explained("write the list of contaminated samples", path),
             path.open("w", encoding="utf-8") as file,
         ):
             for name, dropped, found in _contaminated(context.run):
@@ -70,7 +70,7 @@ class ContaminationCount:
 
 
 def _contaminated(run: Path) -> Iterator[tuple[str, bool, _Found]]:
-    """Id, whether it was dropped, and what was found, of each such sample."""
+    """Yield (id, whether it was dropped, what was found) for each contaminated sample."""
     data = run / "data"
     for path in (file for split in split_names(data) for file in published_files(data, split)):
         for row in read_rows(path, ["id", "provenance.parameters"], what="a data set"):
@@ -79,7 +79,7 @@ def _contaminated(run: Path) -> Iterator[tuple[str, bool, _Found]]:
             if found:
                 yield row["id"], False, found
     dropped = run / "rejects" / "dropped.parquet"
-    for row in read_rows(dropped, ["id", "reason"], what="what was dropped"):
+    for row in read_rows(dropped, ["id", "reason"], what="the dropped samples"):
         found = found_in(row["reason"])
         if found:
             yield row["id"], True, found

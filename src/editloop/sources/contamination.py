@@ -1,8 +1,9 @@
-"""The step `contamination`: which samples share an instruction or a picture with public test sets.
+"""The step `contamination`: find samples that share an instruction or a picture with test sets.
 
-What is found is noted in a sample's provenance (`parameters["contamination"]`: by test set, which
-of instruction, source and target); `drop` leaves such samples out, with that as the reason. An
-instruction that is short and common may be found without its sample coming from the test set.
+Matches are recorded in a sample's provenance (`parameters["contamination"]`: for each test set,
+which of instruction, source and target match); with `drop` such samples are dropped, with the
+matches as the reason. A short, common instruction may match although the sample does not come from
+the test set.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ _BITS = 6  # JPEG of quality 75 moved no crop of our photos by more than 2, othe
 
 
 class ContaminationSettings(BaseSettings):
-    """Which test sets, how alike pictures must be, and whether what is found is left out."""
+    """The test sets, how similar pictures must be, and whether matching samples are dropped."""
 
     against: tuple[str, ...] = Field(
-        min_length=1, description="lists of hashes, or LAYOUT:PATH of sets on this machine"
+        min_length=1, description="lists of hashes, or LAYOUT:PATH of local data sets"
     )
     drop: bool = False
     distance: int = Field(default=_BITS, ge=0, le=16, description="bits of 64 that may differ")
 
 
 class ContaminationStep:
-    """Notes what samples share with test sets, or drops them for it."""
+    """Record what samples share with test sets, or drop those samples."""
 
     Settings = ContaminationSettings
     name = "contamination"
@@ -64,13 +65,13 @@ class ContaminationStep:
         self.prepare(context.cache)
 
     def prepare(self, cache: Path | None) -> None:
-        """Read the lists; sets that are hashed for it are hashed once, and kept in `cache`."""
+        """Read the lists; data sets are hashed once and their hashes stored in `cache`."""
         lists = [each.hashes(cache) for each in self._sets]
         names = [listed.name for listed in lists]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            fix = "name them apart: `editloop hashes ... --name`, or NAME=LAYOUT:PATH"
-            raise RecipeError("two test sets have one name", value=twice[0], fix=fix)
+            fix = "give them different names: `editloop hashes ... --name`, or NAME=LAYOUT:PATH"
+            raise RecipeError("two test sets have the same name", value=twice[0], fix=fix)
         self._comparison = Comparison(lists, self._settings.distance)
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
@@ -89,7 +90,7 @@ class ContaminationStep:
 
 
 def found_in(reason: str) -> dict[str, list[str]] | None:
-    """What a reason that this step gave says was found; None for any other reason."""
+    """Return what was found, parsed from this step's drop reason; None for any other reason."""
     if not reason.startswith(_REASON):
         return None
     found: dict[str, list[str]] = json.loads(reason.removeprefix(_REASON))

@@ -1,7 +1,7 @@
 """Emu Edit's test set (arXiv:2311.10089): pictures, instructions, captions, no ground truth.
 
 The columns are idx, image, instruction, task, input_caption and output_caption. `edited_image`,
-where a release has it, is one system's output: it is no target and is left alone.
+where a release has it, is one system's output, not a target, and is ignored.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ _RULES = Rules(
 
 
 def emu_edit_index(folder: Path, split: str | None) -> ListedIndex:
-    """The index of the layout kind `emu-edit`; the parameter `task` holds a sample's task."""
+    """Return the index of the layout `emu-edit`; the parameter `task` holds a sample's task."""
     return table_index(folder, _RULES, split)

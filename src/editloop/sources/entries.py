@@ -1,8 +1,8 @@
-"""What an index lists, before any picture is read: one entry an edit, and what is wrong with it.
+"""The entries of a data set's index, one per edit, and its problems, before any picture is read.
 
 The index of a published data set (a JSON file, the rows of a table) names each edit's pictures and
-texts. A reader of one layout turns its index into entries; `reading.IndexedLayout` does the rest
-for all of them.
+texts. Each layout's reader turns its index into entries; `reading.IndexedLayout` does the rest for
+all layouts.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ __all__ = [
     "read_json",
 ]
 
-Picture: TypeAlias = Path | Image  # a file to read, or bytes that a table holds
+Picture: TypeAlias = Path | Image  # a file to read, or bytes from a table
 
-BLANK = Image(b"")  # stands for the source in an entry's sample: pictures are read later
+BLANK = Image(b"")  # placeholder for the source in an entry's sample: pictures are read later
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong in a data set: where it is, what it is, and what to do about it.
+    """A problem in a data set: its location, its cause and its fix.
 
-    `costs` says what cannot be used because of it, where a reader may go on without it: the whole
-    set, one edit, or the turns of a session from the one that is missing on.
+    `costs` is what cannot be used because of it, if a reader continues without it: the whole set,
+    one edit, or a session's turns from the missing one on.
     """
 
     where: str
@@ -53,7 +53,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a table holds an edit: the row of a file, its number in the data set and its turn.
+    """The location of an edit in a table: file, row, number in the data set, and turn.
 
     Rows are counted from 0, turns from 1.
     """
@@ -66,10 +66,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One edit as its index lists it: `sample` holds everything but the pictures.
+    """An edit as its index lists it: `sample` holds everything except the pictures.
 
-    An edit that lies in a table with its pictures has a `place` there. Edits of one `group` show
-    one picture, or came of one prompt: they belong on one side of a split.
+    `place` is set if the pictures are stored in a table. Edits of one `group` share a picture or a
+    prompt and must be in the same split.
     """
 
     where: str
@@ -82,7 +82,7 @@ class Entry:
 
     @property
     def pictures(self) -> dict[str, Picture]:
-        """The pictures that there are, by their field's name."""
+        """The existing pictures by field name."""
         found = {"source": self.source, "target": self.target, "mask": self.mask}
         return {name: picture for name, picture in found.items() if picture is not None}
 
@@ -95,27 +95,27 @@ class Index(Protocol):
 
     @property
     def version(self) -> str:
-        """Bumped when the same folder would give other samples."""
+        """The version; it changes when the same folder would give different samples."""
         ...
 
     @property
     def folder(self) -> Path: ...
 
     def listings(self) -> Sequence[Path]:
-        """The small files that list the data: the digest covers their content."""
+        """Return the small files that list the data: the digest covers their content."""
         ...
 
     def tables(self) -> Sequence[Path]:
-        """The large files that hold the pictures themselves; none where pictures are files."""
+        """Return the large files that contain pictures; empty if pictures are separate files."""
         ...
 
     def sessions(self) -> Iterator[Sequence[Entry] | Problem]:
-        """Every session in its fixed order (a lone edit is a session of one), or what is wrong."""
+        """Yield sessions and problems in a fixed order (a single edit is a session of one)."""
         ...
 
 
 def below(folder: Path, name: Json) -> Path | None:
-    """The file that an index names in a folder; None for what is no name of a file below it."""
+    """Return the path of a file named by an index; None if the name is not below the folder."""
     if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
         return None
     path = PurePosixPath(name)
@@ -123,7 +123,7 @@ def below(folder: Path, name: Json) -> Path | None:
 
 
 def read_json(path: Path) -> Json | Problem:
-    """What a JSON file holds; a key given twice is an error, not an edit that vanishes."""
+    """Read a JSON file; a duplicate key is a problem, so that no edit is lost silently."""
     try:
         return json.loads(read_file(path).decode("utf-8-sig"), object_pairs_hook=_unrepeated)
     except FileNotFoundError:
@@ -133,7 +133,7 @@ def read_json(path: Path) -> Json | Problem:
 
 
 def read_index(path: Path) -> Mapping[str, Json] | Problem:
-    """The mapping in a JSON file, as `read_json`."""
+    """Read a JSON file that must contain a mapping, as `read_json`."""
     content = read_json(path)
     if not isinstance(content, dict | Problem):
         return Problem(path.name, "it holds no mapping", "fetch it again")

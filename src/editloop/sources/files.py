@@ -1,4 +1,4 @@
-"""Picture files on this machine: which kinds, names as URIs, reading with a limit, changes."""
+"""Local picture files: known extensions, file URIs, reading with a size limit, change detection."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _READ = (
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
     *(".jpx", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-_KNOWN_UNREAD = (".heic", ".heif", ".jxl", ".psd", ".svg")  # quarantined, not ignored
+_KNOWN_UNREAD = (".heic", ".heif", ".jxl", ".psd", ".svg")  # unsupported: quarantined, not ignored
 EXTENSIONS = frozenset({*_READ, *_KNOWN_UNREAD})  # in lower case
 
 MAX_BYTES = 256_000_000  # a file is read whole
 
 
 def path_of(uri: str) -> Path:
-    """The path that a `file:` URI (`Path.as_uri`) names, byte for byte."""
+    """Return the path of a `file:` URI (`Path.as_uri`), byte for byte."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file; an ImageError if it is larger than `MAX_BYTES`.
+    """Read a regular file; raise ImageError if it is larger than `MAX_BYTES`.
 
-    Raises OSError if it cannot be read. What is no regular file (a pipe) is never opened: that
-    could wait for ever.
+    Raises OSError if it cannot be read. Anything but a regular file (such as a pipe) is never
+    opened, because that could block forever.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -46,7 +46,7 @@ def read_file(path: Path) -> bytes:
 
 
 def size_and_time(file: Path | os.DirEntry[str]) -> list[int] | None:
-    """[bytes, modification time in ns]; None where there is no file, or a link to none."""
+    """Return [bytes, modification time in ns]; None for a missing file or a dangling link."""
     try:
         status = file.stat()
     except OSError:

@@ -1,11 +1,11 @@
-"""Any folder of pictures, recursively, with the captions that lie beside them.
+"""The source `folder`: any folder of pictures, read recursively, with the captions beside them.
 
 A picture that cannot be read is quarantined under its `ImageError` code (`images.CODES`), or under
 one of these: `unreadable` (the file cannot be opened), `caption-unreadable`, and for lines of a
 `metadata.jsonl`: `metadata-unreadable`, `caption-twice`, `picture-missing`.
 
-An item's parameters hold size and modification time of its files, so that a changed file is noticed
-without opening it. They are not stored in the data: a sample holds the SHA-256 of its file.
+An item's parameters contain the size and modification time of its files, so that a change is
+detected without opening them. They are not stored in the data: a sample holds its file's SHA-256.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PERMANENT = FailureClass.PERMANENT
 
 
 class FolderSettings(BaseSettings):
-    """Which folder (from the working directory), which of its pictures, how split and sized.
+    """The folder (relative to the working directory), the pictures in it, their splits and sizes.
 
     `split: hash` holds out a share of the pictures by a hash of their paths; `split: folder` takes
     the split from the first folder's name, `train` or `heldout`.
@@ -47,7 +47,7 @@ class FolderSettings(BaseSettings):
     heldout: float = Field(default=0.1, ge=0, le=1, description="share held out by `split: hash`")
     size: int = Field(default=0, ge=0, description="side of a centred square crop; 0: no crop")
     max_side: int = Field(default=0, ge=0, description="shrink to this longest side; 0: no limit")
-    licence: str | None = Field(default=None, description="the pictures' licence, for their record")
+    licence: str | None = Field(default=None, description="the pictures' licence, for provenance")
 
     @model_validator(mode="after")
     def _is_one_size(self) -> FolderSettings:
@@ -72,7 +72,7 @@ class FolderSource:
         return self._settings.model_dump(mode="json")
 
     def items(self) -> Iterator[SourceItem]:
-        """Every picture below the folder; a RecipeError if there is none."""
+        """Yield every picture below the folder; raise RecipeError if there is none."""
         if not self._root.is_dir():
             raise RecipeError("no such folder", value=self._root, fix="correct the source's `path`")
         empty = True
@@ -81,13 +81,13 @@ class FolderSource:
             yield self._item(listed)
         if empty:
             raise RecipeError(
-                "the folder holds no picture to read",
+                "the folder contains no matching picture",
                 value=self._root,
-                fix=f"correct `path` or `include`; read are {' '.join(sorted(EXTENSIONS))}",
+                fix=f"correct `path` or `include`; formats: {' '.join(sorted(EXTENSIONS))}",
             )
 
     def _item(self, listed: FolderEntry) -> SourceItem:
-        # A name that is no UTF-8 is spelt with backslashes: an id must be storable as text.
+        # An id must be valid text: bytes that are not UTF-8 become backslash escapes.
         written = os.fsencode(listed.relative).decode("utf-8", "backslashreplace")
         return SourceItem(
             id=f"folder/{written}",
@@ -104,9 +104,9 @@ class FolderSource:
         if first in _SPLITS:
             return first
         if "fault" in listed.facts:
-            return "train"  # it is quarantined in either
+            return "train"  # it is quarantined in any split
         raise RecipeError(
-            "a picture lies in no split's folder",
+            "a picture is not in a split's folder",
             value=ascii(listed.relative),
             fix="move it into train/ or heldout/, or set `split: hash`",
         )

@@ -1,8 +1,8 @@
-"""Walks a folder of pictures in a fixed order, without opening any of them.
+"""Listing of a folder's pictures in a fixed order, without opening any of them.
 
-What has a picture's file extension is listed, in names sorted by their bytes, folder by folder.
-Names that start with a dot are skipped, as everywhere. Links to folders are followed, but not back
-into a folder they lie in.
+Files with a picture's extension are listed folder by folder, with names sorted by their bytes.
+Names that start with a dot are skipped. Links to folders are followed, except back into a parent
+folder.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["FolderEntry", "walk"]
 
 @dataclass(frozen=True, slots=True)
 class FolderEntry:
-    """A picture (or a line of metadata that describes none): where it is, and what is known of it.
+    """A picture, or a faulty line of metadata (`is_line`): its location and its facts.
 
-    `relative` is its path below the root; `facts` is JSON-able and changes when the picture or its
+    `relative` is its path below the root; `facts` is JSON and changes when the picture or its
     caption does.
     """
 
@@ -35,11 +35,11 @@ class FolderEntry:
     is_line: bool = False
 
 
-_Known = tuple[tuple[str, Metadata], ...]  # metadata by the folder it describes, nearest first
+_Known = tuple[tuple[str, Metadata], ...]  # (folder prefix, its metadata), nearest folder first
 
 
 def walk(root: Path, include: Sequence[str] = ("*",)) -> Iterator[FolderEntry]:
-    """The pictures below `root` whose relative path matches a pattern (`*` also matches `/`).
+    """Yield the pictures below `root` whose relative path matches a pattern (`*` matches `/` too).
 
     Raises StoreError for a folder that cannot be listed.
     """
@@ -88,7 +88,7 @@ def _faults(prefix: str, metadata: Metadata) -> Iterator[FolderEntry]:
 def _facts(
     entries: dict[str, os.DirEntry[str]], name: str, prefix: str, known: _Known
 ) -> dict[str, Json]:
-    """Size and time of the picture's file and side-car, or the caption that metadata gives it."""
+    """Return size and time of the picture's file, and its side-car or its caption in metadata."""
     facts: dict[str, Json] = {"file": size_and_time(entries[name])}
     stem = name.removesuffix(Path(name).suffix)
     for suffix in SIDE_CARS:

@@ -1,4 +1,4 @@
-"""The kinds of file that hold rows with their pictures, by suffix: Parquet, Arrow, WebDataset."""
+"""Readers for the table formats that contain pictures, by suffix: Parquet, Arrow, WebDataset."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _Rows = Iterator[Mapping[str, Json]] | Iterator[Mapping[str, Json] | str]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How such a file is read. A row that cannot be read is text that says why.
+    """The functions that read one format. An unreadable row is returned as text with the reason.
 
-    `columns` names its columns, as far as the first row tells them.
+    `columns` returns the column names, for WebDataset those of the first row.
     """
 
     columns: Callable[[Path], Sequence[str]]
@@ -36,5 +36,5 @@ FORMATS: Mapping[str, Format] = {
 
 
 def format_of(path: Path) -> Format:
-    """How a file of rows is read."""
+    """Return the format of a table file."""
     return FORMATS[path.suffix]

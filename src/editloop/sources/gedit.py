@@ -1,7 +1,7 @@
-"""GEdit-Bench (arXiv:2504.17761): one instruction a row, in English or in Chinese.
+"""GEdit-Bench (arXiv:2504.17761): one instruction per row, in English or in Chinese.
 
-The columns are key, task_type, instruction, instruction_language and input_image, which is what
-outputs are resized to and judged against (`input_image_raw` is left alone).
+The columns are key, task_type, instruction, instruction_language and input_image. Outputs are
+resized to `input_image` and judged against it; `input_image_raw` is ignored.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["GEditSettings", "gedit_index"]
 
 
 class GEditSettings(TableSettings):
-    """Which language's instructions: the benchmark reports them apart."""
+    """The split, and the language of the instructions; the benchmark reports each separately."""
 
     language: Literal["en", "cn"] = Field(default="en", description="of the instructions")
 
 
 def gedit_index(folder: Path, split: str | None, language: str) -> ListedIndex:
-    """The index of the layout kind `gedit`; the parameter `task_type` holds a sample's group."""
+    """Return the index of the layout `gedit`; the parameter `task_type` holds a sample's group."""
     rules = Rules(
         "gedit",
         columns={**COLUMNS, "id": ("key",), "session": (), "turn": (), "target": (), "mask": ()},

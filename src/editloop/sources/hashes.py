@@ -1,4 +1,4 @@
-"""What tells a test set's edits again without holding any of them: hashes, in a JSON file.
+"""Hashes that identify a test set's edits without containing them, stored in a JSON file.
 
     {"format": "editloop-hashes", "version": 1, "name": "...", "edits": N,
      "instructions": ["sha256", ...],
@@ -6,7 +6,8 @@
 
 An instruction's hash is the SHA-256 of its normalised text (`text_hash`). A picture has the SHA-256
 of its size and decoded RGB pixels, and 64 bits that survive scaling and compression
-(`perceptual_hash`). Lists are sorted: they tell nothing of the order, or of what belongs together.
+(`perceptual_hash`). Lists are sorted, so that they do not reveal the order or which items belong
+together.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ __all__ = [
 _FORMAT, _VERSION = "editloop-hashes", 1
 _SIDE = 32  # pixels of the small grey picture
 _BITS = 64
-_FLAT = 2.0  # grey levels of deviation: below, a picture's bits would be noise
+_FLAT = 2.0  # standard deviation in grey levels: below, a picture's bits would be noise
 
-# The 64 lowest frequencies of the cosine transform but the mean, in a fixed order.
+# The 64 lowest frequencies of the cosine transform except the mean, in a fixed order.
 _LOW = sorted(
     ((i, j) for i in range(_SIDE) for j in range(_SIDE) if i + j), key=lambda at: (sum(at), at)
 )[:_BITS]
@@ -52,7 +53,7 @@ _LOW = sorted(
 
 @dataclass(frozen=True, slots=True, order=True)
 class PictureHash:
-    """A picture's pixels exactly, and roughly (None where there is too little in it)."""
+    """The exact hash of a picture's pixels, and a perceptual one (None if it is nearly flat)."""
 
     pixels: str
     rough: int | None
@@ -69,7 +70,7 @@ class HashList:
     targets: frozenset[PictureHash]
 
     def to_json(self) -> dict[str, Json]:
-        """What the file holds."""
+        """Return the content of the file."""
         return {
             "format": _FORMAT,
             "version": _VERSION,
@@ -82,14 +83,14 @@ class HashList:
 
 
 def text_hash(text: str) -> str:
-    """The SHA-256 of a text without its case, punctuation and spacing (Unicode NFKC)."""
+    """Return the SHA-256 of a text without its case, punctuation and spacing (Unicode NFKC)."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = "".join(" " if unicodedata.category(sign)[0] == "P" else sign for sign in folded)
+    words = "".join(" " if unicodedata.category(char)[0] == "P" else char for char in folded)
     return hashlib.sha256(" ".join(words.split()).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def picture_hash(picture: Image) -> PictureHash:
-    """A picture's hashes; ImageError where it cannot be read."""
+    """Return a picture's hashes; raise ImageError if it cannot be read."""
     pixels = decode(picture.bytes)
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{height}x{width}:".encode())
@@ -98,10 +99,10 @@ def picture_hash(picture: Image) -> PictureHash:
 
 
 def perceptual_hash(pixels: Pixels) -> int | None:
-    """64 bits of a picture [h, w, 3]: which low frequencies are above their median.
+    """Return a 64 bit hash of a picture [h, w, 3]: which low frequencies are above their median.
 
-    The picture is shrunk to 32 x 32 grey levels before its cosine transform. None for one that is
-    nearly flat.
+    The picture is shrunk to 32 x 32 grey pixels before its cosine transform. None if it is nearly
+    flat.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -114,7 +115,7 @@ def perceptual_hash(pixels: Pixels) -> int | None:
 
 
 def hash_samples(name: str, samples: Iterable[EditSample]) -> HashList:
-    """The list of a test set's samples, which are read one at a time."""
+    """Return the hashes of a test set's samples, which are read one at a time."""
     edits = 0
     instructions: set[str] = set()
     sources: set[PictureHash] = set()
@@ -130,19 +131,19 @@ def hash_samples(name: str, samples: Iterable[EditSample]) -> HashList:
 
 
 def write_hashes(listed: HashList, path: Path) -> None:
-    """Write a list; equal lists give equal bytes."""
+    """Write a list of hashes; equal lists give equal bytes."""
     text = json.dumps(listed.to_json(), indent=0, ensure_ascii=False)
     with explained("write a list of hashes", path):
         replace_file(Files(), path, f"{text}\n".encode())
 
 
 def read_hashes(path: Path) -> HashList:
-    """The list in a file; RecipeError for what is none."""
+    """Read a list of hashes; raise RecipeError if the file is not one."""
     content = read_json(path)
     if isinstance(content, Problem):
         raise _no_list(path, content.cause)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise _no_list(path, f"it is not of the format {_FORMAT}")
+        raise _no_list(path, f"its format is not {_FORMAT}")
     if content.get("version") != _VERSION:
         raise _no_list(path, f"its version is {content.get('version')!r}, not {_VERSION}")
     try:
@@ -171,7 +172,7 @@ def _read(pairs: Json) -> Iterator[PictureHash]:
 
 def _digest(text: Json) -> str:
     if not isinstance(text, str) or len(text) != 64 or int(text, 16) < 0:
-        raise ValueError(f"no SHA-256: {text!r}")
+        raise ValueError(f"not a SHA-256: {text!r}")
     return text
 
 

@@ -1,7 +1,7 @@
 """HQ-Edit (arXiv:2404.09990): pairs with captions, an edit and its inverse.
 
-In its columns `input` and `output` are captions, `input_image` and `output_image` the pictures,
-`edit` and `inverse_edit` the instructions.
+The columns `input` and `output` are captions, `input_image` and `output_image` the pictures, `edit`
+and `inverse_edit` the instructions.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ _RULES = Rules(
 
 
 def hq_edit_index(folder: Path, split: str | None) -> ListedIndex:
-    """The index of the layout kind `hq-edit`."""
+    """Return the index of the layout `hq-edit`."""
     return table_index(folder, _RULES, split)

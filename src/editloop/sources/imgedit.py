@@ -21,7 +21,7 @@ _LISTINGS = ("singleturn.json", "basic_edit.json")
 
 
 def imgedit_index(folder: Path) -> ListedIndex:
-    """The index of the layout kind `imgedit`; the parameter `edit_type` holds a sample's type."""
+    """Return the index of the layout `imgedit`; the parameter `edit_type` holds a sample's type."""
     named = [name for name in _LISTINGS if (folder / name).is_file()] or [_LISTINGS[0]]
     apart = folder / "original_images"
     edits = partial(_edits, apart if apart.is_dir() else folder)
@@ -33,7 +33,7 @@ def _edits(images: Path, key: str, item: Json) -> Iterator[Entry | Problem]:
     path = below(images, facts.get("id", facts.get("image")))
     prompt, label = facts.get("prompt"), facts.get("edit_type")
     if path is None or not isinstance(prompt, str) or not isinstance(label, str):
-        cause = "it lacks one of id (the picture), prompt and edit_type"
+        cause = "id (the picture), prompt or edit_type is missing"
         yield Problem(key, cause, "correct the index")
         return
     sample = EditSample(

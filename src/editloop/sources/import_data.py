@@ -1,4 +1,4 @@
-"""Turn a published data set into a run's data: what `editloop import` calls."""
+"""Import a published data set as a run's data: the function behind `editloop import`."""
 
 from __future__ import annotations
 
@@ -21,32 +21,36 @@ from editloop.storage.versions import work_folder
 __all__ = ["ImportSettings", "import_data"]
 
 _REWARDED = "reward-edit"  # InstructPix2Pix's folders with the rewards of RewardEdit-20K
-_TWO_WAYS = ("hq-edit",)  # sets that describe each edit's way back
+_TWO_WAYS = ("hq-edit",)  # sets with inverse instructions
 _CHECK = "contamination"
-_ODD = re.compile(r"[^\w.+-]+")  # what the name of a recipe cannot have
+_ODD = re.compile(r"[^\w.+-]+")  # characters not allowed in a recipe's name
 
 
 class ImportSettings(Settings):
-    """What is taken of a set, what is added to it, and what it is compared with."""
+    """The edits to take from a data set, what to add to them, and what to compare them with."""
 
     split: str | None = Field(default=None, description="one of the set's splits (all)")
     columns: dict[str, str] = Field(
-        default_factory=dict, description="fields to columns, for the kind `table`"
+        default_factory=dict, description="column of each field, for the layout `table`"
     )
     rewards: Path | None = Field(default=None, description="RewardEdit's JSON, for `reward-edit`")
     inverse: bool | None = Field(
-        default=None, description="add each edit's way back (None: where the set is published so)"
+        default=None, description="add inverse edits (None: if the set is published with them)"
     )
-    heldout: float = Field(default=0.0, ge=0, le=1, description="share of the rest held out by lot")
-    sample: int | None = Field(default=None, ge=1, description="so many edits, by lot (all)")
+    heldout: float = Field(
+        default=0.0, ge=0, le=1, description="share of the rest held out at random"
+    )
+    sample: int | None = Field(
+        default=None, ge=1, description="size of a random sample of edits (default: all)"
+    )
     licence: str | None = Field(
-        default=None, description="of edits whose own is not given (what the set's card states)"
+        default=None, description="licence of edits without one (default: from the set's card)"
     )
     against: tuple[str, ...] = Field(
         default=(), description="test sets to compare with: lists of hashes, or LAYOUT:PATH"
     )
     drop_contaminated: bool = False
-    download: bool = Field(default=False, description="get the set from the hub")
+    download: bool = Field(default=False, description="download the set from the hub")
     seed: int = Field(default=0, ge=0)
 
 
@@ -60,10 +64,11 @@ def import_data(
     progress: Callable[[Progress], None] | None = None,
     **settings: Json,
 ) -> dict[str, Json]:
-    """Import a data set, a folder or one of the hub's cache, into `out`; returns the run's results.
+    """Import a data set, from a folder or the hub's cache, into `out`; return the run's results.
 
     `kind` is a layout (`sources.layouts.LAYOUTS`) as KIND[?key=value], or `reward-edit`; `settings`
-    are those of `ImportSettings`. Interrupted, the same call goes on; a second one does nothing.
+    are those of `ImportSettings`. After an interruption the same call resumes; after success it
+    does nothing.
     """
     own = validate(ImportSettings, settings, where="import")
     folder = datasets.download(str(data)) if own.download else datasets.find(str(data))
@@ -101,7 +106,7 @@ def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
         "name": f"import-{_ODD.sub('-', spec.kind)}",
         "seed": own.seed,
         "sources": [source],
-        # Pairs are compared before their way back is added, so that both are found or neither.
+        # Pairs are compared before inverse edits are added, so that both directions match or none.
         "build": [*([check] if own.against else []), *([{"kind": "inverse-edits"}] * inverse)],
         "judge": [{"kind": _REWARDED, "target": rewards}] if rewards else [],
         "evaluate": [{"kind": _CHECK}] if own.against else [],
@@ -110,10 +115,10 @@ def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
 
 
 def _rewards(kind: str, folder: Path, path: Path | None) -> str | None:
-    """The file of rewards; RecipeError where rewards and triplets cannot be joined."""
+    """Return the file of rewards; raise RecipeError if rewards and triplets cannot be joined."""
     if kind != _REWARDED:
         if path is not None:
-            raise RecipeError("only reward-edit takes rewards", value=path, fix="leave them out")
+            raise RecipeError("only reward-edit takes rewards", value=path, fix="omit `rewards`")
         return None
     if path is None or not path.expanduser().is_file():
         raise RecipeError(
@@ -123,15 +128,15 @@ def _rewards(kind: str, folder: Path, path: Path | None) -> str | None:
         )
     if any(folder.glob("*.parquet")) or any(folder.glob("data/*.parquet")):
         raise RecipeError(
-            "RewardEdit names triplets by InstructPix2Pix's folders, which its Parquet has not",
+            "RewardEdit refers to InstructPix2Pix's folders, which its Parquet files lack",
             value=folder,
-            fix="name the unpacked clip-filtered data set",
+            fix="give the folder of the unpacked clip-filtered data set",
         )
     return str(path.expanduser().absolute())
 
 
 def _absolute(test_set: str) -> str:
-    """A list of hashes, or the folder in LAYOUT:PATH, by its whole path."""
+    """Return a test set's specification with an absolute path."""
     if Path(test_set).expanduser().is_file():
         return str(Path(test_set).expanduser().absolute())
     front, colon, rest = test_set.partition(":")

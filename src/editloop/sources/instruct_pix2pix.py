@@ -1,14 +1,14 @@
-"""InstructPix2Pix's data (arXiv:2211.09800) as folders: one a prompt, with one pair or more.
+"""InstructPix2Pix's data (arXiv:2211.09800) as folders: one per prompt, with one or more pairs.
 
     seeds.json                           [[folder, [seed, ...]], ...]
-    <folder>/prompt.json                 edit (a text or several: the first counts), captions
+    <folder>/prompt.json                 edit (a text, or a list whose first is used), captions
     <folder>/<seed>_0.jpg, <seed>_1.jpg  the picture before and after
-    <folder>/metadata.jsonl              of each seed: its settings and CLIP similarities
+    <folder>/metadata.jsonl              for each seed: its settings and CLIP similarities
 
-Without a `seeds.json` the folders are found by their `prompt.json`; a `metadata.jsonl` may be
-absent. RewardEdit-20K (arXiv:2411.04713) names its triplets by these folders.
+Without a `seeds.json` the folders are found by their `prompt.json`; `metadata.jsonl` is optional.
+RewardEdit-20K (arXiv:2411.04713) refers to triplets by these folders.
 
-The hub's files of rows have the columns original_prompt, original_image, edit_prompt, edited_prompt
+The hub's table files have the columns original_prompt, original_image, edit_prompt, edited_prompt
 and edited_image.
 """
 
@@ -32,7 +32,7 @@ __all__ = ["InstructPix2Pix", "instruct_pix2pix_index"]
 _NAME = "instruct-pix2pix"
 _SEEDS = "seeds.json"
 _PROMPT = "prompt.json"
-_SCORES = {  # under the names that UltraEdit gave the same measures
+_SCORES = {  # to UltraEdit's names for the same measures
     "clip_sim_0": "clip_sim_source",
     "clip_sim_1": "clip_sim_target",
     "clip_sim_dir": "clip_sim_dir",
@@ -60,7 +60,7 @@ _ROWS = Rules(
 
 
 def instruct_pix2pix_index(folder: Path, split: str | None) -> Index:
-    """The index of the layout kind `instruct-pix2pix`: of rows where there are files of them."""
+    """Return the index of the layout `instruct-pix2pix`, from table files if there are any."""
     if split is None and not has_rows(folder):
         return InstructPix2Pix(folder)
     return table_index(folder, _ROWS, split)
@@ -69,7 +69,7 @@ def instruct_pix2pix_index(folder: Path, split: str | None) -> Index:
 class InstructPix2Pix:
     """The index of the folders.
 
-    An edit's id is its folder, or FOLDER/SEED where the folder holds several pairs.
+    An edit's id is its folder, or FOLDER/SEED if the folder contains several pairs.
     """
 
     name = _NAME
@@ -100,7 +100,7 @@ class InstructPix2Pix:
         if isinstance(content, Problem):
             yield content
         elif not isinstance(content, list):
-            yield Problem(_SEEDS, "it holds no list", "fetch it again")
+            yield Problem(_SEEDS, "the file does not contain a list", "download it again")
         else:
             for at, item in enumerate(content):
                 match item:
@@ -111,7 +111,7 @@ class InstructPix2Pix:
                         yield Problem(f"{_SEEDS} item {at}", cause, "correct it", "edit")
 
     def _found(self) -> Iterator[tuple[str, Sequence[Json]]]:
-        """The folders that hold a prompt, and the seeds of the pictures beside it."""
+        """Yield each folder with a prompt, and the seeds of its pictures."""
         for path in sorted(self.folder.rglob(_PROMPT)):
             seeds = [each.name.removesuffix("_0.jpg") for each in path.parent.glob("*_0.jpg")]
             yield path.parent.relative_to(self.folder).as_posix(), sorted(seeds)
@@ -156,7 +156,7 @@ class InstructPix2Pix:
 
 
 def _measured(path: Path) -> dict[str, Mapping[str, Json]]:
-    """What was measured of each seed's pair; nothing where that cannot be read."""
+    """Return the measures of each seed's pair; lines that cannot be read are skipped."""
     if not path.is_file():
         return {}
     found: dict[str, Mapping[str, Json]] = {}

@@ -1,4 +1,4 @@
-"""The step `inverse-edits`: an edit whose way back is described is two edits (HQ-Edit)."""
+"""The step `inverse-edits`: add the inverse of each edit with an inverse instruction (HQ-Edit)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["InverseEdits", "InverseEditsSettings"]
 
 
 class InverseEditsSettings(BaseSettings):
-    """Nothing can be set."""
+    """No settings."""
 
 
 class InverseEdits:
-    """Adds to each edit with an inverse instruction the edit from target to source, as ID/inverse.
+    """Add, for each edit with an inverse instruction, the edit from target to source as ID/inverse.
 
-    Mask and object stay. Scores, the kind of edit and the session are of the first way alone.
+    The inverse keeps the mask and the object, but has no scores, edit type or session.
     """
 
     Settings = InverseEditsSettings

@@ -1,8 +1,8 @@
-"""An edit of a data set as a source's item, and the edit that such an item stands for.
+"""Conversion between a data set's edit and a source's item.
 
-An edit in a table with its pictures is a place: file, row, number and turn. Any other is written
-out whole but for its pictures' files, so that a worker needs no index. Sizes and times of the files
-are in it, so that a change is noticed.
+An edit whose pictures are in a table becomes a place: file, row, number and turn. Any other edit is
+stored in full except for its picture files, so that a worker needs no index. The item contains
+sizes and times of the files, so that a change is detected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SCORE = dict.fromkeys(("name", "value", "passed", "text", "reason", "version"))
 
 
 def item_of(split: str, entry: Entry) -> SourceItem:
-    """The item of an edit."""
+    """Return the item of an edit."""
     place = entry.place
     if place is not None:
         facts: dict[str, Json] = {
@@ -42,13 +42,13 @@ def item_of(split: str, entry: Entry) -> SourceItem:
 
 
 def place_in(item: SourceItem) -> Place | None:
-    """Where a table holds the edit, if it lies in one."""
+    """Return the place of an item's edit in a table; None if it is not in one."""
     place = item.parameters.get("place")
     return None if place is None else Place(path_of(item.uri), *place)
 
 
 def entry_in(item: SourceItem) -> Entry:
-    """The edit that an item describes in full."""
+    """Return the edit that an item contains in full."""
     row = {**dict.fromkeys(_PICTURES), **item.parameters["sample"]}
     row["scores"] = [{**_SCORE, **score} for score in row["scores"]]
     sample = from_row({**row, "source": {"bytes": b"", "path": None}})

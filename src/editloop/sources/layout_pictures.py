@@ -1,8 +1,8 @@
-"""The pictures of an edit as a source gives them: as they are, or with all decisions made.
+"""The pictures of an edit as a source returns them: unchanged, or normalised.
 
 Normalised, source and target are upright 8 bit sRGB without alpha (`images.decode`; a JPEG or PNG
-that is so already keeps its bytes), the mask is white where editing is allowed and black elsewhere,
-and what has the source's shape at another scale gets its size.
+that already is keeps its bytes), the mask is white where editing is allowed and black elsewhere,
+and pictures with the source's aspect ratio at another scale are resized to its size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PERMANENT = FailureClass.PERMANENT
 
 
 def with_pictures(entry: Entry, read: dict[Picture, Image | Fail], *, normalise: bool) -> Outcome:
-    """The edit's sample with its pictures, of which those in `read` are at hand."""
+    """Return the edit's sample with its pictures; `read` caches the pictures that were read."""
     images: dict[str, Image] = {}
     for name, picture in entry.pictures.items():
         if picture not in read:
@@ -77,7 +77,7 @@ def _normalised(sample: EditSample, images: Mapping[str, Image]) -> Outcome:
 def _fitted(
     name: str, image: Image, source: tuple[int, int] | None
 ) -> tuple[Image, tuple[int, int]]:
-    """A picture in its final form, and the (height, width) that it had."""
+    """Return the normalised picture, and its (height, width) before any resizing."""
     mask = name == "mask"
     pixels = decode_mask(image.bytes) if mask else decode(image.bytes)
     height, width = size = pixels.shape[:2]
@@ -95,7 +95,7 @@ def _filled(sample: EditSample, images: Mapping[str, Image]) -> EditSample:
 
 
 def _noted(sample: EditSample, name: str, value: Json) -> EditSample:
-    """The sample with a fact in the record of where it comes from, if there is one to note."""
+    """Return the sample with a value added to its provenance's parameters, unless it is empty."""
     made = sample.provenance
     if not value or made is None:
         return sample
@@ -104,5 +104,5 @@ def _noted(sample: EditSample, name: str, value: Json) -> EditSample:
 
 
 def _other_sizes(sizes: Mapping[str, tuple[int, int]]) -> Fail:
-    told = ", ".join(f"{name} {width} x {height}" for name, (height, width) in sizes.items())
-    return Fail("other-size", _PERMANENT, f"pictures of one edit differ in size: {told}")
+    listed = ", ".join(f"{name} {width} x {height}" for name, (height, width) in sizes.items())
+    return Fail("other-size", _PERMANENT, f"pictures of one edit differ in size: {listed}")

@@ -1,4 +1,4 @@
-"""Which edits of a data set a lot draws, and which of a session can be used."""
+"""Random samples of a data set's edits, and the turns of a session that can be used."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ _WORDLESS = "the instruction is empty"
 def draw(
     sessions: Iterator[tuple[str, Sequence[Entry] | Problem]], seed: int, most: int
 ) -> dict[int, int]:
-    """How many turns to take of which sessions (by their number): `most` in all, by lot.
+    """Return a random sample of `most` edits: how many turns to take, by session number.
 
-    The lot depends on the seed and the session's name alone. Only the drawn ones are in memory.
+    The order of sampling depends only on the seed, the split and the session's name. Only the drawn
+    sessions are kept in memory.
     """
-    drawn: list[tuple[int, int, int]] = []  # (-lot, -number, turns): the worst lot first
+    drawn: list[tuple[int, int, int]] = []  # (-key, -number, turns): the largest key first
     total = 0
     for at, (split, entries) in enumerate(sessions):
         if isinstance(entries, Problem):
             continue
         name = entries[0].sample.session or entries[0].sample.id
-        lot = derive_seed(seed, "sample", split, name)
-        heapq.heappush(drawn, (-lot, -at, len(entries)))
+        key = derive_seed(seed, "sample", split, name)
+        heapq.heappush(drawn, (-key, -at, len(entries)))
         total += len(entries)
         while total - drawn[0][2] >= most:
             total -= heapq.heappop(drawn)[2]
@@ -38,8 +39,8 @@ def draw(
 
 
 def without_words(entries: Sequence[Entry]) -> list[Problem]:
-    """The edits of a session that nobody described."""
-    fix = "give it one, or leave it out"
+    """Return a problem for each edit of a session with an empty instruction."""
+    fix = "add one, or remove the edit"
     return [
         Problem(entry.where, _WORDLESS, fix, "edit")
         for entry in entries
@@ -48,12 +49,12 @@ def without_words(entries: Sequence[Entry]) -> list[Problem]:
 
 
 def fault_of(entries: Sequence[Entry], at: int) -> tuple[str, str] | None:
-    """Why a turn cannot be used (a code and words): it or an earlier one is faulty or missing."""
+    """Return (code, reason) if a turn cannot be used: faulty, or an earlier turn is missing."""
     sample = entries[at].sample
     if not sample.instruction.strip():
         return "no-instruction", _WORDLESS
     turns = [entry.sample.turn for entry in entries[: at + 1]]
     if sample.session is not None and turns != list(range(1, at + 2)):
-        told = ", ".join(map(str, turns))
-        return "session-broken", f"the turns of its session up to it are {told}"
+        numbers = ", ".join(map(str, turns))
+        return "session-broken", f"the turns of its session up to it are {numbers}"
     return None

@@ -1,16 +1,16 @@
-"""Edits that exist already, as a source: a published data set, or one that this package built.
+"""The source `layout`: existing edits from a published data set, or one that this package built.
 
-Whole samples come in (source, target, mask, captions, scores, provenance), so that steps may filter
-or judge them. Listing opens no picture. A data set whose index is faulty is refused, with all that
-is wrong; a picture that cannot be read costs its own edit: it is quarantined under its `ImageError`
-code (`images.CODES`), or `unreadable` (the file cannot be opened), `other-size` (it has not the
-source's size), `row-faulty` (the row changed or holds no picture). An id that is asked for and that
-the data set has not is quarantined as `absent`.
+It loads whole samples (source, target, mask, captions, scores, provenance), so that steps can
+filter or judge them. Listing opens no picture. A data set with a faulty index is refused, with a
+list of all problems. An edit with an unreadable picture is quarantined under the picture's
+`ImageError` code (`images.CODES`), or as `unreadable` (the file cannot be opened), `other-size`
+(its size differs from the source's), `row-faulty` (the row changed or contains no picture). A
+requested id that the data set lacks is quarantined as `absent`.
 
-Where faults are quarantined too, an entry of the index that is no edit costs itself alone
-(`row-faulty`, `no-instruction`), and a missing turn the later ones (`session-broken`).
+With `faults: quarantine`, a faulty entry of the index is quarantined alone (`row-faulty`,
+`no-instruction`), and a missing turn quarantines the later ones (`session-broken`).
 
-An item's parameters hold size and modification time of its files, so that a change is noticed.
+An item's parameters contain size and modification time of its files, so that a change is detected.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from editloop.sources.reading import refuse
 
 __all__ = ["LayoutSource"]
 
-_SPLIT = "train"  # what data without splits of its own becomes
+_SPLIT = "train"  # the split of data without splits
 _HELD_OUT = frozenset({"val", "valid", "validation", "dev", "test", "heldout"})
 _PERMANENT = FailureClass.PERMANENT
 _AGAIN = "run it again: what changed is listed anew"
@@ -58,7 +58,7 @@ class LayoutSource:
 
     @property
     def parameters(self) -> Mapping[str, Json]:
-        """The settings, and the layout and version that they come to."""
+        """The settings, with the name and version of the layout that they resolve to."""
         layout = self._index(next(iter(self._parts)))
         settings = self._settings.model_dump(mode="json")
         return {**settings, "layout": layout.name, "layout_version": layout.version}
@@ -69,19 +69,19 @@ class LayoutSource:
 
     @cached_property
     def _parts(self) -> dict[str, str | None]:
-        """The data set's splits under their names, and the layout's option that chooses each.
+        """The data set's splits by name, with the value of the layout's option `split` for each.
 
-        None where it has none to choose from.
+        The value is None if the layout has no splits to choose from.
         """
         settings = self._settings
         splits = splits_of(self._kind, self._folder)
-        asked = settings.options.get("split", settings.split)
-        if asked is not None or not splits:
-            return {settings.split or asked or self._unnamed(): asked if splits else None}
+        chosen = settings.options.get("split", settings.split)
+        if chosen is not None or not splits:
+            return {settings.split or chosen or self._unnamed(): chosen if splits else None}
         return {split: split for split in splits}
 
     def _index(self, part: str) -> Index:
-        """What a split lists; opened when it is first needed, for there may be thousands."""
+        """Return a split's index; opened on first use, because there may be thousands of splits."""
         if part not in self._indexes:
             chosen = self._parts[part]
             options = self._settings.options
@@ -90,12 +90,12 @@ class LayoutSource:
         return self._indexes[part]
 
     def _unnamed(self) -> str:
-        """The split that data without splits is: an unpacked one is called by its folder."""
+        """Return the split's name for data without splits; an unpacked split has its folder's."""
         name = self._folder.name
         return name if self._settings.splits == "two" and name in _HELD_OUT else _SPLIT
 
     def items(self) -> Iterator[SourceItem]:
-        """Every edit, or the sample's, in the data set's order; RecipeError if it is faulty."""
+        """Yield every edit, or those of the sample, in order; raise RecipeError on any problem."""
         settings = self._settings
         most = settings.sample
         kept = None if most is None else draw(self._sessions(), settings.seed, most)
@@ -109,26 +109,26 @@ class LayoutSource:
                     yield from self._faulty(part, entries)
                 continue
             problems += self._refused(without_words(entries))
-            if problems:  # all are gathered; nothing is built of such data
+            if problems:  # collect the rest; nothing is built from such data
                 continue
             for entry in entries:
                 absent.pop(entry.sample.id, None)
             for turn in range(len(entries) if kept is None else kept.get(at, 0)):
                 yield self._item(part, entries, turn)
         if at < 0 and self._only is None:
-            fix = "name another folder, or another split"
-            problems = [Problem(str(self._folder), "the data set holds no edit", fix)]
+            fix = "choose another folder or split"
+            problems = [Problem(str(self._folder), "the data set contains no edit", fix)]
         refuse(problems, self._folder)
         for name in absent:
             yield SourceItem(name, next(iter(self._parts)), "", {"fault": _ABSENT})
 
     def _refused(self, problems: Sequence[Problem]) -> list[Problem]:
-        """Those for which nothing is built at all."""
+        """Return the problems for which the whole data set is refused."""
         spared = self._settings.faults == "quarantine"
         return [each for each in problems if not spared or each.costs == "set"]
 
     def _faulty(self, part: str, problem: Problem) -> Iterator[SourceItem]:
-        """What stands for an edit that cannot be listed; a session's turns stand for themselves."""
+        """Yield the item of an edit that cannot be listed; a session's turns have own items."""
         if problem.costs == "edit":
             facts = {"fault": ["row-faulty", str(problem)]}
             yield SourceItem(problem.where, self._published(part, problem.where), "", facts)
@@ -146,14 +146,14 @@ class LayoutSource:
         return replace(item, id=name, parameters=facts)
 
     def _published(self, part: str, group: str) -> str:
-        """The split under which a part's edit is published."""
+        """Return the split under which an edit of a part is published."""
         settings = self._settings
         if settings.splits == "own":
             return part
         if LAYOUTS[self._kind].tests or part in _HELD_OUT:
             return "heldout"
-        lot = derive_seed(settings.seed, "heldout", part, group) / 2**63
-        return "heldout" if lot < settings.heldout else "train"
+        draw = derive_seed(settings.seed, "heldout", part, group) / 2**63
+        return "heldout" if draw < settings.heldout else "train"
 
     def _prefix(self, part: str) -> str:
         several = self._settings.splits == "two" and len(self._parts) > 1
@@ -168,13 +168,13 @@ class LayoutSource:
         names = read_json(path.expanduser())
         ids = names if isinstance(names, dict | list) else []
         if not ids or not all(isinstance(name, str) for name in ids):
-            cause = names.cause if isinstance(names, Problem) else "it holds no ids"
+            cause = names.cause if isinstance(names, Problem) else "it contains no ids"
             fix = 'write {ID: ..., ...} or ["ID", ...]'
             raise RecipeError(f"a file of ids cannot be read: {cause}", value=path, fix=fix)
         return frozenset(ids)
 
     def _sessions(self) -> Iterator[tuple[str, Sequence[Entry] | Problem]]:
-        """The sessions of all splits, less what is not to be taken of them."""
+        """Yield the sessions of all splits, restricted to the ids of `only` if it is set."""
         for part in self._parts:
             index = self._index(part)
             light = index.without_pictures() if isinstance(index, ListedIndex) else index
@@ -185,9 +185,9 @@ class LayoutSource:
                     yield part, taken
 
     def load(self, items: Sequence[SourceItem]) -> list[Outcome]:
-        """The samples of some items; each file, and each row group, is read once for all of them.
+        """Load the samples of a batch; each file and each row group is read once per batch.
 
-        A file is remembered for the batch only: the target of a turn is the source of the next.
+        Files are cached because the target of a turn is the source of the next.
         """
         rows = self._rows(items)
         read: dict[Picture, Image | Fail] = {}
@@ -211,7 +211,7 @@ class LayoutSource:
         return Keep((self._named(outcome.samples[0], _part(item)),))
 
     def _named(self, sample: EditSample, part: str) -> EditSample:
-        """The sample under its published names, with the licence that the set gives it."""
+        """Return the sample with its published ids, and the configured licence if it has none."""
         prefix, made, licence = self._prefix(part), sample.provenance, self._settings.licence
         if licence is not None and made is not None and made.licence is None:
             sample = replace(sample, provenance=replace(made, licence=licence))
@@ -225,7 +225,7 @@ class LayoutSource:
         )
 
     def _rows(self, items: Sequence[SourceItem]) -> dict[str, Entry | Problem]:
-        """What the rows hold that some of the items name."""
+        """Return the entries of the items that are stored in tables, by item id."""
         places: dict[tuple[str, Path], dict[int, tuple[str, Place]]] = defaultdict(dict)
         for item in items:
             place = place_in(item)
@@ -247,6 +247,6 @@ class LayoutSource:
 
 
 def _part(item: SourceItem) -> str:
-    """The data set's own split that an item is of."""
+    """Return the data set's own split of an item."""
     part: str = item.parameters.get("part", item.split)
     return part

@@ -1,7 +1,7 @@
-"""Published data sets in the layouts they come in, streamed as samples: the face of the readers.
+"""Published data sets in their own layouts, streamed as samples: the readers' public interface.
 
-`open_layout(kind, folder)` answers with a `Layout`; `LAYOUTS` names the kinds. Nothing is read
-before it is asked for, and nothing holds a data set in memory: only an index that is a JSON file.
+`open_layout(kind, folder)` returns a `Layout`; `LAYOUTS` lists the kinds. Everything is read
+lazily, and no data set is held in memory, except for an index that is a JSON file.
 """
 
 from __future__ import annotations
@@ -54,35 +54,36 @@ class Layout(Protocol):
 
     @property
     def version(self) -> str:
-        """Bumped when the same folder would give other samples."""
+        """The version; it changes when the same folder would give different samples."""
         ...
 
     def sessions(self) -> Iterator[list[EditSample]]:
-        """The sessions in a fixed order, each with its turns in order; a lone edit is one of one.
+        """Yield the sessions in a fixed order, each with its turns in order.
 
-        Pictures are encoded bytes, read when their session is reached; where turn i's source is
-        turn i-1's target, both are one `Image`. Raises RecipeError if there is any problem.
+        A single edit is a session of one. Pictures are encoded bytes, read when their session is
+        reached; if turn i's source is turn i-1's target, both are the same `Image`. Raises
+        RecipeError if there is any problem.
         """
         ...
 
     def find(self, ids: Collection[str]) -> Iterator[list[EditSample]]:
-        """The sessions that hold one of these ids, in order; no other's pictures are read."""
+        """Yield the sessions that contain one of these ids, in order; reads only their pictures."""
         ...
 
     def problems(self) -> list[Problem]:
-        """Everything wrong with the data set, whole: every file is looked through once."""
+        """Return every problem in the data set; every file is checked once."""
         ...
 
     def digest(self) -> str:
-        """A cheap SHA-256 that changes when the data does: of indexes, names, sizes and times."""
+        """Return a SHA-256 of indexes, names, sizes and times: cheap, and changes with the data."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A layout that can be read: what it is, what reads its index, its options and its splits.
+    """A supported layout: a description, its index reader, its options and its splits.
 
-    `tests` says that the whole set is there to test editors with, whatever its splits are called.
+    `tests` marks a set that is entirely for testing editors, whatever its splits are called.
     """
 
     about: str
@@ -121,8 +122,8 @@ LAYOUTS: dict[str, Kind] = {
 }
 
 
-# Whose columns would be read wrongly as any table's, or with less than they hold.
-_TOLD_BY: dict[str, set[str]] = {
+# Layouts detected by their columns, because the layout `metadata` would misread or lose some.
+_DETECTED_BY: dict[str, set[str]] = {
     "hq-edit": {"input", "input_image", "output", "output_image"},
     "ultra-edit": {"source_image", "edited_image", "clip_sim_dir"},
     "published": set(required_columns()),
@@ -130,24 +131,24 @@ _TOLD_BY: dict[str, set[str]] = {
 
 
 def open_layout(kind: str, folder: Path, **options: Json) -> Layout:
-    """The data set of a kind in a folder; RecipeError for an unknown kind, folder or option."""
+    """Open a folder's data set; raise RecipeError for an unknown kind, folder or option."""
     return IndexedLayout(open_index(kind, folder, **options))
 
 
 def open_index(kind: str, folder: Path, **options: Json) -> Index:
-    """What a data set lists, without its pictures; errors as `open_layout`."""
+    """Open a data set's index, without its pictures; errors as `open_layout`."""
     known, place = _known(kind), _place(folder)
     settings = validate(known.Settings, options, where=f"layout {kind}")
     return known.index(place, **settings.model_dump())
 
 
 def splits_of(kind: str, folder: Path) -> Sequence[str]:
-    """The splits that the layout's option `split` may choose; none where there is no choice."""
+    """Return the values of the layout's option `split`; empty if there are none to choose from."""
     return _known(kind).splits(_place(folder))
 
 
 def layout_of(folder: Path) -> str:
-    """The layout that a folder's files tell; RecipeError where it must be named."""
+    """Detect the layout of a folder from its files; raise RecipeError if that is not possible."""
     place = _place(folder)
     if (place / "edit_sessions.json").is_file():
         return "magicbrush"
@@ -158,10 +159,10 @@ def layout_of(folder: Path) -> str:
         raise RecipeError(
             "cannot tell the layout of a data set",
             value=place,
-            fix=f"name the folder of one, and its layout: {', '.join(LAYOUTS)}",
+            fix=f"correct the folder, or name its layout: {', '.join(LAYOUTS)}",
         )
     columns = set(format_of(tables[0]).columns(tables[0]))
-    for kind, own in _TOLD_BY.items():
+    for kind, own in _DETECTED_BY.items():
         if own <= columns:
             return kind
     return "metadata"
@@ -177,5 +178,5 @@ def _known(kind: str) -> Kind:
 def _place(folder: Path) -> Path:
     place = Path(folder).expanduser()
     if not place.is_dir():
-        raise RecipeError("no such folder of data", value=place, fix="name the unpacked data set")
+        raise RecipeError("no such folder of data", value=place, fix="give the unpacked data set")
     return place

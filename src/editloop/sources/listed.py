@@ -1,4 +1,4 @@
-"""An index that is read from front to back: entries that follow each other form the sessions."""
+"""An index that is read sequentially: consecutive entries of one session form the session."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["ListedIndex", "Rows", "mapped_index"]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of tables that hold pictures: listed without them, and read one by one.
+    """Access to tables that contain pictures: list rows without pictures, and read single rows.
 
-    `listed` gives the same entries as the index does, each with its place and with stand-ins for
-    its pictures; `read` makes the whole entry of the values at a place.
+    `listed` yields the same entries as the index, each with its place and with placeholders for its
+    pictures; `read` builds the full entry from the values at a place.
     """
 
     listed: Callable[[], Iterator[Entry | Problem]]
@@ -26,9 +26,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class ListedIndex:
-    """An `entries.Index` over what `entries` reads, each time from the start.
+    """An `entries.Index` over the entries that `entries` yields, each time from the start.
 
-    Entries of one session must follow each other, their turns counting from 1.
+    Entries of one session must be consecutive, with turns counted from 1.
     """
 
     name: str
@@ -40,7 +40,7 @@ class ListedIndex:
     rows: Rows | None = None
 
     def without_pictures(self) -> ListedIndex:
-        """The same index, but with no picture of a table read: each is a stand-in."""
+        """Return the same index with placeholders for the pictures in tables."""
         return self if self.rows is None else replace(self, entries=self.rows.listed)
 
     def listings(self) -> Sequence[Path]:
@@ -69,7 +69,7 @@ class ListedIndex:
 def mapped_index(
     name: str, listing: Path, edits: Callable[[str, Json], Iterator[Entry | Problem]]
 ) -> ListedIndex:
-    """The index of a data set that one JSON file lists: `edits` reads a key and its value."""
+    """Return the index of a data set listed in one JSON file; `edits` reads a key and its value."""
 
     def entries() -> Iterator[Entry | Problem]:
         listed = read_index(listing)
@@ -89,15 +89,15 @@ def _is_next(before: Entry, after: Entry) -> bool:
 
 
 def _faults(entries: Sequence[Entry], seen: set[str]) -> Iterator[Problem]:
-    """What is wrong with a session's turns; the session is then among those `seen`."""
+    """Yield the problems of a session's turns, and add the session to `seen`."""
     where, session = entries[0].where, entries[0].sample.session
     if session is None:
         return
     if session in seen:
-        cause = f"the session {session!r} goes on after another one"
-        yield Problem(where, cause, "put its turns one after the other", "session")
+        cause = f"the session {session!r} continues after another session"
+        yield Problem(where, cause, "make its turns consecutive", "session")
     seen.add(session)
     turns = [entry.sample.turn for entry in entries]
     if turns != list(range(1, len(turns) + 1)):
         cause = f"the turns of session {session!r} are {', '.join(map(str, turns))}"
-        yield Problem(where, cause, "give every turn from 1 on, in order", "session")
+        yield Problem(where, cause, "list every turn from 1 on, in order", "session")

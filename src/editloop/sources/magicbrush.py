@@ -1,16 +1,16 @@
-"""MagicBrush (arXiv:2306.10012): sessions of edits by hand, with masks. A split as it is unpacked:
+"""MagicBrush (arXiv:2306.10012): sessions of manual edits, with masks. The files of a split:
 
     images/<id>/<id>-input.png, <id>-output<i>.png, <id>-mask<i>.png
     edit_sessions.json          id -> turns with `input`, `output`, `mask`, `instruction`
-    local_descriptions.json     id -> file name -> what the edited part shows
-    global_descriptions.json    id -> file name -> what the picture shows
+    local_descriptions.json     id -> file name -> caption of the edited part
+    global_descriptions.json    id -> file name -> caption of the whole picture
 
-A sample's `target_caption` is the local one, by which the released evaluator measures CLIP-T; the
-global captions of target and source are in its provenance. Either file of captions may be absent;
-one that is there must describe every output.
+A sample's `target_caption` is the local caption, with which the released evaluator measures CLIP-T;
+the global captions of target and source are in its provenance. Each caption file is optional, but
+must describe every output if it exists.
 
-The hub's files of rows have the columns img_id, turn_index, source_img, mask_img, instruction and
-target_img, a split each, and no captions.
+The hub's table files, one or more per split, have the columns img_id, turn_index, source_img,
+mask_img, instruction and target_img, and no captions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOCAL = "local_descriptions.json"
 _GLOBAL = "global_descriptions.json"
 _AGAIN = "unpack the data set again"
 
-_Captions = Mapping[str, Json] | None  # by file name; None where the file of captions is absent
+_Captions = Mapping[str, Json] | None  # by file name; None if the caption file is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ _ROWS = Rules(
 
 
 def magicbrush_index(folder: Path, split: str | None) -> Index:
-    """The index of the layout kind `magicbrush`: of rows where there are files of them."""
+    """Return the index of the layout `magicbrush`, from table files if there are any."""
     if split is None and not has_rows(folder):
         return MagicBrush(folder)
     return table_index(folder, _ROWS, split)
@@ -99,37 +99,37 @@ class MagicBrush:
         yield from (problem for problem in found if isinstance(problem, Problem))
         if isinstance(listed, Problem):
             return
-        yield from self._strangers(listed)
+        yield from self._unlisted(listed)
         for session, turns in listed.items():
             texts = _Texts(*(_of_session(captions[name], session) for name in (_LOCAL, _GLOBAL)))
             yield from self._session(session, turns, texts)
 
     def _misplaced(self) -> Problem:
-        """What to name instead of a folder that holds no split."""
+        """Return the problem of a folder that is not a split, with the folder to use instead."""
         if (self.folder.parent / _SESSIONS).is_file():
-            fix = f"name the folder above it, {self.folder.parent}"
+            fix = f"give the folder above it, {self.folder.parent}"
         else:
             splits = [path.parent.name for path in sorted(self.folder.glob(f"*/{_SESSIONS}"))]
-            fix = f"name a split below it: {', '.join(splits)}" if splits else _AGAIN
+            fix = f"give a split below it: {', '.join(splits)}" if splits else _AGAIN
         return Problem(str(self.folder), f"there is no {_SESSIONS} in it", fix)
 
     def _captions(self, name: str) -> Mapping[str, Json] | Problem | None:
         path = self.folder / name
         return read_index(path) if path.is_file() else None
 
-    def _strangers(self, listed: Mapping[str, Json]) -> Iterator[Problem]:
-        """Folders of sessions that the index does not name."""
+    def _unlisted(self, listed: Mapping[str, Json]) -> Iterator[Problem]:
+        """Yield a problem for each session folder that is not in the index."""
         for path in sorted(self._images.iterdir()):
             if path.is_dir() and not path.name.startswith(".") and path.name not in listed:
-                fix = "add it to the index, or take its folder away"
-                yield Problem(f"images/{path.name}", f"{_SESSIONS} does not name it", fix)
+                fix = "add it to the index, or remove its folder"
+                yield Problem(f"images/{path.name}", f"it is not listed in {_SESSIONS}", fix)
 
     def _session(
         self, session: str, turns: Json, texts: _Texts
     ) -> Iterator[Sequence[Entry] | Problem]:
         folder = below(self._images, session)
         if folder is None or folder.parent != self._images:
-            yield Problem(_SESSIONS, f"{session!r} is no name of a session", "rename it")
+            yield Problem(_SESSIONS, f"{session!r} is not a valid session name", "rename it")
         elif not folder.is_dir():
             yield Problem(f"images/{session}", "the session's folder is missing", _AGAIN)
         elif not isinstance(turns, list) or not turns:
@@ -152,7 +152,7 @@ class MagicBrush:
         paths = {name: below(folder, turn.get(name)) for name in ("input", "output", "mask")}
         for name, path in paths.items():
             if path is None and (name != "mask" or turn.get("mask") is not None):
-                return Problem(where, f"the turn names no {name} file", f"correct {_SESSIONS}")
+                return Problem(where, f"the turn has no valid {name} file", f"correct {_SESSIONS}")
         source, target = paths["input"], paths["output"]
         assert source is not None
         assert target is not None
@@ -188,7 +188,7 @@ def _of_session(captions: Mapping[str, Json] | Problem | None, session: str) -> 
 
 
 def _faults(entries: Sequence[Entry], folder: Path, texts: _Texts) -> Iterator[Problem]:
-    """Turns that are no chain, outputs without captions, outputs that no turn names."""
+    """Yield the problems of a session: broken chains, missing captions, outputs without a turn."""
     for before, after in pairwise(entries):
         follows = after.sample.turn == before.sample.turn + 1  # no faulty turn between the two
         if follows and after.source != before.target:
@@ -203,7 +203,7 @@ def _faults(entries: Sequence[Entry], folder: Path, texts: _Texts) -> Iterator[P
             if not isinstance(caption, str) or not caption.strip():
                 yield Problem(f"{name} {folder.name}", f"no caption of {output}", "add its caption")
     for path in sorted(folder.iterdir()):
-        # The released evaluator counts as a turn every picture with `output` in its name.
+        # The released evaluator counts every picture with `output` in its name as a turn.
         if "output" in path.name and path.suffix in EXTENSIONS and path.name not in outputs:
-            fix = "add its turn to the index, or take the file away"
+            fix = "add its turn to the index, or remove the file"
             yield Problem(f"images/{folder.name}/{path.name}", f"{_SESSIONS} has no such turn", fix)

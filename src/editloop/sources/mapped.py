@@ -1,7 +1,7 @@
-"""Any table, its columns named by the user: Parquet, Arrow, WebDataset or a `metadata.jsonl`.
+"""The layout `table`: Parquet, Arrow, WebDataset or a `metadata.jsonl`, with a column mapping.
 
-A field that is mapped to no column (`id: ""`) is left open; one that is not mapped is looked for
-under the names that the field's data sets use (`columns.COLUMNS`).
+A field mapped to an empty name (`id: ""`) is not read; an unmapped field is looked up under the
+usual column names (`columns.COLUMNS`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from editloop.sources.taxonomies import TAXONOMIES
 
 __all__ = ["MappedSettings", "mapped_table_index"]
 
-_WHOLE = frozenset({"id", "target"})  # where these are mapped every edit has them; masks may lack
+_WHOLE = frozenset({"id", "target"})  # required in every row if mapped; masks may be missing
 
 
 class MappedSettings(MetadataSettings):
-    """Which split, whose kinds of edit, and which column is which field."""
+    """The split, the taxonomy of edit types, and the column of each field."""
 
     map: dict[str, str] = Field(
-        default_factory=dict, description="a sample's field to the column that holds it"
+        default_factory=dict, description="the column of each field of a sample"
     )
 
     @field_validator("map")
@@ -41,7 +41,7 @@ class MappedSettings(MetadataSettings):
 def mapped_table_index(
     folder: Path, split: str | None, taxonomy: str, map: dict[str, str]
 ) -> ListedIndex:
-    """The index of the layout kind `table`."""
+    """Return the index of the layout `table`."""
     named = {name: (column,) if column else () for name, column in map.items()}
     chosen = frozenset(name for name in map if map[name])
     rules = Rules(

@@ -1,6 +1,6 @@
-"""Any folder with a `metadata.jsonl` beside its pictures, or with Parquet that holds them.
+"""The layout `metadata`: a `metadata.jsonl` beside pictures, or table files that contain them.
 
-`columns.COLUMNS` says which names of columns are understood.
+`columns.COLUMNS` lists the column names that are recognised.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ["MetadataSettings", "metadata_index"]
 
 
 class MetadataSettings(TableSettings):
-    """Which split, and whose kinds of edit the rows name."""
+    """The split, and the taxonomy of the rows' edit types."""
 
     taxonomy: Literal["real-edit", "emu-edit", "ultra-edit", "pie-bench", "gedit", "imgedit"] = (
-        Field(default="real-edit", description="whose kinds of edit the column of types names")
+        Field(default="real-edit", description="the taxonomy of the column of edit types")
     )
 
 
 def metadata_index(folder: Path, split: str | None, taxonomy: str) -> ListedIndex:
-    """The index of the layout kind `metadata`."""
+    """Return the index of the layout `metadata`."""
     return table_index(folder, Rules("metadata", types=TAXONOMIES[taxonomy]), split)

@@ -1,7 +1,7 @@
-"""Random crops of the eight bundled photographs, split by scene into training and held-out.
+"""The source `photos`: random crops of the eight bundled photographs, split by scene.
 
 A crop depends on the seed, its scene and its index, not on its split: `clean` repeats the crops of
-`train`. No scene is ever on both sides.
+`train`. No scene is in both the training and the held-out split.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["PhotosSettings", "PhotosSource"]
 
 
 class PhotosSettings(BaseSettings):
-    """How many crops of which size; `scale` bounds a crop's side, as a share of the short side."""
+    """The number and size of crops; `scale` is the range of a crop's side over the short side."""
 
     seed: int = Field(default=0, ge=0)
-    size: int = Field(default=64, ge=0, description="output side in pixels; 0 keeps the crop's")
+    size: int = Field(default=64, ge=0, description="output side in pixels; 0: no resizing")
     train: int = Field(default=1500, ge=0)
     heldout: int = Field(default=220, ge=0)
-    clean: int = Field(default=0, ge=0, description="crops of `train` again, as a split of its own")
+    clean: int = Field(default=0, ge=0, description="crops of `train` to repeat in a split `clean`")
     scale: tuple[float, float] = (0.5, 1.0)
     flip: bool = True
     heldout_scenes: tuple[str, ...] = ("chelsea", "china", "coffee")
@@ -62,7 +62,7 @@ class PhotosSource:
         return self._settings.model_dump(mode="json")
 
     def items(self) -> Iterator[SourceItem]:
-        """Every crop: split by split, the split's scenes in turn."""
+        """Yield every crop: split by split, cycling through the split's scenes."""
         settings = self._settings
         heldout = [scene for scene in SCENES.values() if scene.name in settings.heldout_scenes]
         training = [scene for scene in SCENES.values() if scene not in heldout]
@@ -72,7 +72,7 @@ class PhotosSource:
 
     def _split(self, split: str, scenes: Sequence[Scene], count: int) -> Iterator[SourceItem]:
         for scene in scenes[:count]:
-            locate(scene)  # an absent photo stops the run before it starts
+            locate(scene)  # a missing photo fails the run before it starts
         for index in range(count):
             scene = scenes[index % len(scenes)]
             yield SourceItem(

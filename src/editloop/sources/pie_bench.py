@@ -4,8 +4,9 @@
                             editing_type_id, blended_word, mask
     annotation_images/      the pictures, in folders by type
 
-A mask is run-length encoded: starts and lengths in turn, row by row. As in the released evaluator
-the picture's outermost pixels are always editable, and prompts lose their square brackets.
+A mask is run-length encoded: alternating starts and lengths, row by row. As in the released
+evaluator, the picture's outermost pixels are always editable, and square brackets are removed from
+prompts.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ _KEPT = ("editing_type_id", "blended_word")
 
 
 def pie_bench_index(folder: Path) -> ListedIndex:
-    """The index of the layout kind `pie-bench`; `editing_type_id` is among the parameters."""
+    """Return the index of the layout `pie-bench`; `editing_type_id` is among the parameters."""
     edits = partial(_edits, folder / "annotation_images")
     return mapped_index("pie-bench", folder / _LISTING, edits)
 
 
 def decode_runs(runs: list[int], side: int = _SIDE) -> Mask:
-    """The mask [side, side] that starts and lengths in turn describe, its border editable.
+    """Decode alternating starts and lengths into a mask [side, side], with an editable border.
 
-    Raises ValueError for runs that describe no mask.
+    Raises ValueError for invalid runs.
     """
     pairs = np.array(runs, dtype=np.int64).reshape(-1, 2)
     if (pairs < 0).any() or (pairs[:, 0] > side * side).any():
@@ -55,11 +56,11 @@ def decode_runs(runs: list[int], side: int = _SIDE) -> Mask:
 
 def _edits(images: Path, key: str, item: Json) -> Iterator[Entry | Problem]:
     if not isinstance(item, dict) or not all(isinstance(item.get(name), str) for name in _TEXTS):
-        yield Problem(key, f"it lacks one of {', '.join(_TEXTS)}", f"correct {_LISTING}")
+        yield Problem(key, f"one of {', '.join(_TEXTS)} is missing", f"correct {_LISTING}")
         return
     path = below(images, item.get("image_path"))
     if path is None:
-        yield Problem(key, "it names no picture", f"correct {_LISTING}")
+        yield Problem(key, "it has no valid image_path", f"correct {_LISTING}")
         return
     try:
         mask = encode_png(decode_runs(item["mask"]))

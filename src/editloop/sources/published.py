@@ -1,4 +1,4 @@
-"""What this package published: a data folder, or the run folder that it lies in."""
+"""The layout `published`: data built by this package, given its data folder or its run folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["published_index", "published_splits"]
 
 
 def published_index(folder: Path, split: str | None) -> ListedIndex:
-    """The index of the layout kind `published`; the split may be left open where there is one."""
+    """Return the index of the layout `published`; `split` may be None if there is only one."""
     data, splits = _data(folder), published_splits(folder)
     if split is None and len(splits) == 1:
         split = splits[0]
     if split is None or split not in splits:
-        fix = f"choose a split: {', '.join(splits)}" if splits else "name a run or its data folder"
-        problem = Problem(str(data), f"it has no one split {split or ''}".rstrip(), fix)
+        fix = f"choose a split: {', '.join(splits)}" if splits else "give a run or its data folder"
+        problem = Problem(str(data), f"it has no single split {split or ''}".rstrip(), fix)
         return ListedIndex("published", "1", folder, lambda: iter([problem]))
     return ListedIndex(
         "published",
@@ -36,7 +36,7 @@ def published_index(folder: Path, split: str | None) -> ListedIndex:
 
 
 def published_splits(folder: Path) -> list[str]:
-    """The splits that there are."""
+    """Return the existing splits."""
     return split_names(_data(folder))
 
 

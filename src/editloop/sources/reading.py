@@ -1,4 +1,4 @@
-"""What all layouts share: an index's sessions with their pictures, its problems, its digest."""
+"""Reading shared by all layouts: an index's sessions with pictures, its problems, its digest."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from editloop.storage.files import explained
 
 __all__ = ["IndexedLayout", "refuse"]
 
-_SHOWN = 5  # problems that an error spells out
+_SHOWN = 5  # problems that an error lists
 
 
 class IndexedLayout:
-    """A data set that an index lists (`layouts.Layout`)."""
+    """The `layouts.Layout` of an index."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -35,21 +35,21 @@ class IndexedLayout:
         return self._index.version
 
     def sessions(self) -> Iterator[list[EditSample]]:
-        """The sessions in order, each file read once a session; RecipeError if anything is wrong.
+        """Yield the sessions in order; each file is read once per session.
 
-        What is wrong is looked for once, before the first session.
+        All problems are searched for once, before the first session; RecipeError if there are any.
         """
         refuse(self.problems(), self._index.folder)
         for entries in self._index.sessions():
-            if isinstance(entries, Problem):  # the data changed since it was looked through
+            if isinstance(entries, Problem):  # the data changed since it was checked
                 refuse([entries], self._index.folder)
             else:
                 yield _read(entries)
 
     def find(self, ids: Collection[str]) -> Iterator[list[EditSample]]:
-        """The sessions that hold one of these ids, in order; no other's pictures are read.
+        """Yield the sessions that contain one of these ids, in order, reading only their pictures.
 
-        The data set is not looked through first; RecipeError if what is found is wrong.
+        The data set is not checked first; RecipeError if the index has a problem on the way.
         """
         wanted = set(ids)
         for entries in self._index.sessions() if wanted else ():
@@ -62,14 +62,14 @@ class IndexedLayout:
                     return
 
     def problems(self) -> list[Problem]:
-        """Everything wrong, in the data set's order; found once, then remembered."""
+        """Return every problem in the data set's order; searched for once, then cached."""
         if self._problems is None:
-            with explained("look through a data set", self._index.folder):
+            with explained("check a data set", self._index.folder):
                 self._problems = list(_problems(self._index))
         return list(self._problems)
 
     def digest(self) -> str:
-        """A SHA-256 that changes when the data set does: no picture is opened for it."""
+        """Return a SHA-256 that changes when the data set does; no picture is opened for it."""
         index = self._index
         pictures = () if index.tables() else _files(index)
         return _digest(index.folder, index.listings(), [*index.tables(), *pictures])
@@ -85,12 +85,12 @@ def refuse(problems: Sequence[Problem], folder: Path) -> None:
     raise RecipeError(
         f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in a data set",
         value=f"{folder}{shown}{rest}",
-        fix="mend the data; nothing is skipped",
+        fix="correct the data; no edit is skipped",
     )
 
 
 def _digest(folder: Path, listings: Sequence[Path], stamped: Sequence[Path]) -> str:
-    """The SHA-256 of the listings' content and of the other files' sizes and times."""
+    """Return the SHA-256 of the listings' content and of the other files' sizes and times."""
     facts: list[Json] = [[_relative(path, folder), _content(path)] for path in sorted(listings)]
     for path in sorted(set(stamped)):
         facts += [[_relative(path, folder), *(size_and_time(path) or (None,))]]
@@ -111,7 +111,7 @@ def _problems(index: Index) -> Iterator[Problem]:
             seen.add(entry.sample.id)
         yield from check_session(entries, index.folder)
     if empty:
-        yield Problem(str(index.folder), "the data set holds no edit", "name another folder")
+        yield Problem(str(index.folder), "the data set contains no edit", "choose another folder")
 
 
 def _read(entries: Sequence[Entry]) -> list[EditSample]:
@@ -120,7 +120,7 @@ def _read(entries: Sequence[Entry]) -> list[EditSample]:
 
 
 def _filled(entry: Entry, read: dict[Picture, Image]) -> EditSample:
-    """The entry's sample with its pictures, of which those in `read` are at hand."""
+    """Return the entry's sample with its pictures; `read` caches the pictures that were read."""
     images = {name: _image(picture, read) for name, picture in entry.pictures.items()}
     return replace(
         entry.sample,

@@ -1,10 +1,10 @@
-"""Real-Edit (arXiv:2411.04713): 80 photographs with an instruction of each of seven types.
+"""Real-Edit (arXiv:2411.04713): 80 photographs, each with one instruction for each of seven types.
 
     real_edit_instruct.json     picture -> texts such as "1. Local: make it smile"
     Real-Edit/<picture>         the pictures (or beside the JSON file)
 
-In a text, what stands before the first colon names the type. A folder with a `metadata.jsonl`
-(file_name, edit_type, instruction) is read instead where there is one.
+The part of a text before its first colon names the type. A `metadata.jsonl` (file_name, edit_type,
+instruction) is read instead if the folder has one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORD = re.compile("|".join(EditType), re.IGNORECASE)
 
 
 def real_edit_index(folder: Path) -> ListedIndex:
-    """The index of the layout kind `real-edit`; an edit's id is PICTURE/NUMBER."""
+    """Return the index of the layout `real-edit`; an edit's id is PICTURE/NUMBER."""
     if (folder / METADATA).is_file():
         return table_index(folder, Rules("real-edit"), None)
     apart = folder / "Real-Edit"
@@ -39,7 +39,7 @@ def real_edit_index(folder: Path) -> ListedIndex:
 def _edits(images: Path, key: str, texts: Json) -> Iterator[Entry | Problem]:
     path = below(images, key)
     if path is None or not isinstance(texts, list):
-        yield Problem(key, "it is no picture with a list of instructions", f"correct {_LISTING}")
+        yield Problem(key, "it is not a picture with a list of instructions", f"correct {_LISTING}")
         return
     for number, text in enumerate(texts, start=1):
         where = f"{Path(key).stem}/{number}"

@@ -1,4 +1,4 @@
-"""The original picture of a sample again, from the record of where it came from."""
+"""Reloading of a sample's original picture from its provenance."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["reload"]
 
 
 def reload(provenance: Provenance) -> Pixels:
-    """The crop that a source made, from `source_uri` and `parameters["crop"]`: the same pixels.
+    """Return the same pixels that a source cropped, by `source_uri` and `parameters["crop"]`.
 
-    Raises ChangedError if the file is gone or is no longer the one that was read, StoreError if the
-    record names no picture, UnavailableError if a bundled photo is not installed.
+    Raises ChangedError if the file is missing or was changed, StoreError if the provenance names no
+    picture, UnavailableError if a bundled photo is not installed.
     """
     crop = provenance.parameters.get("crop")
     if provenance.source_uri is None or crop is None:
         raise StoreError(
-            "the record does not say which picture a sample was made from",
+            "the provenance does not contain the original picture of a sample",
             value=provenance.generator,
-            fix="use samples that a source of this package made",
+            fix="use samples from a source of this package",
         )
     return Crop.from_json(crop).cut(_picture(provenance.source_uri, provenance))
 
@@ -34,7 +34,7 @@ def _picture(uri: str, provenance: Provenance) -> Pixels:
         return photo(name)
     if scheme == "file":
         return _unchanged(uri, provenance.parameters.get("sha256"))
-    raise StoreError("a record names a picture of an unknown kind", value=uri)
+    raise StoreError("the provenance has a picture URI of an unknown kind", value=uri)
 
 
 def _unchanged(uri: str, digest: str | None) -> Pixels:
@@ -43,12 +43,12 @@ def _unchanged(uri: str, digest: str | None) -> Pixels:
         data = read_file(path)
     except OSError as error:
         raise ChangedError(
-            "a picture that the data was made from is gone", value=path, fix="put it back"
+            "a picture that the data was made from is missing", value=path, fix="restore it"
         ) from error
     if digest is not None and content_hash(data) != digest:
         raise ChangedError(
             "a picture changed since the data was made from it",
             value=path,
-            fix="put the old file back, or build the data again",
+            fix="restore the old file, or build the data again",
         )
     return decode(data)

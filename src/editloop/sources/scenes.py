@@ -1,8 +1,8 @@
-"""The eight natural colour photographs that come inside common Python packages.
+"""The eight natural colour photographs bundled with common Python packages.
 
-The files are read where the packages are installed: nothing is imported from those packages and
-nothing is downloaded. Captions are ours; licences are as the packages document them. Both views of
-scikit-image's motorcycle are one scene, of which the left view is used.
+The files are read from the installed packages, without importing the packages and without
+downloads. The captions are ours; the licences are as the packages document them. Both views of
+scikit-image's motorcycle are one scene; the left view is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["SCENES", "Scene", "locate", "photo"]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One photograph: the distribution and package that hold it, its size, caption and licence."""
+    """A photograph: its distribution and package, file, size, caption and licence."""
 
     name: str
     distribution: str
@@ -97,7 +97,7 @@ SCENES = {scene.name: scene for scene in _ALL}
 
 
 def locate(scene: Scene) -> Path:
-    """The photograph's file; an UnavailableError names the package to install if it is absent."""
+    """Return the photograph's file; raise UnavailableError with the install command if missing."""
     spec = find_spec(scene.package)
     folders = [] if spec is None else spec.submodule_search_locations or []
     for folder in folders:
@@ -112,12 +112,12 @@ def locate(scene: Scene) -> Path:
 
 @cache
 def photo(name: str) -> Pixels:
-    """A scene's pixels, decoded once in a process and read-only: 6 MB for all eight."""
+    """Return a scene's pixels, read-only, decoded once per process: 6 MB for all eight."""
     scene = SCENES[name]
     pixels = decode(locate(scene).read_bytes())
     if pixels.shape != (scene.height, scene.width, 3):
         raise UnavailableError(
-            f"the photo {name!r} in the installed {scene.distribution} is another one",
+            f"the photo {name!r} in the installed {scene.distribution} is a different one",
             value=f"{pixels.shape[1]} x {pixels.shape[0]}",
             command=f"pip install --upgrade {scene.distribution}",
         )

@@ -1,4 +1,4 @@
-"""The rows of Parquet files that hold pictures: all, all without their pictures, or a few."""
+"""Rows of Parquet files with pictures: all rows, all rows without pictures, or selected rows."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = [
     "stand_in",
 ]
 
-_BATCH = 16  # rows with pictures that are in memory at a time
+_BATCH = 16  # rows with pictures in memory at a time
 
 
 def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
-    """Every row, pictures and all; CorruptError where the file cannot be read back."""
+    """Yield every row with its pictures; raise CorruptError if the file cannot be read."""
     return read_rows(path, what="a data set", rows=_BATCH)
 
 
 def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
-    """Every row, where no bytes have been read: they are empty, wherever there could be some."""
+    """Yield every row without reading its bytes: values that may hold bytes are empty."""
     with explained("read a data set", path), path.open("rb") as file:
         fields = list(read_footer(path).schema.to_arrow_schema())
         columns = [leaf for field in fields for leaf in _leaves(field)]
@@ -40,7 +40,7 @@ def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
 
 
 def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
-    """Some rows by their numbers: only the row groups that hold one are read, each once."""
+    """Return the selected rows by number; only row groups with such a row are read, each once."""
     wanted, found = set(rows), dict[int, Mapping[str, Json]]()
     with explained("read a data set", path), path.open("rb") as file:
         start = 0
@@ -55,7 +55,7 @@ def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
 
 
 def column_names(path: Path) -> list[str]:
-    """What the file's columns are called."""
+    """Return the names of the file's columns."""
     with explained("read a data set", path):
         return list(read_footer(path).schema.to_arrow_schema().names)
 
@@ -71,7 +71,7 @@ def _chosen(
 
 
 def _leaves(field: pa.Field) -> list[str]:
-    """The columns to read of a field: those that hold no bytes."""
+    """Return the columns of a field that hold no bytes."""
     if is_bytes(field.type):
         return []
     if is_picture(field.type):
@@ -80,22 +80,22 @@ def _leaves(field: pa.Field) -> list[str]:
 
 
 def stand_in(field: pa.Field, value: Json) -> Json:
-    """A value of which no bytes were read, with empty ones where there could be some."""
+    """Return a value read without its bytes, with empty bytes as placeholders."""
     if is_bytes(field.type):
         return b""
     if not is_picture(field.type):
         return value
     empty = {each.name: b"" for each in field.type if is_bytes(each.type)}
-    unread = len(empty) == field.type.num_fields  # so that nothing tells whether there is one
+    unread = len(empty) == field.type.num_fields  # nothing was read, so None may still hide bytes
     return None if value is None and not unread else {**(value or {}), **empty}
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds bytes."""
+    """Return whether a column of this type holds bytes."""
     tests = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
     return any(test(kind) for test in tests)
 
 
 def is_picture(kind: pa.DataType) -> bool:
-    """Whether a column of this type is Hugging Face's image column, or like it."""
+    """Return whether a column of this type is Hugging Face's image column, or a similar one."""
     return pa.types.is_struct(kind) and any(is_bytes(each.type) for each in kind)

@@ -1,6 +1,6 @@
-"""The rows of Arrow files, as `datasets` saves them: all, all without their pictures, or a few.
+"""Rows of Arrow files, as saved by `datasets`: all, all without pictures, or selected rows.
 
-Files are mapped into memory, so that what is not asked for is not read.
+Files are memory-mapped, so that only requested data is read.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from editloop.storage.files import explained
 
 __all__ = ["all_rows", "column_names", "rows_at", "rows_without_pictures"]
 
-_BATCH = 16  # rows with pictures that are in memory at a time
-_MAGIC = b"ARROW1"  # of the file format; `datasets` writes the stream format, which has none
+_BATCH = 16  # rows with pictures in memory at a time
+_MAGIC = b"ARROW1"  # of the file format; the stream format that `datasets` writes has none
 
 
 def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
-    """Every row, pictures and all; CorruptError where the file cannot be read back."""
+    """Yield every row with its pictures; raise CorruptError if the file cannot be read."""
     with _batches(path) as batches:
         for batch in batches:
             for start in range(0, batch.num_rows, _BATCH):
@@ -31,14 +31,14 @@ def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
 
 
 def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
-    """Every row, with stand-ins for bytes."""
+    """Yield every row with placeholders for bytes."""
     with _batches(path) as batches:
         for batch in batches:
             yield from _light_rows(batch)
 
 
 def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
-    """Some rows by their numbers."""
+    """Return the selected rows by number."""
     found: dict[int, Mapping[str, Json]] = {}
     start = 0
     with _batches(path) as batches:
@@ -50,7 +50,7 @@ def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
 
 
 def column_names(path: Path) -> list[str]:
-    """What the file's columns are called."""
+    """Return the names of the file's columns."""
     with _batches(path) as batches:
         return list(batches.schema.names)
 
@@ -64,7 +64,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatchReader]:
             yield _whole_file(mapped) if head == _MAGIC else pa.ipc.open_stream(mapped)
     except pa.ArrowException as error:
         raise CorruptError(
-            "an Arrow file cannot be read back",
+            "an Arrow file cannot be read",
             value=path,
             fix=f"restore it from a copy, or save it again ({error})",
         ) from error

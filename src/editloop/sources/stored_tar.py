@@ -1,9 +1,9 @@
-"""The samples of WebDataset shards (tar files) as rows: all, all without pictures, or a few.
+"""Samples of WebDataset shards (tar files) as rows: all, all without pictures, or selected rows.
 
-Files of one key (the name up to its first dot) that follow each other are one row. Their columns
-are called by what stands after that dot: `0001.source.png` is the column `source`, `0001.jpg` is
-`jpg`; the fields of a `.json` are columns themselves; `key` is the key. Files of other kinds are
-left alone, and nothing is unpickled.
+Consecutive files with the same key (the name up to its first dot) are one row. The part after that
+dot gives the column: `0001.source.png` is the column `source`, `0001.jpg` is `jpg`; the fields of a
+`.json` are columns themselves; `key` is the key. Other file types are ignored, and nothing is
+unpickled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_TEXT = 1_000_000  # bytes of one text or JSON file
 
 
 class _Member(NamedTuple):
-    """A file in the shard; `data` is empty where it is a picture that is not asked for."""
+    """A file in the shard; `data` is empty for a picture that was not requested."""
 
     key: str
     suffix: str  # `source.png` of `0001.source.png`
@@ -37,28 +37,28 @@ class _Member(NamedTuple):
 
 
 class _FaultError(Exception):
-    """What is wrong with a sample."""
+    """A fault of a sample."""
 
 
 def all_rows(path: Path) -> Iterator[Mapping[str, Json] | str]:
-    """Every sample, or what is wrong with it; CorruptError where the shard cannot be read."""
+    """Yield every sample, or its fault as text; raise CorruptError if the shard cannot be read."""
     return (_row(files) for _, files in _samples(path, None))
 
 
 def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json] | str]:
-    """Every sample, with stand-ins for its pictures."""
+    """Yield every sample with placeholders for its pictures, or its fault as text."""
     return (_row(files) for _, files in _samples(path, ()))
 
 
 def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
-    """Some samples by their numbers; those that cannot be read are left out."""
+    """Return the selected samples by number, without those that cannot be read."""
     wanted = set(rows)
     found = {at: _row(files) for at, files in _samples(path, wanted) if at in wanted}
     return {at: row for at, row in found.items() if not isinstance(row, str)}
 
 
 def column_names(path: Path) -> list[str]:
-    """The columns of the first sample."""
+    """Return the columns of the first sample."""
     row = next(iter(rows_without_pictures(path)), "")
     return [] if isinstance(row, str) else list(row)
 
@@ -66,7 +66,7 @@ def column_names(path: Path) -> list[str]:
 def _samples(
     path: Path, wanted: set[int] | tuple[()] | None
 ) -> Iterator[tuple[int, Sequence[_Member]]]:
-    """The files of each sample; pictures of those that are wanted (None: all) are read."""
+    """Yield each sample's files; pictures are read only for the samples in `wanted` (None: all)."""
     with _opened(path) as shard:
         files = (member for member in _members(shard) if member.isfile())
         named = ((_named(member.name), member) for member in files)
@@ -81,7 +81,7 @@ def _samples(
 
 def _members(shard: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := shard.next()) is not None:
-        shard.members = []  # type: ignore[attr-defined]  # what has been passed is not kept
+        shard.members = []  # type: ignore[attr-defined]  # do not keep past members in memory
         yield member
 
 
@@ -92,14 +92,14 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
             yield shard
     except (tarfile.TarError, EOFError) as error:
         raise CorruptError(
-            "a tar file cannot be read back",
+            "a tar file cannot be read",
             value=path,
-            fix=f"fetch it again; shards are plain .tar files, not compressed ({error})",
+            fix=f"download it again; shards must be plain .tar files, not compressed ({error})",
         ) from error
 
 
 def _named(path: str) -> tuple[str, str] | None:
-    """The key and the suffix of a file in a shard; None for what has no suffix or is hidden."""
+    """Return the key and the suffix of a shard's file; None if it is hidden or has no suffix."""
     folder, _, name = path.rpartition("/")
     stem, dot, suffix = name.partition(".")
     if not stem or not dot:

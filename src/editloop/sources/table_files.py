@@ -1,8 +1,9 @@
-"""Which files of rows a folder holds, and which split each belongs to.
+"""The table files in a folder, and the split of each.
 
-They lie in the folder, in `data/` below it, or in a folder a split, in the order of their names;
-all have the format of the first. A name tells the split: `test-00000-of-00002.parquet`,
-`val-000003.tar`, `parquet-train.arrow`; a folder a split tells it too, as `datasets` saves them.
+They are in the folder, in `data/` below it, or in one folder per split, in the order of their
+names; all have the format of the first. The split comes from the file name
+(`test-00000-of-00002.parquet`, `val-000003.tar`, `parquet-train.arrow`) or from the folder per
+split, as saved by `datasets`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from editloop.sources.formats import FORMATS
 
 __all__ = ["gaps", "has_rows", "split_files"]
 
-_MOST_FOLDERS = 100  # below a data set: where there are more, they are no splits
+_MOST_FOLDERS = 100  # below a data set: more folders than this are not splits
 
 _SHARD = re.compile(
     r"(?P<split>.+)-(?P<at>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.(?P<kind>parquet|arrow)"
@@ -30,13 +31,13 @@ _TAR = re.compile(r"(?P<split>train|val|valid|validation|dev|test|heldout)[-_.]?
 
 
 def split_files(folder: Path) -> Mapping[str, Sequence[Path]]:
-    """The files of rows by split; those that are called by none are under ""."""
+    """Return the table files by split; files without a split in their name are under ""."""
     return _split_files(folder, _stamps(folder))
 
 
 @lru_cache(maxsize=8)
 def _split_files(folder: Path, _stamps: tuple[int, ...]) -> Mapping[str, Sequence[Path]]:
-    """Remembered while no folder changes: each of UltraEdit's 2,000 splits asks for it."""
+    """Cached while no folder changes: each of UltraEdit's 2,000 splits calls this."""
     splits: dict[str, list[Path]] = defaultdict(list)
     for path in _files(folder):
         splits[_split_of(path, folder)].append(path)
@@ -44,29 +45,29 @@ def _split_files(folder: Path, _stamps: tuple[int, ...]) -> Mapping[str, Sequenc
 
 
 def _stamps(folder: Path) -> tuple[int, ...]:
-    """When the folders that may hold files of rows changed."""
+    """Return the modification times of the folders that may hold table files."""
     return tuple(place.stat().st_mtime_ns for place in (folder, *_folders(folder)))
 
 
 def gaps(paths: Sequence[Path]) -> Iterator[Problem]:
-    """The files of a split that are missing: names say how many there are."""
+    """Yield a problem for each missing file of a split, by the file counts in the names."""
     named = [match for path in paths if (match := _SHARD.fullmatch(path.name))]
     for count in sorted({match["count"] for match in named}):
         there = {int(match["at"]) for match in named if match["count"] == count}
         for at in sorted(set(range(int(count))) - there):
             name = f"{named[0]['split']}-{at:05d}-of-{count}.{named[0]['kind']}"
-            yield Problem(name, "a file of the split is missing", "fetch it again")
+            yield Problem(name, "a file of the split is missing", "download it again")
 
 
 def has_rows(folder: Path) -> bool:
-    """Whether a folder holds files of rows."""
+    """Return whether a folder holds table files."""
     return bool(split_files(folder))
 
 
 def _files(folder: Path) -> list[Path]:
     for places in ([folder], [folder / "data"], _folders(folder)):
         for suffix in FORMATS:
-            # `cache-*.arrow` is what `datasets` keeps of a map, not data
+            # `cache-*.arrow` is the cache of a `datasets` map, not data
             found = [
                 path
                 for place in places
@@ -79,7 +80,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders that may be one a split."""
+    """Return the folders that may each be a split."""
     with os.scandir(folder) as listing:
         found = list(islice((entry.path for entry in listing if entry.is_dir()), _MOST_FOLDERS + 1))
     return sorted(map(Path, found)) if len(found) <= _MOST_FOLDERS else []
@@ -92,6 +93,6 @@ def _split_of(path: Path, folder: Path) -> str:
     if path.suffix == ".arrow":
         named = named or _CACHED.fullmatch(path.name)
         split = named["split"].rpartition("-")[2] if named else ""
-        return "" if split == "data" else split  # data-00000-of-00001.arrow is one set's
+        return "" if split == "data" else split  # data-00000-of-00001.arrow has no split
     named = named or _TAR.fullmatch(path.name)
     return named["split"] if named else ""

@@ -1,7 +1,7 @@
-"""Data sets that are tables: a `metadata.jsonl` beside pictures, or files of rows that hold them.
+"""Data sets as tables: a `metadata.jsonl` beside pictures, or table files that contain pictures.
 
-In a folder with a `metadata.jsonl`, that is the table, and its pictures are files below the folder.
-Otherwise its files of rows are (`table_files`), of which one split is read, whole.
+If the folder has a `metadata.jsonl`, that is the table, and its pictures are files below the
+folder. Otherwise all table files (`table_files`) of one split are read.
 """
 
 from __future__ import annotations
@@ -29,15 +29,13 @@ from editloop.storage.files import explained
 
 __all__ = ["TableSettings", "table_index", "table_splits"]
 
-_HEAD = 100  # lines of a metadata.jsonl that tell its columns
+_HEAD = 100  # lines of a metadata.jsonl that are read for its columns
 
 
 class TableSettings(BaseSettings):
-    """Which split of a data set whose files are called by splits."""
+    """The split of a data set whose files are named by split."""
 
-    split: str | None = Field(
-        default=None, description="which split, where files are called by splits"
-    )
+    split: str | None = Field(default=None, description="the split, if files are named by split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class _Table:
 
 
 def table_index(folder: Path, rules: Rules, split: str | None) -> ListedIndex:
-    """The index of a table that is read by these rules."""
+    """Return the index of a folder's table, read by these rules."""
     table = _find(folder, split)
     entries = partial(_entries, table, rules, folder)
     if any(path.name == METADATA for path in table.files):
@@ -63,7 +61,7 @@ def table_index(folder: Path, rules: Rules, split: str | None) -> ListedIndex:
 
 
 def table_splits(folder: Path) -> list[str]:
-    """The splits by which a folder's files of rows are called; none where they are not."""
+    """Return the splits of a folder's table files; empty if they are not named by split."""
     splits = {} if (folder / METADATA).is_file() else split_files(folder)
     return [] if "" in splits else list(splits)
 
@@ -79,13 +77,13 @@ def _find(folder: Path, split: str | None) -> _Table:
     known = ", ".join(name for name in splits if name)
     if not splits:
         kinds = ", ".join(FORMATS)
-        cause = f"there is neither {METADATA} nor a file of rows ({kinds}) in it"
+        cause = f"it has neither a {METADATA} nor a table file ({kinds})"
         below = [path.parent.name for path in sorted(folder.glob(f"*/{METADATA}"))]
-        fix = f"name one below it: {', '.join(below)}" if below else "name another folder"
+        fix = f"choose one below it: {', '.join(below)}" if below else "choose another folder"
     elif split is None:
-        cause, fix = "it holds several splits", f"choose a split: {known}"
+        cause, fix = "it contains several splits", f"choose a split: {known}"
     else:
-        cause, fix = f"it has no split {split!r}", f"its splits: {known or 'none, leave it out'}"
+        cause, fix = f"it has no split {split!r}", f"its splits: {known or 'none, omit `split`'}"
     return _Table(problems=[Problem(str(folder), cause, fix)])
 
 
@@ -120,7 +118,7 @@ def _entry_at(
 def _rows(
     files: Sequence[Path], rules: Rules, folder: Path, pictures: bool
 ) -> Iterator[Row | Problem]:
-    """The rows of all files, or what is wrong; a file that lacks a column has none."""
+    """Yield the rows and problems of all files; a file that lacks a column yields no rows."""
     number = 0
     for path in files:
         name = path.relative_to(folder).as_posix()
@@ -134,18 +132,18 @@ def _rows(
                     yield Problem(f"{name} {where}", str(values), "correct the line", "edit")
                 number += 1
         except EditLoopError as error:
-            yield Problem(name, error.cause, error.fix or "fetch it again")
+            yield Problem(name, error.cause, error.fix or "download it again")
 
 
 def _misnamed(name: str, rules: Rules, columns: Sequence[str]) -> Iterator[Problem]:
-    """The fields that edits must have and that no column is, with the nearest that there is."""
+    """Yield a problem for each required field without a column, with the most similar column."""
     for field, known in absent_columns(rules, columns):
         close = [
             each for word in (*known, field) for each in difflib.get_close_matches(word, columns, 1)
         ]
         guess = f"did you mean {close[0]!r}? " if close else ""
         fix = f"{guess}its columns: {', '.join(columns)}"
-        yield Problem(name, f"no column is the {field} ({', '.join(known)})", fix)
+        yield Problem(name, f"no column for the field {field} ({', '.join(known)})", fix)
 
 
 def _column_names(path: Path) -> Sequence[str]:
@@ -156,7 +154,7 @@ def _column_names(path: Path) -> Sequence[str]:
 
 
 def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
-    """Number and place in words of each row, and its values or what is wrong with it."""
+    """Yield each row's number, its location as text, and its values or its fault."""
     if path.name == METADATA:
         for at, (where, content) in enumerate(_lines(path)):
             yield at, where, content
@@ -167,7 +165,7 @@ def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Json] | str]]:
-    """Each line's mapping, or what is wrong with the line."""
+    """Yield each line's location and its mapping, or its fault as text."""
     with explained("read a data set's index", path), path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():

@@ -1,7 +1,7 @@
-"""Other data sets' kinds of edit as `EditType`s; None where no one type is a fair match.
+"""Mappings from other data sets' edit labels to `EditType`; None if no type matches well.
 
-Labels are compared in lower case, with `_` for spaces and hyphens. A label that a table lacks has
-no type; readers keep every label as it is in a sample's provenance.
+Labels are compared in lower case, with `_` for spaces and hyphens. An unknown label has no type;
+readers keep every original label in a sample's provenance.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = [
 
 Taxonomy: TypeAlias = Mapping[str, EditType | None]
 
-# Where published layouts keep their own kind of edit; a sample's `edit_type` is what it maps onto.
+# The parameters that hold a published data set's own label; `edit_type` is the mapped type.
 _OWN = ("task", "task_type", "label", "editing_type_id", "edit_type")
 
 REAL_EDIT: Taxonomy = {kind.value: kind for kind in EditType}
 
-# Seven tasks; the paper's `texture` covers colours, and text is written in a part of the picture.
+# Seven tasks; the paper's `texture` includes colours, and text edits change a part of the picture.
 EMU_EDIT: Taxonomy = {
     "add": EditType.ADD,
     "background": EditType.BACKGROUND,
@@ -46,7 +46,7 @@ EMU_EDIT: Taxonomy = {
     "texture": EditType.TEXTURE,
 }
 
-# Table 5's nine instruction types. `turn` turns one thing into another, or a whole scene.
+# Table 5's nine instruction types. `turn` changes one object into another, or a whole scene.
 ULTRA_EDIT: Taxonomy = {
     "add": EditType.ADD,
     "change_color": EditType.TEXTURE,
@@ -59,7 +59,7 @@ ULTRA_EDIT: Taxonomy = {
     "turn": None,
 }
 
-# Ten types by their number: random, then objects, attributes (content, pose, colour, material), ...
+# Ten types by number: random, then objects, attributes (content, pose, colour, material), ...
 PIE_BENCH: Taxonomy = {
     "0": None,
     "1": EditType.LOCAL,
@@ -112,17 +112,17 @@ TAXONOMIES: Mapping[str, Taxonomy] = {
 
 
 def edit_type(label: Json, taxonomy: Taxonomy) -> EditType | None:
-    """The type of an edit that a data set labels so."""
+    """Return the edit type of a data set's label."""
     return taxonomy.get(plain_label(label))
 
 
 def own_kind(sample: EditSample) -> str | None:
-    """The data set's own label of an edit's kind."""
+    """Return the data set's own label of an edit; None if it has none."""
     facts = {} if sample.provenance is None else sample.provenance.parameters
     found = next((facts[name] for name in _OWN if facts.get(name) is not None), None)
     return None if found is None else str(found)
 
 
 def plain_label(label: Json) -> str:
-    """A label as tables have it: lower case, `_` for spaces and hyphens."""
+    """Return a label as used in the mappings: lower case, `_` for spaces and hyphens."""
     return re.sub(r"[\s-]+", "_", str(label).strip().lower())

@@ -1,8 +1,8 @@
 """UltraEdit (arXiv:2407.05282): free-form edits, and edits of a region with its mask.
 
 The columns are source_image, edited_image, source_caption, target_caption, edit_prompt, six
-measures (`columns.SCORES`), idx and, of regions, mask_image and edit_object. `idx` is not an edit's
-own: an edit is called by the number of its row.
+measures (`columns.SCORES`), idx and, for regions, mask_image and edit_object. `idx` is not unique:
+an edit's id is its row number.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ _RULES = Rules(
 
 
 def ultra_edit_index(folder: Path, split: str | None) -> ListedIndex:
-    """The index of the layout kind `ultra-edit`."""
+    """Return the index of the layout `ultra-edit`."""
     return table_index(folder, _RULES, split)

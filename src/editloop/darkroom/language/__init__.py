@@ -1,5 +1,5 @@
-"""The darkroom's words: instructions, captions and rewards written, and what people ask for read.
+"""The darkroom's language: it writes instructions, captions and rewards, and parses instructions.
 
-`phrases` and `reward_words` write. `parsing` reads: `lexicon` finds the words, `clauses` what they
-name, and `grammar` goes through the rules (`object_rules`, `look_rules`) for an operation.
+`phrases` and `reward_words` write. `parsing` parses: `lexicon` tags words, `clauses` finds the
+things that they name, and `grammar` applies the rules (`object_rules`, `look_rules`).
 """

@@ -1,4 +1,4 @@
-"""A clause: the things it names, with their adjectives, and the cues around them."""
+"""Clauses: the things that they name, with their adjectives, and the words around them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Clause", "Thing", "read_clause"]
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A noun with its adjectives: `definite` as in "the ball", not "a ball"; None if unsaid.
+    """A noun with its adjectives: `definite` for "the ball", not for "a ball"; None if no article.
 
-    `known` things are the darkroom's props; any other can only be edited where a mask shows it.
+    `known` things are the darkroom's props; any other can only be edited with a mask.
     """
 
     name: str
@@ -28,43 +28,43 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """Units in order, the things among them, and which units describe a thing."""
+    """A clause's units in order, and the things among them."""
 
     units: tuple[Unit, ...]
     things: tuple[Thing, ...]
 
     @property
     def free(self) -> Iterator[Unit]:
-        """The units that are neither a thing nor its adjectives."""
+        """The units that belong to no thing, neither as its noun nor as an adjective."""
         taken = {at for thing in self.things for at in range(thing.start, thing.at + 1)}
         return (unit for at, unit in enumerate(self.units) if at not in taken)
 
     def has(self, *tags: str) -> bool:
-        """Whether a free unit has one of these tags."""
+        """Return whether a free unit has one of these tags."""
         return any(unit.tags & set(tags) for unit in self.free)
 
     def values(self, group: str) -> list[str]:
-        """The values of a group among the free units, in order, each once."""
+        """Return the values of a group among the free units, in order, without repeats."""
         found = [unit.value(group) for unit in self.free]
         return list(dict.fromkeys(value for value in found if value is not None))
 
     def first(self, group: str) -> str | None:
-        """The first value of a group among the free units."""
+        """Return the first value of a group among the free units."""
         return next(iter(self.values(group)), None)
 
     @property
     def keeps(self) -> bool:
-        """Whether the clause says what to leave as it is."""
+        """Whether the clause says what to keep unchanged."""
         return bool(self.units) and "keeping" in self.units[0].tags
 
     @property
     def unknown(self) -> list[str]:
-        """The free words that the vocabulary does not know."""
+        """The free words that are not in the vocabulary."""
         return [unit.text for unit in self.free if not unit.tags]
 
 
 def read_clause(units: Sequence[Unit]) -> Clause:
-    """Find the things: props, and whatever unknown noun an article points at."""
+    """Find a clause's things: props, and unknown nouns after an article."""
     things: list[Thing] = []
     end = 0
     for at, unit in enumerate(units):
@@ -85,7 +85,7 @@ def read_clause(units: Sequence[Unit]) -> Clause:
 
 
 def _is_head(units: Sequence[Unit], first: int, last: int, end: int) -> bool:
-    """Whether unknown words are a noun: after an article, and not before what they describe."""
+    """Return whether unknown words are a noun: after an article, and not describing the next."""
     follows = units[last + 1] if last + 1 < len(units) else None
     describes = follows is not None and any(
         tag.startswith(("kind:", "look:", "texture:", "hint:", "background"))
@@ -111,7 +111,7 @@ def _thing(units: Sequence[Unit], at: int, end: int, name: str, first: int | Non
 
 
 def _start(units: Sequence[Unit], at: int, end: int) -> int:
-    """Where a noun's phrase begins: back over adjectives to its article."""
+    """Return the start of a noun phrase: back over adjectives to its article."""
     start = at
     while start > end and _is_adjective(units[start - 1]):
         start -= 1
@@ -132,7 +132,7 @@ def _is_adjective(unit: Unit) -> bool:
 
 
 def _only_named(adjectives: Sequence[Unit]) -> bool:
-    """Without an article, only a colour or a texture is read as belonging to the noun."""
+    """Return whether all adjectives are colours or textures, which count without an article."""
     return all(unit.value("colour") or unit.value("texture") for unit in adjectives)
 
 

@@ -1,4 +1,4 @@
-"""What a clause points at: the thing that is edited, and the look that is named."""
+"""The thing that a clause edits, and the look that it names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["looks_in", "name_of", "named_look", "the_thing"]
 
 
 def the_thing(clause: Clause) -> Thing | None:
-    """The thing that is edited; Unclear where an unknown one is named beside it."""
+    """Return the thing to edit; raise Unclear if it is ambiguous or must be known but is not."""
     named = list(dict.fromkeys(thing.name for thing in clause.things))
     if len(named) > 1:
         known = [thing for thing in clause.things if thing.known]
@@ -26,11 +26,12 @@ def the_thing(clause: Clause) -> Thing | None:
 
 
 def name_of(thing: Thing | None) -> str:
+    """Return the thing's name, or "" for None."""
     return "" if thing is None else thing.name
 
 
 def looks_in(clause: Clause) -> dict[str, int]:
-    """Every look that is named, with the number of words that name it."""
+    """Return every named look, with the number of words that name it."""
     found: dict[str, int] = {}
     for unit in clause.free:
         for tag in unit.tags:
@@ -40,7 +41,7 @@ def looks_in(clause: Clause) -> dict[str, int]:
 
 
 def named_look(clause: Clause) -> str | None:
-    """The look that most words name; an adjustment only where no other look is named."""
+    """Return the look named by most words; an adjustment only if no other look is named."""
     found = looks_in(clause)
     named = {name: count for name, count in found.items() if "amount" not in LOOKS[name].space}
     best = named or found

@@ -1,7 +1,7 @@
-"""The rules that turn a clause into an operation, the most specific first.
+"""The ordered rules that turn a clause into an operation, most specific first.
 
-`Unclear` ends the search where a clause is understood well enough to know that the darkroom cannot
-do it.
+A rule raises `Unclear` to stop the search if it understands that the darkroom cannot do what the
+clause asks for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RULES: tuple[Callable[[Clause], ParsedInstruction | None], ...] = (
 
 
 def decide(clause: Clause) -> ParsedInstruction:
-    """The operation a clause asks for; Unclear if there is none."""
+    """Return the operation that a clause asks for; raise Unclear if there is none."""
     for rule in _RULES:
         asked = rule(clause)
         if asked is not None:

@@ -1,6 +1,6 @@
-"""From text to tagged units: the vocabulary's words and phrases in any spelling or ending.
+"""Tagging of text: the vocabulary's words and phrases, in any spelling or with any ending.
 
-A unit that the vocabulary does not know has no tags. Slips of the pen in longer words are forgiven.
+A unit that is not in the vocabulary has no tags. Typos in longer words are tolerated.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _SPELLING = (  # American or variant spelling -> ours; applied to single words
     (r"center", "centre"),
     (r"(\w{3,})iz(e|ed|es|ing)$", r"\1is\2"),
 )
-_FORGIVEN = 6  # letters from which a slip is forgiven
+_FORGIVEN = 6  # minimum number of letters for tolerating a typo
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One word or phrase, with what it means as `group:value` tags."""
+    """A word or phrase, with its meanings as tags, such as `group:value`."""
 
     text: str
     tags: frozenset[str] = frozenset()
 
     def value(self, group: str) -> str | None:
-        """The value of this unit's tag in a group: "red" for the group "colour"."""
+        """Return the value of this unit's tag in a group, such as "red" for "colour"."""
         return next(
             (tag[len(group) + 1 :] for tag in self.tags if tag.startswith(group + ":")), None
         )
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words in our spelling, without punctuation."""
+    """Split a text into lower-case words in our spelling, without punctuation."""
     whole = re.sub(r"['\u2019]s\b", "", text.lower().replace("&", " and "))
     plain = re.sub(r"[^a-z0-9]+", " ", whole)
     return [_spelt(word) for word in plain.split()]
@@ -54,7 +54,7 @@ def _spelt(word: str) -> str:
 
 
 def units(tokens: Sequence[str]) -> list[Unit]:
-    """Words cut into the longest phrases that the vocabulary knows."""
+    """Group words into the longest phrases of the vocabulary."""
     found = []
     at = 0
     while at < len(tokens):
@@ -76,7 +76,7 @@ def _longest(tokens: Sequence[str]) -> tuple[int, Unit]:
 
 
 def _stems(word: str) -> Iterator[str]:
-    """A word as it stands, then without common endings."""
+    """Yield a word, then its forms without common endings."""
     yield word
     for ending in ("s", "es", "ed", "d", "ing", "ly", "y"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
@@ -97,7 +97,7 @@ def _forgiven(word: str) -> Unit:
 
 @lru_cache(maxsize=1)
 def _vocabulary() -> Mapping[str, frozenset[str]]:
-    """Phrase -> tags."""
+    """Return the tags of each phrase."""
     content = read_yaml(Path(__file__).with_name("vocabulary.yaml"))
     found: dict[str, set[str]] = {}
     for tag, phrases in content.items():

@@ -1,4 +1,4 @@
-"""Rules for looks of the whole picture and of the background. Each answers, or passes with None."""
+"""Rules for looks of the whole picture or background; each returns None if it does not apply."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["background", "blur", "look"]
 
 
 def background(clause: Clause) -> ParsedInstruction | None:
-    """Anything about what is behind a subject; the subject itself is left alone."""
+    """Match a change of the background, which leaves the subject unchanged."""
     in_colour = clause.has("only") and clause.has("quantity:colour") and bool(clause.things)
     if not clause.has("background") and not in_colour:
         return None
@@ -35,7 +35,7 @@ def background(clause: Clause) -> ParsedInstruction | None:
 
 
 def _other_place(clause: Clause) -> ParsedInstruction | None:
-    """A wall, a lawn, a sky, or what is there out of focus."""
+    """Match a new surface or sky, or a blurred background."""
     surface, sky = clause.first("surface"), _sky(clause)
     if surface is not None:
         return ParsedInstruction("surface-background", {"surface": surface})
@@ -45,7 +45,7 @@ def _other_place(clause: Clause) -> ParsedInstruction | None:
 
 
 def _other_colour(clause: Clause, *, grey: bool) -> ParsedInstruction | None:
-    """A plain backdrop, what is there without colour (`grey` if already known), or tinted."""
+    """Match a plain, a grey (`grey` if already known) or a tinted background."""
     colour = clause.first("colour")
     if colour is not None and clause.has("plain", "replace"):
         return ParsedInstruction("plain-background", {"colour": colour})
@@ -60,13 +60,13 @@ def _other_colour(clause: Clause, *, grey: bool) -> ParsedInstruction | None:
 
 
 def _sky(clause: Clause) -> str | None:
-    """The most telling sky: "a blue sky with stars" is starry."""
+    """Return the most specific sky: "a blue sky with stars" is starry."""
     found = clause.values("sky")
     return next((sky for sky in ("starry", "sunset", "blue") if sky in found), None)
 
 
 def blur(clause: Clause) -> ParsedInstruction | None:
-    """What blurs a background blurs any other region, given its mask: "blur the face"."""
+    """Match a blur of any region with a mask, such as "blur the face"."""
     thing = the_thing(clause)
     if not clause.has("blurring") or looks_in(clause):
         return None
@@ -74,7 +74,7 @@ def blur(clause: Clause) -> ParsedInstruction | None:
 
 
 def look(clause: Clause) -> ParsedInstruction | None:
-    """A look by its name, then by a cue, then by a measure that goes up or down, then by a hint."""
+    """Match a look by its name, then by a quantity that goes up or down, then by a hint."""
     name = named_look(clause)
     if name in _OPPOSITES and any(unit.text == "less" for unit in clause.free):
         name = _OPPOSITES[name]
@@ -84,10 +84,10 @@ def look(clause: Clause) -> ParsedInstruction | None:
         return None
     if clause.has("restoring") and name in LOOKS:
         raise Unclear(NO_WAY_BACK)
-    said: dict[str, Json] = {}
+    parameters: dict[str, Json] = {}
     if "amount" in LOOKS[name].space:
-        said["amount"] = clause.first("amount") or "normal"
-    return ParsedInstruction(name, said, object=None if thing is None else thing.name)
+        parameters["amount"] = clause.first("amount") or "normal"
+    return ParsedInstruction(name, parameters, object=None if thing is None else thing.name)
 
 
 _OPPOSITES = {
@@ -107,7 +107,7 @@ _MEASURES = {  # quantity -> the look when it goes up, and when it goes down
 
 
 def _measured(clause: Clause) -> str | None:
-    """A look that is said as more or less of something."""
+    """Return the look for more or less of a quantity."""
     if clause.has("quantity:temperature"):
         return {"orange": "warmer", "yellow": "warmer", "blue": "cooler"}.get(
             clause.first("colour") or ""

@@ -1,4 +1,4 @@
-"""Rules for what is done to an object, or with a new one. Each answers, or passes with None."""
+"""Rules for edits of an object, or with a new one; each returns None if it does not apply."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def negated(clause: Clause) -> ParsedInstruction | None:
-    """Read "I don't want the cone" as remove; any other "don't" is nothing to do."""
+    """Match "I don't want the cone" as a removal; raise Unclear for any other "don't"."""
     if not clause.has("negation"):
         return None
     thing = the_thing(clause)
@@ -34,7 +34,7 @@ def negated(clause: Clause) -> ParsedInstruction | None:
 
 
 def replacement(clause: Clause) -> ParsedInstruction | None:
-    """Two different things and a verb that puts one in the other's place."""
+    """Match two different things and a verb that replaces one by the other."""
     if not clause.has("replace", "substitute", "rather", "changing") or not clause.things:
         return None
     first, *others = clause.things
@@ -45,12 +45,12 @@ def replacement(clause: Clause) -> ParsedInstruction | None:
     if not new.known:
         raise Unclear(f"the darkroom has no {new.name} to put there")
     colour = new.colour or clause.first("colour")
-    said = {"new": new.name} | ({"colour": colour} if colour else {})
-    return ParsedInstruction("replace", said, object=old.name)
+    parameters = {"new": new.name} | ({"colour": colour} if colour else {})
+    return ParsedInstruction("replace", parameters, object=old.name)
 
 
 def _reversed(clause: Clause, first: Thing, other: Thing) -> bool:
-    """Whether the new thing is named first: "a duck instead of the ball"."""
+    """Return whether the new thing is named first, as in "a duck instead of the ball"."""
     between = clause.units[first.at : other.start + 1]
     if any("rather" in unit.tags for unit in between):
         return True
@@ -58,7 +58,7 @@ def _reversed(clause: Clause, first: Thing, other: Thing) -> bool:
 
 
 def addition(clause: Clause) -> ParsedInstruction | None:
-    """A new prop: "a ball", with a verb that adds or with no other thing to do."""
+    """Match a new prop, such as "a ball", with a verb that adds or without another action."""
     new = next((thing for thing in clause.things if thing.known and not thing.definite), None)
     if new is None:
         if clause.has("add") and any(not t.known and t.definite is False for t in clause.things):
@@ -72,13 +72,16 @@ def addition(clause: Clause) -> ParsedInstruction | None:
         return None
     unknown = [thing.name for thing in clause.things if not thing.known]
     colour = new.colour or clause.first("colour")
-    said = {"place": clause.first("place") or ""}
-    said |= {"colour": colour} if colour else {}
-    said |= {"texture": new.texture} if new.texture else {}
-    return ParsedInstruction("add", said, object=new.name, near=unknown[0] if unknown else None)
+    parameters = {"place": clause.first("place") or ""}
+    parameters |= {"colour": colour} if colour else {}
+    parameters |= {"texture": new.texture} if new.texture else {}
+    return ParsedInstruction(
+        "add", parameters, object=new.name, near=unknown[0] if unknown else None
+    )
 
 
 def removal(clause: Clause) -> ParsedInstruction | None:
+    """Match the removal of a thing, or of all colour."""
     taken = clause.has("taking") and clause.has("away")
     if not clause.has("remove") and not taken:
         return None
@@ -93,6 +96,7 @@ def removal(clause: Clause) -> ParsedInstruction | None:
 
 
 def motion(clause: Clause) -> ParsedInstruction | None:
+    """Match moving a thing in a direction."""
     thing, direction = the_thing(clause), clause.first("direction")
     if thing is None:
         return None
@@ -106,11 +110,12 @@ def motion(clause: Clause) -> ParsedInstruction | None:
 
 
 def _is_nudge(clause: Clause) -> bool:
-    """Whether something is brought, not taken away: "bring the cone over to the right"."""
+    """Return whether a thing is brought, not taken away: "bring the cone over to the right"."""
     return clause.has("taking") and not clause.has("away")
 
 
 def size(clause: Clause) -> ParsedInstruction | None:
+    """Match enlarging or shrinking a thing."""
     thing = the_thing(clause)
     if clause.has("enlarge", "shrink", "scale") and clause.first("colour") is not None:
         raise Unclear(TWO_THINGS)
@@ -121,17 +126,18 @@ def size(clause: Clause) -> ParsedInstruction | None:
         cues = [unit for unit in clause.free if operation in unit.tags]
         if cues and not all(unit.text.startswith("too ") for unit in cues):
             return ParsedInstruction(operation, object=name_of(thing))
-    for operation in ("enlarge", "shrink"):  # only "too large" was said
+    for operation in ("enlarge", "shrink"):  # only "too large" was written
         if clause.has(operation):
             return ParsedInstruction(operation, object=name_of(thing))
     return None
 
 
 def texture(clause: Clause) -> ParsedInstruction | None:
+    """Match giving a thing a texture."""
     thing = the_thing(clause)
     texture = clause.first("texture")
     if texture is None:
-        # "make a wooden hat out of the hat": said as an adjective
+        # "make a wooden hat out of the hat": the texture is an adjective
         texture = next((item.texture for item in clause.things if item.texture), None)
         if texture is None or clause.values("colour") or len(clause.things) < 2:
             return None
@@ -141,7 +147,7 @@ def texture(clause: Clause) -> ParsedInstruction | None:
 
 
 def colour(clause: Clause) -> ParsedInstruction | None:
-    """A colour that belongs to no noun, or one said to be a thing's: "the mug in green"."""
+    """Match a colour that is not an adjective of a noun, as in "the mug in green"."""
     thing, colour = the_thing(clause), clause.first("colour")
     if colour is None or named_look(clause) or clause.has("quantity:temperature"):
         return None

@@ -1,4 +1,4 @@
-"""What an instruction comes down to, and the answer where it comes down to nothing."""
+"""The result of parsing an instruction, and the exception for one that cannot be executed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TWO_THINGS = "the instruction asks for two things at once: say them one after th
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstruction:
-    """An operation with the parameters that were said.
+    """An operation with the parameters stated in the instruction.
 
-    `object` is what it is done to: a noun, "" for "it", None where an operation has no object.
-    `near` is an unknown thing beside which something new is wanted.
+    `object` is the noun to edit, "" for "it", None if the operation has no object. `near` is an
+    unknown thing beside which a new object is wanted.
     """
 
     operation: str
@@ -27,5 +27,5 @@ class ParsedInstruction:
     near: str | None = None
 
 
-class Unclear(Exception):  # noqa: N818 - it is an answer, not an error
-    """A clause asks for nothing that the darkroom can do; the text says why."""
+class Unclear(Exception):  # noqa: N818 - a result, not an error
+    """Raised for a clause that the darkroom cannot execute; the message gives the reason."""

@@ -1,8 +1,8 @@
-"""From an instruction to operations: the darkroom's own phrasings, and what people say instead.
+"""Parsing of instructions into operations: the darkroom's own phrases, and free wordings.
 
-Words become tagged units (`lexicon`), units become things and cues (`clauses`), and a short list of
-rules (`grammar`) decides. An instruction that no rule understands, or that asks for two things at
-once, is refused with what would have been possible.
+Words become tagged units (`lexicon`), units become things and cues (`clauses`), and an ordered list
+of rules (`grammar`) picks the operation. An instruction that no rule matches, or that asks for two
+things at once, is refused with examples of possible instructions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STARTS = frozenset(
 
 
 def parse(instruction: str) -> tuple[ParsedInstruction, ...]:
-    """What an instruction asks for, clause by clause; InstructionError if it is not understood."""
+    """Parse an instruction clause by clause; raise InstructionError if it is not understood."""
     parts = _split(instruction)
     try:
         if len(parts) > 1 and (asked := _each(parts)):
@@ -41,10 +41,10 @@ def parse(instruction: str) -> tuple[ParsedInstruction, ...]:
 
 
 def _each(parts: Sequence[Clause]) -> list[ParsedInstruction]:
-    """What every clause asks for; empty where only the whole may make sense.
+    """Parse each clause on its own; return an empty list if only the whole can be parsed.
 
-    "The picture is too dark, brighten it" and "keep the cat and blur the background" are such. But
-    a clause that asks for something unknown is not passed over: Unclear.
+    This is so for "the picture is too dark, brighten it" and "keep the cat and blur the
+    background". A clause with unknown words is not ignored: Unclear is raised.
     """
     asked = []
     whole = False
@@ -59,7 +59,7 @@ def _each(parts: Sequence[Clause]) -> list[ParsedInstruction]:
 
 
 def _suggestion(instruction: str) -> str:
-    """The examples most like an instruction, and where the others stand."""
+    """Return the examples most similar to an instruction, and the command that lists all."""
     examples = [item.example for item in listing()]
     close = difflib.get_close_matches(instruction.lower(), examples, n=3, cutoff=0.0)
     return f"it can, for example: {'; '.join(close)} (`editloop operations` lists all)"
@@ -69,7 +69,7 @@ _CUT = re.compile(r"([,;.!?]+\s+|\b(?:and then|and|then)\b)", re.IGNORECASE)
 
 
 def _split(instruction: str) -> list[Clause]:
-    """Clauses: cut at commas, "and" and "then", where a verb or a pronoun opens the next one."""
+    """Split at commas, "and" and "then" if a verb or a pronoun starts the next clause."""
     first, *rest = _CUT.split(instruction)
     pieces = [first]
     for joint, piece in zip(rest[::2], rest[1::2], strict=True):
@@ -86,7 +86,7 @@ def _opens(part: Sequence[Unit]) -> bool:
 
 
 def _joined(asked: Sequence[ParsedInstruction]) -> tuple[ParsedInstruction, ...]:
-    """Clauses in a row: "it" is the last one's object, and a thing said twice is said once."""
+    """Join consecutive clauses: "it" is the previous object, and a repeated operation is merged."""
     joined: list[ParsedInstruction] = []
     for item in asked:
         last = joined[-1] if joined else None

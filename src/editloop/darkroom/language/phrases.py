@@ -1,4 +1,4 @@
-"""The words of an edit: its instruction, the inverse instruction, and the captions around it."""
+"""The texts of an edit: its instruction, the inverse instruction, and the captions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An operation as a command lists it."""
+    """An operation as listed by `editloop operations`."""
 
     name: str
     edit_type: EditType
@@ -57,7 +57,7 @@ class Listed:
 
 @lru_cache(maxsize=1)
 def phrases() -> Mapping[str, Phrases]:
-    """The templates of every operation, by its name."""
+    """Return the templates of every operation, by name."""
     content = read_yaml(Path(__file__).with_name("phrases.yaml"))
     return MappingProxyType(
         {
@@ -68,29 +68,30 @@ def phrases() -> Mapping[str, Phrases]:
 
 
 def instruction(turn: PlannedTurn, rng: np.random.Generator) -> str:
-    """A drawn phrasing of what the edit should do."""
+    """Return a random instruction for the edit."""
     return _drawn(phrases()[turn.edit.operation].ask, turn, rng)
 
 
 def inverse(turn: PlannedTurn, rng: np.random.Generator) -> str:
-    """A drawn phrasing of what would undo the edit."""
+    """Return a random instruction that undoes the edit."""
     return _drawn(phrases()[turn.edit.operation].undo, turn, rng)
 
 
 def caption(photo: str | None, scene: Scene) -> str:
-    """What a rendered scene shows: the photo's own caption, the props, then the looks."""
+    """Return a rendered scene's caption: the photo's own caption, the props, then the looks."""
     text = photo or "a photo"
     things = [with_article(prop.description) for prop in scene.props]
     if things:
         text += " with " + " and ".join(things)
     looks = [
-        phrases()[look.name].caption.format_map(_said(look.parameters)) for look in scene.looks
+        phrases()[look.name].caption.format_map(_parameter_slots(look.parameters))
+        for look in scene.looks
     ]
     return ", ".join([text, *looks])
 
 
 def listing() -> list[Listed]:
-    """Every operation with its parameters and an example, by edit type."""
+    """Return every operation with its parameters and an example, ordered by edit type."""
     order = list(EditType)
     rows = [
         Listed(name, operation.edit_type, operation.space, _example(name))
@@ -100,7 +101,7 @@ def listing() -> list[Listed]:
 
 
 def with_article(words: str) -> str:
-    """Words after "a" or "an"."""
+    """Prefix words with "a" or "an"."""
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
@@ -110,9 +111,9 @@ def _drawn(templates: tuple[str, ...], turn: PlannedTurn, rng: np.random.Generat
 
 
 def _slots(turn: PlannedTurn, *, described: bool) -> dict[str, str]:
-    """The words for a template's slots; `described` adds an object's colour or texture."""
+    """Return the values of a template's slots; `described` adds an object's colour or texture."""
     parameters = turn.edit.parameters
-    slots = _said(parameters)
+    slots = _parameter_slots(parameters)
     kind = parameters.get("object", "")
     old = turn.before.prop(kind)
     slots["kind"] = kind
@@ -128,8 +129,8 @@ def _slots(turn: PlannedTurn, *, described: bool) -> dict[str, str]:
     return slots
 
 
-def _said(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The words for parameters that do not need the scene."""
+def _parameter_slots(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the slot values that depend only on the parameters, not on the scene."""
     slots = {name: str(value) for name, value in parameters.items()}
     tables = {
         "place": {"place": _PLACES},
@@ -147,9 +148,9 @@ def _said(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def _example(name: str) -> str:
-    """The first phrasing of an operation, with the first value of each parameter."""
-    said = {key: values[0] for key, values in OPERATIONS[name].space.items()}
-    slots = {"object": "ball", "subject": "ball", **_said(said)}
+    """Return an operation's first template, filled with the first value of each parameter."""
+    first = {key: values[0] for key, values in OPERATIONS[name].space.items()}
+    slots = {"object": "ball", "subject": "ball", **_parameter_slots(first)}
     slots["thing"] = "a red ball"
     slots["new_thing"] = "a red star"
     return phrases()[name].ask[0].format_map(slots)

@@ -1,6 +1,6 @@
-"""Reward texts: short sentences that say what went wrong, and how badly.
+"""Reward texts: short sentences that describe a fault and its severity.
 
-They play the part of GPT-4o's feedback in the Multi-Reward paper (section 3, figure 4).
+They take the place of GPT-4o's feedback in the Multi-Reward paper (section 3, figure 4).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from editloop.schema import EditType
 
 __all__ = ["describe"]
 
-# {subject}: what the edit is about, with its article; {degree}: how badly.
+# {subject}: the edit's subject with its article; {degree}: the fault's degree.
 _TEXTS: dict[str, tuple[str, ...]] = {
     "nothing": (
         "{subject} was not changed",
@@ -94,7 +94,7 @@ _DEGREES = ("slight", "clear", "strong")
 def describe(
     kind: str, severity: float, choice: float, edit_type: EditType, subject: str | None = None
 ) -> str:
-    """What went wrong, in words; `choice` in [0, 1) picks one of the wordings.
+    """Describe a fault in words; `choice` in [0, 1) picks one of the wordings.
 
     `subject` is a noun without an article, such as "red ball"; None means the picture.
     """
