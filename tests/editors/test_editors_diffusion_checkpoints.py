@@ -146,7 +146,7 @@ def test_nothing_random_stands_in_for_a_tensor_that_is_absent(folder, part) -> N
     tensors = load_file(path)
     tensors.pop(sorted(tensors)[3])
     save_file(tensors, path, metadata={"format": "pt"})
-    with pytest.raises(StoreError, match=r"get .* again"):
+    with pytest.raises(StoreError, match=r"download .* again"):
         answer(folder)
 
 
@@ -199,9 +199,7 @@ def test_parts_that_are_nonsense_are_refused(folder, said) -> None:
 @pytest.mark.parametrize(("steps", "skip"), [(1, False), (1000, True)])
 def test_steps_that_a_sampler_cannot_take_are_named(folder, steps, skip) -> None:
     rewrite(folder / "scheduler" / "scheduler_config.json", skip_prk_steps=skip)
-    with pytest.raises(
-        RecipeError, match=f"PNDMScheduler does not support .*steps: {steps}"
-    ):
+    with pytest.raises(RecipeError, match=f"PNDMScheduler does not support .*steps: {steps}"):
         editor(folder, steps=steps).edit([request()])
 
 

@@ -64,7 +64,7 @@ class DiffusionModel:
 
     @property
     def loads_plainly(self) -> bool:
-        """Whether diffusers' own pipeline can load this model with all its conditions."""
+        """True if diffusers' own pipeline can load this model with all its conditions."""
         import diffusers
 
         known = hasattr(diffusers, self.family.saved_as) and self.conditions == ("source",)
