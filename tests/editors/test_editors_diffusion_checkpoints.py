@@ -137,7 +137,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path) -> None:
 @pytest.mark.parametrize("part", WEIGHTS)
 def test_weights_that_are_absent_are_unavailable(folder, part) -> None:
     (folder / part / WEIGHTS[part]).unlink()
-    assert "without weights" in editor(folder).missing().cause
+    assert "no weights" in editor(folder).missing().cause
 
 
 @pytest.mark.parametrize("part", WEIGHTS)
@@ -146,7 +146,7 @@ def test_nothing_random_stands_in_for_a_tensor_that_is_absent(folder, part) -> N
     tensors = load_file(path)
     tensors.pop(sorted(tensors)[3])
     save_file(tensors, path, metadata={"format": "pt"})
-    with pytest.raises(StoreError, match=r"get .* again"):
+    with pytest.raises(StoreError, match=r"download .* again"):
         answer(folder)
 
 
@@ -185,7 +185,7 @@ def test_a_configuration_that_cannot_be_read_is_named(folder, said) -> None:
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
 def test_a_tokenizer_is_whole_or_refused(folder, name) -> None:
     (folder / "tokenizer" / name).unlink()
-    with pytest.raises(StoreError, match="a tokenizer's files are not whole"):
+    with pytest.raises(StoreError, match="a tokenizer's files are incomplete"):
         answer(folder)
 
 
@@ -199,7 +199,7 @@ def test_parts_that_are_nonsense_are_refused(folder, said) -> None:
 @pytest.mark.parametrize(("steps", "skip"), [(1, False), (1000, True)])
 def test_steps_that_a_sampler_cannot_take_are_named(folder, steps, skip) -> None:
     rewrite(folder / "scheduler" / "scheduler_config.json", skip_prk_steps=skip)
-    with pytest.raises(RecipeError, match=f"PNDMScheduler cannot take so many steps: {steps}"):
+    with pytest.raises(RecipeError, match=f"PNDMScheduler does not support .*steps: {steps}"):
         editor(folder, steps=steps).edit([request()])
 
 

@@ -232,5 +232,5 @@ def test_a_short_path_beside_folders_that_are_here_is_no_hub_name(tmp_path, monk
 def test_adapters_without_their_grown_layers_are_refused(room, tmp_path) -> None:
     copy = shutil.copytree(trained(room, "sd-lora-reward"), tmp_path / "copy")
     (copy / "grown.safetensors").unlink()
-    with pytest.raises(StoreError, match=r"not whole.*grown\.safetensors"):
+    with pytest.raises(StoreError, match=r"incomplete.*grown\.safetensors"):
         editor(copy).edit([request()])

@@ -80,7 +80,7 @@ def test_without_control_a_pair_is_two_plain_samples(unet) -> None:
 
 
 def test_controlled_attention_that_changes_nothing_equals_plain_attention(unet) -> None:
-    """Maps are only read: the longer way to the same numbers."""
+    """Maps are only read, so attention without fusing gives the same output."""
     texts, start = prompts(), noise(1, 4, *SIZE)
     reading = Blend(torch.ones(2, TOKENS), start=1.0)
     read = sampled(unet, control(cross=0, itself=0, blend=reading), texts, start)
@@ -154,7 +154,7 @@ def test_a_blend_mask_is_where_the_words_attend() -> None:
     maps = torch.zeros(2, 16, TOKENS)  # 4 x 4
     maps[0, 0, 3] = 1.0  # the source's word: the first corner
     maps[1, 15, 7] = 0.5  # the target's word: the last corner
-    maps[1, 3, 7] = 0.1  # too little: a fifth of the most
+    maps[1, 3, 7] = 0.1  # below the threshold: a fifth of the maximum
     maps[:, 12, 9] = 9.0  # another word
     words = torch.zeros(2, TOKENS)
     words[0, 3] = words[1, 7] = 1
@@ -172,7 +172,7 @@ def test_blending_keeps_the_source_elsewhere() -> None:
     given[:, :, 0, 3] = 1.0
     made.put_in(given, cross=True)
     latents = noise(2, 4, *SIZE)
-    assert torch.equal(made.blended(latents), latents)  # it has not begun
+    assert torch.equal(made.blended(latents), latents)  # blending has not begun
     made.step = 2
     blended = made.blended(latents)
     assert torch.equal(blended[0], latents[0])

@@ -1,4 +1,4 @@
-"""Latents: at the scales that are learned and shown, in a precision that holds them."""
+"""Latents: the scales for training and conditioning, and a precision without overflow."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 and FLUX Kontext beside diffusers' own pipelines."""
+"""Stable Diffusion 3 and FLUX Kontext compared with diffusers' own pipelines."""
 
 import json
 
@@ -127,7 +127,7 @@ def test_sd3_is_saved_as_a_pipeline_that_diffusers_reads(bases, tmp_path) -> Non
 
 @pytest.mark.parametrize("trained_here", [False, True])
 def test_sd3_is_shown_its_source_as_it_learned_it(bases, tmp_path, trained_here) -> None:
-    """UltraEdit's release has the class that is saved here, and other sources."""
+    """UltraEdit's release has the class of models saved here, but unscaled sources."""
     model = model_of(bases, "sd3")
     save_diffusion_model(model, tmp_path, {})
     if not trained_here:

@@ -1,4 +1,4 @@
-"""Guidance reused between steps: fewer rows, and exact where it can be."""
+"""Guidance reused between steps: fewer rows, and exact where possible."""
 
 import pytest
 import torch

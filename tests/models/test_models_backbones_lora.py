@@ -1,4 +1,4 @@
-"""Adapters are what learns, with the layers that grew; all else stays as it was."""
+"""Only adapters and widened layers are trained; all other weights stay unchanged."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tiny_models import LORA, answer, base, inputs_for, learned, model_of
 
 NAMES = ["sd", "sdxl", "sd3", "flux-kontext"]
 GROWN = {"sd": "conv_in", "sdxl": "conv_in", "sd3": "pos_embed.proj"}
-# The last block's text is thrown away, so its queries are too.
+# The last block's text output is not used, so its text queries are not trained.
 SILENT = "transformer_blocks.1.attn.add_q_proj"
 
 

@@ -1,4 +1,4 @@
-"""What is saved here is read by plain diffusers, and answers there as it does here."""
+"""Saved models load in plain diffusers, with equal predictions."""
 
 import json
 
@@ -29,7 +29,7 @@ def bases(tmp_path_factory):
 
 
 def answer_of(model, network):
-    """What a network of diffusers' answers in the place of the model's own."""
+    """Return the prediction of a diffusers network in place of the model's own."""
     denoiser = model.denoiser
     if hasattr(denoiser, "conditioned"):
         denoiser.conditioned.unet = network

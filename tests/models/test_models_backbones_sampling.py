@@ -1,4 +1,4 @@
-"""Sampling with a published model: equal to diffusers' own loop, whatever the sampler."""
+"""Sampling with a published model: equal to diffusers' own loop, for every sampler."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ from editloop.models.reward import RewardSettings
 from networks import awake
 from tiny_pipelines import save_instruct_pix2pix
 
-# diffusers' samplers hand tensors to NumPy in a way that NumPy 2 grumbles about.
+# diffusers' samplers pass tensors to NumPy in a way that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 STEPS = 3
@@ -72,7 +72,7 @@ def sampled(model, inputs, seeds, scheduler=None, scales=(7.5, 1.5)):
 
 
 def counted(monkeypatch, place, name):
-    """The number of rows of every call of a module."""
+    """Record the number of rows of every call of a module."""
     rows = []
     real = getattr(place, name)
 
@@ -92,7 +92,7 @@ def test_it_is_the_pipelines_own_loop(model, plain, name) -> None:
     plain.scheduler = getattr(diffusers, name).from_config(model.scheduler.config)
     expected = plain(
         texts,
-        image=inputs.source,  # four channels are taken for latents
+        image=inputs.source,  # four channels are treated as latents
         num_inference_steps=STEPS,
         guidance_scale=7.5,
         image_guidance_scale=1.5,
@@ -107,7 +107,7 @@ def test_it_is_the_pipelines_own_loop(model, plain, name) -> None:
 def test_a_branch_of_weight_zero_is_dropped_exactly(model, scales) -> None:
     inputs = inputs_of(model, "make it red")
     text, image = scales
-    near = sampled(model, inputs, [3], scales=(text + 1e-6, image + 2e-6))  # all three are run
+    near = sampled(model, inputs, [3], scales=(text + 1e-6, image + 2e-6))  # all three branches run
     assert torch.allclose(sampled(model, inputs, [3], scales=scales), near, atol=2e-3)
 
 

@@ -1,4 +1,4 @@
-"""The pocket model's change of colours is a 3 x 3 matrix on every pixel of a patch."""
+"""The pocket model's colour change is a 3 x 3 matrix for every pixel of a patch."""
 
 import torch
 

@@ -8,7 +8,7 @@ EMPTY = torch.tensor([1, 2, 0])
 
 
 def predict(inputs: EditInputs) -> torch.Tensor:
-    """A stand-in network whose answer tells which conditions it saw."""
+    """A stand-in network whose output encodes the conditions it got."""
     return inputs.source * 3 + inputs.text.float().sum(1)[:, None] + 1
 
 

@@ -78,7 +78,7 @@ def test_a_step_to_noise_is_the_paper_s_formula() -> None:
 
 @pytest.mark.parametrize("steps", [2, 5, 50])
 def test_inversion_then_sampling_returns_the_latents(steps) -> None:
-    """Exactly, where the network says the same of both ends of a step."""
+    """Inversion is exact if the network's output is the same at both ends of a step."""
     made, start = scheduler(steps=steps), noise(1, 4, 8, 8)
 
     def steady(*inputs):
@@ -136,7 +136,7 @@ def test_what_is_good_enough_ends_the_optimisation(predict, texts) -> None:
 
 
 def test_each_step_s_error_is_lowered_as_the_paper_s_equation_says(predict, texts) -> None:
-    """One gradient step of Adam at the first sampling step, computed here by hand."""
+    """One gradient step of Adam at the first sampling step equals a manual computation."""
     made, start = scheduler(), noise(1, 4, 8, 8)
     path = invert(predict, start, texts[1], made)
     found = null_texts(predict, path, texts, made, NullText(GUIDANCE, 1, enough=0.0))[0]

@@ -55,7 +55,7 @@ def test_a_reward_embedding_that_is_off_is_not_read(switch, unread) -> None:
 def test_a_condition_that_is_missing_is_named() -> None:
     model = pocket("reward")
     inputs = inputs_for(pocket())
-    with pytest.raises(ValueError, match="conditioned on more"):
+    with pytest.raises(ValueError, match="condition of this model is missing"):
         predict(model, inputs)
 
 

@@ -8,7 +8,7 @@ from tiny_tokenizer import LENGTH, make_clip_tokenizer
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    """A token a letter, so words have many."""
+    """A tokenizer with one token per letter, so words have several tokens."""
     return make_clip_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
@@ -62,7 +62,7 @@ def test_a_longer_word_shares_the_attention_of_the_one_it_replaces(tokenizer) ->
     wanted[:, 0:2] = old[:, 0:2]  # the start, "a"
     wanted[:, 2:7] = old[:, 2:5].sum(axis=1, keepdims=True) / 5  # "cat" to "zebra"
     wanted[:, 7:10] = old[:, 5:8]  # "sat"
-    wanted[:, 10:] = old[:, 8:75]  # the ends, of which the last two are left over
+    wanted[:, 10:] = old[:, 8:75]  # the end tokens; the source's last two are unused
     np.testing.assert_allclose(made, wanted, atol=1e-6)
 
 

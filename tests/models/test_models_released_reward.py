@@ -10,7 +10,7 @@ from editloop.models.wrapper import ConditionedUNet, UNetShape
 from tiny_pipelines import TEXT_WIDTH, tiny_unet
 
 FEATURES, TIME, TEXT = 8, 32, TEXT_WIDTH
-# Names and shapes as the released UNet has them beside a plain UNet's; there 320, 1280 and 768.
+# Names and shapes of the released UNet beyond a plain UNet's; its widths are 320, 1280 and 768.
 LAYERS = {
     "add_embedding.linear_1": (TIME, 768),
     "add_embedding.linear_2": (TIME, TIME),
@@ -43,7 +43,7 @@ def released_weights():
 
 
 def edit(batch=2):
-    """What is denoised: noise and source, timesteps, words, scores, pooled reward text."""
+    """Inputs: noise and source, timesteps, text states, scores, pooled reward text."""
     random = torch.Generator().manual_seed(2)
     return {
         "sample": torch.randn(3, 8, 8, 12, generator=random)[:batch],
@@ -85,12 +85,12 @@ def normalised(weights, name, values):
 
 
 def heads(values):
-    """[batch, n, width] -> [batch, 8, n, width / 8]"""
+    """Reshape [batch, n, width] to [batch, 8, n, width / 8]."""
     return values.unflatten(-1, (8, -1)).transpose(1, 2)
 
 
 def rewarded(weights, features, tokens):
-    """proj_deal around ca: image features [batch, c, h, w] look at two tokens [batch, 2, c]."""
+    """proj_deal around ca: features [batch, c, h, w] attend to two tokens [batch, 2, c]."""
     entered = functional.group_norm(
         features, 8, weights["proj_deal.norm.weight"], weights["proj_deal.norm.bias"], eps=1e-6
     )
@@ -112,7 +112,7 @@ def rewarded(weights, features, tokens):
 
 
 def recomputed(weights, given):
-    """The released forward pass: a plain UNet's blocks, and between them what was changed."""
+    """The released forward pass: a plain UNet's blocks with the authors' additions."""
     unet = tiny_unet(8)
     frequencies = torch.exp(-math.log(10000) * torch.arange(128) / 128)
     angles = given["scores"][..., None] * frequencies

@@ -11,7 +11,7 @@ TRUTH = torch.linspace(-1, 1, 2 * 3 * 4 * 4).view(2, 3, 4, 4)
 
 
 def oracle(prediction):
-    """A network that knows the truth, in each way of saying it."""
+    """A network with perfect predictions, of each kind."""
 
     def predict(noisy, timestep, _inputs):
         alpha, sigma = (each[timestep].view(-1, 1, 1, 1) for each in (LEVELS.alpha, LEVELS.sigma))

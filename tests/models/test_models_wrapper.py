@@ -96,7 +96,7 @@ def test_addition_reaches_every_block() -> None:
     plain = call(network, rewards())
     for layer in condition.additions:
         with torch.no_grad():
-            layer.bias.copy_(torch.linspace(-1, 1, len(layer.bias)))  # norms undo equal shifts
+            layer.bias.copy_(torch.linspace(-1, 1, len(layer.bias)))  # norms remove equal shifts
             assert not torch.allclose(call(network, rewards()), plain, atol=1e-4)
             layer.bias.zero_()
 
@@ -110,7 +110,7 @@ def test_the_unet_is_saved_and_loaded_alone(tmp_path) -> None:
 
 
 def of_plan(chosen, *, xl=False):
-    """A UNet of SD 1.5's or XL's plan with a condition that carries something everywhere."""
+    """A UNet of SD 1.5's or XL's architecture with a condition that injects everywhere."""
     unet = tiny_unet(8, xl=xl)
     condition = reward_condition(RewardSettings(**chosen), UNetShape.of(unet)).eval()
     awake(condition)
@@ -118,7 +118,7 @@ def of_plan(chosen, *, xl=False):
 
 
 def answer(network, *, xl=False, batch=2, dtype=torch.float32, **changes):
-    """What a network says to a fixed edit, some of whose reward inputs may be changed."""
+    """Return a network's output for a fixed edit; some reward inputs may be replaced."""
     random = torch.Generator().manual_seed(3)
     width = 2 * TEXT_WIDTH if xl else TEXT_WIDTH
     sample = torch.randn(2, 8, 8, 8, generator=random)[:batch].to(dtype)
@@ -183,7 +183,7 @@ def test_checkpointing_gives_the_same_gradients_everywhere(chosen, xl) -> None:
 
 
 def precisions(network, call):
-    """The precisions in which the UNet's parts hand on what they computed, during a call."""
+    """Record the output dtypes of the UNet's parts during a call."""
     found, unet = [], network.unet
     parts = [unet.time_embedding, unet.conv_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks]
 
@@ -217,7 +217,7 @@ def test_a_network_of_half_precision_takes_scores_of_full_precision(chosen) -> N
 
 
 class FullPrecision(torch.nn.Module):
-    """A condition that answers in full precision, whatever the UNet's."""
+    """A condition whose outputs are float32 for any dtype of the UNet."""
 
     def forward(self, **_):
         return Injection(

@@ -1,4 +1,4 @@
-"""Published models learn to edit: each family under its conditions, stopped, resumed, saved."""
+"""Fine-tuning published models: each family with its conditions, interrupted, resumed, saved."""
 
 import errno
 import hashlib
@@ -41,7 +41,7 @@ def digests(folder):
 
 
 def answer(folder, seed=0):
-    """What a saved model says of fixed noise under conditions of all kinds."""
+    """Return a saved model's prediction for fixed noise under all kinds of conditions."""
     model = load_trained(folder)
     model.denoiser.eval()
     random = torch.Generator().manual_seed(seed)
@@ -58,7 +58,7 @@ def answer(folder, seed=0):
 
 
 def encoded(run):
-    """The files of latents that lie beside a run's data."""
+    """Return the latent files of a run."""
     return list((run / ".editloop").rglob("shard-*"))
 
 
@@ -212,7 +212,7 @@ def test_the_released_rewards_need_all_scores_of_every_sample(tmp_path) -> None:
     publish(run, "train", samples)
     record_manifest(run, "data", sorted((run / "data").iterdir()))
     rewarded = {"conditions": ("source", "reward"), "reward": {"variant": "released"}}
-    with pytest.raises(TrainingError, match="knows no missing score"):
+    with pytest.raises(TrainingError, match="cannot handle missing scores"):
         diffusion(saved_base("sd", tmp_path / "base"), **rewarded).run(train_context(run, "tiny"))
 
 

@@ -1,4 +1,4 @@
-"""The cache of latents: what is in it, when it is made, and what survives."""
+"""The latent cache: its contents, when it is built, and recovery from interruptions."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ BUCKETS = replace(SQUARE, framing=Framing(16, buckets=True, multiple=8))
 
 
 class Broken(torch.nn.Module):
-    """An autoencoder that may be looked at, but not run."""
+    """An autoencoder that fails if it is run."""
 
     def __init__(self, vae) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def test_other_soft_masks_leave_the_pictures(tmp_path) -> None:
     )
     assert len(list((tmp_path / "cache").glob("pictures-*"))) == 1
     hard_rows, soft_rows = (each.masks.read([0, 1, 2], [0] * 3)["mask"] for each in (hard, soft))
-    # what is allowed everywhere has nothing soft
+    # a missing mask is not softened
     assert not np.array_equal(hard_rows[0], soft_rows[0])
     assert np.array_equal(hard_rows[1:], soft_rows[1:])
 
@@ -196,7 +196,7 @@ def test_a_full_disk_loses_nothing(tmp_path) -> None:
     samples = varied(11)
     counting = FaultyFiles(10**9, DISK_FULL)
     opened(tmp_path, samples, cache="whole", files=counting)
-    times = 8  # operations that write down the seconds, at the end
+    times = 8  # file operations that write the seconds, at the end
     for at in range(2, counting.total - times, 23):
         full = FaultyFiles(at, DISK_FULL, lasting=True)
         with pytest.raises(StoreError, match="No space left"):
@@ -323,12 +323,12 @@ def test_a_size_that_the_model_cannot_take_is_refused(tmp_path, framing) -> None
 def test_latents_that_are_no_numbers_name_their_sample(tmp_path) -> None:
     model = model_at(tmp_path, "mask")
     model.autoencoder.vae.quant_conv.bias.data[0] = torch.inf
-    with pytest.raises(TrainingError, match=r"not finite[\s\S]*train/0"):
+    with pytest.raises(TrainingError, match=r"NaN or infinite[\s\S]*train/0"):
         opened(tmp_path, varied(2), model=model)
 
 
 def test_latents_too_large_for_half_are_refused(tmp_path) -> None:
     model = model_at(tmp_path, "mask", precision="bf16")
     model.autoencoder.vae.quant_conv.bias.data[0] = 1e6
-    with pytest.raises(TrainingError, match="not finite"):
+    with pytest.raises(TrainingError, match="NaN or infinite"):
         opened(tmp_path, varied(2), model=model)

@@ -18,7 +18,7 @@ from editloop.training.objective import Objective
 from latent_data import SQUARE, model_at, opened, published_rows, varied
 
 CONDITIONS = ("source", "mask", "reward")
-SEEDS = [4, 7, 11, 8]  # even ones are seen as they are
+SEEDS = [4, 7, 11, 8]  # even seeds are not flipped
 BUCKETS = Framing(16, buckets=True, multiple=8)
 
 

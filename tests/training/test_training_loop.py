@@ -106,7 +106,7 @@ def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bits(tmp_path, stop)
 
 
 def equal(one, other) -> bool:
-    """Whether two nests of mappings, lists and tensors hold the same bits."""
+    """Return whether two nested mappings, lists and tensors are bit-identical."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -216,7 +216,7 @@ def test_8_bit_adam_without_its_package_is_named(tmp_path, monkeypatch) -> None:
 
 
 def test_8_bit_adam_resumes_to_the_bit(tmp_path) -> None:
-    pytest.importorskip("bitsandbytes")  # an extra of its own
+    pytest.importorskip("bitsandbytes")  # an optional extra
 
     def wide():
         torch.manual_seed(0)
@@ -235,9 +235,9 @@ def test_8_bit_adam_resumes_to_the_bit(tmp_path) -> None:
 
 
 class Enlarging(nn.Module):
-    """Three numbers as a picture that a UNet's upward path enlarges and joins with what it was.
+    """A UNet-like upsampling path with a skip connection, from three numbers as a picture.
 
-    The smallest whose gradients are lost where torch compiles it for a CPU as it usually does.
+    It is the smallest network whose gradients are lost by torch's default compilation for CPUs.
     """
 
     def __init__(self) -> None:
@@ -308,7 +308,7 @@ def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path) -> None:
-    with pytest.raises(TrainingError, match="no longer a number"):
+    with pytest.raises(TrainingError, match="NaN or infinite"):
         trained(tmp_path, Regression(spoil_at=7))
 
 

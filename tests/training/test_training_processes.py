@@ -1,4 +1,4 @@
-"""Two processes train what one would: started by torch's launcher, meeting over gloo."""
+"""Two processes train the same model as one: started by torch's launcher, over gloo."""
 
 import json
 import os
@@ -22,7 +22,7 @@ SPREAD = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A data set, a base, and what one process trains of them."""
+    """A data set, a base, and the model that one process trains from them."""
     made = tmp_path_factory.mktemp("processes")
     training_run(made / "run")
     saved_base("sd", made / "base")
@@ -49,7 +49,7 @@ def started(*arguments, **environment):
 
 
 def check_alike(one, other):
-    """Two runs' models: the same losses and weights but for rounding."""
+    """Assert that two runs' models have the same losses and weights up to rounding."""
     models = [each / "models" / "editor" for each in (one, other)]
     lines = [
         [json.loads(line) for line in (each / "metrics.jsonl").read_text().splitlines()]

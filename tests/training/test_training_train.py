@@ -1,4 +1,4 @@
-"""What recipe a training is of."""
+"""The recipe of a training."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_settings_replace_a_recipes_own_key_by_key() -> None:
 
 
 def test_a_recipe_that_trains_nothing_is_refused() -> None:
-    with pytest.raises(RecipeError, match="trains nothing"):
+    with pytest.raises(RecipeError, match="has no train part"):
         training_recipe(Recipe.model_validate({"name": "r"}))
 
 
@@ -44,7 +44,7 @@ def test_an_absent_base_or_data_set_leaves_no_trace_in_the_run(tmp_path) -> None
     out = tmp_path / "out"
     with pytest.raises(UnavailableError, match="hf download"):
         train(out=out, base="nobody/nothing", data=str(training_run(tmp_path / "run")))
-    with pytest.raises(StoreError, match="no whole data set"):
+    with pytest.raises(StoreError, match="no complete data set"):
         train(out=out, base=str(tmp_path), data=str(tmp_path))
     assert not out.exists()
 
@@ -78,7 +78,7 @@ def test_a_check_of_what_can_be_trained_says_nothing_and_makes_nothing(here, tmp
     ("changes", "cause"),
     [
         ({"base": "nobody/nothing"}, "hf download"),
-        ({"data": "nowhere"}, "no whole data set"),
+        ({"data": "nowhere"}, "no complete data set"),
         ({"split": "other"}, "(?s)no complete split 'other'.*exists .heldout, train., or build"),
         ({"size": 33}, "multiple of 2"),
     ],
@@ -91,7 +91,7 @@ def test_a_check_refuses_what_is_absent_or_does_not_fit(here, tmp_path, changes,
 
 @pytest.mark.parametrize("inside", ["data", "data/train-00000-of-00001.parquet"])
 def test_what_is_inside_a_run_names_the_run_that_it_lies_in(here, tmp_path, inside) -> None:
-    with pytest.raises(StoreError, match=f"lies in, {here / 'run'}$"):
+    with pytest.raises(StoreError, match=f"contains it: {here / 'run'}$"):
         check(recipe_of(here, data=str(here / "run" / inside)), tmp_path / "out")
 
 
@@ -107,7 +107,7 @@ def test_a_check_refuses_a_base_without_weights(here, tmp_path) -> None:
     base = save_stable_diffusion(tmp_path / "bare", tiny_unet())
     for path in (base / "unet").glob("*.safetensors"):
         path.unlink()
-    with pytest.raises(UnavailableError, match="without weights"):
+    with pytest.raises(UnavailableError, match="no weights"):
         check(recipe_of(here, base=str(base)), tmp_path / "out")
 
 
@@ -146,7 +146,7 @@ def test_a_check_names_columns_that_are_absent(here, tmp_path) -> None:
 def test_a_runs_folder_as_a_base_names_the_model_in_it(here, tmp_path) -> None:
     (tmp_path / "models/first").mkdir(parents=True)
     (tmp_path / "models/first/editloop.json").write_text("{}")
-    with pytest.raises(RecipeError, match=r"(?s)is no model.*name .*models/first"):
+    with pytest.raises(RecipeError, match=r"(?s)not a model.*use .*models/first"):
         check(recipe_of(here, base=str(tmp_path)), tmp_path / "out")
 
 
@@ -158,7 +158,7 @@ def test_a_name_that_no_part_can_have_is_refused(here) -> None:
 def test_a_base_that_is_to_be_got_is_not_looked_at(here, tmp_path) -> None:
     absent = recipe_of(here, base="nobody/nothing")
     check(absent, tmp_path / "out", download=True)
-    with pytest.raises(StoreError, match="no whole data set"):
+    with pytest.raises(StoreError, match="no complete data set"):
         check(recipe_of(tmp_path, base="nobody/nothing"), tmp_path / "out", download=True)
 
 

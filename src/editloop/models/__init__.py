@@ -1,6 +1,6 @@
-"""Networks and their parts: what is added to a UNet, the pocket model, its tokens and codec.
+"""Networks and their parts: conditions for UNets, backbones, the pocket model and its tokens.
 
-What enters here maps tensors to tensors (or text to tokens) and knows nothing of data sets, of
-training or of editing requests. Networks are put together from diffusers' and transformers' parts,
-never forked. Importing a module of this room loads torch.
+Code here maps tensors to tensors (or text to tokens) and doesn't depend on data sets, training or
+editing requests. Networks are composed from diffusers' and transformers' parts, never forked.
+Importing a module of this folder loads torch.
 """

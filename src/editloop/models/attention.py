@@ -1,9 +1,9 @@
-"""Prompt-to-prompt: a target is sampled beside its source, with the source's attention put in.
+"""Prompt-to-prompt: sample a target together with its source, reusing the source's attention.
 
 Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control" (2022), algorithm 1. A
 batch holds pairs, [source 1, target 1, source 2, target 2, ...]; under classifier-free guidance the
-unconditional rows come first, and only the conditional ones are controlled. Of all networks' calls
-only those run without fused attention whose maps are read or changed.
+unconditional rows come first, and only the conditional ones are controlled. Only attention calls
+whose maps are read or changed run without fused attention.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _COARSE = 4  # maps are read and self-attention replaced at this fraction of the
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """For which share of the steps, from the first one on, the source's attention is put in.
+    """The share of the steps, from the first one on, that use the source's attention.
 
-    `cross` and `itself` are in 0..1: of cross-attention (the layout of words) and self-attention
-    (the layout of shapes; only of maps at a quarter of the latents' sides and coarser, 16 x 16 for
-    512 px, as the released code has it).
+    `cross` and `itself` are in 0..1: for cross-attention (the layout of words) and self-attention
+    (the layout of shapes; only maps at a quarter of the latents' sides and coarser, 16 x 16 for
+    512 px, as in the released code).
     """
 
     steps: int
@@ -40,21 +40,21 @@ class Control:
     itself: float
 
     def crosses(self, step: int) -> bool:
-        """Whether cross-attention is controlled at a step, counted from 0."""
+        """Return whether cross-attention is controlled at a step, counted from 0."""
         return step < int(self.cross * self.steps)
 
     def selves(self, step: int) -> bool:
-        """Whether self-attention is controlled at a step, counted from 0."""
+        """Return whether self-attention is controlled at a step, counted from 0."""
         return step < int(self.itself * self.steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blend:
-    """Local editing: outside where the changed words attend to, latents stay the source's.
+    """Local editing: outside the region that changed words attend to, latents are the source's.
 
-    words: [2 pairs, tokens] of 0 or 1, the changed words of each row's prompt. A pair without any
-    is not blended. threshold: of the attention, whose maximum is 1. start: the share of the steps
-    after which blending begins.
+    words: [2 pairs, tokens] of 0 or 1, the changed words of each row's prompt; a pair without any
+    is not blended. threshold: the minimum attention in the region, where the maximum is 1. start:
+    the share of the steps after which blending begins.
     """
 
     words: Tensor
@@ -62,12 +62,12 @@ class Blend:
     start: float = 0.2
 
     def begun(self, step: int, steps: int) -> bool:
-        """Whether latents are blended after a step, counted from 0."""
+        """Return whether latents are blended after a step, counted from 0."""
         return step >= int(self.start * steps)
 
 
 class PairControl:
-    """The control of one sampling run; `step` is set by whoever samples.
+    """The attention control of one sampling run; the sampler sets `step` before each step.
 
     edits: one for each pair; size: height and width of the latents.
     """
@@ -93,14 +93,14 @@ class PairControl:
         self._seen: Tensor | None = None  # [2 pairs, coarse pixels, tokens], summed over all maps
 
     def concerns(self, *, pixels: int, cross: bool) -> bool:
-        """Whether maps of so many pixels are read or changed at this step."""
+        """Return whether maps with this many pixels are read or changed at this step."""
         coarse = self._coarse[0] * self._coarse[1]
         if cross:
             return self._control.crosses(self.step) or self._reads(pixels)
         return pixels <= coarse and self._control.selves(self.step)
 
     def put_in(self, maps: Tensor, *, cross: bool) -> Tensor:
-        """The maps to use, [rows, heads, pixels, tokens], of which the last rows are the pairs."""
+        """Return the maps to use, [rows, heads, pixels, tokens]; the last rows are the pairs."""
         others, pairs = maps[: -self._count], maps[-self._count :]
         sources, targets = pairs[0::2], pairs[1::2]
         if not cross:
@@ -114,7 +114,7 @@ class PairControl:
         return torch.cat([others, used])
 
     def blended(self, latents: Tensor) -> Tensor:
-        """Latents [2 pairs, c, h, w] after a step: targets stay as their sources elsewhere."""
+        """Return latents [2 pairs, c, h, w] with the source outside each target's blend region."""
         blend = self._blend
         if blend is None or self._seen is None or not blend.begun(self.step, self._control.steps):
             return latents
@@ -131,10 +131,10 @@ class PairControl:
 def blend_mask(
     maps: Tensor, words: Tensor, coarse: tuple[int, int], size: tuple[int, int], threshold: float
 ) -> Tensor:
-    """Where a pair's changed words attend to, in the source or in the target: [pairs, 1, h, w].
+    """Return the region that a pair's changed words attend to, [pairs, 1, h, w].
 
-    The masks B(M, w) and B(M*, w*) of section 3.2's local editing, and their union. maps: [2 pairs,
-    coarse pixels, tokens]; words: [2 pairs, tokens]; `size` is h and w.
+    It is the union of the masks B(M, w) of the source and B(M*, w*) of the target in section 3.2's
+    local editing. maps: [2 pairs, coarse pixels, tokens]; words: [2 pairs, tokens]; `size` is h, w.
     """
     attended = (maps * words.to(maps)[:, None]).sum(dim=-1).reshape(len(maps), 1, *coarse)
     attended = functional.max_pool2d(attended, kernel_size=3, stride=1, padding=1)
@@ -146,7 +146,7 @@ def blend_mask(
 
 @contextmanager
 def controlled(unet: Any, control: PairControl) -> Iterator[None]:
-    """The UNet with its attention under control, and as it was afterwards."""
+    """Control the UNet's attention within the block, and restore it afterwards."""
     before = unet.attn_processors
     unet.set_attn_processor(_ControlledAttention(control))
     try:
@@ -165,18 +165,19 @@ def sample_pairs(
     guidance: float,
     control: PairControl,
 ) -> Tensor:
-    """Algorithm 1: sources and targets [2 pairs, c, h, w] from one noise [pairs, c, h, w] each.
+    """Sample sources and targets [2 pairs, c, h, w] by algorithm 1.
 
-    prompts: [2 pairs, tokens, d]; empty: the empty text's embedding at each step, [1 or 2 pairs,
-    tokens, d]. `scheduler` is one without noise of its own (DDIM), its timesteps set; `predict`
-    calls a network that is under `control`.
+    noise: [pairs, c, h, w], shared by a pair; prompts: [2 pairs, tokens, d]; empty: the empty
+    text's embedding at each step, [1 or 2 pairs, tokens, d]. `scheduler` is deterministic (DDIM),
+    with its timesteps set; `predict` calls a network that is under `control`.
     """
     latents = noise.repeat_interleave(2, dim=0)
     for step, timestep in enumerate(scheduler.timesteps):
         control.step = step
         texts = torch.cat([empty[step].expand_as(prompts), prompts])
-        unled, told = predict(torch.cat([latents, latents]), timestep, texts).chunk(2)
-        output = unled + guidance * (told - unled)
+        outputs = predict(torch.cat([latents, latents]), timestep, texts)
+        unconditional, conditional = outputs.chunk(2)
+        output = unconditional + guidance * (conditional - unconditional)
         latents = control.blended(scheduler.step(output, timestep, latents).prev_sample)
     return latents
 
@@ -186,7 +187,7 @@ def _pairs(sources: Tensor, targets: Tensor) -> Tensor:
 
 
 class _ControlledAttention:
-    """diffusers' attention processor with maps that can be changed."""
+    """diffusers' attention processor, with attention maps that the control can change."""
 
     def __init__(self, control: PairControl) -> None:
         self._control = control

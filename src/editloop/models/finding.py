@@ -1,4 +1,4 @@
-"""The models that a run has trained, found from the run's folder."""
+"""Finding the models that a run has trained."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["model_in"]
 
 
 def model_in(folder: Path) -> Path | None:
-    """The only model in a run's folder; None where the folder holds no run with models.
+    """Return the only model in a run's folder, or None if it is no run with models.
 
-    Raises RecipeError, with their names, where there are several.
+    Raises RecipeError, with the models' paths, if there are several.
     """
     if (folder / INDEX).is_file() or (folder / PIPELINE).is_file():
-        return None  # a model itself
+        return None  # the folder is itself a model
     found = sorted(index.parent for index in folder.glob(f"models/*/{INDEX}"))
     if len(found) > 1:
         raise RecipeError(
-            "a run's folder with several trained models",
+            "the run's folder has several trained models",
             value=folder,
-            fix=f"name one: {', '.join(map(str, found))}",
+            fix=f"choose one: {', '.join(map(str, found))}",
         )
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Two guidance scales, for the instruction and for the source (InstructPix2Pix, equation 3)."""
+"""Guidance with two scales, for the instruction and the source (InstructPix2Pix, equation 3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Branch", "branches", "guided"]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One prediction of equation 3: its weight, and the conditions it is given."""
+    """One prediction of equation 3: its weight and its conditions."""
 
     weight: float
     source: bool
@@ -23,11 +23,11 @@ class Branch:
 
 
 def branches(text: float, image: float) -> tuple[Branch, ...]:
-    """Equation 3 gathered by prediction, without those of weight 0.
+    """Return the predictions of equation 3 with their weights, without those of weight 0.
 
     e(z, 0, 0) + image * (e(z, I, 0) - e(z, 0, 0)) + text * (e(z, I, T) - e(z, I, 0)) gives the
-    three predictions the weights 1 - image, image - text and text. Leaving out a weight of 0 is
-    exact: at image 1 two networks' runs are left of three, at text and image 1 only one.
+    three predictions the weights 1 - image, image - text and text. Skipping a weight of 0 is exact:
+    image 1 needs two network calls instead of three, text and image 1 only one.
     """
     every = (
         Branch(1.0 - image, source=False, text=False),
@@ -43,10 +43,10 @@ def guided(
     empty_text: Tensor,
     chosen: Sequence[Branch],
 ) -> Tensor:
-    """The weighted sum of the chosen branches' predictions.
+    """Return the weighted sum of the chosen branches' predictions.
 
-    Without its source a branch sees zeros, without its text the ids [tokens] of the empty text;
-    training drops them in the same way.
+    A branch without source gets zeros, one without text the ids [tokens] of the empty text, as in
+    training.
     """
     total: Tensor | None = None
     for branch in chosen:

@@ -1,4 +1,4 @@
-"""From a picture's latents back to noise, and the empty text that brings them forth again.
+"""Inversion of latents to noise, and null-text optimisation to reproduce them.
 
 DDIM inversion (Song et al., "Denoising Diffusion Implicit Models", 2021) and null-text optimisation
 (Mokady et al., "Null-text Inversion for Editing Real Images using Guided Diffusion Models", 2022).
@@ -20,10 +20,10 @@ Predict: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]  # (latents, tim
 
 
 def inverse_step(latents: Tensor, noise: Tensor, level: Tensor, noisier: Tensor) -> Tensor:
-    """One deterministic step towards noise: the DDIM step with its ends exchanged.
+    """Return latents after one deterministic step towards noise: a reversed DDIM step.
 
     z' = sqrt(a'/a) z + (sqrt(1 - a') - sqrt(a'/a) sqrt(1 - a)) eps, where `level` a and `noisier`
-    a' < a are the shares of the picture's variance before and after (the paper's alpha-bar).
+    a' < a are the alpha-bar of the paper (the signal's share of the variance) before and after.
     """
     ratio = (noisier / level).sqrt()
     return ratio * latents + ((1 - noisier).sqrt() - ratio * (1 - level).sqrt()) * noise
@@ -31,10 +31,10 @@ def inverse_step(latents: Tensor, noise: Tensor, level: Tensor, noisier: Tensor)
 
 @torch.no_grad()
 def invert(predict: Predict, latents: Tensor, text: Tensor, scheduler: Any) -> list[Tensor]:
-    """The latents [batch, c, h, w] at every noise level, from the picture's own to pure noise.
+    """Return the latents [batch, c, h, w] at every noise level, from the picture to pure noise.
 
     `scheduler` is a DDIM scheduler whose timesteps are set; guidance is 1, which keeps inversion
-    close to reversible. The noise at each level is predicted at the timestep it is taken to.
+    close to reversible. The noise of each step is predicted at the timestep that it leads to.
     """
     levels = _levels(scheduler)
     path = [latents]
@@ -47,9 +47,10 @@ def invert(predict: Predict, latents: Tensor, text: Tensor, scheduler: Any) -> l
 
 @dataclass(frozen=True, slots=True)
 class NullText:
-    """How the empty text is optimised: N gradient steps at each sampling step, stopped early.
+    """The settings of null-text optimisation.
 
-    The learning rate falls, and the error that is good enough rises, from step to step, as in the
+    At each sampling step there are at most `iterations` gradient steps; they stop at an error below
+    `enough`. From step to step the learning rate falls and the error threshold rises, as in the
     released code.
     """
 
@@ -66,10 +67,10 @@ def null_texts(
     scheduler: Any,
     settings: NullText,
 ) -> list[Tensor]:
-    """An empty text's embedding for each sampling step, by which the path is walked back.
+    """Return an empty text's embedding for each sampling step that reproduces the path.
 
     Equation 3 of the paper: at each step, min || z*_{t-1} - z_{t-1}(z_t, empty_t, prompt) ||^2 over
-    empty_t, starting from that of the step before. `path` as of `invert`; `texts`: the empty
+    empty_t, starting from that of the previous step. `path` as from `invert`; `texts`: the empty
     text's and the prompt's embeddings, [batch, tokens, d].
     """
     empty, prompt = texts
@@ -77,8 +78,8 @@ def null_texts(
     found: list[Tensor] = []
     for index, timestep in enumerate(scheduler.timesteps):
         with torch.no_grad():
-            told = predict(latents, timestep, prompt)
-        stepped = _Step(predict, scheduler, settings.guidance, latents, timestep, told)
+            conditional = predict(latents, timestep, prompt)
+        stepped = _Step(predict, scheduler, settings.guidance, latents, timestep, conditional)
         share = index / len(scheduler.timesteps)
         empty = _optimised(stepped, empty, path[-2 - index], settings, share)
         found.append(empty)
@@ -89,19 +90,22 @@ def null_texts(
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One guided sampling step, as a function of the empty text; `told` is the prompt's part."""
+    """One guided sampling step, as a function of the empty text.
+
+    `conditional` is the prediction for the prompt.
+    """
 
     predict: Predict
     scheduler: Any
     guidance: float
     latents: Tensor
     timestep: Tensor
-    told: Tensor
+    conditional: Tensor
 
     def __call__(self, empty: Tensor) -> Tensor:
-        """The latents after it."""
-        unled = self.predict(self.latents, self.timestep, empty)
-        output = unled + self.guidance * (self.told - unled)
+        """Return the latents after the step."""
+        unconditional = self.predict(self.latents, self.timestep, empty)
+        output = unconditional + self.guidance * (self.conditional - unconditional)
         stepped: Tensor = self.scheduler.step(output, self.timestep, self.latents).prev_sample
         return stepped
 
@@ -113,7 +117,10 @@ def _optimised(
     settings: NullText,
     share: float,
 ) -> Tensor:
-    """The embedding that steps closest to what is wanted, at a share of the way through."""
+    """Optimise the embedding so that its step ends close to `wanted`.
+
+    `share` is the share of sampling steps that are done.
+    """
     empty = start.detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([empty], lr=settings.rate * (1 - share / 2))
     for _ in range(settings.iterations):
@@ -127,13 +134,13 @@ def _optimised(
 
 
 def _levels(scheduler: Any) -> list[Tensor]:
-    """The share of the picture's variance at each point of the path, from the picture to noise."""
+    """Return alpha-bar at each point of the path, from the picture to noise."""
     kept = scheduler.alphas_cumprod[scheduler.timesteps.cpu()].flip(0)
     return [scheduler.final_alpha_cumprod, *kept]
 
 
 def _noise(output: Tensor, latents: Tensor, level: Tensor, prediction: str) -> Tensor:
-    """The noise that a network's output says is in the latents."""
+    """Convert a network's output to the predicted noise."""
     if prediction == "v_prediction":
         return level.sqrt() * output + (1 - level).sqrt() * latents
     return output

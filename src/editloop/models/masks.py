@@ -1,4 +1,4 @@
-"""Masks as editors and trainings work on them: resized, softened, as pictures for an encoder."""
+"""Masks for editing and training: resized, softened, or as pictures for an encoder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["mask_picture", "resized_mask", "soft_mask"]
 
 
 def resized_mask(mask: Mask, size: tuple[int, int]) -> Mask:
-    """The mask at another size: white where it is white in at least half of a pixel's area.
+    """Resize a mask: a pixel is white if at least half of its area is white.
 
-    A region too small for that keeps the pixels with the largest share of it: it never vanishes,
-    since a blank mask would mean everywhere.
+    If no pixel is, those with the largest white share are white: a region never vanishes, since a
+    blank mask would mean everywhere.
     """
     if mask.shape == size:
         return mask
@@ -27,10 +27,10 @@ def resized_mask(mask: Mask, size: tuple[int, int]) -> Mask:
 
 
 def soft_mask(fine: Mask, softness: float) -> NDArray[np.uint8]:
-    """M_s of UltraEdit's equation 2, [height, width]: the fine mask M_f (0 or 255), and `softness`
-    s in 0..1, as 255 s, in the rest of its bounding box M_b.
+    """Return the soft mask M_s of UltraEdit's equation 2, [height, width].
 
-    A mask without a region stays as it is.
+    It is the fine mask M_f (0 or 255), with `softness` s in 0..1, as 255 s, in the rest of its
+    bounding box M_b. A mask without a region is returned unchanged.
     """
     rows, columns = (np.flatnonzero(fine.any(axis)) for axis in (1, 0))
     if not len(rows):
@@ -42,5 +42,5 @@ def soft_mask(fine: Mask, softness: float) -> NDArray[np.uint8]:
 
 
 def mask_picture(mask: NDArray[np.uint8]) -> Pixels:
-    """A mask [height, width] as the grey picture that an autoencoder takes."""
+    """Return a mask [height, width] as a grey picture [height, width, 3] for an autoencoder."""
     return np.repeat(mask[..., None], 3, axis=-1)

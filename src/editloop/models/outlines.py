@@ -1,4 +1,4 @@
-"""A pipeline's networks as its folder describes them: all but the values of their weights."""
+"""A pipeline's networks built from their configurations, without the values of weights."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LIBRARIES: Mapping[str | None, Any] = {"diffusers": diffusers, "transformers": 
 def outlined_networks(
     folder: Path, index: Mapping[str, Json], dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Each network that a pipeline's `index` names, by part, in `dtype` on torch's meta device.
+    """Return the networks in a pipeline's `index`, by part, in `dtype` on torch's meta device.
 
-    Only configurations are read. Raises OSError where one cannot be.
+    Only configurations are read. Raises OSError if one cannot be read.
     """
     parts = {name: value for name, value in index.items() if isinstance(value, list)}
     found = {}

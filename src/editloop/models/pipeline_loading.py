@@ -1,6 +1,6 @@
-"""Pipelines in diffusers layout, loaded and identified: safetensors only, without the network.
+"""Loading and fingerprinting of pipelines in diffusers layout: safetensors only, offline.
 
-No safety checker is loaded: a blackened picture would be no answer of the editor's.
+No safety checker is loaded: its black pictures would be counted as the editor's results.
 """
 
 from __future__ import annotations
@@ -44,25 +44,27 @@ _UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}
 
 
 def model_index(folder: Path) -> dict[str, Any]:
-    """What a pipeline's folder says it holds.
+    """Read the index of a pipeline's folder.
 
-    Raises UnavailableError where it is none, StoreError where what it says cannot be read.
+    Raises UnavailableError if the folder has no index, StoreError if it cannot be read.
     """
     path = folder / INDEX
     if not path.is_file():
-        raise UnavailableError(f"no diffusers pipeline here (it would hold {INDEX})", value=folder)
+        raise UnavailableError(
+            f"no diffusers pipeline in this folder: {INDEX} is missing", value=folder
+        )
     try:
         index: dict[str, Any] = dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(
-            "a pipeline's index cannot be read", value=path, fix=f"get it again ({error})"
+            "a pipeline's index cannot be read", value=path, fix=f"download it again ({error})"
         ) from error
     return index
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without the libraries' progress bars and hints, which fill a terminal while loading."""
+    """Silence the libraries' progress bars and hints, which fill a terminal while loading."""
     libraries = [diffusers.utils.logging, transformers.utils.logging]
     before = [(each, each.get_verbosity(), each.is_progress_bar_enabled()) for each in libraries]
     for each in libraries:
@@ -78,22 +80,22 @@ def quietly() -> Iterator[None]:
 
 
 def is_xl(folder: Path) -> bool:
-    """Whether a folder holds Stable Diffusion XL's kind of pipeline: it has two text encoders."""
+    """Return whether a folder has a Stable Diffusion XL pipeline (with two text encoders)."""
     return "text_encoder_2" in model_index(folder)
 
 
 def load_pipeline(
     made: Any, folder: Path, precision: str, *, outlined: bool = False, **components: Any
 ) -> Any:
-    """The pipeline of class `made` in a folder, on the device, without a progress bar.
+    """Load the pipeline of class `made` in a folder on the device, without a progress bar.
 
-    An `outlined` one has networks without values, on torch's meta device: no weights are read.
-    Raises UnavailableError where weights are absent or not safetensors, StoreError where they are
-    not whole, and RecipeError where they are another kind of pipeline's.
+    If `outlined`, its networks have no values and are on torch's meta device: no weights are read.
+    Raises UnavailableError if weights are missing or not safetensors, StoreError if they are
+    incomplete, and RecipeError if they belong to another kind of pipeline.
     """
     index = model_index(folder)
     if precision == "fp16" and device() == "cpu":
-        raise RecipeError("fp16 needs a GPU", value="precision=fp16", fix="write precision=bf16")
+        raise RecipeError("fp16 needs a GPU", value="precision=fp16", fix="set precision=bf16")
     components = {**dict.fromkeys(_UNUSED & index.keys()), **components}
     if "safety_checker" in index:
         components["requires_safety_checker"] = False
@@ -113,21 +115,23 @@ def load_pipeline(
         ).to("meta" if outlined else device())
     except OSError as error:
         raise UnavailableError(
-            f"weights are absent or not in safetensors form: {error}", value=folder
+            f"weights are missing or not in safetensors format: {error}", value=folder
         ) from error
-    except RuntimeError as error:  # a tensor is absent or of another shape
+    except RuntimeError as error:  # a tensor is missing or has another shape
         raise StoreError(
-            "a pipeline's weights are not whole", value=folder, fix=f"get them again ({error})"
+            "a pipeline's weights are incomplete",
+            value=folder,
+            fix=f"download them again ({error})",
         ) from error
     except ValueError as error:
         raise RecipeError(
-            f"{made.__name__} cannot be made of another pipeline's parts",
+            f"{made.__name__} cannot be built from another pipeline's parts",
             value=f"{folder} ({index.get('_class_name')})",
             fix=str(error),
         ) from error
-    except (AttributeError, KeyError, TypeError) as error:  # a part is described by nonsense
+    except (AttributeError, KeyError, TypeError) as error:  # an invalid configuration
         raise StoreError(
-            "a pipeline's parts cannot be read", value=folder, fix=f"get it again ({error!r})"
+            "a pipeline's parts cannot be read", value=folder, fix=f"download it again ({error!r})"
         ) from error
     check_tokenizers(pipeline, folder)
     pipeline.set_progress_bar_config(disable=True)
@@ -135,36 +139,36 @@ def load_pipeline(
 
 
 def check_channels(pipeline: Any, *known: int) -> None:
-    """Raise RecipeError unless a pipeline's UNet takes one of some numbers of input channels.
+    """Raise RecipeError unless a pipeline's UNet has one of the `known` numbers of input channels.
 
-    4 is a plain one, 8 one that edits by instructions, 9 one that paints a masked region.
+    4 is a text-to-image UNet, 8 one for instructions, 9 one for inpainting.
     """
     channels = pipeline.unet.config.in_channels
     if channels not in known:
         wanted = " or ".join(map(str, known))
         raise RecipeError(
-            f"a UNet of {channels} input channels, where this editor asks one of {wanted}",
+            f"a UNet with {channels} input channels, but this editor needs {wanted}",
             value=pipeline.name_or_path,
-            fix="use inpaint: with 9 channels, diffusion: with 8 or 12, the others with 4",
+            fix="use inpaint: for 9 channels, diffusion: for 8 or 12, the others for 4",
         )
 
 
 def weights_digest(folder: Path) -> str:
-    """A digest of the files that a pipeline in a folder reads.
+    """Return a digest of the files that a folder's pipeline reads.
 
-    In the hub's cache a large file's name is its SHA-256 already, so it is not read again.
+    In the hub's cache a large file's name is already its SHA-256, so the file is not read.
     """
     parts = [name for name, value in model_index(folder).items() if isinstance(value, list)]
     return _files_digest(folder, [INDEX, *(name for name in parts if name not in _UNUSED)])
 
 
 def parts_digest(folder: Path, prefix: str) -> str:
-    """A digest of the files of those of a pipeline's parts whose names start so."""
+    """Return a digest of the files of a pipeline's parts whose names start with `prefix`."""
     return _files_digest(folder, [name for name in model_index(folder) if name.startswith(prefix)])
 
 
 def _files_digest(folder: Path, names: Sequence[str]) -> str:
-    """Of files by their names, and of all that folders hold."""
+    """Return a digest of files, and of all files in folders, by their names in `folder`."""
     with explained("read a model", folder):
         places = [folder / name for name in names]
         paths = [path for place in places for path in (place, *place.rglob("*"))]
@@ -177,6 +181,6 @@ def _files_digest(folder: Path, names: Sequence[str]) -> str:
 
 
 def ddim_of(pipeline: Any) -> Any:
-    """The deterministic scheduler (DDIM) over a pipeline's own noise levels."""
+    """Return the deterministic scheduler (DDIM) with a pipeline's own noise levels."""
     config = pipeline.scheduler.config
     return DDIMScheduler.from_config(config, clip_sample=False, set_alpha_to_one=False)

@@ -1,14 +1,14 @@
 """The pocket model: a small editor for 64 to 128 px that a CPU trains from scratch in minutes.
 
-It is a diffusers `UNet2DConditionModel` over unshuffled pixels (a lossless codec, where large
-models have a VAE), with a small CLIP text encoder trained along. Its prediction of the edited
-picture (x0) is the source plus a change of colours plus a residual, so that it starts from "nothing
-changed" and need not learn to redraw what stays. Instruction ids reach it by cross-attention and
-through the time embedding.
+It is a diffusers `UNet2DConditionModel` on unshuffled pixels (a lossless codec, where large models
+have a VAE), with a small CLIP text encoder that is trained with it. Its prediction of the edited
+picture (x0) is the source plus a colour change plus a residual, so it starts from "nothing changed"
+and need not learn to redraw unchanged regions. Instructions enter by cross-attention and through
+the time embedding.
 
-Training steps a second (UNet alone, 64 px, batch 16, two cores with bfloat16 in hardware): 7.1 as
-it is; 4.7 in float32; 4.8 in bfloat16 with fused attention; 5.1 with `patch` 2 and channels 32, 64,
-96; 2.8 with attention at every resolution.
+Training steps per second (UNet alone, 64 px, batch 16, two cores with bfloat16 in hardware): 7.1
+with the defaults; 4.7 in float32; 4.8 in bfloat16 with fused attention; 5.1 with `patch` 2 and
+channels 32, 64, 96; 2.8 with attention at every resolution.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _TEXT_LAYERS = 2
 _TIME_WIDTH = 128
 _HEADS = 4
 _GROUPS = 8
-_MATRIX = 9  # numbers that mix three colours
+_MATRIX = 9  # entries of a 3 x 3 colour matrix
 
 
 class PocketSettings(Settings):
-    """The architecture: picture size in pixels, what it is conditioned on, and what it predicts."""
+    """The architecture: picture size in pixels, widths, conditions, and kind of prediction."""
 
     size: int = Field(default=64, ge=32, le=256, multiple_of=32)
     channels: tuple[int, ...] = (64, 96)
@@ -61,32 +61,34 @@ class PocketSettings(Settings):
     @classmethod
     def _has_a_source(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if "source" not in names or len(set(names)) < len(names):
-            raise ValueError("conditions names source, and mask or reward if wanted, each once")
+            raise ValueError("conditions must list source, optionally mask and reward, each once")
         return names
 
     @field_validator("channels")
     @classmethod
     def _fit_groups_and_heads(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
         if not widths or any(width < _GROUPS or width % _GROUPS for width in widths):
-            raise ValueError(f"channels are positive multiples of {_GROUPS}")
+            raise ValueError(f"channels must be positive multiples of {_GROUPS}")
         return widths
 
     @field_validator("reward")
     @classmethod
     def _rewards_can_be_dropped(cls, reward: RewardSettings) -> RewardSettings:
-        if reward.variant == "released":  # a pocket model learns to edit without rewards, too
-            raise ValueError("variant released is Stable Diffusion's: take paper, or an injection")
+        if reward.variant == "released":  # a pocket model is also trained without rewards
+            raise ValueError(
+                "variant released is for Stable Diffusion: use paper, or set injection"
+            )
         return reward
 
     @property
     def multiple(self) -> int:
-        """Height and width of a picture must be multiples of this."""
+        """The number of pixels that height and width of a picture must be multiples of."""
         return int(self.patch * 2 ** (len(self.channels) - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """A tokenizer, and how many ids an instruction and a reward text have at most."""
+    """A tokenizer, and the maximum numbers of ids of an instruction and a reward text."""
 
     tokenizer: Any
     text: int
@@ -94,13 +96,13 @@ class Vocabulary:
 
 
 class PocketModel(nn.Module):
-    """The pocket model; its weights are drawn from `seed`."""
+    """The pocket model; its weights are initialised from `seed`."""
 
     def __init__(self, settings: PocketSettings, vocabulary: Vocabulary, seed: int = 0) -> None:
         super().__init__()
         self.settings = settings
         self.vocabulary = vocabulary
-        with torch.random.fork_rng(devices=()):  # torch draws initial weights from global state
+        with torch.random.fork_rng(devices=()):  # initialised from torch's global random state
             torch.manual_seed(seed)
             self.text_encoder = _text_encoder(vocabulary)
             unet = _unet(settings)
@@ -110,11 +112,11 @@ class PocketModel(nn.Module):
         for module in self.modules():
             if isinstance(module, Attention):
                 # Fused attention's backward pass is slow in bfloat16 on a CPU: it took a quarter of
-                # a training step, and nothing is gained from it at so few places.
+                # a training step, without a benefit for so few tokens.
                 module.set_processor(AttnProcessor())
 
     def forward(self, noisy: Tensor, timestep: Tensor, inputs: EditInputs) -> Tensor:
-        """What `settings.prediction` says, [batch, c, h, w], for noisy latents [batch, c, h, w]."""
+        """Predict x0, epsilon or v [batch, c, h, w] from noisy latents [batch, c, h, w]."""
         output: Tensor = self.network(
             noisy, timestep, self._encoded(inputs.text), self._condition_inputs(inputs)
         )
@@ -123,11 +125,11 @@ class PocketModel(nn.Module):
 
     @cached_property
     def levels(self) -> NoiseLevels:
-        """The noise levels it is trained at, and what it predicts there."""
+        """The noise levels of training, and the kind of prediction."""
         return diffusion_levels(noise_schedule(self.settings.prediction))
 
     def given(self, inputs: EditInputs) -> EditInputs:
-        """The conditions as the model takes them: as they are, since it learns to read texts."""
+        """Return the conditions unchanged: the text encoder is trained, so it runs in `forward`."""
         return inputs
 
     def _condition_inputs(self, inputs: EditInputs) -> dict[str, Mapping[str, Tensor]]:
@@ -149,22 +151,22 @@ class PocketModel(nn.Module):
 
     @property
     def patch(self) -> int:
-        """The side of the squares of pixels that become channels."""
+        """The side, in pixels, of the squares that become channels."""
         return self.settings.patch
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """uint8 [batch, height, width, 3] -> latents [batch, 3 * patch^2, h, w] in -1..1."""
+        """Encode uint8 [batch, height, width, 3] to latents [batch, 3 * patch^2, h, w] in -1..1."""
         values = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
         return functional.pixel_unshuffle(values, self.patch)
 
     def decode(self, latents: Tensor) -> list[Pixels]:
-        """The pictures of latents: the exact inverse of `encode` within 0..255."""
+        """Decode latents to pictures: the exact inverse of `encode` within 0..255."""
         values = functional.pixel_shuffle(latents.float(), self.patch)
         rounded = ((values.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return list(np.ascontiguousarray(rounded.permute(0, 2, 3, 1).cpu().numpy()))
 
     def empty_texts(self) -> tuple[Tensor, Tensor]:
-        """The ids [tokens] of no instruction and of no reward text, on the CPU."""
+        """Return the ids [tokens] of an empty instruction and an empty reward text, on the CPU."""
         words = self.vocabulary
         lengths = (words.text, words.reward)
         text, reward = (torch.from_numpy(to_ids(words.tokenizer, [""], each)) for each in lengths)
@@ -172,21 +174,21 @@ class PocketModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
         return next(self.parameters()).device
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers are trained."""
+        """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
 def edited(output: Tensor, source: Tensor) -> Tensor:
-    """x0 = S + C S + R: the source S, its colours mixed by a matrix C for each patch, a residual R.
+    """Return x0 = S + C S + R: source S, a 3 x 3 colour matrix C for each patch, residual R.
 
-    output [batch, c + 9, h, w] holds R and the 3 x 3 matrices C; source [batch, c, h, w] latents.
-    Most edits change colours more than shapes: with C, night or sepia is learned from the text
-    alone, and details pass through unharmed.
+    output [batch, c + 9, h, w] holds R and C; source [batch, c, h, w] are latents. Most edits
+    change colours more than shapes: with C, night or sepia can be learned from the text alone, and
+    details are preserved.
     """
     batch, count, height, width = source.shape
     residual, matrices = output[:, :count], output[:, count:]
@@ -199,13 +201,13 @@ def edited(output: Tensor, source: Tensor) -> Tensor:
 
 
 def mask_tensor(masks: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """Masks uint8 [batch, height, width] -> [batch, 1, height, width] of 0 or 1."""
+    """Convert masks uint8 [batch, height, width] to [batch, 1, height, width] of 0 or 1."""
     return torch.from_numpy(masks)[:, None].float().div(255).round()
 
 
 def _there(value: Tensor | None) -> Tensor:
     if value is None:
-        raise ValueError("this model is conditioned on more than it was given")
+        raise ValueError("a condition of this model is missing from the inputs")
     return value
 
 
@@ -227,7 +229,10 @@ def _text_encoder(vocabulary: Vocabulary) -> Any:
 
 
 def _unet(settings: PocketSettings) -> Any:
-    """Attention stands at the lowest resolution only: elsewhere it costs more than it teaches."""
+    """Build the UNet, with attention at the lowest resolution only.
+
+    At higher resolutions attention costs more time than it gains in quality.
+    """
     depth = len(settings.channels)
     latent = 3 * settings.patch**2
     masked = settings.patch**2 if "mask" in settings.conditions else 0

@@ -1,9 +1,9 @@
-"""Which token of one prompt answers to which of another: prompt-to-prompt's edits of attention.
+"""Token alignment of two prompts, for prompt-to-prompt's edits of attention maps.
 
 Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control" (2022), section 3.2. M
 is the source prompt's cross-attention map, M* the target prompt's, both [..., pixels, tokens];
-both edits here are one formula, `PromptEdit.apply`. Tokens are counted as CLIP's: a start,
-the text's, and an end repeated to the full length.
+both kinds of edit use the formula of `PromptEdit.apply`. Token positions are CLIP's: a start token,
+the text's tokens, and end tokens up to the full length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LENGTH = 77  # tokens of a CLIP text
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """A prompt's words in lower case, and where in the token sequence each of them stands."""
+    """A prompt's words in lower case, and each word's positions in the token sequence."""
 
     words: tuple[str, ...]
     places: tuple[tuple[int, ...], ...]
@@ -32,35 +32,35 @@ class Spelled:
 
     @property
     def end(self) -> int:
-        """The place of the first end token."""
+        """The position of the first end token."""
         return len(self.ids) + 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptEdit:
-    """What a target's cross-attention maps become while they are controlled.
+    """An edit of a target's cross-attention maps.
 
-    transfer: [tokens, tokens]; row i spreads source token i's attention over target tokens;
-    taken: [tokens] in 0..1; 1 where a target token takes the source's attention.
+    transfer: [tokens, tokens]; row i distributes source token i's attention over target tokens;
+    taken: [tokens] in 0..1; 1 if a target token takes the source's attention.
     """
 
     transfer: Tensor
     taken: Tensor
 
     def apply(self, source: Tensor, target: Tensor) -> Tensor:
-        """The maps taken * (M transfer) + (1 - taken) * M*, [..., pixels, tokens]."""
+        """Return taken * (M transfer) + (1 - taken) * M*, [..., pixels, tokens]."""
         moved = source @ self.transfer
         return self.taken * moved + (1 - self.taken) * target
 
     def to(self, maps: Tensor) -> PromptEdit:
-        """The edit on the device and in the precision of some maps."""
+        """Return the edit on the device and in the dtype of some maps."""
         return PromptEdit(self.transfer.to(maps), self.taken.to(maps))
 
 
 def spelled(tokenizer: Any, prompt: str, length: int = LENGTH) -> Spelled:
-    """A prompt's words and their places among at most `length` tokens; what is longer is cut.
+    """Split a prompt into words with their token positions, truncated to `length` tokens.
 
-    CLIP splits at white space before anything else, so words can be taken one at a time.
+    CLIP first splits at white space, so words can be tokenized separately.
     """
     words = prompt.lower().split()
     pieces = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
@@ -75,10 +75,10 @@ def spelled(tokenizer: Any, prompt: str, length: int = LENGTH) -> Spelled:
 
 
 def swap(source: Spelled, target: Spelled) -> PromptEdit:
-    """Word swap: each word takes the attention of the word in its place.
+    """Return the edit of a word swap: each word takes the attention of the word it replaces.
 
-    Words of as many tokens are matched token by token; others share their attention evenly.
-    Raises ValueError where the prompts have different numbers of words.
+    Words with equal numbers of tokens are matched token by token; others share their attention
+    evenly. Raises ValueError if the prompts have different numbers of words.
     """
     if len(source.words) != len(target.words):
         raise ValueError(
@@ -95,7 +95,7 @@ def swap(source: Spelled, target: Spelled) -> PromptEdit:
 
 
 def refinement(source: Spelled, target: Spelled) -> PromptEdit:
-    """Adding a new phrase: tokens that both prompts have take the source's attention, others don't.
+    """Return the edit of an added phrase: tokens in both prompts take the source's attention.
 
     The alignment A of the paper: (M_t)_{i, A(j)} where A(j) exists, (M*_t)_{i, j} elsewhere.
     """
@@ -112,7 +112,7 @@ def refinement(source: Spelled, target: Spelled) -> PromptEdit:
 
 
 def changed_tokens(source: Spelled, target: Spelled) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Places of the words that only the source has, and of those that only the target has."""
+    """Return the token positions of words that only the source has, and only the target has."""
     old: list[int] = []
     new: list[int] = []
     matcher = SequenceMatcher(None, source.words, target.words, autojunk=False)
@@ -128,7 +128,7 @@ def _flat(places: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _frame(source: Spelled, target: Spelled) -> Tensor:
-    """A transfer with the start and the ends matched, and no words yet."""
+    """Return a transfer that matches only the start and end tokens."""
     transfer = torch.zeros(source.length, target.length)
     transfer[0, 0] = 1.0
     new = torch.arange(target.end, target.length)

@@ -2,16 +2,16 @@
 
 It differs from sections 4.2 and 4.3 of their paper, which `MultiRewardCondition` follows:
 
-    scores  their raw values 0..5 are read like timesteps; an MLP adds them to the time embedding,
-            another makes them a token
+    scores  their raw values 0..5 are embedded like timesteps; one MLP adds them to the time
+            embedding, another maps them to a token
     text    one vector, the pooled output of Stable Diffusion's text encoder for the three texts
-            joined by "; " ("None; None; None" when editing); a linear map adds it to the time
-            embedding, another makes it a token
-    image   the first convolution's output attends to these two tokens in one post-norm block, as
-            BERT has it, between two 1 x 1 convolutions, and keeps a residual around all of it
+            joined by "; " ("None; None; None" when editing); one linear map adds it to the time
+            embedding, another maps it to a token
+    image   the first convolution's output attends to these two tokens in one post-norm block like
+            BERT's, between two 1 x 1 convolutions, with a residual connection around all of it
 
-Nothing is added after the blocks, and there is no type embedding. Nothing starts at zero either:
-the authors train it from torch's initial weights, so a pretrained UNet doesn't start as it was.
+Nothing is added after the blocks, and there is no type embedding. No layer is initialised to zero:
+the authors train from torch's initial weights, so a pretrained UNet's output changes at the start.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DROPOUT = 0.1
 
 
 class _PostNormBlock(nn.Module):
-    """Attention to tokens and a feed-forward layer; each is normalised after its residual."""
+    """Attention to tokens and a feed-forward layer, each normalised after its residual."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _PostNormBlock(nn.Module):
         self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, places: Tensor, tokens: Tensor) -> Tensor:
-        """Queries [batch, places, width], keys and values [batch, tokens, width] -> as queries."""
+        """Attend with queries [batch, places, width] to keys and values [batch, tokens, width]."""
         attended, _ = self.attention(places, tokens, tokens, need_weights=False)
         places = self.attention_norm(places + self.dropout(attended))
         fed = self.feed_out(functional.gelu(self.feed_in(places)))
@@ -64,9 +64,9 @@ class ReleasedRewardCondition(nn.Module):
     """The released design for a UNet of the given shape.
 
     `scores` [batch, 3] in 0..5 in the order of PERSPECTIVES; `pooled` [batch, shape.pooled], the
-    pooled reward text. It knows no score that isn't given (`droppable` is false): `keep` may only
-    hold ones, and a 0 is refused on a CPU. On an accelerator the look would stall every step, so
-    there who calls must have asked `droppable`.
+    pooled reward text. It cannot handle missing scores (`droppable` is false): `keep` must be all
+    ones. A 0 raises ValueError on a CPU; on an accelerator this check would stall every step, so
+    the caller must check `droppable`.
     """
 
     droppable = False
@@ -92,7 +92,7 @@ class ReleasedRewardCondition(nn.Module):
         text: Tensor | None = None,  # noqa: ARG002
         pooled: Tensor | None = None,
     ) -> Injection:
-        """`text`, the words one by one, isn't read: all conditions on rewards are called alike."""
+        """Inject scores and pooled text; `text` (the token states) is accepted but not used."""
         if scores is None:
             raise ValueError("the released reward condition reads scores: pass `scores`")
         if pooled is None:
@@ -111,7 +111,7 @@ class ReleasedRewardCondition(nn.Module):
         )
 
     def _attend(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """Features [batch, c, h, w] that have looked at tokens [batch, 2, c]."""
+        """Return features [batch, c, h, w] after attention to tokens [batch, 2, c]."""
         entered = self.enter(self.norm(features))
         places = self.block(entered.flatten(2).transpose(1, 2), tokens)
         left: Tensor = self.leave(places.transpose(1, 2).reshape(features.shape))
@@ -151,16 +151,16 @@ _UNET = (
 def split_released(
     weights: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The released UNet's weights as a plain UNet's and a `ReleasedRewardCondition`'s.
+    """Split the released UNet's weights into a plain UNet's and a `ReleasedRewardCondition`'s.
 
-    StoreError names the keys that are of neither, and those that lack; that the plain UNet's part
-    is whole is for its own `load_state_dict` to say.
+    Raises StoreError with the unknown or missing keys. Missing keys within the plain UNet are only
+    found by its own `load_state_dict`.
     """
     wanted = {f"{layer}.{kind}" for layer in (*_LAYERS, *_QUERY_KEY_VALUE) for kind in _KINDS}
     unet = {key: value for key, value in weights.items() if key.partition(".")[0] in _UNET}
     lacking = [root for root in _UNET if not any(key.startswith(f"{root}.") for key in unet)]
-    _refuse("unknown", weights.keys() - unet.keys() - wanted)
-    _refuse("missing", [*lacking, *sorted(wanted - weights.keys())])
+    _check_none("unknown", weights.keys() - unet.keys() - wanted)
+    _check_none("missing", [*lacking, *sorted(wanted - weights.keys())])
     condition = {}
     for kind in _KINDS:
         for released, ours in _LAYERS.items():
@@ -171,10 +171,10 @@ def split_released(
     return unet, condition
 
 
-def _refuse(what: str, keys: Iterable[str]) -> None:
+def _check_none(what: str, keys: Iterable[str]) -> None:
     if found := sorted(keys):
         raise StoreError(
             f"not the released multi-reward UNet: {what} weights",
             value=", ".join(found),
-            fix="name the UNet of the authors' second stage, stage2_reward_instruct_pix2pix",
+            fix="use the UNet of the authors' second stage, stage2_reward_instruct_pix2pix",
         )

@@ -1,13 +1,13 @@
 """Multi-reward as a condition (Multi-Reward paper, sections 4.2 and 4.3).
 
-Scores and words become tokens, the reward condition c_R. It can enter a UNet in three ways:
+Scores and texts become tokens, the reward condition c_R. It can enter a UNet in three ways:
 
     time       through the time embedding, as the authors' released code does
     attention  the first convolution's output attends to c_R ("reward encoder", section 4.2)
     addition   a linear map of c_R is added after each block (section 4.2)
 
-Every way ends in a layer that starts at zero, so that a pretrained UNet starts as it was. The
-paper's variant is attention and addition; what the authors released instead stands in
+Each ends in a layer that is initialised to zero, so a pretrained UNet's output is unchanged at the
+start. The paper's variant is attention and addition; the authors' released variant is in
 `released_reward`.
 """
 
@@ -46,10 +46,10 @@ _Layer = TypeVar("_Layer", bound=nn.Linear)
 
 
 class RewardSettings(Settings):
-    """What of the rewards is used, and where it enters; `blocks` is the reward encoder's depth.
+    """The parts of rewards to use, and where they enter; `blocks` is the reward encoder's depth.
 
-    A `variant` is a published design by name: `paper` is injection by attention and addition;
-    `released` is what the authors' code does, which leaves nothing else to choose.
+    A `variant` is the name of a published design: `paper` is injection by attention and addition;
+    `released` is the authors' code, for which nothing else can be set.
     """
 
     variant: Literal["paper", "released"] | None = None
@@ -69,38 +69,38 @@ class RewardSettings(Settings):
     @model_validator(mode="after")
     def _has_way_and_content(self) -> RewardSettings:
         if self.variant is not None and self.injection != _INJECTION[self.variant]:
-            raise ValueError(f"variant {self.variant} fixes injection: leave out one of the two")
+            raise ValueError(f"variant {self.variant} fixes injection: set only one of the two")
         if self.variant == "released":
             if not (self.score and self.text and self.blocks == 1):
-                raise ValueError("variant released has score, text and one block: leave them out")
+                raise ValueError("variant released fixes score, text and blocks: leave them out")
             return self
         if not self.injection or len(set(self.injection)) < len(self.injection):
-            raise ValueError("injection names one or more of time, attention, addition, each once")
+            raise ValueError("injection must list some of time, attention, addition, each once")
         if not (self.score or self.text):
-            raise ValueError("a reward without score and text is none: leave out the condition")
+            raise ValueError("a reward needs score or text: set one, or leave out the condition")
         return self
 
     @model_serializer(mode="wrap")
     def _without_an_unnamed_variant(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As settings were written before there were variants, so that their bytes are the same."""
+        """Omit `variant` if it is None: settings saved before variants existed keep their bytes."""
         content: dict[str, Any] = write(self)
         return {key: each for key, each in content.items() if key != "variant" or each is not None}
 
 
 def separator_of(settings: RewardSettings | None) -> str:
-    """What stands between the perspectives' reward texts, as a reward condition reads them.
+    """Return the separator that joins the perspectives' reward texts for a reward condition.
 
-    The authors' released code joins by "; "; the paper's design is trained here with ";".
+    The authors' released code uses "; "; the paper's design is trained here with ";".
     """
     return "; " if settings is not None and settings.variant == "released" else ";"
 
 
 def reward_condition(settings: RewardSettings, shape: UNetShape) -> nn.Module:
-    """The condition that the settings describe, for a UNet of a shape.
+    """Build the reward condition that the settings describe, for a UNet of a shape.
 
-    All are called alike, by keyword: `scores` and `keep` [batch, 3], `text` [batch, tokens, d] and
-    `pooled` [batch, d]. Each reads what it needs, says what is missing, and tells by `droppable`
-    whether rewards may be left out (`keep` 0).
+    All variants take the same keywords: `scores` and `keep` [batch, 3], `text` [batch, tokens, d]
+    and `pooled` [batch, d]. Each uses what it needs and raises ValueError for what is missing; its
+    `droppable` is whether rewards may be left out (`keep` 0).
     """
     if settings.variant == "released":
         return ReleasedRewardCondition(shape)
@@ -108,10 +108,10 @@ def reward_condition(settings: RewardSettings, shape: UNetShape) -> nn.Module:
 
 
 def score_waves(scores: Tensor) -> Tensor:
-    """Sines and cosines of scores, PE in section 4.3, in four smooth octaves.
+    """Return sines and cosines of scores (PE in section 4.3), in four octaves.
 
-    scores [batch, n] in 0..5 -> [batch, n, 8]. The slowest wave makes a quarter turn from 0 to 5
-    and tells all scores apart; the fastest makes two turns.
+    scores [batch, n] in 0..5 -> [batch, n, 8]. The slowest wave makes a quarter turn from 0 to 5,
+    so it distinguishes all scores; the fastest makes two turns.
     """
     octaves = 2.0 ** torch.arange(_OCTAVES, device=scores.device, dtype=scores.dtype)
     angles = scores[..., None] / _BEST * (math.pi / 2) * octaves
@@ -119,20 +119,20 @@ def score_waves(scores: Tensor) -> Tensor:
 
 
 class ScoreEmbedding(nn.Module):
-    """E_s = MLP(PE of each score) (section 4.3); a score that is not kept leaves no trace."""
+    """E_s = MLP(PE of each score) (section 4.3); a score with `keep` 0 has no effect."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        inputs = len(PERSPECTIVES) * (2 * _OCTAVES + 1)  # the waves, and whether it is kept
+        inputs = len(PERSPECTIVES) * (2 * _OCTAVES + 1)  # the waves, and `keep`
         self.layers = nn.Sequential(
             nn.Linear(inputs, _HIDDEN), nn.SiLU(), nn.Linear(_HIDDEN, width)
         )
 
     def forward(self, scores: Tensor, keep: Tensor) -> Tensor:
-        """Scores [batch, 3] in 0..5 and keep [batch, 3] of 0 or 1 -> [batch, width]."""
+        """Embed scores [batch, 3] in 0..5 with keep [batch, 3] of 0 or 1 as [batch, width]."""
         waves = score_waves(scores) * keep[..., None]
-        told = torch.cat([waves.flatten(1), keep], dim=1).to(next(self.parameters()).dtype)
-        embedded: Tensor = self.layers(told)
+        inputs = torch.cat([waves.flatten(1), keep], dim=1).to(next(self.parameters()).dtype)
+        embedded: Tensor = self.layers(inputs)
         return embedded
 
 
@@ -152,7 +152,7 @@ class _CrossAttentionBlock(nn.Module):
         _zeroed(self.forward_layers.net[-1])
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """Features [batch, h * w, width] as queries, condition [batch, tokens, d] as key/value."""
+        """Attend with features [batch, h * w, width] to the condition [batch, tokens, d]."""
         attended: Tensor = self.attention(
             self.before_attention(features), encoder_hidden_states=condition
         )
@@ -164,9 +164,9 @@ class _CrossAttentionBlock(nn.Module):
 class MultiRewardCondition(nn.Module):
     """The reward condition c_R, and the ways it enters a UNet of the given shape.
 
-    `scores` [batch, 3] in 0..5 in the order of PERSPECTIVES, `keep` [batch, 3] of 0 or 1 (0: not
-    known, or dropped), `text` [batch, tokens, shape.text] the encoded reward text. What the
-    settings switch off may be left out, and is not looked at; nor is `pooled`, another variant's.
+    `scores` [batch, 3] in 0..5 in the order of PERSPECTIVES, `keep` [batch, 3] of 0 or 1 (0:
+    missing or dropped), `text` [batch, tokens, shape.text] the encoded reward text. Inputs that the
+    settings switch off are ignored and may be left out; `pooled` is ignored too.
     """
 
     droppable = True
@@ -209,7 +209,7 @@ class MultiRewardCondition(nn.Module):
     def _tokens(
         self, scores: Tensor | None, keep: Tensor | None, text: Tensor | None
     ) -> list[Tensor]:
-        """c_R in its parts, each with its type embedding: words [b, n, d], scores [b, 1, d]."""
+        """Return the parts of c_R with type embeddings: text [b, n, d] and scores [b, 1, d]."""
         parts = []
         if self.settings.text:
             if text is None:
@@ -222,7 +222,7 @@ class MultiRewardCondition(nn.Module):
         return parts
 
     def _encode(self, features: Tensor, condition: Tensor) -> Tensor:
-        """Z'' = CA(Z', Linear(c_R)) (section 4.2) for features [batch, c, h, w]."""
+        """Return Z'' = CA(Z', Linear(c_R)) (section 4.2) for features [batch, c, h, w]."""
         condition = self.key_value(condition)
         places = features.flatten(2).transpose(1, 2)
         for block in self.encoder:

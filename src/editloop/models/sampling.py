@@ -1,4 +1,4 @@
-"""From noise to an edit: a few deterministic steps (DDIM), with guidance."""
+"""Sampling of an edit from noise: a few deterministic steps (DDIM), with guidance."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Predict: TypeAlias = Callable[[Tensor, Tensor, EditInputs], Tensor]  # (noisy, t
 
 
 def noise_schedule(prediction: str) -> Any:
-    """The cosine schedule (Nichol and Dhariwal, 2021) for latents in -1..1, without noise at 0.
+    """Return the cosine schedule (Nichol and Dhariwal, 2021) for latents in -1..1.
 
-    Sampling starts at the last timestep whatever the number of steps ("trailing"): one step is a
-    plain prediction of the picture from pure noise.
+    There is no noise at timestep 0. Sampling starts at the last timestep for any number of steps
+    ("trailing"): a single step predicts the picture from pure noise.
     """
     return DDIMScheduler(
         num_train_timesteps=STEPS,
@@ -43,7 +43,7 @@ def noise_schedule(prediction: str) -> Any:
 
 
 def noise_like(latents: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Gaussian noise of the latents' shape: each row depends on its own seed only."""
+    """Return Gaussian noise of the latents' shape; each row depends on its own seed only."""
     rows = [
         torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(seed))
         for seed in seeds
@@ -61,7 +61,7 @@ def sample(
     empty_text: Tensor,
     chosen: Sequence[Branch],
 ) -> Tensor:
-    """Latents [batch, c, h, w] made from noise of that shape; `chosen` as of `branches`."""
+    """Sample latents [batch, c, h, w] from noise of that shape; `chosen` as from `branches`."""
     scheduler.set_timesteps(steps, device=noise.device)
     latents = noise
     for timestep in scheduler.timesteps:

@@ -1,9 +1,9 @@
-"""A model as a folder: weights (safetensors), configuration, tokenizer, and how it was made.
+"""Saving and loading of pocket models as folders.
 
-editloop.json            what it is: kind, settings, lengths of texts, and `facts`
-unet/, text_encoder/     laid out so that diffusers and transformers load them too
+editloop.json            the index: kind, settings, text lengths, and `facts`
+unet/, text_encoder/     in the layout of diffusers and transformers
 tokenizer/
-conditions.safetensors   the weights of its conditions, where they have any
+conditions.safetensors   the weights of its conditions, if they have any
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _DAMAGE = (
 def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> None:
     """Write a model into a folder; equal models and facts give equal bytes.
 
-    `facts` (JSON) say how it was made. The index is written last, so its presence means that the
-    rest is there.
+    `facts` (JSON) describe its training. The index is written last, so a folder with an index is
+    complete.
     """
     model.network.unet.save_config(folder / "unet")
     model.text_encoder.config.save_pretrained(folder / "text_encoder")
@@ -55,7 +55,7 @@ def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> N
 
 
 def load_model(folder: Path) -> PocketModel:
-    """The model that `save_model` wrote, ready to predict; StoreError where it is not whole."""
+    """Load a model that `save_model` wrote, in evaluation mode; raise StoreError if damaged."""
     index = _read_index(folder)
     settings = validate(PocketSettings, index["settings"], where=str(folder / INDEX))
     try:
@@ -65,7 +65,7 @@ def load_model(folder: Path) -> PocketModel:
             reward=index["tokens"]["reward"],
         )
         if None in _ends(vocabulary.tokenizer):
-            raise ValueError("its tokenizer does not say how texts begin and end")
+            raise ValueError("its tokenizer has no padding, start or end token")
         model = PocketModel(settings, vocabulary)
         for path, part in _weights(model, folder):
             part.load_state_dict(load_file(path))
@@ -81,7 +81,7 @@ def _ends(tokenizer: Any) -> tuple[int | None, ...]:
 
 
 def _weights(model: PocketModel, folder: Path) -> Iterator[tuple[Path, nn.Module]]:
-    """Each part that has weights, and its file under the name that its library looks for."""
+    """Yield each part that has weights, with its file in the layout of its library."""
     yield folder / "unet" / "diffusion_pytorch_model.safetensors", model.network.unet
     yield folder / "text_encoder" / "model.safetensors", model.text_encoder
     if model.network.conditions.state_dict():
@@ -94,12 +94,10 @@ def _read_index(folder: Path) -> dict[str, Json]:
         index: dict[str, Json] = dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(
-            "no model that can be loaded: it has no readable index",
+            "no model in this folder: it has no readable index",
             value=path,
-            fix="name a folder that `editloop run` made, such as runs/quickstart/models/plain",
+            fix="use a folder from `editloop run`, such as runs/quickstart/models/plain",
         ) from error
     if index.get("kind") != _KIND:
-        raise StoreError(
-            "a model of an unknown kind", value=index.get("kind"), fix=f"known: {_KIND}"
-        )
+        raise StoreError("unknown kind of model", value=index.get("kind"), fix=f"known: {_KIND}")
     return index

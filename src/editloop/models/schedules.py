@@ -1,4 +1,4 @@
-"""Noise schedules as tables: how much of the picture and of the noise is there at each level.
+"""Noise schedules as tables: the weights of picture and noise at each noise level.
 
 z_i = alpha_i x + sigma_i e, for diffusion (DDPM, equation 4) and for flow matching alike.
 """
@@ -21,8 +21,9 @@ _DIFFUSERS: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v", 
 
 @dataclass(frozen=True, slots=True)
 class NoiseLevels:
-    """alpha, sigma and what the network is told (timestep), each [levels], from little noise on;
-    and what the network predicts.
+    """The tables alpha, sigma and timestep, each [levels], by increasing noise.
+
+    `timestep` is the network's input, `prediction` the kind of its output.
     """
 
     alpha: Tensor
@@ -35,7 +36,7 @@ class NoiseLevels:
         return len(self.alpha)
 
     def to(self, device: torch.device) -> NoiseLevels:
-        """The same tables on a device; they are copied there once."""
+        """Return the tables on a device; they are copied only once."""
         if device not in self._copies:
             alpha, sigma, timestep = (
                 each.to(device) for each in (self.alpha, self.sigma, self.timestep)
@@ -45,9 +46,9 @@ class NoiseLevels:
 
 
 def diffusion_levels(scheduler: Any, prediction: Prediction | None = None) -> NoiseLevels:
-    """The levels that a diffusers diffusion scheduler was configured with.
+    """Return the noise levels of a diffusers scheduler for diffusion.
 
-    `prediction` says what the network answers; left out, what the scheduler's configuration says.
+    `prediction` is the kind of the network's output; it defaults to the scheduler's configuration.
     """
     signal: Tensor = DDPMScheduler.from_config(scheduler.config).alphas_cumprod
     kind = prediction or _DIFFUSERS[scheduler.config.prediction_type]
@@ -55,7 +56,7 @@ def diffusion_levels(scheduler: Any, prediction: Prediction | None = None) -> No
 
 
 def flow_levels(scheduler: Any) -> NoiseLevels:
-    """The levels of a flow-matching scheduler: z = (1 - s) x + s e, told as its timesteps."""
+    """Return the noise levels of a flow-matching scheduler: z = (1 - s) x + s e."""
     sigma = scheduler.sigmas[: scheduler.config.num_train_timesteps].flip(0)
     timesteps = sigma * scheduler.config.num_train_timesteps
     return NoiseLevels(1 - sigma, sigma, timesteps, "flow")

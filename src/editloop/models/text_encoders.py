@@ -1,7 +1,7 @@
-"""A pipeline's text encoders, loaded whole or not at all.
+"""Loading of a pipeline's text encoders, with an error for missing tensors.
 
-transformers fills a tensor that a file lacks with random numbers and only writes a warning;
-diffusers' own networks don't load then.
+transformers fills a missing tensor with random numbers and only logs a warning; diffusers' own
+networks already raise an error.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["whole_text_encoders"]
 
 
 def whole_text_encoders(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """The text encoders that a pipeline's folder names, by part.
+    """Load the text encoders of a pipeline's folder, by part.
 
-    Raises StoreError where a file lacks some of a network's tensors.
+    Raises StoreError if a file lacks some of a network's tensors.
     """
     index = json.loads((folder / "model_index.json").read_bytes())
     return {
@@ -44,6 +44,6 @@ def _whole(made: Any, folder: Path, name: str, dtype: torch.dtype) -> Any:
         raise StoreError(
             "a checkpoint's file lacks some of its network's tensors",
             value=f"{folder / name}: {sorted(found['missing_keys'])[:3]}",
-            fix="get the checkpoint again",
+            fix="download the checkpoint again",
         )
     return network

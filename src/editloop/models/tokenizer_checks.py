@@ -1,4 +1,4 @@
-"""Whether a pipeline's tokenizers are whole: transformers makes an empty one where files lack."""
+"""A check for complete tokenizers: transformers makes an empty one if files are missing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from editloop.errors import StoreError
 
 __all__ = ["check_tokenizers"]
 
-_MOST = 1_000_000  # tokens of a text; a tokenizer that was told nothing says far more
+_MOST = 1_000_000  # tokens of a text; a tokenizer without configuration has a far higher limit
 
 
 def check_tokenizers(pipeline: Any, folder: Path) -> None:
-    """Raise StoreError where a tokenizer lacks its words, or CLIP's the length of a text.
+    """Raise StoreError if a tokenizer lacks its vocabulary, or CLIP's the length of a text.
 
-    A tokenizer may know fewer words than its text encoder has room for, as T5's does, but not half.
+    A vocabulary may be smaller than the text encoder's embedding table, like T5's, but must have at
+    least half its size.
     """
     for name, part in pipeline.components.items():
         if not name.startswith("tokenizer") or part is None:
@@ -25,7 +26,7 @@ def check_tokenizers(pipeline: Any, folder: Path) -> None:
         endless = "CLIP" in type(part).__name__ and part.model_max_length > _MOST
         if endless or 2 * len(part) < room:
             raise StoreError(
-                "a tokenizer's files are not whole",
+                "a tokenizer's files are incomplete",
                 value=f"{folder / name}: {len(part)} tokens of {room}",
-                fix="get the checkpoint again",
+                fix="download the checkpoint again",
             )

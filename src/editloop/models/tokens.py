@@ -1,7 +1,7 @@
-"""A tokenizer made from the training texts: whole words where they recur, bytes where they don't.
+"""A tokenizer trained on the training texts: frequent words are tokens, rare ones several.
 
-A byte-level vocabulary knows every text, so an unseen word becomes smaller pieces: it neither fails
-nor turns into another token.
+A byte-level vocabulary covers every text: an unseen word is split into smaller pieces, so it
+neither fails nor becomes an unknown token.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _PAD, _START, _END = "<|pad|>", "<|start|>", "<|end|>"
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int = 2048) -> Any:
-    """A byte-level BPE tokenizer (a transformers fast tokenizer); the order of texts is no matter.
+    """Train a byte-level BPE tokenizer (a transformers fast tokenizer).
 
-    Case and Unicode's compatible forms are folded. A text's ids start with bos and end with eos;
-    pad, bos and eos are ids 0, 1 and 2.
+    The order of texts doesn't matter. Texts are lower-cased and NFKC-normalised. A text's ids start
+    with bos and end with eos; pad, bos and eos are ids 0, 1 and 2.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -42,17 +42,17 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int = 2048) -> Any:
         pad_token=_PAD,
         bos_token=_START,
         eos_token=_END,
-        split_special_tokens=True,  # a text that spells one is text
+        split_special_tokens=True,  # special tokens written in a text are plain text
     )
 
 
 def longest(tokenizer: Any, texts: Iterable[str]) -> int:
-    """The number of ids of the longest text, with its start and end."""
+    """Return the number of ids of the longest text, with start and end."""
     return max((len(ids) for ids in _ids(tokenizer, texts)), default=2)
 
 
 def to_ids(tokenizer: Any, texts: Sequence[str], length: int) -> NDArray[np.int64]:
-    """Ids [texts, length], padded; ValueError for a text that has more."""
+    """Return ids [texts, length], padded; raise ValueError for a longer text."""
     made = np.full((len(texts), length), tokenizer.pad_token_id, np.int64)
     for row, ids, text in zip(made, _ids(tokenizer, texts), texts, strict=True):
         if len(ids) > length:

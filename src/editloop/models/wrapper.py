@@ -1,8 +1,8 @@
-"""Conditions for a UNet that knows nothing of them: one wrapper, no fork.
+"""Additional conditions for an unmodified UNet, by a wrapper instead of a fork.
 
-A condition is a module that turns its own inputs into an `Injection`. The wrapper carries it into a
-diffusers `UNet2DConditionModel` by forward hooks, so that a pretrained UNet of the family (Stable
-Diffusion 1.5 and XL, the pocket model's) keeps its class, its weights and its way of being saved.
+A condition is a module that turns its own inputs into an `Injection`. The wrapper adds it to a
+diffusers `UNet2DConditionModel` by forward hooks, so that a pretrained UNet (Stable Diffusion 1.5
+and XL, the pocket model's) keeps its class, its weights and its save format.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["ConditionedUNet", "Injection", "UNetShape"]
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """What one condition adds to a UNet's forward pass; None or () adds nothing there.
+    """The additions of one condition to a UNet's forward pass; None or () adds nothing.
 
     channels: [batch, c, h, w], concatenated to the noisy sample;
     time: [batch, d], added to the time embedding;
-    features: a map of the first convolution's output [batch, c, h, w] to its like;
-    blocks: [batch, c_i] for each block, added to its output at every place.
+    features: a function of the first convolution's output [batch, c, h, w], which it replaces;
+    blocks: [batch, c_i] for each block, added to its output at every pixel.
 
-    Each is cast to the precision of what it meets.
+    Each is cast to the dtype of the tensor that it is added to.
     """
 
     channels: Tensor | None = None
@@ -38,9 +38,9 @@ class Injection:
 
 @dataclass(frozen=True, slots=True)
 class UNetShape:
-    """The widths at which a condition meets a UNet.
+    """The widths of a UNet's tensors that conditions are added to.
 
-    `text` is that of its text embeddings, `pooled` that of its text encoder's pooled output.
+    `text` is the width of its text embeddings, `pooled` of its text encoder's pooled output.
     """
 
     time: int
@@ -51,12 +51,12 @@ class UNetShape:
 
     @classmethod
     def of(cls, unet: Any) -> UNetShape:
-        """The shape of a `UNet2DConditionModel`; its blocks are down, middle and up, in order."""
+        """Return the widths of a `UNet2DConditionModel`; blocks are down, middle, up, in order."""
         widths = tuple(unet.config.block_out_channels)
         text = unet.config.cross_attention_dim
         text = text if isinstance(text, int) else text[0]
         pooled = text
-        if unet.config.addition_embed_type == "text_time":  # XL: behind six embedded sizes
+        if unet.config.addition_embed_type == "text_time":  # XL: pooled text and six embedded sizes
             sizes = 6 * unet.config.addition_time_embed_dim
             pooled = unet.config.projection_class_embeddings_input_dim - sizes
         return cls(
@@ -72,7 +72,7 @@ class ConditionedUNet(nn.Module):
     """A diffusers UNet and the conditions injected into it, by name.
 
     `inputs[name]` are the keyword arguments of the condition `name`; a condition without inputs is
-    left out. The UNet stays usable alone, and its `save_pretrained` saves it alone.
+    skipped. The UNet can still be used alone, and its `save_pretrained` saves it alone.
     """
 
     def __init__(self, unet: Any, conditions: Mapping[str, nn.Module]) -> None:
@@ -93,10 +93,10 @@ class ConditionedUNet(nn.Module):
         inputs: Mapping[str, Mapping[str, Tensor]],
         **unet_inputs: Any,
     ) -> Tensor:
-        """The UNet's output [batch, out_channels, h, w].
+        """Return the UNet's output [batch, out_channels, h, w].
 
-        sample [batch, c, h, w] noisy; timestep [batch]; text [batch, tokens, d]. `unet_inputs` are
-        what the UNet itself asks for beyond these, such as Stable Diffusion XL's added_cond_kwargs.
+        sample: noisy, [batch, c, h, w]; timestep: [batch]; text: [batch, tokens, d]; `unet_inputs`:
+        further inputs of the UNet itself, such as Stable Diffusion XL's added_cond_kwargs.
         """
         self._current = tuple(
             condition(**inputs[name])
@@ -126,7 +126,7 @@ class ConditionedUNet(nn.Module):
         return features
 
     def _after_block(self, index: int, _module: nn.Module, _inputs: Any, output: Any) -> Any:
-        """Add to what the next block gets; skip connections stay as the block made them."""
+        """Add to the input of the next block; skip connections are not changed."""
         for each in self._current:
             if each.blocks:
                 added = each.blocks[index][:, :, None, None]

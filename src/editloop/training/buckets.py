@@ -1,9 +1,9 @@
-"""The sizes at which pictures are learned, and the one geometry that takes a sample to its size.
+"""Training sizes, and the resize and crop that brings a sample to its size.
 
-A picture is scaled until it covers its size, and what stands over is cut off: source, target and
-mask alike. By default every size is the same square, so nothing is squeezed and the longer side
-loses its ends. In buckets, sizes have about the area of that square in many shapes, and each
-picture has the one nearest to its own.
+Source, target and mask are scaled in the same way until they cover the size, and the excess is
+cropped. By default there is one square size: pictures keep their aspect ratio and lose the ends of
+their longer side. With buckets, there are sizes of many shapes with about the square's area, and
+each picture gets the size whose shape is nearest to its own.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["CENTRE", "Size", "View", "bucket_sizes", "nearest_size"]
 
 Size: TypeAlias = tuple[int, int]  # height, width
 
-_LONGEST = 4  # times as long as wide
-_MOST = 16  # times as long as what is kept of it
+_LONGEST = 4  # the largest aspect ratio of a bucket
+_MOST = 16  # a picture may be this many times as long as the part that is kept
 
 
 def bucket_sizes(size: int, multiple: int) -> tuple[Size, ...]:
-    """Sizes of about size x size pixels of area with sides that are multiples, up to 4:1, sorted.
+    """Return sizes of about size x size pixels in area, up to 4:1, sorted.
 
-    The square itself is always one of them.
+    Their sides are multiples of `multiple`. The square itself is always included.
     """
     longest = math.isqrt(_LONGEST) * size
     made = {(size, size)}
@@ -39,9 +39,9 @@ def bucket_sizes(size: int, multiple: int) -> tuple[Size, ...]:
 
 
 def nearest_size(height: int, width: int, sizes: Sequence[Size]) -> Size:
-    """The size whose shape is nearest to a picture's: by the ratio of the ratios.
+    """Return the size whose aspect ratio is nearest to a picture's (by the ratio of the two).
 
-    Of two that are as near, the one with the larger area.
+    Of two equally near sizes, return the one with the larger area.
     """
     return min(
         sizes,
@@ -54,8 +54,10 @@ def nearest_size(height: int, width: int, sizes: Sequence[Size]) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is seen of a picture at a size: enlarged `zoom` times beyond what covers it, cut at a
-    `place` (0 top or left, 1 bottom or right), flipped left to right or not.
+    """A crop of a picture at a size.
+
+    The picture is enlarged `zoom` times beyond the scale that covers the size, cropped at `place`
+    (0 top or left, 1 bottom or right), and flipped left to right if `flip`.
     """
 
     zoom: float = 1.0
@@ -63,23 +65,25 @@ class View:
     flip: bool = False
 
     def of(self, pixels: Pixels, size: Size) -> Pixels:
-        """The view of a picture [height, width, 3] at a size."""
+        """Return the view of a picture [height, width, 3] at a size."""
         seen = self._shortened(pixels, size)
         scaled = resize(seen, *self._covering(seen.shape, size))
         return self._flipped(self._cut(scaled, size))
 
     def of_mask(self, mask: Mask, size: Size) -> Mask:
-        """The same view of the picture's mask [height, width]; it stays one of 0 and 255.
+        """Return the same view of the picture's mask [height, width], with values 0 and 255.
 
-        A region that is cut off is gone: then nothing in the view may change.
+        If the mask's region lies outside the crop, the result is all 0: nothing may change.
         """
         seen = self._shortened(mask, size)
         scaled = resized_mask(seen, self._covering(seen.shape, size))
         return self._flipped(self._cut(scaled, size))
 
     def _shortened(self, pixels: Pixels, size: Size) -> Pixels:
-        """A picture or mask without the far ends of a very long one, which are cut off anyway: a
-        line of pixels that is scaled until it covers a square would fill the memory.
+        """Crop the far ends of a very long picture or mask before it is scaled.
+
+        They are cropped later anyway, and scaling a line of pixels to cover a square would fill
+        the memory.
         """
         factor = self._factor(pixels.shape, size)
         height, width = (math.ceil(_MOST * want / factor) for want in size)
@@ -89,7 +93,7 @@ class View:
         return self.zoom * max(want / have for want, have in zip(size, shape, strict=False))
 
     def _covering(self, shape: tuple[int, ...], size: Size) -> Size:
-        """The height and width to scale to, each at least the size's."""
+        """Return the height and width to scale to, each at least the size's."""
         factor = self._factor(shape, size)
         height, width = (
             max(want, math.floor(have * factor + 0.5))
@@ -98,7 +102,7 @@ class View:
         return height, width
 
     def _cut(self, pixels: Pixels, size: Size) -> Pixels:
-        """What is at the view's place, at most of a size."""
+        """Crop to at most `size` at the view's place."""
         top, left = (
             math.floor(max(0, have - want) * place)
             for have, want, place in zip(pixels.shape, size, self.place, strict=False)

@@ -1,8 +1,8 @@
-"""Training data, decoded once: rows of pixels on the disk, read through the page cache.
+"""The pixel cache of a training split: pictures decoded once into a memory-mapped file.
 
-A published split is streamed once into one memory-mapped file of uint8 rows (source, target and
-mask beside each other), with scores and texts next to it. Memory doesn't grow with the number of
-pictures. The facts are written last: without them the cache is made again.
+A published split is streamed once into one file of uint8 rows (source, target and mask as
+channels), with scores and texts in files next to it. Memory doesn't grow with the number of
+pictures. `cache.json` is written last: without it the cache is built again.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class EditCache:
     """The samples of one split as arrays, in the split's order.
 
     pictures: uint8 [samples, size, size, 7]: source, target and mask;
-    scores and keep: float32 [samples, 3]: a score that is not known is 0 and not kept;
-    instruction and reward: int64 [samples], places in `texts` and `reward_texts`.
+    scores and keep: float32 [samples, 3]; for a missing score both are 0;
+    instruction and reward: int64 [samples], indices into `texts` and `reward_texts`.
     """
 
     pictures: NDArray[np.uint8]
@@ -52,10 +52,10 @@ class EditCache:
 def open_cache(
     folder: Path, key: str, size: int, samples: Callable[[], Iterable[EditSample]]
 ) -> EditCache:
-    """The cache in a folder, made from `samples()` unless it is there for the same key and size.
+    """Open the cache in a folder; build it from `samples()` unless it has the same key and size.
 
-    Pictures are squeezed to size x size. Raises TrainingError for a sample that can't be trained
-    on, and where there are none.
+    Pictures are resized to size x size without keeping their aspect ratio. Raises TrainingError for
+    a sample that can't be trained on, and if there are no samples.
     """
     facts = _read_facts(folder)
     if facts is None or (facts["key"], facts["size"]) != (key, size):
@@ -74,7 +74,10 @@ def open_cache(
 
 
 def rewards_of(sample: EditSample) -> tuple[list[float], list[float]]:
-    """The scores in the order of PERSPECTIVES, and 1 for those that are known; the others are 0."""
+    """Return the scores in the order of PERSPECTIVES, and 1 for known, 0 for missing scores.
+
+    A missing score has the value 0.
+    """
     scores = [sample.scores.get(name) for name in PERSPECTIVES]
     known = [score if isinstance(score, Score) else None for score in scores]
     values = [0.0 if score is None else score.value for score in known]
@@ -82,9 +85,9 @@ def rewards_of(sample: EditSample) -> tuple[list[float], list[float]]:
 
 
 def reward_text_of(sample: EditSample, separator: str = ";") -> str:
-    """The words of all perspectives: Concat[T_f, T_p, T_q] (Multi-Reward paper, section 4.3).
+    """Join the reward texts: Concat[T_f, T_p, T_q] (Multi-Reward paper, section 4.3).
 
-    "None" stands where nothing is wrong, nothing where a perspective was not scored.
+    A perspective without faults gives "None", one without a score the empty string.
     """
     scores = [sample.scores.get(name) for name in PERSPECTIVES]
     return separator.join(
@@ -117,7 +120,7 @@ class _Builder:
         return facts
 
     def _row(self, sample: EditSample) -> NDArray[np.uint8]:
-        """One sample's pixels, uint8 [size, size, 7]."""
+        """Return one sample's pixels, uint8 [size, size, 7]."""
         found = decoded(sample)
         all_three = (found.source, found.target, found.whole_mask)
         return np.dstack([resize(each, self.size, self.size) for each in all_three])
@@ -146,9 +149,9 @@ class _Builder:
     def _facts(self, key: str) -> dict[str, Json]:
         if not self.scores:
             raise TrainingError(
-                "there is nothing to train on: the split is empty",
+                "nothing to train on: the split is empty",
                 value=self.folder,
-                fix="name another split, or build more data",
+                fix="choose another split, or build more data",
             )
         return {
             "key": key,

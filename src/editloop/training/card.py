@@ -1,4 +1,4 @@
-"""The README of a trained model: what it is, what it was made from, how to use it."""
+"""The README of a trained pocket model."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ tags: [image-editing, instruction-based-image-editing, diffusion]
 # {name}
 
 An instruction-based image editor of {millions:.1f} million parameters, for pictures of about
-{size} x {size} pixels, trained from scratch on {samples} edits. It is small on purpose: it shows
-what a data set teaches, within minutes on a CPU. It knows the kinds of edit and of picture it was
-trained on, and no others.
+{size} x {size} pixels, trained from scratch on {samples} edits. It is small on purpose: it trains
+within minutes on a CPU and shows what can be learned from a data set. It only handles the kinds of
+edits and pictures that it was trained on.
 
 Conditioned on: instruction, {conditions}.
 
@@ -35,18 +35,18 @@ editloop edit photo.png "{example}" --editor {spec} -o edited.png
 | --- | --- |
 {facts}
 
-`metrics.jsonl` has its loss by step. The same recipe, data, seed and number of threads make the
+`metrics.jsonl` lists the loss by step. The same recipe, data, seed and number of threads give the
 same weights on the same machine.
 """
 
 _REWARDS = """
-What the edit should be worth is set by `reward=FOLLOWING,PRESERVING,QUALITY` (each 0 to 5;
-`5,5,5` unless you say otherwise; `none` asks without rewards), and by `reward_text`.
+Set the target scores with `reward=FOLLOWING,PRESERVING,QUALITY` (each 0 to 5, default `5,5,5`;
+`none` edits without rewards), and the target reward text with `reward_text`.
 """
 
 
 def model_card(name: str, made: Mapping[str, Json]) -> str:
-    """A model's README in Markdown, from the facts of its making (see `PocketTraining`)."""
+    """Return a model's README in Markdown, from the facts that `PocketTraining` saves with it."""
     settings = dict(made["training"])
     rewarded = "reward" in settings["conditions"]
     if not rewarded:

@@ -1,4 +1,4 @@
-"""Checkpoints of a training loop: whole or absent, the newest few kept."""
+"""Checkpoints of a training loop: written atomically, with only the newest few kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAME = re.compile(r"step-(\d{8})\.pt")
 
 
 def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> None:
-    """Write the state at a step, durably and at once; older ones beyond `keep` go afterwards."""
+    """Write a checkpoint durably and atomically, then delete all but the newest `keep`."""
     files = Files()
     with explained("write a checkpoint", folder):
         files.make_folder(folder)
@@ -29,12 +29,12 @@ def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> None:
 
 
 def _write(files: Files, path: Path, state: dict[str, Any]) -> None:
-    """As it is made, since a large model's state would not fit in memory twice."""
+    """Stream the state to the file: a large model's state would not fit in memory twice."""
     new = NewFile(files, temporary(path))
     try:
         try:
             torch.save(state, new)  # type: ignore[arg-type]
-        except RuntimeError as error:  # torch's own complaint of a file that ended too early
+        except RuntimeError as error:  # torch reports a failed write as this
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
@@ -46,7 +46,10 @@ def _write(files: Files, path: Path, state: dict[str, Any]) -> None:
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """The state of the last step that was saved, on the CPU; None where none was."""
+    """Return the state of the newest checkpoint, on the CPU; None if there is none.
+
+    Raises TrainingError if the file cannot be read.
+    """
     steps = _steps(folder)
     if not steps:
         return None
@@ -57,7 +60,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
         raise TrainingError(
             "cannot read a checkpoint",
             value=path,
-            fix=f"remove it to go on from the one before ({error})",
+            fix=f"remove it to continue from the previous checkpoint ({error})",
         ) from error
     return state
 

@@ -1,7 +1,7 @@
-"""What a training refuses of a data set before anything is encoded: targets that are absent, its
-first samples, its scores.
+"""Checks of a data set before training: missing targets, the first samples, missing scores.
 
-The pictures of samples further on are checked as they are read, and named.
+They run before anything is encoded. All other pictures are checked when they are read; the error
+then names the sample.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from editloop.training.triples import decoded
 __all__ = ["HELD_OUT", "check_data", "content_of", "has_split"]
 
 HELD_OUT = "heldout"
-_FIRST = 3  # samples that are looked at, or named
+_FIRST = 3  # samples that are decoded, or listed in an error
 
 
 def content_of(run: Path) -> str:
-    """The fingerprint of the data set that a run's folder holds; StoreError where it has none."""
+    """Return the fingerprint of a run's data set; raise StoreError if the run has none."""
     manifest = find_manifest(run, "data") if run.is_dir() else None
     if manifest is None or not manifest.in_place(run):
         around = [each.parent for each in (run, run.parent) if each.name == "data"]
         inside = [each for each in around if find_manifest(each, "data") is not None]
-        fix = "name as `data` the folder of a run; `editloop import KIND PATH --out DIR` makes one"
+        fix = "set `data` to a run's folder; `editloop import KIND PATH --out DIR` makes one"
         raise StoreError(
-            "no whole data set in this folder",
+            "no complete data set in this folder",
             value=run,
-            fix=f"name the run's folder that it lies in, {inside[0]}" if inside else fix,
+            fix=f"use the run's folder that contains it: {inside[0]}" if inside else fix,
         )
     return manifest.content
 
 
 def has_split(run: Path, split: str) -> bool:
-    """Whether a run's data set has samples in a split of this name."""
+    """Return whether a run's data set has samples in a split of this name."""
     there = next((run / "data").glob(f"{split}-*.parquet"), None)
     return there is not None and len(PublishedRows.of(run / "data", split)) > 0
 
@@ -45,12 +45,12 @@ def has_split(run: Path, split: str) -> bool:
 def check_data(
     run: Path, split: str, *, rewarded: bool = False, wholly_rewarded: bool = False
 ) -> PublishedRows:
-    """The rows of a split, unless they cannot be learned from; held-out ones are looked at too.
+    """Return the rows of a split after checking that they can be trained on.
 
-    Raises StoreError without the split or a column, CorruptError where a file cannot be read, and
-    TrainingError where samples lack targets, where the pictures of one of the first differ in size,
-    and where scores are absent that are asked for: `rewarded` is some, `wholly_rewarded` is all of
-    every sample.
+    The held-out split is checked too. `rewarded` requires some score in the split,
+    `wholly_rewarded` all scores of every sample. Raises StoreError for a missing split or column,
+    CorruptError for a file that cannot be read, and TrainingError if samples lack targets or
+    required scores, or if the pictures of one of the first samples differ in size.
     """
     rows = PublishedRows.of(run / "data", split)
     splits = {split: rows}
@@ -68,9 +68,9 @@ def check_data(
         )
     if wholly_rewarded and not all(all(known) for known in _known(rows)):
         raise TrainingError(
-            "the released reward condition knows no missing score",
+            "the released reward condition cannot handle missing scores",
             value="samples without scores in all perspectives",
-            fix="train on samples with all scores, or use variant: paper",
+            fix="train on samples with all scores, or set variant: paper",
         )
     return rows
 
@@ -86,5 +86,5 @@ def _check_targets(split: str, rows: PublishedRows) -> None:
 
 
 def _known(rows: PublishedRows) -> Iterator[list[float]]:
-    """Which scores each sample has, in the order of PERSPECTIVES."""
+    """Yield for each sample 1 for every known score, in the order of PERSPECTIVES."""
     return (rewards_of(each)[1] for each in rows.stream(0, len(rows), pictures=False))

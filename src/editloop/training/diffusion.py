@@ -1,4 +1,4 @@
-"""A recipe's train part `diffusion`: a published model learns to edit, or to edit better."""
+"""A recipe's train part `diffusion`: fine-tune a published model into an editor."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _LOOKS = "samples"
 
 
 class DiffusionTraining:
-    """Trains a base's network under conditions and leaves a folder that diffusers loads.
+    """Train a base model's network under conditions and save a folder that diffusers loads.
 
-    Under a launcher, the leader prepares and saves, and every process trains its share.
+    Under a launcher, the main process prepares and saves, and every process trains its share.
     """
 
     Settings = DiffusionTrainingSettings
@@ -53,7 +53,7 @@ class DiffusionTraining:
 
     @cached_property
     def parameters(self) -> Mapping[str, Json]:
-        """The settings that decide, and what they name: the base's weights and the data's bytes."""
+        """The settings that affect the result, with digests of the base's weights and the data."""
         named: dict[str, Json] = {"weights": weights.identity(self._settings.base)}
         if self._settings.data is not None:
             manifest = find_manifest(Path(self._settings.data), "data")
@@ -65,9 +65,7 @@ class DiffusionTraining:
         }
 
     def check(self, run: Path | None) -> None:
-        """Refuse data that cannot be learned from, a base that is absent or cannot be used, and
-        what needs more memory than there is.
-        """
+        """Raise an error for unusable data, a missing or unsuitable base, and too little memory."""
         settings = self._settings
         check_schedule(settings.plan("check", seed=0))
         data = run if settings.data is None else Path(settings.data)
@@ -79,12 +77,12 @@ class DiffusionTraining:
         check_memory(settings)
 
     def run(self, context: PartContext) -> PartResult:
-        """Train, going on where an interrupted run stopped, and save the model as `output`."""
+        """Train, continuing an interrupted run, and save the model as `output`."""
         job = _TrainingTask.of(self._settings, context)
         _checked_data(job.run, self._settings)
         model = job.model()
         data = job.data(model)
-        others(_train_along, job)
+        others(_train_in_process, job)
         trained = job.train(model, data)
         facts = {
             "samples": len(data.train),
@@ -103,7 +101,7 @@ class DiffusionTraining:
         }
         with explained("save a model", context.output):
             save_diffusion_model(model, context.output, made)
-            _save_beside(context, diffusion_card(context.name, model, made))
+            _save_extras(context, diffusion_card(context.name, model, made))
         pace = round(trained.steps / trained.seconds, 3) if trained.steps else None
         times = {"training_seconds": trained.seconds, "steps_per_second": pace}
         return PartResult(facts, {**times, "cache_seconds": data.seconds})
@@ -111,7 +109,7 @@ class DiffusionTraining:
 
 @dataclass(frozen=True, slots=True)
 class _TrainingTask:
-    """What each process needs to know of a training; picklable."""
+    """The description of a training that is sent to each process; picklable."""
 
     settings: DiffusionTrainingSettings
     name: str
@@ -139,7 +137,7 @@ class _TrainingTask:
         return resolved_precision(self.settings.precision)
 
     def model(self) -> DiffusionModel:
-        """The base with room for the conditions."""
+        """Load the base, extended for the conditions."""
         settings = self.settings
         model = load_base(settings.base, settings.wanted(self.precision, self.seed))
         if settings.gradient_checkpointing:
@@ -147,11 +145,11 @@ class _TrainingTask:
         return model
 
     def data(self, model: DiffusionModel) -> EditData:
-        """The samples as the model takes them."""
+        """Open the samples in the form that the model takes."""
         return open_data(model, self.settings, run=self.run, key=self.key, workers=self.workers)
 
     def train(self, model: DiffusionModel, data: EditData) -> Trained:
-        """Train this process's share."""
+        """Train this process's share of the batches."""
         settings = self.settings
         objective = Objective(
             timesteps="logit-normal" if model.levels.prediction == "flow" else "uniform",
@@ -159,7 +157,7 @@ class _TrainingTask:
             drop=settings.drop_rates,
         )
         look = None
-        looks = is_leader() or spreads_weights()  # all compute what is spread over all
+        looks = is_leader() or spreads_weights()  # with FSDP every process must join in
         if data.heldout is not None and settings.samples and looks:
             folder = self.work / _LOOKS if is_leader() else None
             look = Looks(model, data.heldout, settings.samples, folder, self.seed)
@@ -175,13 +173,13 @@ class _TrainingTask:
         return train(model.denoiser, task, settings.plan(self.name, self.seed), self.work)
 
 
-def _train_along(job: _TrainingTask) -> None:
+def _train_in_process(job: _TrainingTask) -> None:
     model = job.model()
     job.train(model, job.data(model))
 
 
-def _save_beside(context: PartContext, card: str) -> None:
-    """The model's README, its metrics, and the pictures it made while it learned."""
+def _save_extras(context: PartContext, card: str) -> None:
+    """Save the model's README, its metrics and the previews made during training."""
     shutil.copyfile(context.work / METRICS, context.output / METRICS)
     if (context.work / _LOOKS).is_dir():
         (context.output / _LOOKS).mkdir()

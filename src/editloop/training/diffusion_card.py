@@ -1,4 +1,4 @@
-"""The README of a trained diffusion editor: what it is, what it was made from, how to use it."""
+"""The README of a trained diffusion editor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ editloop edit photo.png "make it night" --editor DIR_OF_THIS_FILE -o edited.png
 | --- | --- |
 {facts}
 
-`metrics.jsonl` has its loss by step. The licence of the base holds for these weights too.
+`metrics.jsonl` lists the loss by step. The licence of the base applies to these weights too.
 """
 
 _PLAIN = """
@@ -56,13 +56,13 @@ pipeline.load_lora_weights("DIR_OF_THIS_FILE")
 """
 
 _REWARDS = """
-What the edit should be worth is set by `reward=FOLLOWING,PRESERVING,QUALITY` (each 0 to 5;
-`5,5,5` unless you say otherwise), and by `reward_text`.
+Set the target scores with `reward=FOLLOWING,PRESERVING,QUALITY` (each 0 to 5, default `5,5,5`),
+and the target reward text with `reward_text`.
 """
 
 
 def diffusion_card(name: str, model: DiffusionModel, made: Mapping[str, Json]) -> str:
-    """A model's README in Markdown, from the facts of its making (see `DiffusionTraining`)."""
+    """Return a model's README in Markdown, from the facts that `DiffusionTraining` saves."""
     settings = {key: value for key, value in made["training"].items() if key != "base"}
     if "reward" not in model.conditions:
         settings.pop("reward", None)
@@ -79,7 +79,7 @@ def diffusion_card(name: str, model: DiffusionModel, made: Mapping[str, Json]) -
 
 
 def _plain_use(model: DiffusionModel) -> str:
-    """How plain diffusers loads it, where it can."""
+    """Return the code that loads the model with plain diffusers, or "" if that cannot load it."""
     if not model.loads_plainly:
         return ""
     text = _PLAIN if model.lora is None else _LORA

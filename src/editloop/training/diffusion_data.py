@@ -1,4 +1,4 @@
-"""A published data set as a diffusion model learns from it: cached latents, or pixels each time."""
+"""A published data set as training samples: cached latents, or pictures encoded on each read."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _Samples = LatentSamples | DirectSamples
 
 @dataclass(frozen=True, slots=True)
 class EditData:
-    """The training samples, and the held-out ones where the data set has them.
+    """The training samples, and the held-out ones if the data set has them.
 
-    seconds: what building their cache took here.
+    seconds: the time that this process spent on building their cache.
     """
 
     train: _Samples
@@ -38,7 +38,7 @@ class EditData:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """How the splits of one data set are opened."""
+    """The arguments that are shared by all splits of one data set."""
 
     model: DiffusionModel
     settings: DiffusionTrainingSettings
@@ -48,11 +48,11 @@ class _Opening:
 
     @property
     def caches(self) -> Path:
-        """Where the run's folder keeps latents: a folder for each content that its data had."""
+        """The run's folder for latents, with one subfolder for each version of its data."""
         return work_folder(self.run) / _CACHE
 
     def split(self, name: str) -> tuple[_Samples, float]:
-        """A split's samples, and the seconds that building their cache took."""
+        """Return a split's samples, and the seconds spent on building their cache."""
         rows = PublishedRows.of(self.run / "data", name)
         settings, model = self.settings, self.model
         if not settings.cache:
@@ -78,20 +78,20 @@ def open_data(
     key: str,
     workers: int,
 ) -> EditData:
-    """The samples of a run's data set, cached beside it for every training that reads them alike.
+    """Open the samples of a run's data set, with a cache that trainings with equal settings share.
 
-    Raises TrainingError or ImageError for a sample that cannot be learned from.
+    Raises TrainingError or ImageError for a sample that cannot be trained on.
     """
     opening = _Opening(model, settings, run, key, workers)
     train, seconds = opening.split(settings.split)
     heldout, more = opening.split(HELD_OUT) if has_split(run, HELD_OUT) else (None, 0.0)
     if seconds + more:
-        _tell_leftovers(opening.caches, key)
+        _report_stale_caches(opening.caches, key)
     return EditData(train, heldout, seconds + more)
 
 
-def _tell_leftovers(caches: Path, key: str) -> None:
-    """Say how much room the latents of data take that the run's folder holds no more."""
+def _report_stale_caches(caches: Path, key: str) -> None:
+    """Print how much space the latents of earlier versions of the data take."""
     old = [path for path in caches.iterdir() if path.name[0] != "." and path.name != key]
     files = [path for place in old for path in (place, *place.rglob("*")) if path.is_file()]
     if files:

@@ -1,4 +1,4 @@
-"""The settings of a recipe's train part `diffusion`, and what of them can change a result."""
+"""The settings of a recipe's train part `diffusion`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _OF_THE_MACHINE = {"micro_batch", "compile", "keep", "trackers", "samples", "dat
 
 
 class LoraSettings(Settings):
-    """Train low-rank adapters on a frozen base; `alpha` is the rank unless it is set."""
+    """Low-rank adapters on a frozen base; `alpha` defaults to the rank."""
 
     rank: int = Field(default=16, ge=1)
     alpha: int | None = Field(default=None, ge=1)
 
 
 class OptimiserSettings(Settings):
-    """AdamW; `adamw-8bit` keeps its moments in 8 bits and needs bitsandbytes."""
+    """The AdamW optimiser; `adamw-8bit` keeps its moments in 8 bits and needs bitsandbytes."""
 
     kind: OptimiserName = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
@@ -37,7 +37,7 @@ class OptimiserSettings(Settings):
 
 
 class DropSettings(Settings):
-    """How often conditions are left out: instruction, source, both, and all rewards of a sample."""
+    """Dropout probabilities of the instruction, the source, both, and all rewards of a sample."""
 
     text: float = Field(default=0.05, ge=0, le=1)
     source: float = Field(default=0.05, ge=0, le=1)
@@ -47,18 +47,18 @@ class DropSettings(Settings):
     @model_validator(mode="after")
     def _leaves_something(self) -> DropSettings:
         if self.text + self.source + self.both > 1:
-            raise ValueError("text, source and both together are more than 1")
+            raise ValueError("the sum of text, source and both is more than 1")
         return self
 
 
 class DiffusionTrainingSettings(Settings):
-    """A base, what it is to be conditioned on, and how it learns. Defaults are InstructPix2Pix's.
+    """A base, its conditions, and how it is trained. Defaults are InstructPix2Pix's.
 
-    data: a run's folder (from `editloop run` or `import`) to train on; left out, this run's own.
-    size: pixels of a side, or of the area's square where `buckets` keeps aspect ratios.
-    soft_masks: the range of s, drawn for each sample (UltraEdit, equation 2); left out, masks as
-    they are. micro_batch: how many samples are in memory at a time, in each process. zoom: without
-    a cache, up to how many times pictures are enlarged before they are cropped; drawn each time.
+    data: a run's folder (from `editloop run` or `import`) to train on; default: this run's own.
+    size: the side of the square in pixels; with `buckets`, of a square of the same area.
+    soft_masks: the range of s, sampled for each mask (UltraEdit, equation 2); default: hard masks.
+    micro_batch: the number of samples in memory at a time, in each process. zoom: without a cache,
+    the largest random enlargement of a picture before it is cropped.
     """
 
     base: str
@@ -90,21 +90,21 @@ class DiffusionTrainingSettings(Settings):
     rest: int = Field(default=500, ge=1, description="steps between checkpoints")
     note: int = Field(default=10, ge=1, description="steps between lines of metrics")
     keep: int = Field(default=2, ge=1, description="checkpoints kept")
-    samples: int = Field(default=4, ge=0, description="held-out edits pictured at each rest")
+    samples: int = Field(default=4, ge=0, description="held-out edits previewed at each checkpoint")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 
     @field_validator("conditions")
     @classmethod
     def _has_a_source(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if "source" not in names or len(set(names)) < len(names):
-            raise ValueError("conditions names source, and mask or reward if wanted, each once")
+            raise ValueError("conditions must list source, optionally mask and reward, each once")
         return tuple(name for name in CONDITIONS if name in names)
 
     @field_validator("soft_masks")
     @classmethod
     def _is_a_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not 0 <= value[0] <= value[1] <= 1:
-            raise ValueError("soft_masks is a range within 0..1, such as [0.2, 0.8]")
+            raise ValueError("soft_masks must be a range within 0..1, such as [0.2, 0.8]")
         return value
 
     @model_validator(mode="after")
@@ -112,26 +112,26 @@ class DiffusionTrainingSettings(Settings):
         released = "reward" in self.conditions and self.reward.variant == "released"
         if released and self.drop.reward:
             raise ValueError(
-                "the released reward condition knows no missing score: set drop.reward to 0, "
+                "the released reward condition cannot handle missing scores: set drop.reward to 0, "
                 "or reward.variant to paper"
             )
         if self.cache and self.zoom > 1:
-            raise ValueError("no cache can hold a zoom that is drawn: set cache to false with it")
+            raise ValueError("zoom is random, which a cache cannot hold: set cache to false")
         return self
 
     @property
     def framing(self) -> Framing:
-        """How pictures of any size get the size that is learned."""
+        """The resizing and cropping of pictures to the training size."""
         multiple = min(_SIDES, self.size)
         return Framing(self.size, self.buckets, multiple, self.soft_masks)
 
     @property
     def deciding(self) -> dict[str, object]:
-        """What can change the trained weights."""
+        """The settings that can change the trained weights."""
         return self.model_dump(mode="json", exclude=_OF_THE_MACHINE)
 
     def wanted(self, precision: Literal["bf16", "fp32"], seed: int) -> Wanted:
-        """What is asked of the base."""
+        """Return the request for the base model."""
         lora = self.lora
         return Wanted(
             conditions=self.conditions,
@@ -143,7 +143,7 @@ class DiffusionTrainingSettings(Settings):
         )
 
     def plan(self, name: str, seed: int) -> Schedule:
-        """How the loop goes."""
+        """Return the schedule of the training loop."""
         chosen = self.optimiser
         return Schedule(
             name=name,
@@ -165,6 +165,6 @@ class DiffusionTrainingSettings(Settings):
 
     @property
     def drop_rates(self) -> DropRates:
-        """The rates as the objective takes them."""
+        """The dropout probabilities in the form that the objective takes."""
         drop = self.drop
         return DropRates(drop.text, drop.both, drop.source, drop.reward, mask_with_source=True)

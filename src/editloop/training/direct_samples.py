@@ -1,4 +1,4 @@
-"""Samples encoded each time they are read, for augmentation that no cache can hold."""
+"""Samples that are encoded on each read, for random augmentation that a cache cannot hold."""
 
 from __future__ import annotations
 
@@ -36,15 +36,17 @@ _DECODERS = 4  # threads
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What is random of a view: mirrored half of the time, enlarged up to `zoom` times beyond what
-    covers its size (InstructPix2Pix's range of resizing), and cut anywhere.
+    """The distribution of random views: flip, zoom and crop.
+
+    A view is flipped with probability 1/2, enlarged up to `zoom` times beyond the scale that covers
+    its size (InstructPix2Pix's range of resizing), and cropped at a uniform random place.
     """
 
     flip: bool = True
     zoom: float = 1.0
 
     def of(self, seed: int) -> View:
-        """The view that follows from a seed."""
+        """Return the random view for a seed."""
         random = generator("view", seed)
         flip, zoom = random.random() < 0.5, random.uniform(1.0, self.zoom)
         return View(zoom, (random.random(), random.random()), self.flip and flip)
@@ -53,9 +55,9 @@ class Augmentation:
 class DirectSamples:
     """Samples for `EditTask`, read from the published files and encoded by the model.
 
-    A sample's view and its target's noise follow from its own seed; without seeds it is seen from
-    the middle, and its target is the mean. In buckets, every source is decoded once beforehand, to
-    know its shape.
+    A sample's view and its target's noise depend on its own seed only; without seeds the crop is
+    central and the target is the posterior mean. With buckets, every source is decoded once in
+    advance to find its shape.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class DirectSamples:
         return self._sizes[self._size[sample]]
 
     def _size_numbers(self) -> Iterator[int]:
-        """The place of each sample's size among all."""
+        """Yield the index of each sample's size in `_sizes`."""
         if len(self._sizes) == 1:
             yield from (0 for _ in range(len(self)))
             return

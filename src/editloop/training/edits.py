@@ -1,4 +1,4 @@
-"""Learning to edit: samples, the objective and dropped conditions, as a task of the loop."""
+"""The training task: samples, the objective and dropped conditions, for the training loop."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from editloop.training.objective import (
 __all__ = ["EditBatch", "EditModel", "EditTask", "Samples"]
 
 _VALIDATED = 64  # held-out samples
-_AT_ONCE = 16  # of them in memory, so that a large network's fit
+_AT_ONCE = 16  # held-out samples per batch, so that large networks fit in memory
 _Numbers = NDArray[np.int64]
 
 
 class EditModel(Protocol):
-    """What of a model a training uses: its noise levels, and how it reads conditions."""
+    """The part of a model that training uses: its noise levels, and how it reads conditions."""
 
     @property
     def levels(self) -> NoiseLevels: ...
@@ -42,12 +42,12 @@ class EditModel(Protocol):
     def device(self) -> torch.device: ...
 
     def given(self, inputs: EditInputs) -> Any:
-        """The conditions as the network takes them; frozen encoders run here."""
+        """Return the conditions in the form that the network takes; frozen encoders run here."""
         ...
 
 
 class Samples(Protocol):
-    """Samples of a data set by number, as a model takes them."""
+    """Samples of a data set by number, in the form that a model takes."""
 
     def __len__(self) -> int: ...
 
@@ -57,25 +57,28 @@ class Samples(Protocol):
         ...
 
     def read(self, samples: _Numbers, seeds: Sequence[int] | None) -> tuple[Tensor, EditInputs]:
-        """The targets' latents [batch, c, h, w] and the conditions of samples of one bucket.
+        """Return the targets' latents [batch, c, h, w] and the conditions of samples of one bucket.
 
-        What is random of reading (flips, the encoder's noise) follows from each sample's own seed;
-        without seeds nothing is.
+        Flips and the encoder's noise depend on each sample's own seed; without seeds reading is
+        deterministic.
         """
         ...
 
     def shape(self, sample: int) -> tuple[int, int, int]:
-        """The shape [c, h, w] of a sample's latents."""
+        """Return the shape [c, h, w] of a sample's latents."""
         ...
 
     def blanks(self, sample: int) -> Mapping[str, Tensor]:
-        """What stands for a dropped text, reward text and mask at this sample's size."""
+        """Return the replacements of a dropped text, reward text and mask at a sample's size."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditBatch:
-    """Edits with everything drawn: clean latents, conditions, noise, places in the noise levels."""
+    """A batch of edits after all random draws.
+
+    clean and noise: latents [batch, c, h, w]; levels: indices [batch] into the noise levels.
+    """
 
     clean: Tensor
     inputs: EditInputs
@@ -86,15 +89,15 @@ class EditBatch:
         return len(self.clean)
 
     def part(self, start: int, stop: int) -> EditBatch:
-        """Some of the edits."""
+        """Return the edits from `start` up to `stop`."""
         return self._mapped(lambda each: each[start:stop])
 
     def to(self, device: torch.device) -> EditBatch:
-        """The batch on a device; from pinned memory nobody waits for it."""
+        """Return the batch on a device; copying from pinned memory is asynchronous."""
         return self._mapped(lambda each: each.to(device, non_blocking=True))
 
     def pinned(self) -> EditBatch:
-        """The batch in memory that a GPU reads by itself."""
+        """Return the batch in pinned memory."""
         return self._mapped(Tensor.pin_memory)
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> EditBatch:
@@ -105,11 +108,11 @@ class EditBatch:
 
 @dataclass(frozen=True, slots=True)
 class EditTask:
-    """Predict what the objective asks of noisy latents of the edited picture, under its conditions.
+    """The task of denoising latents of the edited picture under its conditions.
 
-    Validation draws its noise once and for all from `seed`, spreads its noise levels evenly and
-    drops nothing. With `bf16`, the network computes in bfloat16 and keeps its weights in float32.
-    `look` is called with the network and the step where the loop rests.
+    Validation uses fixed noise from `seed` and evenly spread noise levels, and drops no condition.
+    With `bf16`, the network computes in bfloat16 and keeps its weights in float32. `look` is called
+    with the network and the step at each validation.
     """
 
     model: EditModel
@@ -140,7 +143,7 @@ class EditTask:
         return made.pinned() if self.model.device.type == "cuda" else made
 
     def loss(self, network: nn.Module, batch: EditBatch) -> Tensor:
-        """The objective's mean over a batch."""
+        """Return the mean of the objective over a batch."""
         there = batch.to(self.model.device)
         levels = self.model.levels.to(there.clean.device)
         alpha, sigma = levels.alpha[there.levels], levels.sigma[there.levels]
@@ -161,7 +164,7 @@ class EditTask:
         return None if self.heldout is None else self._validation_loss(network, self.heldout)
 
     def _validation_loss(self, network: nn.Module, heldout: Samples) -> float:
-        """The mean over the first held-out samples, size by size."""
+        """Return the mean loss over the first held-out samples, one bucket after another."""
         total, count = 0.0, 0
         for bucket in heldout.buckets:
             numbers = bucket[: max(0, _VALIDATED - count)]

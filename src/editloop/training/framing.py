@@ -1,4 +1,4 @@
-"""The size at which a sample is learned, and what its mask is like there."""
+"""The resizing of samples to the training size, with hard or soft masks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ __all__ = ["Framing"]
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How samples of any size become pictures of one size, or of a few.
+    """The settings that bring samples of any size to one training size, or to a few.
 
-    size: pixels of the square's side; buckets: whether pictures keep about their shape, in sizes of
-    about the square's area whose sides are multiples of `multiple`; soft_masks: the range of s
-    (UltraEdit, equation 2), drawn for each sample by its id; None leaves masks of 0 and 255.
+    size: the square's side in pixels; buckets: whether pictures roughly keep their aspect ratio, in
+    sizes of about the square's area whose sides are multiples of `multiple`; soft_masks: the range
+    of s (UltraEdit, equation 2), random for each sample and seeded by its id; None keeps masks of 0
+    and 255.
     """
 
     size: int
@@ -29,17 +30,17 @@ class Framing:
 
     @property
     def sizes(self) -> tuple[Size, ...]:
-        """All sizes that pictures may get."""
+        """All training sizes."""
         if self.buckets:
             return bucket_sizes(self.size, self.multiple)
         return ((self.size, self.size),)
 
     def size_of(self, height: int, width: int) -> Size:
-        """The size that a picture gets."""
+        """Return the training size for a picture's height and width."""
         return nearest_size(height, width, self.sizes)
 
     def of(self, sample: EditSample, view: View = CENTRE) -> Triple:
-        """A sample's pictures through a view, at their size; errors as of `decoded`."""
+        """Return a sample's pictures through a view, at their size; errors as in `decoded`."""
         whole = decoded(sample)
         seen = whole.seen(view, self.size_of(*whole.size))
         if seen.mask is None or self.soft_masks is None:

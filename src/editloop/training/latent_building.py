@@ -1,4 +1,4 @@
-"""Building the latent cache's shards: here, or in worker processes that each load the encoder."""
+"""Building the latent cache's shards, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from editloop.training.latent_encoding import EncodeTask, encode_in_worker, enco
 
 __all__ = ["encode_all", "timed"]
 
-_DEADLINE = 24 * 3600.0  # seconds for a shard: a large autoencoder on one core is slow, not hung
+_DEADLINE = 24 * 3600.0  # seconds per shard: a large autoencoder on one core is slow
 
 
 def encode_all(jobs: Sequence[EncodeTask], autoencoder: Autoencoder, workers: int) -> None:
-    """Make the files of all jobs; raises what a job raised, or StepError where a worker was lost.
+    """Encode all shards.
 
-    On a CPU, several workers load the autoencoder for themselves; on a GPU this process encodes.
+    On a CPU, each of several workers loads its own autoencoder; on a GPU this process encodes.
+    Raises the error of a failed task, or StepError if a worker died or timed out.
     """
     workers = min(workers, len(jobs))
     function: Callable[[EncodeTask], None]
@@ -61,21 +62,24 @@ def _check(ended: Ended[EncodeTask]) -> None:
     if ended.loss is not None:
         job = ended.task.descriptor
         raise StepError(
-            f"a worker that encodes pictures was {ended.loss.value}",
+            f"a worker process that encodes pictures was {ended.loss.value}",
             value=f"samples {job.start} to {job.stop}",
-            fix="run again, with fewer workers if memory was short: it goes on where it stopped",
+            fix="run again, with fewer workers if memory ran out; finished shards are kept",
         )
 
 
 @contextmanager
 def timed(path: Path, files: Files) -> Iterator[Callable[[], float]]:
-    """Add the seconds spent inside to those in a file; gives the seconds spent so far."""
+    """Add the seconds spent in the block to those in a file.
+
+    Gives a function that returns the seconds spent so far.
+    """
     started = time.perf_counter()
     try:
         yield lambda: time.perf_counter() - started
     finally:
         spent = _seconds_in(path) + time.perf_counter() - started
-        with suppress(OSError):  # a full disk: what went wrong is told by another
+        with suppress(OSError):  # such as a full disk, which the write itself reports
             replace_file(files, path, json.dumps({"seconds": round(spent, 3)}).encode())
 
 
@@ -88,7 +92,7 @@ def _seconds_in(path: Path) -> float:
 
 @contextmanager
 def _bar(samples: int) -> Iterator[Callable[[int], Any]]:
-    """A bar where a person looks."""
+    """Show a progress bar if stderr is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("encoding pictures"),

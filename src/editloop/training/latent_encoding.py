@@ -1,7 +1,7 @@
-"""A shard of a data set through a frozen autoencoder: the expensive part of the latent cache.
+"""Encoding one shard of a data set by a frozen autoencoder, the expensive part of the cache.
 
-A shard's batches follow from its samples alone, so its bytes don't depend on the workers. What a
-worker is told are names and numbers; it loads the autoencoder once and reads its own rows.
+A shard's batches depend on its samples only, so its bytes don't depend on the number of workers. A
+worker gets paths and numbers; it loads the autoencoder once and reads its own rows.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ __all__ = [
     "picture_row",
 ]
 
-_PIXELS, _PIXELS_ON_GPU = 4 * 256**2, 32 * 256**2  # encoded at a time
-_DECODERS, _DECODERS_FOR_GPU = 1, 4  # threads that decode pictures meanwhile
+_PIXELS, _PIXELS_ON_GPU = 4 * 256**2, 32 * 256**2  # pixels per batch
+_DECODERS, _DECODERS_FOR_GPU = 1, 4  # threads that decode pictures during encoding
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAutoencoder:
-    """Where an autoencoder is: a pipeline's folder, and torch's name of the precision."""
+    """The location of an autoencoder: a pipeline's folder, and torch's name of the dtype."""
 
     folder: Path
     precision: str
 
     def load(self) -> Autoencoder:
-        """The autoencoder, on the CPU."""
+        """Load the autoencoder on the CPU."""
         made = getattr(diffusers, model_index(self.folder)["vae"][1])
         with quietly():
             vae = made.from_pretrained(
@@ -67,11 +67,11 @@ class StoredAutoencoder:
 
 @dataclass(frozen=True, slots=True)
 class EncodeTask:
-    """Samples `start` to `stop`, and the files that are to hold the latents of their pictures and
-    masks; None where these are there or not wanted.
+    """The task of encoding samples from `start` up to `stop`.
 
-    With `flips` 2, a sample's mirror image is encoded too. `numbers` is NumPy's name of the type in
-    which latents are kept.
+    `pictures` and `masks` are the files to write latents to; None if the file exists already or is
+    not wanted. With `flips` 2, each sample's mirror image is encoded too. `numbers` is NumPy's name
+    of the dtype in which latents are stored.
     """
 
     rows: PublishedRows
@@ -87,23 +87,26 @@ class EncodeTask:
 
 
 def latent_shape(autoencoder: Autoencoder, size: Size) -> tuple[int, int, int]:
-    """The shape [c, h, w] of the latents of a picture of a size."""
+    """Return the shape [c, h, w] of the latents of a picture of a size."""
     factor = autoencoder.factor
     return autoencoder.channels, size[0] // factor, size[1] // factor
 
 
 def picture_row(shape: tuple[int, ...], numbers: str) -> Row:
-    """A source's posterior mean, and a target's mean and standard deviation, each [c, h, w]."""
+    """Return the row type of a source's mean, and a target's mean and std, each [c, h, w]."""
     return row_type(dict.fromkeys(("source", "mean", "std"), (numbers, shape)))
 
 
 def mask_row(shape: tuple[int, ...], numbers: str) -> Row:
-    """A mask's posterior mean [c, h, w]."""
+    """Return the row type of a mask's posterior mean [c, h, w]."""
     return row_type({"mask": (numbers, shape)})
 
 
 def encoded(autoencoder: Autoencoder, pictures: Sequence[Pixels]) -> Posterior:
-    """What the encoder says of pictures of one size, in float32 on the CPU; a few at a time."""
+    """Return the encoder's posterior of pictures of one size, float32 on the CPU.
+
+    The pictures are encoded in batches.
+    """
     height, width = pictures[0].shape[:2]
     most = max(1, _at_once(autoencoder) // (height * width))
     found = [
@@ -115,12 +118,12 @@ def encoded(autoencoder: Autoencoder, pictures: Sequence[Pixels]) -> Posterior:
 
 
 def _at_once(autoencoder: Autoencoder) -> int:
-    """Pixels that are encoded at a time."""
+    """Return the number of pixels per batch."""
     return _PIXELS if autoencoder.vae.device.type == "cpu" else _PIXELS_ON_GPU
 
 
 def encode_in_worker(job: EncodeTask) -> None:
-    """`encode_shard` with an autoencoder that this process loads once."""
+    """Call `encode_shard` with an autoencoder that this process loads only once."""
     encode_shard(job, _loaded(job.stored))
 
 
@@ -130,9 +133,9 @@ def _loaded(stored: StoredAutoencoder) -> Autoencoder:
 
 
 def encode_shard(job: EncodeTask, autoencoder: Autoencoder) -> None:
-    """Encode a job's samples and write its files.
+    """Encode a task's samples and write its files.
 
-    Raises what `Framing.of` raises, and TrainingError where latents are no numbers.
+    Raises the errors of `Framing.of`, and TrainingError if latents are NaN or infinite.
     """
     encoder = _Encoder(job, autoencoder)
 
@@ -148,7 +151,7 @@ def encode_shard(job: EncodeTask, autoencoder: Autoencoder) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A sample with its place in the shard and its id."""
+    """A sample that waits for its batch, with its place in the shard and its id."""
 
     place: int
     name: str
@@ -156,7 +159,7 @@ class _Waiting:
 
 
 class _Encoder:
-    """Gathers a shard's samples by size, and encodes as many of a size as fit into a batch."""
+    """Group a shard's samples by size and encode each group in batches."""
 
     def __init__(self, job: EncodeTask, autoencoder: Autoencoder) -> None:
         self._job = job
@@ -176,7 +179,7 @@ class _Encoder:
             self._encode(size)
 
     def finish(self) -> None:
-        """Encode the rest, and write."""
+        """Encode the remaining samples and write the files."""
         for size in sorted(self._waiting):
             self._encode(size)
         for path, tables in (
@@ -194,7 +197,7 @@ class _Encoder:
         self._places.setdefault(size, []).extend(each.place for each in samples)
         triples = [each.triple for each in samples]
         shape, numbers = latent_shape(self._autoencoder, size), self._job.numbers
-        with np.errstate(over="ignore"):  # what overflows is found by `_finite`
+        with np.errstate(over="ignore"):  # `_finite` reports overflow
             if self._job.pictures is not None:
                 rows = self._encoded_pictures(triples, picture_row(shape, numbers))
                 self._pictures.setdefault(size, []).append(_finite(rows, samples))
@@ -212,7 +215,7 @@ class _Encoder:
         return rows
 
     def _encoded_masks(self, triples: Sequence[Triple], kind: Row) -> Rows:
-        """Where a mask means everywhere, its latents are those of a white one."""
+        """Encode masks; a missing mask gets the latents of a white one."""
         flips, size = self._job.flips, triples[0].size
         rows = np.zeros(len(triples) * flips, kind)
         regions = [at for at, each in enumerate(triples) if each.mask is not None]
@@ -232,7 +235,7 @@ class _Encoder:
         return self._white[size]
 
     def _posterior(self, pictures: Sequence[Pixels]) -> tuple[NDArray[np.float32], ...]:
-        """Mean and standard deviation, float32 [pictures * flips, c, h, w], flips side by side."""
+        """Return mean and std, float32 [pictures * flips, c, h, w]; flips follow each picture."""
         views: list[Callable[[Pixels], Pixels]] = [lambda each: each, lambda each: each[:, ::-1]]
         own = views[: self._job.flips]
         found = encoded(self._autoencoder, [view(each) for each in pictures for view in own])
@@ -240,13 +243,13 @@ class _Encoder:
 
 
 def _finite(rows: Rows, samples: Sequence[_Waiting]) -> Rows:
-    """The rows, if all their latents are numbers in the type they are kept in."""
+    """Return the rows; raise TrainingError if latents are not finite in the stored dtype."""
     for name in rows.dtype.names or ():
         wrong = ~np.isfinite(rows[name]).reshape(len(rows), -1).all(1)
         if wrong.any():
             raise TrainingError(
-                "a picture's latents are not finite numbers",
+                "a picture's latents contain NaN or infinite values",
                 value=samples[int(wrong.argmax()) * len(samples) // len(rows)].name,
-                fix="set precision: fp32, or name a base whose autoencoder doesn't overflow",
+                fix="set precision: fp32, or use a base whose autoencoder doesn't overflow",
             )
     return rows

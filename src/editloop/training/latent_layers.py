@@ -1,4 +1,4 @@
-"""A whole layer of the latent cache: the rows of all shards, by the number of a sample."""
+"""One layer of the latent cache: the rows of all shards, by sample number."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Layer"]
 
 
 class Layer:
-    """The rows of shards of `per` samples each; `kind` says what a row of a size is like.
+    """The rows of shards of `per` samples each; `kind` gives the row type of a size.
 
-    It holds six bytes for each sample, and maps a shard's file when it is first asked for.
+    It takes six bytes of memory per sample, and maps a shard's file on its first read.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Layer:
         return tuple(np.flatnonzero(self._size == at) for at in range(len(self.sizes)))
 
     def size_of(self, number: int) -> Size:
-        """The size of a sample's pictures."""
+        """Return the size of a sample's pictures."""
         return self.sizes[self._size[number]]
 
     def read(self, numbers: Sequence[int], flips: Sequence[int]) -> Rows:
-        """The rows of samples of one size, each as it is (0) or its mirror image (1).
+        """Return the rows of samples of one size; a flip of 1 gives the mirror image.
 
-        CorruptError where a byte is not as it was written.
+        Raises CorruptError if a row differs from what was written.
         """
         size = self.size_of(numbers[0])
         rows = np.empty(len(numbers), self._kind(size))

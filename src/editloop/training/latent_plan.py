@@ -1,4 +1,4 @@
-"""The files of a latent cache: where each is, what is missing of them, and all of them as one."""
+"""The files of a latent cache: their paths, the missing ones, and the opened cache."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ _VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class LatentSettings:
-    """What is kept: `flip`, each sample's mirror image too; `masks`, their latents.
+    """The contents of a latent cache.
 
-    `shard` is how many samples an interrupted build may have to encode again.
+    `flip` adds each sample's mirror image, `masks` the latents of masks. `shard` is the number of
+    samples per shard, which an interrupted build may have to encode again.
     """
 
     framing: Framing
@@ -48,7 +49,7 @@ class LatentSettings:
 
     @property
     def flips(self) -> int:
-        """Rows of a sample."""
+        """The number of rows per sample."""
         return 2 if self.flip else 1
 
 
@@ -56,11 +57,10 @@ class LatentSettings:
 class LatentCache:
     """A data set's latents, ids and scores, in its order.
 
-    pictures: rows `source`, `mean` and `std`, [c, h, w] each: what the encoder says of the source
-    (its mean) and of the target; masks: rows `mask` [c, h, w]; words: rows `text`, `reward`,
-    `scores` and `keep`.
-    `seconds` is what building took here, and `encoded` how many samples were encoded; both are 0
-    where all was there.
+    pictures: rows `source` (the posterior mean of the source), `mean` and `std` (of the target),
+    [c, h, w] each; masks: rows `mask` [c, h, w]; words: rows `text`, `reward`, `scores` and `keep`.
+    `seconds` is the time that this process spent on building, `encoded` the number of samples it
+    encoded; both are 0 if the cache was complete.
     """
 
     settings: LatentSettings
@@ -80,13 +80,13 @@ class LatentCache:
         return self.pictures.buckets
 
     def size_of(self, sample: int) -> Size:
-        """The size of a sample's pictures."""
+        """Return the size of a sample's pictures."""
         return self.pictures.size_of(sample)
 
 
 @dataclass(frozen=True, slots=True)
 class LatentPlan:
-    """Where the parts of a cache are, by what they depend on."""
+    """The paths of a cache's parts, which are named by the fingerprint of their inputs."""
 
     settings: LatentSettings
     model: DiffusionModel
@@ -122,7 +122,7 @@ class LatentPlan:
         )
 
     def jobs(self, files: Files) -> list[EncodeTask]:
-        """What is to be encoded still."""
+        """Return the tasks for the missing shards."""
         found = []
         for number in range(self._count):
             pictures, masks = self._shard(self.pictures, number), None
@@ -152,14 +152,14 @@ class LatentPlan:
         )
 
     def sweep(self, files: Files) -> None:
-        """Remove what an interrupted build left half."""
+        """Remove the temporary files of an interrupted build."""
         for folder in (self.pictures, self.masks, self.words.path.parent):
             if folder is not None:
                 with explained("clear a cache's folder", folder):
                     sweep_temporaries(files, folder)
 
     def cache(self) -> LatentCache:
-        """All of it, when it is there."""
+        """Return the opened cache; all its files must exist."""
         return LatentCache(
             settings=self.settings,
             pictures=self._layer(self.pictures, picture_row),
@@ -195,5 +195,5 @@ class LatentPlan:
 
 
 def _precision_of(model: DiffusionModel) -> str:
-    """Torch's name of what the encoder computes in."""
+    """Return torch's name of the encoder's dtype."""
     return str(model.autoencoder.vae.dtype).removeprefix("torch.")

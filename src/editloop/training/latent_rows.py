@@ -1,8 +1,8 @@
-"""Rows of numbers in files: written whole, read by number through memory maps, checked as read.
+"""Files of fixed-size rows, written atomically, read through memory maps, and checked on read.
 
 A row is one sample, or one flip of it, as a NumPy record whose first field is the CRC-32 of the
-rest. So a flipped byte is found when it would be learned from, and opening a cache reads none of
-it. A shard's file holds the rows of its samples size by size; its record, written last, says which.
+rest. So a damaged row is found before it is trained on, and opening a cache reads no rows. A
+shard's file holds the rows of its samples grouped by size; its record, written last, lists them.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ _CHECK = "check"
 
 
 def row_type(fields: Mapping[str, tuple[str, tuple[int, ...]]]) -> Row:
-    """The type of rows with these fields, each a NumPy type and a shape."""
+    """Return the type of rows with these fields, each a NumPy dtype and a shape."""
     return np.dtype([(_CHECK, "<u4"), *((name, *each) for name, each in fields.items())])
 
 
 def sealed(rows: Rows) -> Rows:
-    """Rows with their checks filled in, in place."""
+    """Fill in the rows' checksums in place, and return the rows."""
     rows[_CHECK] = [zlib.crc32(each) for each in _contents(rows)]
     return rows
 
 
 def checked(rows: Rows, path: Path) -> Rows:
-    """The rows, if they are as they were sealed; CorruptError names the file that isn't."""
+    """Return the rows if their checksums match; else raise CorruptError with the file's path."""
     for check, content in zip(rows[_CHECK], _contents(rows), strict=True):
         if zlib.crc32(content) != check:
             raise CorruptError(
                 "a row of the training data's cache differs from what was written",
                 value=path,
-                fix="remove this file and run again: what it held is made again",
+                fix="remove this file and run again: it is then rebuilt",
             )
     return rows
 
 
 def _contents(rows: Rows) -> Iterable[memoryview]:
-    """The bytes of each row after its check."""
+    """Return the bytes of each row after its checksum."""
     return (each[4:].data for each in rows.view(np.uint8).reshape(len(rows), -1))
 
 
 def write_rows(files: Files, path: Path, tables: Iterable[Rows]) -> int:
-    """Write tables of rows behind one another, durably and at once; returns how many bytes."""
+    """Write tables of rows one after another, durably and atomically; return the file's size."""
     with explained("write the training data's cache", path):
         files.make_folder(path.parent)
         new = NewFile(files, temporary(path))
@@ -76,10 +76,10 @@ def write_rows(files: Files, path: Path, tables: Iterable[Rows]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file of rows by size, and the record beside it.
+    """A file of rows grouped by size, and its record.
 
-    `members` are the places in the shard of the samples of each size, in the order of their rows;
-    a sample has `flips` rows, the picture as it is and then its mirror image.
+    `members` are the places in the shard of the samples of each size, in the order of their rows. A
+    sample has `flips` rows: the picture, then its mirror image.
     """
 
     path: Path
@@ -87,7 +87,7 @@ class Shard:
 
     @classmethod
     def find(cls, path: Path) -> Shard | None:
-        """The shard at a path, or None where it isn't whole."""
+        """Return the shard at a path, or None if it is missing or incomplete."""
         try:
             body = read_record(Files(), _record(path))
         except CorruptError:
@@ -111,7 +111,7 @@ class Shard:
         write_record(files, _record(path), body)
 
     def tables(self, kind: Callable[[Size], Row], flips: int) -> dict[Size, Rows]:
-        """The rows of each size, mapped."""
+        """Return the memory-mapped rows of each size."""
         with explained("read the training data's cache", self.path):
             whole = np.memmap(self.path, np.uint8, mode="r")
         found: dict[Size, Rows] = {}

@@ -1,4 +1,4 @@
-"""A latent cache's samples as a diffusion model takes them: nothing is encoded here."""
+"""Samples of a latent cache in the form that a diffusion model takes, without encoding."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ __all__ = ["LatentSamples", "blanks_of"]
 
 
 class LatentSamples:
-    """Samples for `EditTask`. By its seed, a sample is its mirror image half of the time, and its
-    target is drawn from what the encoder says of it; without seeds the target is the mean.
+    """Samples for `EditTask`, read from a latent cache.
+
+    By its seed, a sample is flipped with probability 1/2, and its target is sampled from the
+    encoder's posterior; without seeds it is not flipped and the target is the mean.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class LatentSamples:
             raise TrainingError(
                 "this cache of latents has no masks",
                 value=cache.words_path.parent,
-                fix="open it with masks",
+                fix="open it with masks=True",
             )
         self._cache = cache
         self._model = model
@@ -85,7 +87,7 @@ class LatentSamples:
 
 
 def blanks_of(model: DiffusionModel, size: Size, conditions: Container[str]) -> dict[str, Tensor]:
-    """What stands for a dropped text and reward text, and the latents of a white mask of a size."""
+    """Return the ids of an empty text and reward text, and a white mask's latents at a size."""
     text = model.blank_text()
     blanks = {"text": text, "reward_text": text}
     if "mask" in conditions:

@@ -1,4 +1,4 @@
-"""What is said of each sample of a data set: ids of its texts and its scores, one row a sample."""
+"""The text ids and scores of a data set's samples in a file, one row per sample."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _AT_ONCE = 1024  # samples
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A file of rows: `text` and `reward` ids, `scores` and `keep` (as `EditInputs` has them).
+    """A file of rows with `text` and `reward` ids, `scores` and `keep` (as in `EditInputs`).
 
-    `separator` is what stands between the reward texts of the perspectives.
+    `separator` joins the reward texts of the perspectives.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Words:
     separator: str
 
     def facts(self) -> Mapping[str, Json] | None:
-        """The file's size; None unless the file is whole."""
+        """Return the file's record, or None if the file is missing or incomplete."""
         try:
             facts: dict[str, Json] | None = read_record(Files(), self._record)
         except CorruptError:
@@ -45,12 +45,12 @@ class Words:
         return facts if self.path.stat().st_size == facts["bytes"] else None
 
     def write(self, files: Files) -> None:
-        """Read all texts of the data set, and write the file."""
+        """Read all texts and scores of the data set, and write the file."""
         written = write_rows(files, self.path, self._tables())
         write_record(files, self._record, {"bytes": written})
 
     def mapped(self) -> Rows:
-        """The rows, in the data set's order."""
+        """Return the memory-mapped rows, in the data set's order."""
         with explained("read the training data's cache", self.path):
             return np.memmap(self.path, self._row, mode="r")
 

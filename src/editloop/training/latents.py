@@ -1,13 +1,13 @@
-"""The paired latent cache: a data set through the frozen networks once, for every training on it.
+"""The paired latent cache: a data set is encoded once, for every training on it.
 
-    pictures-FINGERPRINT/   source and target of each sample, in shards; seconds.json: what
-                            building took, in all
-    masks-FINGERPRINT/      its mask, where masks are asked for
+    pictures-FINGERPRINT/   source and target of each sample, in shards; seconds.json has the total
+                            time of building
+    masks-FINGERPRINT/      its mask, if masks are wanted
     words-FINGERPRINT.bin   its texts as ids, and its scores
 
-Each depends on what can change it and on nothing else: trainings with other conditions or rates
-read the same files, and other soft masks leave the pictures as they are. A build that was
-interrupted goes on behind the last whole shard; memory doesn't grow with the number of samples.
+Each fingerprint covers only what can change that part: trainings with other conditions or learning
+rates read the same files, and other soft masks don't change the pictures. An interrupted build
+continues after the last complete shard; memory doesn't grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def open_latents(
     workers: int = 1,
     files: Files | None = None,
 ) -> LatentCache:
-    """The cache of some rows in a folder; what of it isn't there is built first.
+    """Open the cache of some rows in a folder; missing parts are built first.
 
-    `key` fingerprints the data set. Where another process is building, this one waits. Raises
-    TrainingError or ImageError for a sample that can't be trained on and where there are none,
-    StoreError where the folder cannot be written to.
+    `key` is the data set's fingerprint. If another process is building, this one waits. Raises
+    TrainingError or ImageError if a sample can't be trained on or there are none, StoreError if the
+    folder cannot be written to.
     """
     check_framing(settings.framing, model.multiple, rows)
     files = files or Files()
@@ -58,7 +58,7 @@ def open_latents(
     if not plan.jobs(files) and plan.words.facts() is not None:
         return plan.cache()
     seconds = plan.pictures / "seconds.json"
-    with _placed(), _alone(folder), timed(seconds, files) as spent:
+    with _explained_write_errors(), _locked(folder), timed(seconds, files) as spent:
         plan.sweep(files)
         jobs = plan.jobs(files)
         encode_all(jobs, model.autoencoder, workers)
@@ -69,43 +69,43 @@ def open_latents(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a cache's folder; while another process does, say so and wait until it ends or dies."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a cache's folder; while another process holds it, print a message and wait."""
     with ExitStack() as held:
         while True:
             try:
                 held.enter_context(lock(folder, _LOCK))
                 break
             except BusyError as error:
-                told = f"waiting for latents of the same data: {error.cause}: {error.value}"
+                message = f"waiting for latents of the same data: {error.cause}: {error.value}"
                 console = Console(stderr=True, soft_wrap=True, highlight=False)
-                console.print(escape(told))
+                console.print(escape(message))
             wait(folder, _LOCK)
         yield
 
 
 @contextmanager
-def _placed() -> Iterator[None]:
-    """Say of a folder that cannot be written to what it is for, and how to do without."""
+def _explained_write_errors() -> Iterator[None]:
+    """Add to a write error what the folder is for, and how to train without it."""
     try:
         yield
     except StoreError as error:
         if getattr(error.__cause__, "errno", None) not in _NO_PLACE:
             raise
         raise StoreError(
-            f"no room for latents beside the data: {error.cause}",
+            f"cannot store latents next to the data: {error.cause}",
             value=error.value,
             fix=f"{error.fix}; or set cache: false, which encodes pictures at every step",
         ) from error
 
 
 def check_framing(framing: Framing, multiple: int, rows: PublishedRows) -> None:
-    """Raise TrainingError unless there are rows, and sizes that are multiples of the model's."""
+    """Raise TrainingError if there are no rows, or a size is not a multiple of `multiple`."""
     if not len(rows):
         raise TrainingError(
-            "there is nothing to train on: the split is empty",
+            "nothing to train on: the split is empty",
             value=rows.paths[0].parent,
-            fix="name another split, or build more data",
+            fix="choose another split, or build more data",
         )
     odd = [size for size in framing.sizes if size[0] % multiple or size[1] % multiple]
     if odd:

@@ -1,11 +1,11 @@
-"""The training loop for any network: seeded, resumable to the bit, averaged, measured.
+"""The training loop for any network: seeded, bit-exactly resumable, with averaged weights.
 
-Nothing random is carried from step to step: a step's samples and draws follow from the seed and the
-step's number. So the whole state is the step, the weights, their average and the optimiser's
-moments, and a run that was stopped ends with the same bits as one that was not, on one machine with
-one number of threads and processes.
+No random state is carried from step to step: a step's samples and random numbers depend only on the
+seed and the step's number. So the state is the step, the weights, their average and the optimiser's
+moments, and a resumed run ends with the same bits as an uninterrupted one, on the same machine with
+the same number of threads and processes.
 
-The loop knows nothing of pictures: a `Task` says which samples there are and what they cost.
+The loop doesn't depend on pictures: a `Task` provides the samples and their loss.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ METRICS = "metrics.jsonl"
 
 
 class Batch(Protocol):
-    """Samples of a step with everything random already drawn."""
+    """The samples of a step after all random draws."""
 
     def __len__(self) -> int: ...
 
     def part(self, start: int, stop: int) -> Self:
-        """Some of them, in order."""
+        """Return the samples from `start` up to `stop`, in order."""
         ...
 
 
@@ -60,31 +60,37 @@ _Batch = TypeVar("_Batch", bound=Batch)
 
 
 class Task(Protocol[_Batch]):
-    """What is learned: samples by number, and what a network's answer to some of them costs."""
+    """The learning task: samples by number, and the loss of a network on a batch of them."""
 
     @property
     def buckets(self) -> Sequence[NDArray[np.int64]]:
-        """The numbers of all samples; those in one bucket go into one batch."""
+        """The numbers of all samples; a batch holds samples of one bucket only."""
         ...
 
     def batch(
         self, samples: NDArray[np.int64], random: torch.Generator, own: slice = slice(None)
     ) -> _Batch:
-        """The `own` ones of a step's samples; the draws are those of all, whoever's they are."""
+        """Return the `own` part of a step's samples.
+
+        Random numbers are drawn for all samples, so they don't depend on the number of processes.
+        """
         ...
 
     def loss(self, network: nn.Module, batch: _Batch) -> Tensor:
-        """The mean loss of a batch; it waits for no device."""
+        """Return the mean loss of a batch, without waiting for the device."""
         ...
 
     def rest(self, network: nn.Module, step: int) -> float | None:
-        """Look at the averaged network: its loss on held-out samples at fixed noise, if any."""
+        """Validate the averaged network at a checkpoint.
+
+        Returns the loss on held-out samples at fixed noise, or None if there are none.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """How a training ended: its last losses; steps and seconds that this process spent on it."""
+    """The result of a training: its last losses, and the steps and seconds of this process."""
 
     loss: float
     validation_loss: float | None
@@ -93,11 +99,11 @@ class Trained:
 
 
 def train(network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> Trained:
-    """Train a network in place, going on from the newest checkpoint in `folder` if there is one.
+    """Train a network in place, continuing from the newest checkpoint in `folder` if there is one.
 
-    What of it needs a gradient is trained. It ends with its averaged weights (in the leader alone,
-    where they were spread over processes); `folder` also gets METRICS. Raises TrainingError where
-    the loss stops being a number.
+    Only parameters that require a gradient are trained. At the end the network has its averaged
+    weights (with FSDP in the main process only); METRICS is written to `folder`. Raises
+    TrainingError if the loss becomes NaN or infinite.
     """
     run = _Run(network, task, plan, folder)
     steps = range(run.step, plan.steps)
@@ -140,14 +146,14 @@ class _Run:
             self.accelerator.init_trackers(plan.name)
 
     def batch(self, step: int) -> Any:
-        """The samples of a step that are this process's, with what is drawn for them."""
+        """Return this process's samples of a step, with their random draws."""
         random = torch.Generator().manual_seed(derive_seed(self.plan.seed, "step", step, 0))
         return self.task.batch(self.order.at(step), random, self.own)
 
     def advance(self, step: int, batch: Any) -> float | None:
-        """One step of the optimiser; the loss where it is time to note it."""
+        """Run one optimiser step; return the loss at steps where it is logged."""
         started = time.perf_counter()
-        if self.draws_inside:  # dropout draws from torch's global state
+        if self.draws_inside:  # dropout uses torch's global random state
             rank = self.accelerator.process_index
             torch.manual_seed(derive_seed(self.plan.seed, "dropout", step, rank))
         for group in self.optimiser.param_groups:
@@ -165,7 +171,7 @@ class _Run:
         return self._note() if self.step % self.plan.note == 0 else None
 
     def _accumulated(self, batch: Any) -> Tensor:
-        """Add up the gradients of a batch, part by part; its mean loss, on the device."""
+        """Accumulate the gradients of a batch; return its mean loss, on the device."""
         count = len(batch)
         size = min(self.plan.micro or count, count)
         losses = []
@@ -186,7 +192,7 @@ class _Run:
         return loss
 
     def _rest(self) -> float:
-        """Look at the average, note what it is worth, and write a checkpoint."""
+        """Validate the averaged weights, log the losses, and write a checkpoint."""
         with self.state.averaged():
             self.plain.eval()
             with torch.no_grad():
@@ -208,7 +214,7 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
     def finish(self) -> Trained:
-        """Leave the averaged weights in the network, and sum up."""
+        """Leave the averaged weights in the network, and return the result."""
         self.state.keep_average()
         self.plain.eval()
         unshard(self.plain)
@@ -238,11 +244,11 @@ def _accelerator(plan: Schedule, folder: Path) -> Accelerator:
 
 
 def _share(accelerator: Accelerator, plan: Schedule) -> slice:
-    """Which of a step's samples are this process's."""
+    """Return the slice of a step's samples for this process."""
     ranks = accelerator.num_processes
     if plan.batch % ranks:
         raise TrainingError(
-            "a batch cannot be shared evenly by the processes",
+            "a batch cannot be split evenly over the processes",
             value=f"batch {plan.batch}, {ranks} processes",
             fix=f"set batch to a multiple of {ranks}",
         )

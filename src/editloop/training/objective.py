@@ -1,4 +1,4 @@
-"""The training objective in pure functions: noise, what is to be predicted, loss, dropout."""
+"""The training objective as pure functions: noise, prediction target, loss, dropout."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Timesteps: TypeAlias = Literal["uniform", "mostly-last", "logit-normal"]
 Weighting: TypeAlias = Literal["plain", "min-snr"]
 
 _LAST_SHARE = 0.75
-_SMOOTH = 1e-4  # of rms: below a distance of 0.01 the slope goes to 0
+_SMOOTH = 1e-4  # of rms: below an error of 0.01 its gradient goes to 0
 _GAMMA = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class DropRates:
-    """How often conditions are left out in training, as probabilities.
+    """The probabilities of dropping conditions in training.
 
-    Instruction and source: each alone and both (InstructPix2Pix, section 3.2.1); a sample's rewards
-    together; the mask, which is then white everywhere. `mask_with_source`: without its source a
-    sample has zeros for its mask too, as diffusion models are asked when they edit (`denoised`).
+    `text`, `source` and `both`: the instruction, the source, and both (InstructPix2Pix, section
+    3.2.1); `reward`: all rewards of a sample; `mask`: the mask becomes white. `mask_with_source`: a
+    dropped source also sets the mask to zeros, as diffusion models edit (`denoised`).
     """
 
     text: float = 0.05
@@ -54,7 +54,7 @@ class DropRates:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a step minimises."""
+    """The function that training minimises."""
 
     loss: Loss = "mse"
     timesteps: Timesteps = "uniform"
@@ -63,14 +63,14 @@ class Objective:
 
 
 def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Z = alpha x + sigma e (DDPM, equation 4; flow matching); alpha and sigma are [batch]."""
+    """Return z = alpha x + sigma e (DDPM, equation 4; flow matching); alpha, sigma: [batch]."""
     return _each(alpha, clean) * clean + _each(sigma, clean) * noise
 
 
 def wanted_output(
     prediction: Prediction, clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor
 ) -> Tensor:
-    """What a network of this kind should answer.
+    """Return the target output of a network with this kind of prediction.
 
     x0: x; epsilon: e; v: alpha e - sigma x (Salimans and Ho, 2022, appendix D); flow: e - x
     (rectified flow, Esser et al., 2024, section 2).
@@ -85,11 +85,11 @@ def wanted_output(
 
 
 def losses_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:
-    """A distance for each sample of the batch [batch, ...] -> [batch].
+    """Return the loss of each sample: [batch, ...] -> [batch].
 
-    mse: the mean square; l1: the mean distance; rms: the root of the mean square. Where targets
-    have faults, mse learns their mixture and l1, value by value, the median, which of many small
-    edits is no change at all. rms learns a median of whole pictures, and a small edit weighs as
+    mse: mean squared error; l1: mean absolute error; rms: root mean squared error. If targets have
+    faults, mse learns their average and l1 the median of each value, which for many small edits
+    means no change at all. rms learns a median of whole pictures, so that a small edit weighs as
     much as one of the whole picture.
     """
     difference = (output.float() - wanted.float()).flatten(1)
@@ -100,10 +100,11 @@ def losses_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:
 
 
 def min_snr_weights(prediction: Prediction, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """min(SNR, 5) in terms of the prediction (Hang et al., 2023, section 3.4), [batch].
+    """Return min-SNR weights [batch] with gamma 5 (Hang et al., 2023, section 3.4).
 
-    SNR = alpha^2 / sigma^2. As a weight on x0's error it is min(SNR, 5); epsilon's error is SNR
-    times that of x0, v's and flow's SNR + 1 times up to what depends on the noise level alone.
+    SNR = alpha^2 / sigma^2. The weight on the error of x0 is min(SNR, 5). The squared error of
+    epsilon is SNR times that of x0, and that of v and flow is SNR + 1 times, up to a factor that
+    depends on the noise level only.
     """
     ratio = alpha.square() / sigma.square().clamp(min=1e-12)
     clipped = ratio.clamp(max=_GAMMA)
@@ -113,12 +114,11 @@ def min_snr_weights(prediction: Prediction, alpha: Tensor, sigma: Tensor) -> Ten
 
 
 def chosen_levels(kind: Timesteps, draws: Tensor, count: int) -> Tensor:
-    """Places [batch] in a table of `count` noise levels, from uniform draws in [0, 1).
+    """Return indices [batch] into a table of `count` noise levels, from uniform draws in [0, 1).
 
-    mostly-last: three quarters the last one (pure noise, where sampling starts), the others
-    uniform: below it, the look of the answer can be read off the noisy picture, and little is
-    learned there of the instruction and the reward. logit-normal: mean 0, scale 1 (Esser et al.,
-    2024, section 3.1).
+    mostly-last: the last level (pure noise, where sampling starts) with probability 3/4, else
+    uniform; at lower levels the noisy picture already shows the result, so little is learned about
+    the instruction and the reward. logit-normal: mean 0, scale 1 (Esser et al., 2024, section 3.1).
     """
     if kind == "mostly-last":
         below = (draws - _LAST_SHARE) / (1 - _LAST_SHARE)
@@ -131,11 +131,11 @@ def chosen_levels(kind: Timesteps, draws: Tensor, count: int) -> Tensor:
 def drop_conditions(
     inputs: EditInputs, draws: Tensor, blanks: Mapping[str, Tensor], rates: DropRates
 ) -> EditInputs:
-    """Leave conditions out at random, so that one network also answers without them.
+    """Drop conditions at random, so that the network also works without them.
 
     draws [batch, 3] uniform in [0, 1): the first decides on instruction and source, the second on
-    all rewards of a sample, the third on the mask. A dropped source is zeros; `blanks` are the ids
-    of the empty `text` and `reward_text`, and the `mask` of everywhere.
+    all rewards of a sample, the third on the mask. A dropped source becomes zeros; `blanks` are the
+    ids of the empty `text` and `reward_text`, and the white `mask`.
     """
     first, second, third = draws.unbind(1)
     both, with_source = rates.text + rates.both, rates.text + rates.both + rates.source

@@ -1,4 +1,4 @@
-"""Which samples a step sees: a function of the step, so that nothing need be remembered."""
+"""The samples of each step, as a function of the step, so that no state is needed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ _Numbers = NDArray[np.int64]
 
 
 class BatchOrder:
-    """Batches in which all pictures have one size.
+    """The order of batches, in each of which all pictures have one size.
 
-    `buckets` are the numbers of the samples of each size. In a pass, each bucket gives as many
-    batches as it takes to show all of its samples, in an order of batches drawn for the pass. A
-    bucket's samples come as one endless row of passes, each in an order of its own, so every batch
-    is full.
+    `buckets` are the numbers of the samples of each size. In an epoch, each bucket gives as many
+    batches as are needed for all of its samples, and the batches of all buckets are shuffled. A
+    bucket's samples form an endless sequence, shuffled anew for each epoch, so every batch is full.
     """
 
     def __init__(self, buckets: Sequence[_Numbers], batch: int, seed: int) -> None:
@@ -33,7 +32,7 @@ class BatchOrder:
         self._order_of = lru_cache(maxsize=2 * len(buckets))(self._ordered)
 
     def at(self, step: int) -> _Numbers:
-        """The numbers [batch] of the samples of a step."""
+        """Return the numbers [batch] of the samples of a step."""
         number, place = divmod(step, int(self._batches.sum()))
         planned = self._plan_of(number)
         bucket = int(planned[place])
@@ -41,7 +40,7 @@ class BatchOrder:
         return self._row(bucket, number * int(self._batches[bucket]) + earlier)
 
     def _row(self, bucket: int, index: int) -> _Numbers:
-        """Batch number `index` of a bucket's endless row."""
+        """Return batch number `index` of a bucket's endless sequence."""
         numbers = self._buckets[bucket]
         count, first = len(numbers), index * self._batch
         passes = range(first // count, (first + self._batch - 1) // count + 1)
@@ -51,7 +50,7 @@ class BatchOrder:
         return row
 
     def _planned(self, number: int) -> _Numbers:
-        """The buckets of a pass's batches, in order."""
+        """Return the bucket of each batch of an epoch, in order."""
         each = np.repeat(np.arange(len(self._buckets)), self._batches)
         return (
             each

@@ -1,4 +1,4 @@
-"""A recipe's train part `pocket`: a pocket model learned from the run's published data."""
+"""A recipe's train part `pocket`: a pocket model trained on the run's published data."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
 _DROP = DropRates(reward=0.1, mask=0.5)
 _OPTIMISER = Optimiser(betas=(0.9, 0.99))
-_TEXT_TOKENS = 32  # at least, as a user's instruction may be longer than those of the training
+_TEXT_TOKENS = 32  # at least: a user's instruction may be longer than those in training
 
 
 class PocketTrainingSettings(PocketSettings):
-    """The architecture, and how it learns.
+    """The architecture and the training settings.
 
-    `precision` auto is bfloat16 where the device computes in it, else float32.
+    `precision` auto is bfloat16 if the device supports it, else float32.
     """
 
     split: str = "train"
@@ -49,10 +49,10 @@ class PocketTrainingSettings(PocketSettings):
 
 
 class PocketTraining:
-    """Trains a pocket model and leaves a folder that loads as an editor.
+    """Train a pocket model and save a folder that loads as an editor.
 
-    Trainings of one recipe start from the same seed and see the samples in the same order, so that
-    they differ by their settings only.
+    Trainings of one recipe use the same seed and the same order of samples, so they differ in their
+    settings only.
     """
 
     Settings = PocketTrainingSettings
@@ -66,13 +66,13 @@ class PocketTraining:
         return self._settings.model_dump(mode="json")
 
     def check(self, run: Path | None) -> None:
-        """Refuse data that cannot be learned from, where it is there already."""
+        """Raise an error if the run's data, if there is any yet, cannot be trained on."""
         if run is not None:
             settings = self._settings
             check_data(run, settings.split, rewarded="reward" in settings.conditions)
 
     def run(self, context: PartContext) -> PartResult:
-        """Train, going on where an interrupted run stopped, and save the model as `output`."""
+        """Train, continuing an interrupted run, and save the model as `output`."""
         settings = self._settings
         self.check(context.run)
         cache, heldout = self._caches(context)
@@ -116,7 +116,7 @@ class PocketTraining:
         return PocketSettings(**{name: getattr(self._settings, name) for name in names})
 
     def _caches(self, context: PartContext) -> tuple[EditCache, EditCache | None]:
-        """The training samples, and the held-out ones where the data set has them."""
+        """Return the training samples, and the held-out ones if the data set has them."""
         data, size = context.run / "data", self._settings.size
 
         def cached(split: str) -> EditCache:
@@ -128,7 +128,7 @@ class PocketTraining:
 
 
 def _vocabulary(*caches: EditCache | None) -> Vocabulary:
-    """Tokens from the training texts (the first cache's), with room for all caches' texts."""
+    """Train a tokenizer on the first cache's texts, with lengths for the texts of all caches."""
     there = [cache for cache in caches if cache is not None]
     tokenizer = train_tokenizer([*there[0].texts, *there[0].reward_texts])
     text = max(longest(tokenizer, cache.texts) for cache in there)

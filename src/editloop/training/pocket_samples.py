@@ -1,4 +1,4 @@
-"""A cache's samples as a pocket model takes them: texts as ids, pictures as unshuffled pixels."""
+"""Samples of a pixel cache in the form that a pocket model takes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ __all__ = ["PocketSamples"]
 
 
 class PocketSamples:
-    """Samples for `EditTask`; nothing of reading is random, and all pictures have one size."""
+    """Samples for `EditTask`: texts as ids, pictures as unshuffled pixels.
+
+    Reading is deterministic, and all pictures have one size.
+    """
 
     def __init__(self, cache: EditCache, model: PocketModel) -> None:
         words = model.vocabulary

@@ -1,4 +1,4 @@
-"""In what a network computes while it learns."""
+"""The precision of training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["resolved_precision"]
 
 
 def resolved_precision(chosen: Literal["auto", "bf16", "fp32"]) -> Literal["bf16", "fp32"]:
-    """`auto` is bfloat16 where the device computes in it, else float32."""
+    """Return the chosen precision; `auto` is bf16 if the device supports it, else fp32."""
     if chosen != "auto":
         return chosen
     return "bf16" if _has_bf16() else "fp32"
@@ -22,6 +22,6 @@ def resolved_precision(chosen: Literal["auto", "bf16", "fp32"]) -> Literal["bf16
 def _has_bf16() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    # an older torch cannot tell
+    # older versions of torch lack this function
     known: Mapping[str, Json] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -1,4 +1,4 @@
-"""What the network makes of a few held-out edits while it learns, as a sheet of pictures."""
+"""Previews during training: a few held-out edits by the current network, as one picture."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from editloop.training.edits import Samples
 __all__ = ["Looks"]
 
 _STEPS = 20
-_TEXT, _IMAGE = 7.5, 1.5  # guidance, InstructPix2Pix's usual
+_TEXT, _IMAGE = 7.5, 1.5  # InstructPix2Pix's default guidance scales
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Writes `step-00000500.png` into a folder: a row for each edit with source, target and edit.
+    """Write `step-00000500.png` into a folder: one row per edit with source, target and result.
 
-    The same edits from the same noise every time, so that sheets can be laid beside each other.
-    Without a folder nothing is written: one process of several does that.
+    The edits and their noise are the same every time, so previews can be compared. Without a folder
+    nothing is written: only one of several processes writes.
     """
 
     model: DiffusionModel

@@ -1,4 +1,4 @@
-"""A published split's samples by number, read from its Parquet files without holding them."""
+"""Samples of a published split by number, read from its Parquet files on demand."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["PublishedRows", "RowReader"]
 
 _PICTURES = ("source", "target", "mask")
 _EMPTY = {"source": {"bytes": b"", "path": None}, "target": None, "mask": None}
-_HELD = 8  # row groups, of at most 64 MB each
+_HELD = 8  # cached row groups, of at most 64 MB each
 _IDS = 10_000  # read at a time
 _Group: TypeAlias = tuple[Path, int, int, int]  # file, row group, its first row's number, rows
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRows:
-    """The rows of a split's files in order; `counts` are those of each file's row groups."""
+    """The rows of a split's files in order; `counts` are the sizes of each file's row groups."""
 
     paths: tuple[Path, ...]
     counts: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, data: Path, split: str) -> PublishedRows:
-        """The rows of a published split; StoreError unless all its files are there."""
+        """Return the rows of a published split; raise StoreError if a file or column is missing."""
         paths = tuple(published_files(Path(data), split))
         return cls(paths, tuple(map(_counts, paths)))
 
@@ -43,7 +43,7 @@ class PublishedRows:
         return sum(map(sum, self.counts))
 
     def stream(self, start: int, stop: int, *, pictures: bool = True) -> Iterator[EditSample]:
-        """Samples from number `start` up to `stop`; without pictures, these are left empty."""
+        """Yield samples from number `start` up to `stop`; without `pictures`, those are empty."""
         columns = None
         if not pictures:
             columns = [name for name in required_columns() if name not in _PICTURES]
@@ -55,7 +55,7 @@ class PublishedRows:
                     yield from_row(row if pictures else {**row, **_EMPTY})
 
     def without(self, picture: str) -> Iterator[str]:
-        """The ids of the samples that have no such picture ("target"); no pictures are read."""
+        """Yield the ids of samples without this picture ("target"); no pictures are read."""
         for path in self.paths:
             with explained("read a data set", path), path.open("rb") as handle:
                 for batch in read_batches(handle, path, ["id", f"{picture}.path"], _IDS):
@@ -63,7 +63,7 @@ class PublishedRows:
                     yield from lacking.column("id").to_pylist()
 
     def groups(self) -> Iterator[_Group]:
-        """The row groups of all files in order."""
+        """Yield the row groups of all files in order."""
         first = 0
         for path, counts in zip(self.paths, self.counts, strict=True):
             for group, count in enumerate(counts):
@@ -72,7 +72,7 @@ class PublishedRows:
 
 
 class RowReader:
-    """Samples by any number; the row groups read last are kept in memory."""
+    """Random access to samples; the most recently read row groups are cached in memory."""
 
     def __init__(self, rows: PublishedRows) -> None:
         self._groups = list(rows.groups())
@@ -80,7 +80,7 @@ class RowReader:
         self._table = lru_cache(maxsize=_HELD)(_table)
 
     def read(self, numbers: Sequence[int]) -> list[EditSample]:
-        """The samples of these numbers; a row group is read once for all of them."""
+        """Return the samples of these numbers; a row group is read once for all of them."""
         found: dict[int, EditSample] = {}
         for number in sorted(set(numbers)):
             at = int(np.searchsorted(self._firsts, number, "right")) - 1
@@ -101,9 +101,9 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
     absent = [name for name in required_columns() if name not in names]
     if absent:
         raise StoreError(
-            "a data set's file lacks columns that samples have",
+            "a data set's file lacks columns of the sample schema",
             value=f"{path}: {', '.join(absent)}",
-            fix="make it by `editloop run`, or from its tables by `editloop import table`",
+            fix="make it with `editloop run`, or from its tables with `editloop import table`",
         )
 
 

@@ -1,4 +1,4 @@
-"""How a training goes: how long, how fast, by which optimiser, and when it rests."""
+"""The schedule of a training: steps, learning rate, optimiser, logging and checkpoints."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Optimiser:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast to learn.
+    """The steps, batch size, learning rate and checkpoints of a training.
 
-    `batch` samples make a step, over all processes; at most `micro` of them are in a process's
-    memory at a time, and their gradients are added up. Every `rest` steps, and at the end, the
-    average (of decay `average`; None keeps none) is validated and a checkpoint written, of which
-    the last `keep` stay; every `note` steps the loss is written down.
+    A step has `batch` samples, over all processes; at most `micro` of them are in a process's
+    memory at a time, and their gradients are accumulated. Every `rest` steps, and at the end, the
+    averaged weights (of decay `average`; None keeps no average) are validated and a checkpoint is
+    written, of which the last `keep` are kept; every `note` steps the loss is logged.
     """
 
     name: str
@@ -65,7 +65,10 @@ class Schedule:
 
 
 def learning_rate(plan: Schedule, step: int) -> float:
-    """A linear warm-up; then as it is, or half a cosine down to zero at the last step."""
+    """Return the learning rate of a step.
+
+    After a linear warm-up it is constant, or falls along half a cosine to zero at the last step.
+    """
     warm = min(1.0, (step + 1) / plan.warm_up) if plan.warm_up else 1.0
     if plan.schedule == "constant":
         return plan.learning_rate * warm
@@ -73,8 +76,8 @@ def learning_rate(plan: Schedule, step: int) -> float:
 
 
 def check_schedule(plan: Schedule) -> None:
-    """Raise UnavailableError for an absent package."""
-    for name in plan.trackers:  # accelerate would only leave it out
+    """Raise UnavailableError if a package that the schedule needs is not installed."""
+    for name in plan.trackers:  # accelerate would silently skip it
         if find_spec(name) is None:
             raise UnavailableError(
                 "a tracker's package is not installed", value=name, command=f"pip install {name}"
@@ -86,10 +89,10 @@ def check_schedule(plan: Schedule) -> None:
 
 
 def compiled(network: nn.Module) -> nn.Module:
-    """The network as torch compiles it; its parameters are the network's own.
+    """Return the network compiled by torch; it shares the network's parameters.
 
-    For CPUs torch 2.13 loses the gradients behind a UNet's upsampling where it also reorders the
-    layout of convolutions, so there it does not.
+    On CPUs, layout optimisation is off: with it, torch 2.13 loses the gradients behind a UNet's
+    upsampling.
     """
     options = None if torch.accelerator.is_available() else {"layout_optimization": False}
     made: nn.Module = torch.compile(network, options=options)  # type: ignore[assignment,arg-type]
@@ -97,7 +100,7 @@ def compiled(network: nn.Module) -> nn.Module:
 
 
 def make_optimiser(settings: Optimiser, network: nn.Module, rate: float) -> Any:
-    """The optimiser over what is trained of a network; `check_schedule` says what it needs."""
+    """Return the optimiser of a network's trained parameters; call `check_schedule` before."""
     trained = [each for each in network.parameters() if each.requires_grad]
     options: dict[str, Any] = {
         "lr": rate,

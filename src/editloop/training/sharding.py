@@ -1,8 +1,8 @@
-"""A network that is spread over the processes that train it (FSDP), by torch's `fully_shard`.
+"""Sharding a network's weights over the training processes (FSDP), by torch's `fully_shard`.
 
-accelerate spreads networks on GPUs only, and leaves whole ones on CPUs without a word. torch itself
-does on both, so this asks torch, and what is tested on CPUs is what GPUs run. A shard is a DTensor,
-which knows its whole; everything here that gathers is called by every process.
+accelerate shards networks on GPUs only, and silently doesn't on CPUs. torch shards on both, so this
+calls torch directly, and tests on CPUs cover what runs on GPUs. A shard is a DTensor; every process
+must call the functions here that gather.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ __all__ = ["check_sharding", "own_shard", "part_of", "shard", "unshard", "whole"
 
 
 def check_sharding(plugin: FullyShardedDataParallelPlugin, optimiser: str) -> None:
-    """Raise TrainingError for what a launcher or recipe asks of FSDP that is not done here."""
+    """Raise TrainingError for FSDP settings of a launcher or recipe that are not supported."""
     if plugin.fsdp_version != 2:
         raise TrainingError(
-            "weights are spread over processes by the second version of FSDP only",
+            "only version 2 of FSDP is supported",
             value=f"fsdp_version {plugin.fsdp_version}",
             fix="set fsdp_version: 2 (`accelerate config`), or launch with --fsdp_version 2",
         )
     if isinstance(plugin.cpu_offload, CPUOffloadPolicy):
         raise TrainingError(
-            "spread weights stay on their devices",
+            "FSDP with CPU offload is not supported",
             value="fsdp_offload_params true",
             fix="set fsdp_offload_params: false (`accelerate config`)",
         )
     if optimiser == "adamw-8bit":
         raise TrainingError(
-            "8-bit Adam cannot update weights that are spread over processes (FSDP)",
+            "8-bit Adam cannot update sharded weights (FSDP)",
             value=optimiser,
             fix="set optimiser: {kind: adamw}, or train without FSDP",
         )
 
 
 def shard(network: nn.Module) -> None:
-    """Spread a network's weights in place; each is whole only while its block computes.
+    """Shard a network's weights in place; each is gathered only while its block computes.
 
-    Blocks are the layers that diffusers' networks in it name as such, and what is left is one.
-    Weights are never left whole after a forward pass: one may follow after they were changed.
+    Blocks are the layers in `_no_split_modules` of its diffusers networks; the remaining layers
+    form one block. Weights are always resharded after a forward pass, as the next forward pass may
+    follow after they were changed.
     """
     names = {
         name
@@ -58,7 +59,7 @@ def shard(network: nn.Module) -> None:
 
 
 def own_shard(parameter: Tensor) -> Tensor:
-    """What this process holds of a parameter, sharing its memory; all of one that is not spread."""
+    """Return this process's shard of a parameter, sharing its memory; all of it if not sharded."""
     if not isinstance(parameter, DTensor):
         return parameter
     with torch.no_grad():
@@ -66,9 +67,10 @@ def own_shard(parameter: Tensor) -> Tensor:
 
 
 def whole(own: Tensor, like: Tensor) -> Tensor:
-    """The whole tensor of which each process holds `own`, spread as the parameter `like` is.
+    """Gather the tensor of which each process holds the shard `own`, sharded like `like`.
 
-    It is on the CPU in the leader, and empty elsewhere; where nothing is spread it is `own`.
+    The result is on the CPU in the main process, and empty in others; if `like` is not sharded, it
+    is `own`.
     """
     if not isinstance(like, DTensor):
         return own
@@ -79,21 +81,21 @@ def whole(own: Tensor, like: Tensor) -> Tensor:
 
 
 def part_of(tensor: Tensor, like: Tensor) -> Tensor:
-    """What this process holds of a whole tensor that each process has: `whole` the other way."""
+    """Return this process's shard of a full tensor that each process has; inverse of `whole`."""
     if not isinstance(like, DTensor):
         return tensor
     there = tensor.to(like.device)
     spread = distribute_tensor(there, like.device_mesh, like.placements, src_data_rank=None)
-    return spread.to_local().clone()  # the whole need not stay for it
+    return spread.to_local().clone()  # so that the full tensor can be freed
 
 
 def unshard(network: nn.Module) -> None:
-    """Put whole weights, on the CPU, in the place of the leader's shards; for saving only."""
+    """Replace the main process's shards by the gathered weights, on the CPU; for saving only."""
     for module in network.modules():
         for name, each in list(module.named_parameters(recurse=False)):
             if isinstance(each, DTensor):
                 gathered = _gathered(each)
-                if _leads():
+                if _is_leader():
                     made = nn.Parameter(gathered, requires_grad=each.requires_grad)
                     module.register_parameter(name, made)
 
@@ -101,8 +103,8 @@ def unshard(network: nn.Module) -> None:
 def _gathered(spread: DTensor) -> Tensor:
     with torch.no_grad():
         gathered: Tensor = spread.full_tensor()
-    return gathered.cpu() if _leads() else gathered.new_empty(0)
+    return gathered.cpu() if _is_leader() else gathered.new_empty(0)
 
 
-def _leads() -> bool:
+def _is_leader() -> bool:
     return distributed.get_rank() == 0

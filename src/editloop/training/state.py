@@ -1,4 +1,4 @@
-"""What of a training is kept between steps: weights, their average, the optimiser's moments."""
+"""The state of a training between steps: weights, their average, the optimiser's moments."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from editloop.training.sharding import own_shard, part_of, whole
 
 __all__ = ["TrainingState"]
 
-# Whole tensors, also of a network that is spread over processes (FSDP); only what is trained.
+# Full tensors, also of a sharded network (FSDP), and of trained parameters only.
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 _SOME = StateDictOptions(full_state_dict=True, strict=False, ignore_frozen_params=True)
 
 
 class TrainingState:
-    """The state of what is trained of a network; `decay` None keeps no average."""
+    """The state of a network's trained parameters; `decay` None keeps no average."""
 
     def __init__(self, network: nn.Module, optimiser: Any, decay: float | None) -> None:
         self._network = network
-        self._optimiser = getattr(optimiser, "optimizer", optimiser)  # unwrapped of accelerate's
+        self._optimiser = getattr(optimiser, "optimizer", optimiser)  # without accelerate's wrapper
         self._trained = [each for each in network.parameters() if each.requires_grad]
         self._average = None if decay is None else EMAModel(self._own, decay, foreach=True)
         if self._average is not None:
@@ -38,7 +38,7 @@ class TrainingState:
 
     @property
     def _own(self) -> list[Tensor]:
-        """What this process holds of each parameter: averages are kept shard by shard."""
+        """The local shards of the trained parameters: averages are kept per shard."""
         return [own_shard(each) for each in self._trained]
 
     def average_in(self) -> None:
@@ -48,7 +48,7 @@ class TrainingState:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The network with its average in place of its weights, for a while."""
+        """Use the average in place of the network's weights within the block."""
         if self._average is None:
             yield
             return
@@ -60,12 +60,12 @@ class TrainingState:
             self._average.restore(self._own)
 
     def keep_average(self) -> None:
-        """Leave the average in the network for good."""
+        """Replace the network's weights by their average."""
         if self._average is not None:
             self._average.copy_to(self._own)
 
     def save(self) -> dict[str, Any]:
-        """The whole state, on the CPU; every process calls it."""
+        """Return the full state, on the CPU; every process must call it."""
         saved: dict[str, Any] = {
             "network": get_model_state_dict(self._network, options=_WHOLE),
             "optimiser": get_optimizer_state_dict(self._network, self._optimiser, options=_WHOLE),
@@ -77,7 +77,7 @@ class TrainingState:
         return saved
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go back to a state that `save` gave."""
+        """Restore a state that `save` returned."""
         set_model_state_dict(self._network, saved["network"], options=_SOME)
         set_optimizer_state_dict(self._network, self._optimiser, saved["optimiser"], options=_SOME)
         if self._average is not None:

@@ -1,4 +1,4 @@
-"""Train editors on a data set that exists: what `editloop train` calls."""
+"""Train editors on an existing data set; called by `editloop train`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     **settings: Json,
 ) -> dict[str, Json]:
-    """Train what a recipe's `train` names, or one model by `settings`; returns the run's results.
+    """Run the `train` parts of a recipe, or train one model by `settings`; return the results.
 
     `settings` are those of the train part `diffusion`, such as `data` (a run's folder), `base` and
-    `conditions`; with a recipe they replace its own, and mappings key by key. `out` is a run folder
-    as `run` makes one, with the models in `models/`: interrupted, the same call goes on. Started
-    several times by a launcher (`accelerate launch`), the processes train together. `download` gets
-    the base from the hub.
+    `conditions`; with a recipe they replace its own settings, and mappings are merged key by key.
+    `out` is a run folder like that of `run`, with the models in `models/`; after an interruption,
+    the same call continues. Processes started by a launcher (`accelerate launch`) train together.
+    `download` gets the base from the hub.
     """
     from editloop.runtime import ranks
 
@@ -60,9 +60,9 @@ def train(
 def check(
     recipe: Recipe, out: Path | str, *, download: bool = False, new_version: bool = False
 ) -> None:
-    """Raise what `train` would refuse before its first step, as far as that can be told cheaply.
+    """Raise the errors of `train` that can be found cheaply before the first step.
 
-    Weights are not loaded. With `download`, a base that is not here yet is not looked at.
+    Weights are not loaded. With `download`, a base that is not downloaded yet is not checked.
     """
     try:
         loop.check(recipe, out, only=_wanted(recipe), new_version=new_version)
@@ -72,7 +72,7 @@ def check(
 
 
 def _wanted(recipe: Recipe) -> tuple[str, ...]:
-    """The parts of the loop that a training makes."""
+    """Return the stages of the loop that a training runs."""
     return (*(("sources", "build", "judge") if recipe.sources else ()), "train", "report")
 
 
@@ -85,12 +85,14 @@ def _bases(recipe: Recipe) -> list[str]:
 
 
 def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json) -> Recipe:
-    """The recipe of a training: a given one with some settings replaced, or one of them alone."""
+    """Return a given recipe with some settings replaced, or one made from the settings alone."""
     if recipe is None:
         return _of_settings(settings)
     read = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
     if not read.train:
-        raise RecipeError("this recipe trains nothing", value=read.name, fix="add a `train` part")
+        raise RecipeError(
+            "this recipe has no train part", value=read.name, fix="add a `train` part"
+        )
     parts = [
         validate(Entry, _merged(part.model_dump(), settings), where=f"train.{part.name}")
         if part.kind == _KIND
@@ -101,7 +103,7 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
 
 
 def _merged(own: Json, settings: Json) -> Json:
-    """Settings over one's own; a mapping leaves the keys that it doesn't name as they were."""
+    """Merge settings over a part's own; a mapping keeps the keys that `settings` doesn't have."""
     if not isinstance(own, Mapping) or not isinstance(settings, Mapping):
         return settings
     return {**own, **{name: _merged(own.get(name), each) for name, each in settings.items()}}
@@ -111,9 +113,9 @@ def _of_settings(settings: dict[str, Json]) -> Recipe:
     absent = [name for name in ("data", "base") if not settings.get(name)]
     if absent:
         raise RecipeError(
-            f"nothing says what to train {'on' if absent[0] == 'data' else 'from'}",
+            f"missing setting: what to train {'on' if absent[0] == 'data' else 'from'}",
             value=f"no recipe and no {absent[0]}",
-            fix="name a recipe, or both --data DIR and --base MODEL",
+            fix="pass a recipe, or both --data DIR and --base MODEL",
         )
     entry = {"kind": _KIND, "name": "editor", **settings}
     part = validate(Entry, entry, where="train")
@@ -121,7 +123,7 @@ def _of_settings(settings: dict[str, Json]) -> Recipe:
 
 
 def _checked(parts: Sequence[Entry]) -> Sequence[Entry]:
-    """The parts with their data's folder as it stands from anywhere."""
+    """Return the parts with the absolute path of their data's folder."""
     return [
         Entry.model_validate(
             {**part.model_dump(), "data": str(Path(part.own["data"]).expanduser().absolute())}

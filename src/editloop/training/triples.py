@@ -1,4 +1,4 @@
-"""A sample's pictures as pixels, checked to be what can be learned from."""
+"""A sample's source, target and mask as pixels, checked for training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["Triple", "decoded"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Triple:
-    """Source and target [height, width, 3], and where editing is allowed; None is everywhere."""
+    """Source and target [height, width, 3], and the mask [height, width] or None.
+
+    The mask marks where editing is allowed; None means everywhere.
+    """
 
     source: Pixels
     target: Pixels
@@ -29,11 +32,11 @@ class Triple:
 
     @property
     def whole_mask(self) -> Mask:
-        """The mask, white where it means everywhere."""
+        """The mask, or a white one if it is None."""
         return np.full(self.size, 255, np.uint8) if self.mask is None else self.mask
 
     def seen(self, view: View, size: Size) -> Triple:
-        """All three through one view at one size."""
+        """Return source, target and mask through the same view at one size."""
         return Triple(
             view.of(self.source, size),
             view.of(self.target, size),
@@ -42,10 +45,10 @@ class Triple:
 
 
 def decoded(sample: EditSample) -> Triple:
-    """A sample's pixels; a missing or blank mask means everywhere.
+    """Decode a sample's pictures; a missing or blank mask means everywhere.
 
-    Raises TrainingError where it has no target or its pictures differ in size, and ImageError where
-    one cannot be read; each names the sample.
+    Raises TrainingError if it has no target or its pictures differ in size, and ImageError if one
+    cannot be read; each error names the sample.
     """
     if sample.target is None:
         raise TrainingError(

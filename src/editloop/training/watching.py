@@ -1,4 +1,4 @@
-"""What a person sees of a training while it runs, and what is written down of it."""
+"""The progress bar and the metrics file of a training."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ def _alone(value: Tensor, _reduction: str) -> Tensor:
 
 
 class Metrics:
-    """A file of JSON lines `{"step", "loss", "validation_loss"?}`; a loss is the mean since the
-    line before. It holds no times, so equal trainings write equal lines.
+    """A file of JSON lines `{"step", "loss", "validation_loss"?}`.
+
+    A loss is the mean since the previous line. No times are written, so equal trainings write equal
+    files.
     """
 
     def __init__(self, path: Path, *, written: bool = True) -> None:
         self.path = path
-        self._written = written  # by one of several processes only
+        self._written = written  # True in only one of several processes
         self._losses: list[Tensor] = []
 
     def add(self, loss: Tensor) -> None:
-        """Keep a step's loss for the next line, without waiting for the device."""
+        """Add a step's loss to the next line, without waiting for the device."""
         self._losses.append(loss)
 
     def write(
         self, step: int, validation_loss: float | None = None, *, across: _Across = _alone
     ) -> float:
-        """Write a line; returns its loss, the mean `across` processes.
+        """Write a line and return its loss, averaged over processes by `across`.
 
-        TrainingError where that is no number.
+        Raises TrainingError if the loss is NaN or infinite.
         """
         loss = across(torch.stack(self._losses).double().mean(), "mean").item()
         self._losses.clear()
         if not math.isfinite(loss):
             raise TrainingError(
-                "the loss is no longer a number", value=f"step {step}", fix="lower learning_rate"
+                "the loss became NaN or infinite", value=f"step {step}", fix="lower learning_rate"
             )
         line: dict[str, Json] = {"step": step, "loss": loss}
         if validation_loss is not None:
@@ -63,7 +65,7 @@ class Metrics:
         return loss
 
     def rewind(self, step: int) -> None:
-        """Forget the lines after a step, and one that a crash left half."""
+        """Remove the lines after a step, and an incomplete last line after a crash."""
         if not self._written:
             return
         kept = "".join(f"{json.dumps(line)}\n" for line in self.lines() if line["step"] <= step)
@@ -71,7 +73,7 @@ class Metrics:
             replace_file(Files(), self.path, kept.encode())
 
     def lines(self) -> Iterator[dict[str, Json]]:
-        """The whole lines written so far."""
+        """Return the complete lines written so far."""
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         whole = text.splitlines(keepends=True)
         return (json.loads(line) for line in whole if line.endswith("\n"))
@@ -81,10 +83,13 @@ class Metrics:
 def watched(
     name: str, steps: int, done: int, *, shown: bool
 ) -> Iterator[Callable[[float | None], None]]:
-    """A bar with the loss and the time left, where a person looks; call it once a step."""
+    """Show a progress bar with the loss and the time left, if stderr is a terminal.
+
+    Gives a function to call once per step with the loss, or None.
+    """
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn(f"{name} learns"),
+        TextColumn(f"training {name}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]}"),

@@ -1,4 +1,4 @@
-"""A frozen autoencoder, and the scales at which latents are learned and shown."""
+"""A frozen autoencoder, with the scaling of latents for training and conditioning."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Autoencoder", "Posterior"]
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """What an encoder says of pictures: mean and standard deviation, each [batch, c, h, w]."""
+    """An encoder's posterior of pictures: mean and standard deviation, each [batch, c, h, w]."""
 
     mean: Tensor
     std: Tensor
 
     def at(self, noise: Tensor) -> Tensor:
-        """A sample of it, from Gaussian noise [batch, c, h, w]."""
+        """Return a sample, from Gaussian noise [batch, c, h, w]."""
         return self.mean + self.std * noise
 
 
@@ -32,9 +32,10 @@ class Posterior:
 class Autoencoder:
     """diffusers' `AutoencoderKL`, without gradients.
 
-    `scales_sources` says whether a source is shown to the denoiser at the scale that is learned:
-    SD 1.5 and XL show it as the encoder gives it (InstructPix2Pix), SD3 and FLUX scaled. `shifts`
-    says whether what is learned is also shifted, where the autoencoder's configuration has it.
+    There are two scales of latents: targets have the training scale, and a source or mask is given
+    to the denoiser at the condition scale. With `scales_sources` both are the same (SD3 and FLUX);
+    else conditions are unscaled encoder outputs (SD 1.5 and XL, InstructPix2Pix). `shifts`: whether
+    the training scale also applies the configuration's shift factor, if it has one.
     """
 
     vae: Any
@@ -45,50 +46,51 @@ class Autoencoder:
     def of(
         cls, vae: Any, dtype: torch.dtype, *, scales_sources: bool = False, shifts: bool = True
     ) -> Autoencoder:
-        """A loaded one, frozen, in `dtype`; in float32 for one that overflows in float16 (SDXL's).
+        """Freeze a loaded autoencoder in `dtype`.
 
-        Raises RecipeError for one whose latents have means and deviations of their own.
+        One that overflows in float16 (SDXL's) is kept in float32. Raises RecipeError if its latents
+        are scaled per channel.
         """
         if vae.config.get("latents_mean") is not None:
             raise RecipeError(
-                "latents that are scaled channel by channel are not known here",
+                "autoencoders with per-channel scaling of latents are not supported",
                 value=f"latents_mean={vae.config.latents_mean}",
-                fix="name a base whose autoencoder has a scaling factor alone",
+                fix="use a base whose autoencoder has only a scaling factor",
             )
         upcast = dtype == torch.float16 and vae.config.force_upcast
         return cls(frozen(vae, torch.float32 if upcast else dtype), scales_sources, shifts)
 
     @property
     def channels(self) -> int:
-        """Channels of a latent."""
+        """The number of channels of latents."""
         return int(self.vae.config.latent_channels)
 
     @property
     def factor(self) -> int:
-        """Pixels of a side for one of the latent's."""
+        """The number of pixels per latent along a side."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @torch.no_grad()
     def posterior(self, pixels: Tensor) -> Posterior:
-        """Of pictures, uint8 [batch, height, width, 3]; sides are multiples of `factor`."""
+        """Encode pictures, uint8 [batch, height, width, 3]; sides are multiples of `factor`."""
         found = self.vae.encode(_values(pixels, self.vae)).latent_dist
         return Posterior(found.mean, found.std)
 
     def learned(self, latents: Tensor) -> Tensor:
-        """Latents at the scale that a denoiser learns: z = (latents - shift) * scale."""
+        """Return encoder latents at the training scale: z = (latents - shift) * scale."""
         return (latents - self._shift) * float(self.vae.config.scaling_factor)
 
     def shown(self, mean: Tensor) -> Tensor:
-        """A source's or mask's latents (the mode) as they are shown to the denoiser."""
+        """Return a source's or mask's latents (the posterior mean) at the condition scale."""
         return self.learned(mean) if self.scales_sources else mean
 
     def unshown(self, latents: Tensor) -> Tensor:
-        """Shown latents at the scale that is learned, such as `pictures` takes."""
+        """Convert latents from the condition scale to the training scale, as for `pictures`."""
         return latents if self.scales_sources else self.learned(latents)
 
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> list[Pixels]:
-        """The pictures of learned latents."""
+        """Decode latents at the training scale to pictures."""
         raw = latents / float(self.vae.config.scaling_factor) + self._shift
         values = self.vae.decode(raw.to(self.vae.dtype), return_dict=False)[0]
         scaled = (values.float() / 2 + 0.5).clamp(0, 1) * 255

@@ -1,4 +1,4 @@
-"""A base model with room for conditions, or one that was trained here."""
+"""Loading of base models, extended for conditions, and of models trained by EditLoop."""
 
 from __future__ import annotations
 
@@ -32,18 +32,17 @@ from editloop.schema import Json
 
 __all__ = ["check_base", "is_trained_here", "load_base", "load_trained", "trained_index"]
 
-_SAID = ("base", "conditions", "facts", "lora", "reward")  # what every index has
+_INDEX_KEYS = ("base", "conditions", "facts", "lora", "reward")  # required in every index
 
 _Loader: TypeAlias = Callable[[str, Path, Wanted], DiffusionModel]
 
 
 def load_base(name: str, wanted: Wanted) -> DiffusionModel:
-    """The model of a folder or hub name, with room for the wanted conditions.
+    """Load the model of a folder or hub name, extended for the wanted conditions.
 
-    What a training here left beside the pipeline, its reward condition, is taken along; so are
-    adapters (LoRA), with their own base. Raises UnavailableError where it is not on this machine
-    (with the command that gets it), StoreError where it is not whole, RecipeError where it cannot
-    take the conditions.
+    For a model trained by EditLoop, its reward condition or its adapters (LoRA) with their base are
+    loaded too. Raises UnavailableError if it is not on this machine (with the command that
+    downloads it), StoreError if it is incomplete, RecipeError if it cannot take the conditions.
     """
     folder, family = check_base(name, wanted)
     if (adapters := _adapters_in(weights.find(name))) is not None:
@@ -63,12 +62,13 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
 
 
 def check_base(name: str, wanted: Wanted) -> tuple[Path, Family]:
-    """The folder and family of a base, or of the one that adapters (LoRA) have; errors as of
-    `load_base`, as far as descriptions tell.
+    """Return the folder and family of a base, or of the base of adapters (LoRA).
+
+    Raises the errors of `load_base` that can be found from configurations alone.
     """
     folder = weights.find(name)
     if (inside := model_in(folder)) is not None:
-        raise RecipeError("a run's folder is no model", value=name, fix=f"name {inside}")
+        raise RecipeError("this is a run's folder, not a model", value=name, fix=f"use {inside}")
     before = trained_index(folder)
     if before is not None:
         check_before(before, name, wanted)
@@ -82,14 +82,14 @@ def check_base(name: str, wanted: Wanted) -> tuple[Path, Family]:
 
 
 def is_trained_here(folder: Path) -> bool:
-    """Whether a folder holds a diffusion model that `save_diffusion_model` wrote."""
+    """Return whether a folder has a diffusion model that `save_diffusion_model` wrote."""
     return trained_index(folder) is not None
 
 
 def trained_index(folder: Path) -> Mapping[str, Json] | None:
-    """What a folder says of the model that was trained into it; None where none was.
+    """Read the index of a diffusion model trained by EditLoop; None if the folder has none.
 
-    Raises StoreError where that cannot be read, or does not say all.
+    Raises StoreError if the index cannot be read or lacks a key.
     """
     try:
         index: dict[str, Json] = dict(json.loads((folder / INDEX).read_bytes()))
@@ -99,8 +99,8 @@ def trained_index(folder: Path) -> Mapping[str, Json] | None:
         raise _unreadable(folder, str(error)) from error
     if index.get("kind") != KIND:
         return None
-    if unsaid := [name for name in _SAID if name not in index]:
-        raise _unreadable(folder, f"it has no {unsaid[0]}")
+    if missing := [name for name in _INDEX_KEYS if name not in index]:
+        raise _unreadable(folder, f"it has no {missing[0]}")
     return index
 
 
@@ -111,19 +111,21 @@ def _unreadable(folder: Path, why: str) -> StoreError:
 
 
 def _adapters_in(folder: Path) -> Mapping[str, Json] | None:
-    """What a folder says of adapters (LoRA) that it holds in place of a pipeline, if it does."""
+    """Return the index of a folder with adapters (LoRA) instead of a pipeline, else None."""
     index = trained_index(folder)
     return None if index is None or index["lora"] is None else index
 
 
 def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
-    """The model that `save_diffusion_model` wrote, ready to edit in `precision` throughout.
+    """Load a model that `save_diffusion_model` wrote, for editing in `precision` throughout.
 
-    Errors as of `load_base`.
+    Errors as in `load_base`.
     """
     index = trained_index(folder)
     if index is None:
-        raise StoreError("no trained diffusion model here", value=folder, fix="name its folder")
+        raise StoreError(
+            "no trained diffusion model in this folder", value=folder, fix="use a model's folder"
+        )
     wanted = Wanted(
         conditions=tuple(index["conditions"]),
         reward=None if index["reward"] is None else RewardSettings(**index["reward"]),
@@ -137,14 +139,14 @@ def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
 
 
 def _load_adapters(model: DiffusionModel, folder: Path) -> None:
-    """What stands in a folder instead of a pipeline."""
+    """Load adapters, widened layers and the reward condition of a folder without a pipeline."""
     load_lora(model.network, _tensors(folder / LORA), model.family.part)
     trained = (name for name, each in model.network.named_parameters() if each.requires_grad)
     if grown := {name for name in trained if "lora_" not in name}:
         tensors = _tensors(folder / GROWN)
         if grown != tensors.keys():
             raise StoreError(
-                "a model's folder is not whole", value=folder / GROWN, fix="train it again"
+                "a model's folder is incomplete", value=folder / GROWN, fix="train it again"
             )
         model.network.load_state_dict(tensors, strict=False)
     if model.reward is not None:
@@ -156,7 +158,9 @@ def _load_reward(model: DiffusionModel, folder: Path) -> None:
         model.condition("reward").load_state_dict(_tensors(folder / REWARD))
     except RuntimeError as error:
         raise StoreError(
-            "a reward condition of another plan", value=folder, fix=f"train it again ({error})"
+            "the reward condition has another architecture",
+            value=folder,
+            fix=f"train it again ({error})",
         ) from error
 
 
@@ -165,6 +169,6 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise StoreError(
-            "a model's folder is not whole", value=path, fix=f"train it again ({error})"
+            "a model's folder is incomplete", value=path, fix=f"train it again ({error})"
         ) from error
     return tensors

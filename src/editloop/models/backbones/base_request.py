@@ -1,4 +1,4 @@
-"""What is asked of a base model before it is trained or edited with."""
+"""The request for a base model, for training or editing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Conditions to make room for, how new input weights start, and in what to compute.
+    """The requested conditions, initial values of new input weights, and precision.
 
-    `precision` is that of the frozen networks and, with `lora`, of the frozen base too. What is
-    trained stays in fp32; a model that is only edited with (`trained` False) is in `precision`
-    throughout. An `outlined` one has no values, on torch's meta device: its weights are not read.
+    `precision` is that of the frozen networks and, with `lora`, of the frozen base too. Trained
+    weights stay in fp32; a model for editing only (`trained` False) is in `precision` throughout.
+    An `outlined` model is on torch's meta device without values: its weights are not read.
     """
 
     conditions: tuple[str, ...] = ("source",)

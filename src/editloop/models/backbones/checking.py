@@ -1,4 +1,4 @@
-"""What can be said of a base from its files' descriptions alone, before weights are read."""
+"""Checks of a base model from its configurations, before weights are read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
     "multiple_of",
 ]
 
-_LATENTS = 4  # channels, where an autoencoder's configuration leaves out diffusers' default
+_LATENTS = 4  # channels, if an autoencoder's configuration omits diffusers' default
 
 
 def check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
-    """Refuse a model that was trained here and cannot be gone on from as wanted."""
+    """Raise RecipeError if a model trained by EditLoop cannot be trained further as wanted."""
     if before["lora"] is not None:
         _check_adapters(before, name, wanted)
     if wanted.reward is None or before["reward"] is None:
@@ -35,47 +35,47 @@ def check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
     saved = RewardSettings.model_validate(before["reward"])
     if saved != wanted.reward:
         raise RecipeError(
-            "this model learned under another reward condition",
+            "this model was trained with another reward condition",
             value=name,
             fix=f"set reward: {saved.model_dump(mode='json')}",
         )
 
 
 def _check_adapters(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
-    """Adapters are learned further as they are: they are not put into their base's weights."""
+    """Raise RecipeError unless adapters keep their settings: they are not merged into the base."""
     rank, alpha = before["lora"]
     if wanted.lora is None or (wanted.lora.rank, wanted.lora.alpha) != (rank, alpha):
         raise RecipeError(
-            "adapters (LoRA) can be trained further only as they are",
+            "adapters (LoRA) can be trained further only with the same rank and alpha",
             value=name,
             fix=f"set lora: {{rank: {rank}, alpha: {alpha}}}, or start from {before['base']}",
         )
     if list(wanted.conditions) != before["conditions"]:
         raise RecipeError(
-            "these adapters (LoRA) learned under other conditions",
+            "these adapters (LoRA) were trained with other conditions",
             value=f"{name}: {', '.join(wanted.conditions)}",
             fix=f"set conditions: [{', '.join(before['conditions'])}]",
         )
 
 
 def check_family(family: Family, name: str, wanted: Wanted) -> None:
-    """Refuse what a family cannot be."""
+    """Raise RecipeError if a family cannot take the conditions, or be trained without LoRA."""
     if beyond := [each for each in wanted.conditions if each not in family.takes]:
         raise RecipeError(
             f"{family.name} cannot be conditioned on {' and '.join(beyond)}",
             value=name,
-            fix=f"leave it out: the conditions are {', '.join(family.takes)}",
+            fix=f"leave it out: possible conditions are {', '.join(family.takes)}",
         )
     if wanted.trained and wanted.lora is None and not family.whole:
         raise RecipeError(
-            f"{family.name} is trained by low-rank adapters only",
+            f"{family.name} can only be trained with low-rank adapters",
             value=name,
             fix="set lora, such as lora: {rank: 16}",
         )
 
 
 def check_channels(folder: Path, family: Family, wanted: Wanted) -> None:
-    """Raise RecipeError where a network's input channels leave no room for what is wanted."""
+    """Raise RecipeError if a network's input channels don't fit the wanted conditions."""
     if family.reads_tokens:
         return
     latents = int(configuration(folder / "vae").get("latent_channels", _LATENTS))
@@ -84,18 +84,18 @@ def check_channels(folder: Path, family: Family, wanted: Wanted) -> None:
 
 
 def check_weights(folder: Path, family: Family, name: str) -> None:
-    """Raise UnavailableError unless each network's weights are there, as safetensors."""
+    """Raise UnavailableError unless each network's weights exist as safetensors."""
     for part in (family.part, "vae", "text_encoder"):
         if not any((folder / part).glob("*.safetensors")):
             raise UnavailableError(
-                "a checkpoint without weights in safetensors form",
+                "the checkpoint has no weights in safetensors format",
                 value=folder / part,
                 command=None if Path(name).expanduser().is_dir() else weights.command(name),
             )
 
 
 def multiple_of(folder: Path, family: Family) -> int:
-    """Pixels of which the sides of pictures are multiples, as `DiffusionModel.multiple` says."""
+    """Return the number that pictures' sides must be multiples of: `DiffusionModel.multiple`."""
     blocks = configuration(folder / "vae").get("block_out_channels", [0])
     patch = family.patch or int(configuration(folder / family.part).get("patch_size", 1))
     factor: int = 2 ** (len(blocks) - 1)
@@ -103,7 +103,7 @@ def multiple_of(folder: Path, family: Family) -> int:
 
 
 def configuration(part: Path) -> dict[str, Json]:
-    """What a part of a pipeline says of itself; StoreError where that cannot be read."""
+    """Read the configuration of a pipeline's part; raise StoreError if it cannot be read."""
     path = part / "config.json"
     try:
         read: dict[str, Json] = dict(json.loads(path.read_bytes()))

@@ -1,4 +1,4 @@
-"""What is trained of a model: its denoising network with conditions, called alike everywhere."""
+"""The trained part of a model: its denoising network with conditions, with one interface."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Denoiser", "Given", "UNetDenoiser"]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The conditions of a batch as a denoiser reads them.
+    """The conditions of a batch in the form that a denoiser takes.
 
     source and mask: latents [batch, c, h, w]; text and reward: encoded texts; scores and keep:
-    [batch, 3] as in `EditInputs`. None where the model is not conditioned on it. guidance: the
-    scale that a distilled network is told; None is the one it is trained at.
+    [batch, 3] as in `EditInputs`. None if the model is not conditioned on it. guidance: the scale
+    that a distilled network gets as input; None is the one it is trained with.
     """
 
     source: Tensor
@@ -34,21 +34,21 @@ class Given:
 
 
 class Denoiser(nn.Module):
-    """The face of all: from noisy latents, timesteps and `Given` to latents.
+    """The base class of denoisers, which map noisy latents, timesteps and `Given` to latents.
 
-    `patch` is the side in latents of what the network reads as one token.
+    `patch` is the side, in latents, of one token of the network.
     """
 
     patch = 1
 
     @property
     def network(self) -> Any:
-        """The diffusers network in it."""
+        """The diffusers network."""
         raise NotImplementedError
 
     @property
     def conditions(self) -> nn.ModuleDict:
-        """The networks of its conditions, by name; channels and tokens need none."""
+        """The networks of its conditions, by name; extra channels and tokens need none."""
         return nn.ModuleDict()
 
     def start(
@@ -58,7 +58,7 @@ class Denoiser(nn.Module):
         tokens: int,  # noqa: ARG002
         device: torch.device,
     ) -> None:
-        """Set a sampler's timesteps for pictures of so many tokens, as diffusers' pipelines do."""
+        """Set a sampler's timesteps for pictures of `tokens` tokens, like diffusers' pipelines."""
         scheduler.set_timesteps(steps, device=device)
 
 
@@ -80,9 +80,9 @@ class UNetDenoiser(Denoiser):
         return self.conditioned.conditions
 
     def forward(self, noisy: Tensor, timestep: Tensor, given: Given) -> Tensor:
-        """The UNet's answer [batch, c, h, w] for noisy latents [batch, c, h, w]."""
+        """Return the UNet's output [batch, c, h, w] for noisy latents [batch, c, h, w]."""
         output: Tensor = self.conditioned(
-            noisy, timestep, given.text.hidden, self._conditions(given), **self._asked(noisy, given)
+            noisy, timestep, given.text.hidden, self._conditions(given), **self._added(noisy, given)
         )
         return output
 
@@ -99,8 +99,8 @@ class UNetDenoiser(Denoiser):
             }
         return found
 
-    def _asked(self, noisy: Tensor, given: Given) -> dict[str, Any]:
-        """XL is told the pooled text, and the picture's size as original, crop and target."""
+    def _added(self, noisy: Tensor, given: Given) -> dict[str, Any]:
+        """Return XL's inputs: pooled text, and the sizes (original, crop offset, target)."""
         if not self._xl:
             return {}
         height, width = (side * self._factor for side in noisy.shape[-2:])

@@ -1,7 +1,7 @@
-"""Extra input channels: a base's first layer, widened for what it is conditioned on.
+"""Extra input channels: a base's first layer, widened for its conditions.
 
-InstructPix2Pix (section 3.2) adds the source's channels with weights of zero; UltraEdit (appendix
-A.4) draws those of source and mask at random.
+InstructPix2Pix (section 3.2) initialises the source's channels to zero; UltraEdit (appendix A.4)
+initialises those of source and mask at random.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ __all__ = ["check_room", "widened", "with_room"]
 
 
 def with_room(layer: nn.Conv2d, latents: int, folder: Path, wanted: Wanted) -> nn.Conv2d:
-    """The layer, of a base in `folder`, for noisy latents, a source and perhaps a mask, in order.
+    """Return a base's first layer widened for noisy latents, a source and perhaps a mask, in order.
 
-    `latents` are the channels of each; errors as of `check_room`.
+    `latents` is the number of channels of each; errors as in `check_room`.
     """
     channels = check_room(layer.in_channels, latents, folder, wanted)
     return widened(layer, channels, wanted.new_weights, wanted.seed)
 
 
 def check_room(have: int, latents: int, folder: Path, wanted: Wanted) -> int:
-    """The channels that a network of `have` input channels gets for what is wanted.
+    """Return the number of input channels for the wanted conditions, for a network with `have`.
 
-    Raises RecipeError where its channels are others, such as the nine of inpainting.
+    Raises RecipeError if the network has an unsuitable number, such as the nine of inpainting.
     """
     channels = latents * (3 if "mask" in wanted.conditions else 2)
     if have not in (latents, 2 * latents, channels):
         raise RecipeError(
-            f"a network of {have} input channels cannot be given {' and '.join(wanted.conditions)}",
+            f"a network with {have} input channels cannot take {' and '.join(wanted.conditions)}",
             value=folder,
-            fix=f"name a base with {latents} or {2 * latents} input channels"
+            fix=f"use a base with {latents} or {2 * latents} input channels"
             + (", or add mask to the conditions" if have == 3 * latents else ""),
         )
     return channels
 
 
 def widened(layer: nn.Conv2d, channels: int, weights: NewWeights, seed: int) -> nn.Conv2d:
-    """The layer with `channels` inputs: the old ones as they were, new ones zero or as torch draws.
+    """Return the layer with `channels` inputs; new weights are zero or torch's random defaults.
 
-    A layer that has as many already is returned itself; one with more is never narrowed
-    (ValueError).
+    Old weights are kept. A layer that already has `channels` inputs is returned unchanged; one with
+    more raises ValueError.
     """
     if layer.in_channels == channels:
         return layer
     if layer.in_channels > channels:
         raise ValueError(f"{layer.in_channels} input channels cannot become {channels}")
-    with torch.random.fork_rng(devices=()):  # torch draws initial weights from global state
+    with torch.random.fork_rng(devices=()):  # initialised from torch's global random state
         torch.manual_seed(seed)
         wide = nn.Conv2d(
             channels,

@@ -1,4 +1,4 @@
-"""The families of models that can be trained to edit, and how each is found in a folder."""
+"""The families of models that can be trained to edit, and the family of a folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["FAMILIES", "Family", "family_of", "pipeline_class_of"]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`bases` are the pipelines it starts from, the first of them diffusers' own; `part` is the
-    network in them that is trained, `saved_as` the pipeline it becomes; `loader` is a function's
-    `module:name`, imported when asked.
+    """A family of models.
 
-    `takes` names the conditions there can be; `whole` says whether it can be trained other than by
-    LoRA. `guidance` is the scale that a distilled network is told when it edits. `reads_tokens`
-    says that a source is further tokens, not further channels; `patch` is the side in latents of a
-    token, where the network's configuration doesn't say.
+    `bases` are the pipeline classes it starts from, the first one being diffusers' own; `part` is
+    the network in them that is trained, `saved_as` the class of the trained pipeline; `loader` is a
+    function's `module:name`, imported on demand. `takes` are the possible conditions; `whole` is
+    whether it can be trained without LoRA. `guidance` is the scale that a distilled network gets
+    when editing. With `reads_tokens`, a source is given as extra tokens, not as extra channels;
+    `patch` is the side, in latents, of a token if the network's configuration doesn't have it.
     """
 
     name: str
@@ -75,17 +75,19 @@ FAMILIES = {family.name: family for family in _ALL}
 
 
 def pipeline_class_of(folder: Path) -> str:
-    """The class of the pipeline in a folder, by its index."""
+    """Return the class name of the pipeline in a folder, from its index."""
     return str(model_index(folder).get("_class_name"))
 
 
 def family_of(folder: Path) -> Family:
-    """The family of the pipeline in a folder; RecipeError where none of it can be trained."""
+    """Return the family of the pipeline in a folder; raise RecipeError if there is none."""
     name = pipeline_class_of(folder)
     for family in _ALL:
         if name in family.bases:
             return family
     known = ", ".join(base for family in _ALL for base in family.bases)
     raise RecipeError(
-        f"a base that cannot be trained to edit here: {name}", value=folder, fix=f"known: {known}"
+        f"a base of this class cannot be trained to edit: {name}",
+        value=folder,
+        fix=f"known: {known}",
     )

@@ -1,4 +1,4 @@
-"""Timesteps of samplers for flow matching."""
+"""Timesteps of flow-matching samplers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def start_flow(
     *,
     levels: Sequence[float] | None = None,
 ) -> None:
-    """Set a sampler's timesteps, with noise levels of its own or those given.
+    """Set a sampler's timesteps, with the scheduler's own noise levels or the given ones.
 
     A scheduler may shift them by the number of a picture's tokens (Esser et al., 2024, section
-    5.3.2): the more, the longer it stays at much noise.
+    5.3.2): more tokens mean more steps at high noise levels.
     """
     config, options = scheduler.config, {}
     if config.get("use_dynamic_shifting"):

@@ -1,7 +1,7 @@
-"""FLUX.1 Kontext: a transformer that reads the source's tokens beside the noisy picture's.
+"""FLUX.1 Kontext: a transformer that gets the source's tokens after the noisy picture's.
 
 Black Forest Labs, "FLUX.1 Kontext: Flow Matching for In-Context Image Generation and Editing in
-Latent Space" (2025). A token is a square of 2 x 2 latents; its place is the number of its picture
+Latent Space" (2025). A token is a square of 2 x 2 latents; its position is the index of its picture
 (noisy 0, source 1), its row and its column.
 """
 
@@ -30,9 +30,9 @@ from editloop.models.schedules import flow_levels
 
 __all__ = ["FluxDenoiser", "load_flux_kontext"]
 
-_TEXT = 512  # tokens of T5, as the pipeline reads
-_TAUGHT_AT = 1.0  # the guidance that the distilled network is told while it learns
-_THOUSAND = 1000  # timesteps of a schedule; the network is told their share
+_TEXT = 512  # T5 tokens, as in diffusers' pipeline
+_TRAINING_GUIDANCE = 1.0  # input of the distilled network during training
+_TIMESTEPS = 1000  # the network's input is timestep / 1000
 
 
 class FluxDenoiser(Denoiser):
@@ -49,14 +49,14 @@ class FluxDenoiser(Denoiser):
         return self.transformer
 
     def forward(self, noisy: Tensor, timestep: Tensor, given: Given) -> Tensor:
-        """The answer [batch, c, h, w] for noisy latents [batch, c, h, w]; h and w are even."""
+        """Return the output [batch, c, h, w] for noisy latents [batch, c, h, w]; h, w are even."""
         height, width = (side // self.patch for side in noisy.shape[-2:])
         tokens = [self._packed(each.to(noisy.dtype)) for each in (noisy, given.source)]
         places = [_places(picture, height, width, noisy.device) for picture in (0, 1)]
         text = given.text.hidden.to(noisy.dtype)
         output: Tensor = self.transformer(
             hidden_states=torch.cat(tokens, dim=1),
-            timestep=timestep.to(noisy.dtype) / _THOUSAND,
+            timestep=timestep.to(noisy.dtype) / _TIMESTEPS,
             guidance=self._guidance(given, noisy),
             pooled_projections=given.text.pooled.to(noisy.dtype),
             encoder_hidden_states=text,
@@ -73,18 +73,18 @@ class FluxDenoiser(Denoiser):
         start_flow(scheduler, steps, tokens, device, levels=levels)
 
     def _packed(self, latents: Tensor) -> Tensor:
-        """Latents [batch, c, h, w] as tokens [batch, h * w / 4, 4 * c], row by row."""
+        """Convert latents [batch, c, h, w] to tokens [batch, h * w / 4, 4 * c], row by row."""
         return functional.pixel_unshuffle(latents, self.patch).flatten(2).transpose(1, 2)
 
     def _guidance(self, given: Given, noisy: Tensor) -> Tensor | None:
         if not self.transformer.config.guidance_embeds:
             return None
-        scale = _TAUGHT_AT if given.guidance is None else given.guidance
+        scale = _TRAINING_GUIDANCE if given.guidance is None else given.guidance
         return torch.full((len(noisy),), scale, device=noisy.device)
 
 
 def load_flux_kontext(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
-    """The model in a folder, which was found by the name `base`; errors as of `load_pipeline`."""
+    """Load the model in the folder of the base named `base`; errors as in `load_pipeline`."""
     pipeline = load_pipeline(
         FluxKontextPipeline, folder, wanted.loaded_in, outlined=wanted.outlined
     )
@@ -107,7 +107,7 @@ def load_flux_kontext(base: str, folder: Path, wanted: Wanted) -> DiffusionModel
 
 
 def _places(picture: int, height: int, width: int, device: torch.device) -> Tensor:
-    """The places [height * width, 3] of a picture's tokens."""
+    """Return the positions [height * width, 3] of a picture's tokens."""
     rows, columns = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )

@@ -1,4 +1,4 @@
-"""Networks that are read, and never trained."""
+"""Freezing of networks that are not trained."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 
 def frozen(network: _Network, dtype: torch.dtype) -> _Network:
-    """The network itself without gradients, in `dtype`.
+    """Disable the network's gradients, convert it to `dtype` in place, and return it.
 
-    In float16, layers that transformers keeps in float32 stay so: T5's would overflow.
+    In float16, layers that transformers keeps in float32 stay in float32: T5's would overflow.
     """
     network.requires_grad_(False).to(dtype)
     kept = getattr(network, "_keep_in_fp32_modules", None) or ()

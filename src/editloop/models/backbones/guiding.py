@@ -1,4 +1,4 @@
-"""The guided prediction of each step: the branches as one call of the network, or one for all."""
+"""The guided prediction of each sampling step, in one network call."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["Guide", "reused_steps"]
 
 
 def reused_steps(count: int) -> frozenset[int]:
-    """At which of so many steps guidance is reused: every second one, but for the ends.
+    """Return the steps that reuse guidance: every second one except at both ends.
 
-    A tenth of the steps at the beginning and at the end, and one at least, are exact.
+    The first and the last tenth of the `count` steps, at least one each, are exact.
     """
     ends = max(1, count // 10)
     return frozenset(step for step in range(ends, count - ends) if step % 2)
 
 
 class Guide:
-    """Weighs the branches' predictions; at `reused` steps, which is lossy, one stands for all.
+    """Compute the weighted sum of the branches' predictions, approximately at `reused` steps.
 
-    There the network predicts for the last branch alone, which has all conditions, and what
-    guidance added to that at the last exact step is added again. With one branch all steps are
-    exact. After the CFG-Cache of Lv et al., "FasterCache: Training-Free Video Diffusion Model
-    Acceleration with High Quality" (2024), which weighs low and high frequencies anew meanwhile.
+    At `reused` steps the network predicts only the last branch, which has all conditions, and the
+    difference that guidance made at the last exact step is added to it. With one branch all steps
+    are exact. This follows the CFG-Cache of Lv et al., "FasterCache: Training-Free Video Diffusion
+    Model Acceleration with High Quality" (2024), without its reweighting of frequencies.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Guide:
         self._added: Tensor | None = None
 
     def __call__(self, step: int, noisy: Tensor, timestep: Tensor) -> Tensor:
-        """The guided prediction [batch, c, h, w], float32, for latents as the network sees them."""
+        """Return the guided prediction [batch, c, h, w], float32, for scaled noisy latents."""
         batch = len(noisy)
         if step in self._reused and self._added is not None:
             alone: Tensor = self._denoiser(noisy, timestep.expand(batch), self._last)
@@ -60,30 +60,30 @@ class Guide:
 
 
 def _branched(given: Given, chosen: Sequence[Branch], dtype: torch.dtype) -> Given:
-    """The conditions of all branches, one after another.
+    """Concatenate the conditions of all branches along the batch.
 
-    Without its source a branch sees zeros, for the mask too, as the released pipelines have it;
-    without its text the empty one. Rewards stay.
+    A branch without source gets zeros, for the mask too, as in the released pipelines; one without
+    text gets the empty text. Rewards are the same in all branches.
     """
     batch = len(given.source)
 
-    def shown(latents: Tensor) -> Tensor:
-        seen = latents.to(dtype)
-        nothing = torch.zeros_like(seen)
-        return torch.cat([seen if branch.source else nothing for branch in chosen])
+    def pictures(latents: Tensor) -> Tensor:
+        kept = latents.to(dtype)
+        zeros = torch.zeros_like(kept)
+        return torch.cat([kept if branch.source else zeros for branch in chosen])
 
-    def told(states: Tensor) -> Tensor:
-        texts, blank = states[:batch], states[-1:].expand_as(states[:batch])
-        return torch.cat([texts if branch.text else blank for branch in chosen]).to(dtype)
+    def texts(states: Tensor) -> Tensor:
+        kept, blank = states[:batch], states[-1:].expand_as(states[:batch])
+        return torch.cat([kept if branch.text else blank for branch in chosen]).to(dtype)
 
     def same(values: Tensor) -> Tensor:
         return values.repeat(len(chosen), *(1,) * (values.ndim - 1))
 
     reward = given.reward
     return Given(
-        source=shown(given.source),
-        text=TextStates(told(given.text.hidden), told(given.text.pooled)),
-        mask=None if given.mask is None else shown(given.mask),
+        source=pictures(given.source),
+        text=TextStates(texts(given.text.hidden), texts(given.text.pooled)),
+        mask=None if given.mask is None else pictures(given.mask),
         scores=None if given.scores is None else same(given.scores),
         keep=None if given.keep is None else same(given.keep),
         reward=None
@@ -94,7 +94,7 @@ def _branched(given: Given, chosen: Sequence[Branch], dtype: torch.dtype) -> Giv
 
 
 def _weighted(output: Tensor, chosen: Sequence[Branch]) -> Tensor:
-    """The branches' predictions [branches * batch, ...] by their weights, in float32."""
+    """Return the weighted sum of the predictions [branches * batch, ...], in float32."""
     if len(chosen) == 1 and chosen[0].weight == 1:
         return output.float()
     parts = output.float().chunk(len(chosen))

@@ -1,4 +1,4 @@
-"""LoRA by peft: small adapters are trained on a base that stays as it is."""
+"""LoRA by peft: small adapters trained on a frozen base."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from editloop.models.backbones.model import Lora
 __all__ = ["JOINT_LAYERS", "add_lora", "load_lora"]
 
 _LAYERS = ("to_q", "to_k", "to_v", "to_out.0")
-# Attention of a picture's and a text's tokens together has the same for the text.
+# Joint attention of a picture's and a text's tokens has the same layers for the text.
 JOINT_LAYERS = (*_LAYERS, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 
 
@@ -31,10 +31,10 @@ def add_lora(
 ) -> None:
     """Freeze a diffusers network and add adapters to its attention layers, kept in fp32.
 
-    `grown` are layers that were made wider: they are trained whole, in fp32.
+    `grown` are widened layers: they are trained in full, in fp32.
     """
     network.requires_grad_(False)
-    with torch.random.fork_rng(devices=()):  # torch draws initial weights from global state
+    with torch.random.fork_rng(devices=()):  # initialised from torch's global random state
         torch.manual_seed(seed)
         network.add_adapter(
             LoraConfig(
@@ -52,7 +52,10 @@ def add_lora(
 
 
 def load_lora(network: Any, tensors: Mapping[str, Tensor], part: str) -> None:
-    """Put saved adapters in the place of those that `add_lora` made."""
+    """Load saved adapters into those that `add_lora` made; `part` is the network's name.
+
+    Raises StoreError if they belong to another network.
+    """
     own = {name.removeprefix(f"{part}."): each for name, each in tensors.items()}
     found: Any = set_peft_model_state_dict(network, convert_unet_state_dict_to_peft(own))
     if found.unexpected_keys:

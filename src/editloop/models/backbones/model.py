@@ -1,4 +1,4 @@
-"""A published diffusion model as an editor: what training changes and editing runs."""
+"""A published diffusion model as an editor, used by both training and editing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONDITIONS = ("source", "mask", "reward")
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """Low-rank adapters on the attention layers: their rank and scale."""
+    """The rank and scale (alpha) of low-rank adapters on the attention layers."""
 
     rank: int
     alpha: int
@@ -34,10 +34,10 @@ class Lora:
 
 @dataclass(slots=True, eq=False)
 class DiffusionModel:
-    """A family's frozen autoencoder and text encoders, and the denoiser that is trained.
+    """A frozen autoencoder, frozen text encoders, and the denoiser that is trained.
 
-    `base` is the name it was loaded by, and `folder` holds that in diffusers layout. `scheduler` is
-    the base's own.
+    `base` is the name it was loaded by, `folder` the base in diffusers layout, `scheduler` the
+    base's own.
     """
 
     family: Family
@@ -59,12 +59,12 @@ class DiffusionModel:
         return self.denoiser.network
 
     def condition(self, name: str) -> nn.Module:
-        """The network of one of its conditions."""
+        """Return the network of one of its conditions."""
         return self.denoiser.conditions[name]
 
     @property
     def loads_plainly(self) -> bool:
-        """Whether diffusers' own pipeline has everything that this model is conditioned on."""
+        """True if diffusers' own pipeline can load this model with all its conditions."""
         import diffusers
 
         known = hasattr(diffusers, self.family.saved_as) and self.conditions == ("source",)
@@ -76,23 +76,23 @@ class DiffusionModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the denoiser's weights are."""
+        """The device of the denoiser's weights."""
         return next(self.denoiser.parameters()).device
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers are trained."""
+        """The number of trained parameters."""
         return sum(each.numel() for each in self.denoiser.parameters() if each.requires_grad)
 
     @property
     def multiple(self) -> int:
-        """Pixels of which the sides of pictures are multiples."""
+        """The number of pixels that the sides of pictures must be multiples of."""
         return self.autoencoder.factor * self.denoiser.patch
 
     def given(self, inputs: EditInputs, guidance: float | None = None) -> Given:
-        """The conditions as the denoiser reads them: texts are encoded here.
+        """Return the conditions in the form that the denoiser takes: texts are encoded here.
 
-        `guidance` is told to a distilled network (`family.guidance` when editing).
+        `guidance` is an input of a distilled network (`family.guidance` when editing).
         """
         rewarded = inputs.reward_text is not None
         return Given(
@@ -106,30 +106,30 @@ class DiffusionModel:
         )
 
     def start(self, scheduler: Any, steps: int, height: int, width: int) -> None:
-        """Set a sampler's timesteps for pictures of a size in pixels, as diffusers' pipeline."""
+        """Set a sampler's timesteps for pictures of a size in pixels, like diffusers' pipeline."""
         tokens = (height // self.multiple) * (width // self.multiple)
         self.denoiser.start(scheduler, steps, tokens, self.device)
 
     def shown(self, pixels: Tensor) -> Tensor:
-        """Pictures or masks uint8 [batch, height, width, 3] as the denoiser is shown them."""
+        """Encode pictures or masks uint8 [batch, height, width, 3] at the condition scale."""
         return self.autoencoder.shown(self.autoencoder.posterior(pixels).mean)
 
     def decode(self, latents: Tensor) -> list[Pixels]:
-        """The pictures of denoised latents [batch, c, h, w]."""
+        """Decode denoised latents [batch, c, h, w] to pictures."""
         return self.autoencoder.pictures(latents)
 
     def blank_mask(self, height: int, width: int) -> Tensor:
-        """A white mask's latents [1, c, h, w] at a size: editing is free everywhere."""
+        """Return the latents [1, c, h, w] of a white mask, which allows editing everywhere."""
         if (height, width) not in self._blanks:
             white = torch.from_numpy(np.full((1, height, width, 3), 255, np.uint8))
             self._blanks[height, width] = self.shown(white)
         return self._blanks[height, width]
 
     def blank_text(self) -> Tensor:
-        """The ids [n] of no text."""
+        """Return the ids [n] of the empty text."""
         return self.texts.ids([""])[0]
 
     def noise_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """The shape [c, h, w] of the latents of a picture of a size."""
+        """Return the shape [c, h, w] of the latents of a picture of a size."""
         factor = self.autoencoder.factor
         return self.autoencoder.channels, height // factor, width // factor

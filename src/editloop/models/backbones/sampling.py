@@ -1,4 +1,4 @@
-"""From noise to an edit: any model, any of diffusers' samplers, guidance by two scales."""
+"""Sampling of edits from noise: any model, any diffusers sampler, two guidance scales."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def denoised(
     guidance: float | None = None,
     reuse_guidance: bool = False,
 ) -> Tensor:
-    """Learned latents [batch, c, h, w], float32, from noise that each row draws for itself.
+    """Sample latents [batch, c, h, w], float32, at the training scale, from random noise.
 
-    `chosen` are the predictions that guidance weighs, as of `branches`: they are one call of the
-    network. The texts, and once the empty one, are one call of the text encoder. `scheduler` is one
-    of diffusers', set up anew by every call; what it draws on the way, as ancestral ones do, comes
-    from the rows' generators too. The denoiser stays in the mode, training or not, that it is in.
-    `guidance` is told to a distilled network (FLUX); left out, its family's usual. `reuse_guidance`
-    is faster and lossy: see `Guide`.
+    Each row has its own generator, also for the noise that ancestral schedulers add. `chosen` are
+    the predictions of guidance, as from `branches`; they are one network call. All texts and the
+    empty one are one text encoder call. `scheduler` is a diffusers one, which every call sets up
+    again. The denoiser's mode (training or evaluation) is not changed. `guidance` is an input of a
+    distilled network (FLUX) and defaults to its family's. `reuse_guidance` is faster but lossy: see
+    `Guide`.
     """
     dtype = next(model.network.parameters()).dtype
-    told = model.family.guidance if guidance is None else guidance
-    given = _given(model, inputs, chosen, told)
+    scale = model.family.guidance if guidance is None else guidance
+    given = _given(model, inputs, chosen, scale)
     height, width = (side * model.autoencoder.factor for side in inputs.source.shape[-2:])
     _start(model, scheduler, steps, height, width)
     device, own = inputs.source.device, list(generators)
@@ -59,7 +59,7 @@ def denoised(
 
 
 def _start(model: DiffusionModel, scheduler: Any, steps: int, height: int, width: int) -> None:
-    """Set the sampler up; RecipeError where it cannot take so many steps."""
+    """Set up the sampler; raise RecipeError if it cannot take this many steps."""
     try:
         model.start(scheduler, steps, height, width)
         levels = getattr(scheduler, "alphas_cumprod", None)
@@ -67,7 +67,7 @@ def _start(model: DiffusionModel, scheduler: Any, steps: int, height: int, width
             raise ValueError(f"it has {len(levels)} noise levels")
     except ValueError as error:
         raise RecipeError(
-            f"{type(scheduler).__name__} cannot take so many steps",
+            f"{type(scheduler).__name__} does not support this number of steps",
             value=steps,
             fix=f"set other `steps`, or another `scheduler` ({error})",
         ) from error
@@ -76,7 +76,7 @@ def _start(model: DiffusionModel, scheduler: Any, steps: int, height: int, width
 def _given(
     model: DiffusionModel, inputs: EditInputs, chosen: Sequence[Branch], guidance: float | None
 ) -> Given:
-    """The conditions of the batch; where a branch goes without text, the empty one comes last."""
+    """Return the conditions of the batch; if a branch has no text, the empty one comes last."""
     text = inputs.text
     if not all(branch.text for branch in chosen):
         text = torch.cat([text, model.blank_text()[None].to(text)])
@@ -84,7 +84,7 @@ def _given(
 
 
 def _scaled(scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
-    """Latents as the network is shown them; flow matching shows them as they are."""
+    """Return latents at the network's input scale; flow matching doesn't scale them."""
     scale = getattr(scheduler, "scale_model_input", None)
     scaled: Tensor = latents if scale is None else scale(latents, timestep)
     return scaled

@@ -1,10 +1,10 @@
-"""A trained model as a folder that diffusers reads, where diffusers knows its plan.
+"""Saving of a trained model as a folder that diffusers loads, if it has the architecture.
 
-model_index.json and the parts that it names    a whole pipeline; the trained network in safetensors
-reward/                                         the reward condition, where there is one
-pytorch_lora_weights.safetensors                instead of a pipeline, where LoRA was trained
-grown.safetensors                               beside it, layers that were made wider
-editloop.json                                   what it is and how it was made; written last
+model_index.json and the parts listed in it     a full pipeline with the trained network
+reward/                                         the reward condition, if there is one
+pytorch_lora_weights.safetensors                instead of a pipeline, if LoRA was trained
+grown.safetensors                               with LoRA, the widened layers, if any
+editloop.json                                   the index and training facts; written last
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str, Json]) -> None:
     """Write a model into a folder; equal models and facts give equal bytes.
 
-    `facts` (JSON) say how it was made. Raises OSError where a file cannot be written.
+    `facts` (JSON) describe its training. Raises OSError if a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if model.lora is None:
@@ -55,7 +55,7 @@ def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str
     index = {
         "kind": KIND,
         "family": model.family.name,
-        "base": model.base if model.lora is None else _found_again(model.base),
+        "base": model.base if model.lora is None else _absolute_base(model.base),
         "conditions": list(model.conditions),
         "reward": None if model.reward is None else model.reward.model_dump(mode="json"),
         "lora": None if model.lora is None else [model.lora.rank, model.lora.alpha],
@@ -66,7 +66,7 @@ def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str
 
 
 def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
-    """The base's pipeline with the trained network in its place."""
+    """Save the base's pipeline with the trained network in place of the base's."""
     part = model.family.part
     index = model_index(model.folder)
     for name in set(_LEFT_OUT) & index.keys():
@@ -77,21 +77,21 @@ def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
     try:
         model.network.save_pretrained(folder / part)
     except SafetensorError as error:
-        raise _of_the_disk(error) from error
+        raise _os_error(error) from error
     index["_class_name"] = model.family.saved_as
     index.pop("_name_or_path", None)
     text = json.dumps(index, indent=2, sort_keys=True)
     (folder / PIPELINE).write_text(f"{text}\n", encoding="utf-8")
 
 
-def _of_the_disk(error: SafetensorError) -> Exception:
-    """The system's error that safetensors tells in words, such as of a full disk."""
+def _os_error(error: SafetensorError) -> Exception:
+    """Return the OSError behind a safetensors error, such as of a full disk, if it has one."""
     number = re.search(r"\(os error (\d+)\)", str(error))
     return error if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def _copy(source: Path, folder: Path) -> None:
-    """A folder's files, file by file: what goes wrong with one is said of that one."""
+    """Copy a folder's files one by one, so that an error names the file."""
     for path in source.rglob("*"):
         if path.is_file():
             target = folder / path.relative_to(source)
@@ -100,17 +100,17 @@ def _copy(source: Path, folder: Path) -> None:
 
 
 def _save_lora(model: DiffusionModel, folder: Path) -> None:
-    """As diffusers writes it, so that a base's pipeline takes it by `load_lora_weights`."""
+    """Save adapters in diffusers' format, so that the base's `load_lora_weights` loads them."""
     part: str = model.family.part
     layers: dict[str, Tensor] = get_peft_model_state_dict(model.network)
-    if part == "unet":  # their files have older names
+    if part == "unet":  # UNet adapters are saved under older names
         layers = convert_state_dict_to_diffusers(layers)
     settings = _settings(model.network.peft_config["default"])
-    told = {f"{part}.{name}": value for name, value in settings.items()}
+    metadata = {f"{part}.{name}": value for name, value in settings.items()}
     _write(
         folder / LORA,
         {f"{part}.{name}": each for name, each in layers.items()},
-        {LORA_ADAPTER_METADATA_KEY: json.dumps(told, indent=2, sort_keys=True)},
+        {LORA_ADAPTER_METADATA_KEY: json.dumps(metadata, indent=2, sort_keys=True)},
     )
     grown = {
         name: each
@@ -121,22 +121,24 @@ def _save_lora(model: DiffusionModel, folder: Path) -> None:
         _write(folder / GROWN, grown)
 
 
-def _found_again(base: str) -> str:
-    """The name of the base that adapters need, as it stands from anywhere."""
+def _absolute_base(base: str) -> str:
+    """Return the base's hub name or absolute path, valid from any working directory."""
     folder = Path(base).expanduser()
     return str(folder.absolute()) if folder.is_dir() else base
 
 
 def _settings(config: Any) -> dict[str, Json]:
-    """What peft says of adapters, with its sets in order: equal adapters give equal bytes."""
+    """Return peft's settings with sets as sorted lists: equal adapters give equal bytes."""
     return {
         name: sorted(value) if isinstance(value, set) else value
         for name, value in config.to_dict().items()
     }
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], told: Mapping[str, str] = _FORMAT) -> None:
-    """One entry of metadata at most: safetensors writes several in no fixed order."""
+def _write(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] = _FORMAT
+) -> None:
+    """Write tensors with at most one metadata entry: the order of several is not fixed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
-    path.write_bytes(save(whole, metadata=dict(told)))
+    path.write_bytes(save(whole, metadata=dict(metadata)))

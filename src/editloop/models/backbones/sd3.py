@@ -1,9 +1,9 @@
-"""Stable Diffusion 3 and 3.5: a transformer whose patches also hold a source's and mask's latents.
+"""Stable Diffusion 3 and 3.5: a transformer with a source's and mask's latents as extra channels.
 
-The channels are in the order of UltraEdit's released models: noisy, source, mask. Those models are
-shown a source and a mask as the encoder gives them, learn latents that are scaled without a shift,
-and read 77 tokens by T5. diffusers' community pipeline of the same name shows sources shifted and
-scaled like what is learned, and reads 256; so do models that start here from Stable Diffusion 3.
+The channels are in the order of UltraEdit's released models: noisy, source, mask. Those models take
+unscaled encoder latents of source and mask, are trained on latents that are scaled without a shift,
+and use 77 T5 tokens. diffusers' community pipeline of the same name shifts and scales sources like
+the training latents and uses 256 tokens; so do models trained here from Stable Diffusion 3.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from editloop.models.schedules import flow_levels
 __all__ = ["SD3Denoiser", "load_sd3"]
 
 _T5 = ("text_encoder_3", "tokenizer_3")
-_TEXT, _RELEASED_TEXT = 256, 77  # tokens of T5, as the pipelines read
+_TEXT, _RELEASED_TEXT = 256, 77  # T5 tokens, as in the pipelines
 
 
 class SD3Denoiser(Denoiser):
-    """`SD3Transformer2DModel`, shown source and mask as further channels."""
+    """`SD3Transformer2DModel` with source and mask as extra channels."""
 
     def __init__(self, transformer: Any) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class SD3Denoiser(Denoiser):
         return self.transformer
 
     def forward(self, noisy: Tensor, timestep: Tensor, given: Given) -> Tensor:
-        """The answer [batch, c, h, w] for noisy latents [batch, c, h, w]."""
+        """Return the output [batch, c, h, w] for noisy latents [batch, c, h, w]."""
         pictures = [noisy, given.source] + ([] if given.mask is None else [given.mask])
         output: Tensor = self.transformer(
             hidden_states=torch.cat([each.to(noisy.dtype) for each in pictures], dim=1),
@@ -64,7 +64,7 @@ class SD3Denoiser(Denoiser):
 
 
 def load_sd3(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
-    """The model in a folder, which was found by the name `base`; errors as of `load_pipeline`."""
+    """Load the model in the folder of the base named `base`; errors as in `load_pipeline`."""
     options: dict[str, Any] = {"outlined": wanted.outlined}
     if model_index(folder).get(_T5[0], [None])[0] is None:
         options |= dict.fromkeys(_T5)
@@ -97,7 +97,7 @@ def load_sd3(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
 
 
 def _is_as_released(folder: Path) -> bool:
-    """Whether the folder's model learned in UltraEdit's way: a release, or what started from it."""
+    """Return whether a model was trained like UltraEdit: its release, or one trained from it."""
     before = trained_index(folder)
     if before is not None:
         return not before["scales_sources"]

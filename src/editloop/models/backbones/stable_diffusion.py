@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x, 2.x and XL: a UNet with further input channels and conditions."""
+"""Stable Diffusion 1.x, 2.x and XL: a UNet with extra input channels and conditions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["load_stable_diffusion", "of_pipeline"]
 
 
 def load_stable_diffusion(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
-    """The model in a folder, which was found by the name `base`; errors as of `load_pipeline`."""
+    """Load the model in the folder of the base named `base`; errors as in `load_pipeline`."""
     made: Any = getattr(diffusers, pipeline_class_of(folder))
     options: dict[str, Any] = {"outlined": wanted.outlined}
     if family_of(folder).name == "sdxl":
@@ -39,11 +39,11 @@ def load_stable_diffusion(base: str, folder: Path, wanted: Wanted) -> DiffusionM
 
 
 def of_pipeline(pipeline: Any, base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
-    """The model of a loaded pipeline; its UNet is widened for what is wanted."""
+    """Return the model of a loaded pipeline; its UNet is widened for the wanted conditions."""
     dtype = DTYPES[wanted.precision]
     if wanted.trained:
         _check_levels(pipeline.scheduler, folder)
-    scaled = bool(model_index(folder).get("is_cosxl_edit"))  # CosXL is shown its source scaled
+    scaled = bool(model_index(folder).get("is_cosxl_edit"))  # CosXL takes its source scaled
     unet, autoencoder = pipeline.unet, Autoencoder.of(pipeline.vae, dtype, scales_sources=scaled)
     if wanted.lora is not None:
         unet.requires_grad_(False)
@@ -72,9 +72,9 @@ def of_pipeline(pipeline: Any, base: str, folder: Path, wanted: Wanted) -> Diffu
 def _check_levels(scheduler: Any, folder: Path) -> None:
     if "beta_schedule" not in scheduler.config:
         raise RecipeError(
-            f"noise levels that cannot be learned here: {type(scheduler).__name__}",
+            f"training with this scheduler is not supported: {type(scheduler).__name__}",
             value=folder,
-            fix="name a base whose scheduler has betas, as Stable Diffusion's",
+            fix="use a base whose scheduler has betas, like Stable Diffusion's",
         )
 
 
@@ -95,7 +95,7 @@ def _conditions(unet: Any, wanted: Wanted) -> dict[str, nn.Module]:
     if "mask" in wanted.conditions:
         made["mask"] = ChannelCondition()
     if "reward" in wanted.conditions and wanted.reward is not None:
-        with torch.random.fork_rng(devices=()):  # torch draws initial weights from global state
+        with torch.random.fork_rng(devices=()):  # initialised from torch's global random state
             torch.manual_seed(wanted.seed)
             made["reward"] = reward_condition(wanted.reward, UNetShape.of(unet))
     return made

@@ -1,4 +1,4 @@
-"""How a family reads a text: ids by its tokenizers, states by its frozen encoders."""
+"""Text encoding of each family: ids by its tokenizers, states by its frozen encoders."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class TextStates:
 
 
 class Texts(Protocol):
-    """A family's tokenizers and encoders; a text longer than they read is cut at its end."""
+    """A family's tokenizers and encoders; a text that is too long is truncated."""
 
     def ids(self, texts: Sequence[str]) -> Tensor:
-        """int64 [texts, n]: the ids of every tokenizer, one after another."""
+        """Return int64 [texts, n]: the ids of all tokenizers, concatenated."""
         ...
 
     def states(self, ids: Tensor) -> TextStates:
-        """What the encoders make of ids [batch, n], without gradients."""
+        """Encode ids [batch, n], without gradients."""
         ...
 
     def cuts(self, text: str) -> bool:
-        """Whether no encoder reads the text to its end."""
+        """Return whether every encoder truncates the text."""
         ...
 
 
@@ -67,9 +67,9 @@ class ClipTexts:
 
 @dataclass(frozen=True, slots=True)
 class ClipPairTexts:
-    """Stable Diffusion XL: two CLIP encoders, the last layer but one of each, beside each other.
+    """Stable Diffusion XL: two CLIP encoders, whose second to last layers are concatenated.
 
-    `blank_is_zero`: the empty text is zeros, as the pipeline has it without a negative prompt.
+    `blank_is_zero`: the empty text is zeros, as in the pipeline without a negative prompt.
     """
 
     tokenizers: tuple[Any, Any]
@@ -100,32 +100,32 @@ class ClipPairTexts:
 
 @dataclass(frozen=True, slots=True)
 class T5Reader:
-    """A T5 encoder that reads `length` tokens, padding too, as diffusers' pipelines have it."""
+    """A T5 encoder of `length` tokens, including padding, as in diffusers' pipelines."""
 
     tokenizer: Any
     encoder: Any
     length: int
 
     def ids(self, texts: Sequence[str]) -> Tensor:
-        """int64 [texts, length]."""
+        """Return ids, int64 [texts, length]."""
         return _padded(self.tokenizer, texts, self.length)
 
     def cuts(self, text: str) -> bool:
-        """Whether the text has more tokens."""
+        """Return whether the text has more than `length` tokens."""
         return _cuts(self.tokenizer, text, self.length)
 
     def hidden(self, ids: Tensor) -> Tensor:
-        """The last layer [batch, length, d]."""
+        """Return the last layer's states [batch, length, d]."""
         found: Tensor = self.encoder(ids).last_hidden_state
         return found.to(self.encoder.dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class TripleTexts:
-    """Stable Diffusion 3: two CLIP encoders beside each other, and T5 behind them.
+    """Stable Diffusion 3: two CLIP encoders, concatenated by channels, followed by T5's tokens.
 
-    The CLIP states, of the last layer but one, are filled up with zeros to T5's `width`. A base
-    without T5 has zeros [`length`, width] in its place.
+    The CLIP states, of the second to last layer, are padded with zeros to T5's `width`. A base
+    without T5 gets zeros [`length`, width] instead.
     """
 
     tokenizers: tuple[Any, Any]
@@ -182,7 +182,7 @@ class ClipT5Texts:
 
 
 def clip_ids(tokenizer: Any, texts: Sequence[str]) -> Tensor:
-    """Ids [texts, n] as CLIP reads them: padded, and cut, to its n tokens."""
+    """Return CLIP's ids [texts, n], padded or truncated to its n tokens."""
     return _padded(tokenizer, texts, tokenizer.model_max_length)
 
 
@@ -191,7 +191,7 @@ def _cuts(tokenizer: Any, text: str, length: int) -> bool:
 
 
 def _whole(text: str) -> str:
-    """The text without lone surrogates, which tokenizers refuse."""
+    """Replace lone surrogates, which tokenizers reject."""
     return text.encode("utf-8", "replace").decode()
 
 
