@@ -10,7 +10,7 @@ from editloop.darkroom.faults import Fault
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.pairs import TruthFacts
 from editloop.judges.pairwise import Comparison, Preference
-from editloop.schema import PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.schema import PERSPECTIVES, Cause, EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
 
@@ -51,7 +51,9 @@ class BusyJudge(CountingJudge):
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         CountingJudge.shown += len(batch)
-        return [dict.fromkeys(PERSPECTIVES, Unscored("failed for now: no answer"))] * len(batch)
+        return [dict.fromkeys(PERSPECTIVES, Unscored("no answer", cause=Cause.TRANSIENT))] * len(
+            batch
+        )
 
 
 class RudeJudge(CountingJudge):

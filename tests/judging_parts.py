@@ -10,7 +10,7 @@ from pydantic import Field
 
 from editloop.chat.settings import ChatSettings
 from editloop.errors import UnavailableError
-from editloop.schema import EditedPair, Score, Unscored, Verdict
+from editloop.schema import Cause, EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
 __all__ = ["Asking", "Moody", "Plain"]
@@ -68,7 +68,7 @@ class Moody:
 
     def _score(self, pair: EditedPair, mood: str, about: str) -> Score | Unscored:
         if mood == "busy" and pair.id == about:
-            return Unscored("failed for now: the server is busy")
+            return Unscored("the server is busy", cause=Cause.TRANSIENT)
         return Score(float(len(pair.id) % 6), text="None")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from editloop.errors import FailureClass, ImageError, UnavailableError
 from editloop.kernel.steps import Drop, Fail, Keep, Outcome, Resource, SourceItem, StepContext
 from editloop.kernel.tasks import StepSpec
-from editloop.schema import EditSample, Image, Json, Provenance
+from editloop.schema import Attempt, EditOutcome, EditSample, Image, Json, Provenance
 from editloop.settings import Settings
 
 __all__ = ["ListSource", "MixedStep", "part", "picture", "source", "step"]
@@ -118,6 +118,50 @@ class MixedStep(_Part):
                 for name in names
             )
         )
+
+
+class AttemptStep(_Part):
+    """Makes two candidates of each sample and keeps the second; of those in `hopeless`, none."""
+
+    class Settings(Settings):
+        hopeless: tuple[str, ...] = ()
+        chosen: bool = True  # whether the attempt that is marked as chosen is the one kept
+        half: bool = False  # whether the reasons hold half a character
+
+    settings: Settings
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        return list(map(self._outcome, batch))
+
+    def _outcome(self, sample: EditSample) -> Outcome:
+        reference = picture("reference", 64)
+        first = replace(sample, id=f"{sample.id}/0", parent_id=sample.id, target=sample.source)
+        kept = replace(sample, target=picture("target", 64), references=(reference,))
+        reason = "half \ud800 a character" if self.settings.half else "nothing changed"
+        wrong = Attempt(first, EditOutcome.UNCHANGED, 1, cost=0.5, reason=reason)
+        if sample.id in self.settings.hopeless:
+            return Drop("no attempt passed", (wrong,))
+        marked = kept if self.settings.chosen else first
+        return Keep((kept,), (wrong, Attempt(marked, EditOutcome.EDITED, 2, chosen=True)))
+
+
+class BlankSource(ListSource):
+    """Lists samples that have no picture yet."""
+
+    def _load(self, item: SourceItem) -> Outcome:
+        return Keep((EditSample(item.id, None, "a cat on a roof"),))
+
+
+class PaintStep(_Part):
+    """Gives every sample its source picture."""
+
+    adds = frozenset({"source"})
+
+    class Settings(Settings):
+        pass
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        return [Keep((replace(sample, source=picture(sample.id, 64)),)) for sample in batch]
 
 
 class NetworkStep(MixedStep):
@@ -252,8 +296,8 @@ def part(group: str, kind: str, name: str = "", **settings: Json) -> StepSpec:
     return StepSpec(group, name or kind, f"{__name__}:{kind}", settings)
 
 
-def source(name: str = "list", **settings: Json) -> StepSpec:
-    return part("source", "ListSource", name, **settings)
+def source(name: str = "list", kind: str = "ListSource", **settings: Json) -> StepSpec:
+    return part("source", kind, name, **settings)
 
 
 def step(kind: str = "MixedStep", name: str = "", **settings: Json) -> StepSpec:

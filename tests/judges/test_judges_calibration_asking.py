@@ -80,7 +80,7 @@ def test_a_verdict_that_is_missing_for_now_is_not_kept(cases, tmp_path) -> None:
         asking = CachedJudge(BusyJudge(BusyJudge.Settings()), ShardStore(tmp_path))
         judged = asking.judged("truth", cases)
         assert (asking.open, asking.asked) == (True, 70)
-        assert set(judged.reasons["quality"]) == {"failed for now: no answer"}
+        assert set(judged.reasons["quality"]) == {"no answer"}
 
 
 def test_a_frozen_set_is_read_back_as_it_was(tmp_path) -> None:

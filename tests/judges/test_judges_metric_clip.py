@@ -11,7 +11,7 @@ from editloop.judges.metric import MetricJudge
 from editloop.judges.metric_clip import MetricClipJudge
 from editloop.metrics.clip import ClipMetric
 from editloop.metrics.embeddings import Embeddings
-from editloop.schema import Captions, EditedPair, Score, Unscored
+from editloop.schema import Captions, Cause, EditedPair, Score, Unscored
 from tiny_encoders import save_clip
 
 CAPTIONS = Captions("a red house", "a blue house in the snow")
@@ -81,7 +81,9 @@ def test_a_copy_follows_nothing_with_or_without_captions(folder: Path) -> None:
 def test_without_captions_following_is_not_known(folder: Path) -> None:
     made = judge(folder)
     (verdict,) = made.judge([pair(captions=Captions())])
-    assert verdict["following"] == Unscored("the case has no source caption", made.version)
+    assert verdict["following"] == Unscored(
+        "the case has no source caption", made.version, Cause.MISSING_INPUT
+    )
 
 
 def test_a_store_is_shared(folder: Path) -> None:

@@ -18,7 +18,7 @@ from editloop.judges.pairwise import (
     Preference,
     position_bias,
 )
-from editloop.schema import Pixels, Unscored
+from editloop.schema import Cause, Pixels, Unscored
 
 
 def grey(level: int) -> Pixels:
@@ -128,7 +128,7 @@ def test_agreement_is_counted_over_many(make: Make) -> None:
 def test_a_comparison_with_one_order_missing_is_unscored(make: Make) -> None:
     judge = make(brighter, Fault.DECLINED, concurrency=1)
     first, second = judge.compare([comparison(200, 50), comparison(60, 210)])
-    assert first == Unscored("refused: it declines to answer", judge.version)
+    assert first == Unscored("refused: it declines to answer", judge.version, Cause.REFUSED)
     assert second.choice == "second"
 
 
@@ -136,7 +136,9 @@ def test_a_comparison_without_an_instruction_is_not_asked(make: Make) -> None:
     judge = make(brighter)
     (found,) = judge.compare([comparison(200, 50, instruction="")])
     assert found == Unscored(
-        "the rubric preference shows the instruction, and the case has none", judge.version
+        "the rubric preference shows the instruction, and the case has none",
+        judge.version,
+        Cause.MISSING_INPUT,
     )
     assert judge.counts.attempts == 0
 

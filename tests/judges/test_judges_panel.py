@@ -11,7 +11,7 @@ from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.panel import PanelJudge
-from editloop.schema import EditedPair, Score, Unscored, Verdict
+from editloop.schema import Cause, EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
 HERE = "python:test_judges_panel:Fixed"
@@ -26,6 +26,7 @@ class Fixed:
         passed: bool | None = None
         text: str | None = None
         reason: str = "refused: no"
+        cause: Cause = Cause.UNSTATED
         perspectives: tuple[str, ...] = ("following",)
         repeat: int = 0
 
@@ -38,7 +39,7 @@ class Fixed:
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         said = self._settings
         score = Score((said.value or 0) + said.repeat, said.passed, said.text)
-        given = Unscored(said.reason) if said.value is None else score
+        given = Unscored(said.reason, cause=said.cause) if said.value is None else score
         return [dict.fromkeys(said.perspectives, given) for _ in batch]
 
 

@@ -12,6 +12,7 @@ from editloop.errors import RecipeError, StoreError
 from editloop.judges.reward_edit import Exported, RewardEditJudge, write_reward_edit
 from editloop.schema import (
     PERSPECTIVES,
+    Cause,
     EditedPair,
     EditSample,
     Image,
@@ -53,13 +54,13 @@ def test_three_rewards_are_read_in_their_order(tmp_path: Path) -> None:
     ("score", "due"),
     [
         ("4", Score(4.0, text="None")),
-        (7, Unscored("out of range: 7 is not in 0..5")),
-        (-1, Unscored("out of range: -1 is not in 0..5")),
-        (None, Unscored("unparseable: None is no score")),
-        (True, Unscored("unparseable: True is no score")),
-        ("good", Unscored("unparseable: 'good' is no score")),
-        (float("nan"), Unscored("unparseable: nan is no score")),
-        (float("inf"), Unscored("out of range: inf is not in 0..5")),
+        (7, Unscored("out of range: 7 is not in 0..5", cause=Cause.OUT_OF_RANGE)),
+        (-1, Unscored("out of range: -1 is not in 0..5", cause=Cause.OUT_OF_RANGE)),
+        (None, Unscored("unparseable: None is no score", cause=Cause.UNPARSEABLE)),
+        (True, Unscored("unparseable: True is no score", cause=Cause.UNPARSEABLE)),
+        ("good", Unscored("unparseable: 'good' is no score", cause=Cause.UNPARSEABLE)),
+        (float("nan"), Unscored("unparseable: nan is no score", cause=Cause.UNPARSEABLE)),
+        (float("inf"), Unscored("out of range: inf is not in 0..5", cause=Cause.OUT_OF_RANGE)),
     ],
 )
 def test_a_score_is_a_number_in_range_or_none(
@@ -74,7 +75,9 @@ def test_a_score_is_a_number_in_range_or_none(
 @pytest.mark.parametrize("value", [[reward(5)], "good", {"Score": 5}, [reward(5)] * 4])
 def test_what_is_no_list_of_three_is_unscored(tmp_path: Path, value: Json) -> None:
     verdict = judge(tmp_path / "r.json", {"0000017": value})
-    assert set(verdict.values()) == {Unscored("unparseable: it is no list of three rewards")}
+    assert set(verdict.values()) == {
+        Unscored("unparseable: it is no list of three rewards", cause=Cause.UNPARSEABLE)
+    }
 
 
 def test_a_reward_without_words_has_none(tmp_path: Path) -> None:
@@ -84,7 +87,9 @@ def test_a_reward_without_words_has_none(tmp_path: Path) -> None:
 
 def test_an_edit_that_the_file_lacks_is_unscored(tmp_path: Path) -> None:
     verdict = judge(tmp_path / "r.json", {"other": [reward(5)] * 3})
-    assert set(verdict.values()) == {Unscored("the file has no rewards for it")}
+    assert set(verdict.values()) == {
+        Unscored("the file has no rewards for it", cause=Cause.NO_ANSWER)
+    }
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": [], "a": []}'])

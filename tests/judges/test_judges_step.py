@@ -19,7 +19,7 @@ from editloop.judges.step import JudgeStep
 from editloop.judges.truth import TruthJudge
 from editloop.kernel.steps import Fail, Keep, Resource, StepContext
 from editloop.registry import create
-from editloop.schema import PERSPECTIVES, EditedPair, EditSample, Image, Score, Unscored
+from editloop.schema import PERSPECTIVES, Cause, EditedPair, EditSample, Image, Score, Unscored
 from judging_parts import Asking, Plain
 
 PLAIN = {"kind": "judging_parts:Plain"}
@@ -59,7 +59,7 @@ def test_verdicts_become_scores_with_the_judges_version() -> None:
     assert after.scores == {
         "clip": Score(0.3),
         "following": Score(4.0, True, "well done", "plain-1"),
-        "preserving": Unscored("the judge said nothing of it", "plain-1"),
+        "preserving": Unscored("the judge said nothing of it", "plain-1", Cause.NO_ANSWER),
     }
     assert replace(after, scores=before.scores) == before
 
@@ -160,7 +160,7 @@ def test_what_may_yet_be_said_waits_in_quarantine(tmp_path: Path) -> None:
     assert isinstance(first, Keep)
     assert isinstance(second, Fail)
     assert (second.code, second.failure) == ("no-verdict-yet", FailureClass.TRANSIENT)
-    assert second.message == "quality: failed for now: the server is busy"
+    assert second.message == "quality: the server is busy"
 
 
 def test_lost_verdicts_are_an_error(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from editloop.darkroom import truth
 from editloop.judges.truth import TruthJudge
-from editloop.schema import EditedPair, Pixels, Unscored
+from editloop.schema import Cause, EditedPair, Pixels, Unscored
 from editloop.sources.scenes import photo
 
 
@@ -28,10 +28,10 @@ def test_pairs_without_mask_or_target_are_unscored_in_their_places() -> None:
         [pair(), pair(mask=None), pair(mask=None, target=None)]
     )
     assert whole == TruthJudge().judge([pair()])[0]
-    assert set(maskless.values()) == {Unscored("no mask", truth.VERSION)}
-    assert set(targetless.values()) == {Unscored("no target", truth.VERSION)}
+    assert set(maskless.values()) == {Unscored("no mask", truth.VERSION, Cause.MISSING_INPUT)}
+    assert set(targetless.values()) == {Unscored("no target", truth.VERSION, Cause.MISSING_INPUT)}
 
 
 def test_a_pair_with_a_mask_and_no_target_is_unscored() -> None:
     (verdict,) = TruthJudge().judge([pair(target=None)])
-    assert set(verdict.values()) == {Unscored("no target", truth.VERSION)}
+    assert set(verdict.values()) == {Unscored("no target", truth.VERSION, Cause.MISSING_INPUT)}

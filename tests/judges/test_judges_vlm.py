@@ -12,6 +12,7 @@ import yaml
 from editloop.chat.fake.faults import Fault, in_order
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
+from editloop.chat.ledger import Ledger
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.vlm import VlmJudge
 from editloop.schema import Captions, EditedPair, Pixels, Score, Unscored
@@ -197,11 +198,14 @@ def test_an_unusable_reply_is_asked_again_with_the_reason(world: World) -> None:
 )
 def test_a_reply_that_stays_unusable_is_unscored(world: World, fault: Fault, reason: str) -> None:
     world.faults = [fault, fault]
-    (verdict,) = world.judge(rubrics="quality").judge([pair()])
+    judge = world.judge(rubrics="quality")
+    (verdict,) = judge.judge([pair()])
     score = verdict["quality"]
     assert isinstance(score, Unscored)
     assert score.reason == reason
     assert not score.cause.may_pass_later
+    assert score.reply_key is not None
+    assert Ledger(judge.account[0]).find(score.reply_key) is not None
 
 
 def test_a_filters_refusal_is_unscored(world: World) -> None:
@@ -214,7 +218,7 @@ def test_a_failed_call_may_pass_later_and_leaves_its_neighbours(world: World) ->
     world.faults = [Fault.ERROR]
     first, second = world.judge(rubrics="quality", concurrency=1).judge([pair(0), pair(1)])
     assert first["quality"].reason.startswith("failed for now: ")
-    assert first["quality"].cause.may_pass_later
+    assert first["quality"].cause is Cause.TRANSIENT
     assert isinstance(second["quality"], Score)
 
 

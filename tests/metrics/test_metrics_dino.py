@@ -11,7 +11,7 @@ from editloop.metrics.dino import DinoMetric, Dinov2Metric
 from editloop.metrics.embeddings import Embeddings, EncodeCounts
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import generator
-from editloop.schema import EditedPair, Pixels, Score, Unscored
+from editloop.schema import Cause, EditedPair, Pixels, Score, Unscored
 from released_rules import IMAGENET_MEAN, IMAGENET_STD, cosine, released_input
 
 
@@ -73,7 +73,7 @@ def test_a_case_without_target_is_unscored_and_shifts_no_other(dino_folder: Path
     metric = DinoMetric(DinoMetric.Settings(model=str(dino_folder)))
     shown = [pair(picture("target")), pair(), pair(picture("other"))]
     made = metric.measure(shown)
-    assert made[1] == Unscored("the case has no target", "1")
+    assert made[1] == Unscored("the case has no target", "1", Cause.MISSING_INPUT)
     assert [made[0], made[2]] == [metric.measure([shown[0]])[0], metric.measure([shown[2]])[0]]
 
 

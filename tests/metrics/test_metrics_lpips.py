@@ -14,7 +14,7 @@ from editloop.errors import UnavailableError
 from editloop.metrics.lpips import LpipsMetric
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import derive_seed, generator
-from editloop.schema import EditedPair, Pixels, Score, Unscored
+from editloop.schema import Cause, EditedPair, Pixels, Score, Unscored
 
 NETWORKS = {"alex": "alexnet-owt-7be5be79", "squeeze": "squeezenet1_1-b8a52dc0"}
 
@@ -161,7 +161,9 @@ def test_a_region_is_both_pictures_with_the_rest_black(net: str, folder: Path, p
 
 def test_outside_of_a_mask_of_everything_is_unscored(net: str, folder: Path) -> None:
     made = measured(net, folder, pair(), region="outside")
-    assert made == Unscored("the mask covers everything: nothing lies outside it", "1")
+    assert made == Unscored(
+        "the mask covers everything: nothing lies outside it", "1", Cause.NOT_MEASURABLE
+    )
 
 
 def test_another_size_is_resized_to_the_reference(net: str, folder: Path) -> None:
@@ -175,7 +177,7 @@ def test_another_size_is_resized_to_the_reference(net: str, folder: Path) -> Non
 def test_a_picture_too_small_for_the_network_is_unscored(net: str, folder: Path) -> None:
     small = picture("small", 31, 64)
     made = measured(net, folder, EditedPair("a", small, "", small, small))
-    assert made == Unscored("a side is shorter than 32 px", "1")
+    assert made == Unscored("a side is shorter than 32 px", "1", Cause.NOT_MEASURABLE)
     small = picture("small", 32, 64)
     made = measured(net, folder, EditedPair("a", small, "", small, picture("other", 32, 64)))
     assert value(made) > 0
@@ -183,7 +185,9 @@ def test_a_picture_too_small_for_the_network_is_unscored(net: str, folder: Path)
 
 def test_a_case_without_target_is_unscored(net: str, folder: Path) -> None:
     shown = EditedPair("a", picture("source"), "", picture("edited"))
-    assert measured(net, folder, shown) == Unscored("the case has no target", "1")
+    assert measured(net, folder, shown) == Unscored(
+        "the case has no target", "1", Cause.MISSING_INPUT
+    )
 
 
 def test_safetensors_serve_as_well(net: str, folder: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from editloop.metrics.pixels import (
 )
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import generator
-from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
+from editloop.schema import Cause, EditedPair, Mask, Pixels, Score, Unscored
 
 
 def pictures(height: int = 48, width: int = 40) -> tuple[Pixels, Pixels, Mask]:
@@ -101,7 +101,7 @@ def test_a_mask_that_limits_nothing_means_everywhere(mask: Mask | None) -> None:
     for measure in ("l1", "l2", "psnr", "ssim"):
         assert made[f"{measure}_inside"] == made[measure]
         assert made[f"{measure}_outside"] == Unscored(
-            "the mask covers everything: nothing lies outside it", "1"
+            "the mask covers everything: nothing lies outside it", "1", Cause.NOT_MEASURABLE
         )
 
 
@@ -123,13 +123,15 @@ def test_a_case_without_target_is_unscored() -> None:
     edited, _, mask = pictures()
     made = measure_pixels(pair(edited, None, mask))
     assert set(made) == set(PIXEL_METRICS)
-    assert set(made.values()) == {Unscored("the case has no target", "1")}
+    assert set(made.values()) == {Unscored("the case has no target", "1", Cause.MISSING_INPUT)}
 
 
 def test_a_picture_smaller_than_the_window_has_no_ssim_but_has_l1() -> None:
     edited, target, _ = pictures(10, 40)
     made = measure_pixels(pair(edited, target))
-    assert made["ssim"] == Unscored("a side is shorter than the 11 px window of SSIM", "1")
+    assert made["ssim"] == Unscored(
+        "a side is shorter than the 11 px window of SSIM", "1", Cause.NOT_MEASURABLE
+    )
     assert isinstance(made["l1"], Score)
 
 
@@ -183,7 +185,7 @@ def test_a_mask_of_another_size_than_the_reference_is_unscored() -> None:
     edited, target, _ = pictures()
     made = measure_pixels(pair(edited, target, np.zeros((24, 20), np.uint8)))
     reason = "the mask has 20x24 px, and the picture 40x48 px"
-    assert made["l1_inside"] == made["ssim_outside"] == Unscored(reason, "1")
+    assert made["l1_inside"] == made["ssim_outside"] == Unscored(reason, "1", Cause.NOT_MEASURABLE)
     assert isinstance(made["l1"], Score)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from editloop.errors import UnavailableError
-from editloop.metrics.cosines import cosine, scored, unit
+from editloop.metrics.cosines import MissingInput, cosine, scored, unit
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.encoders import ImageModel, Precision, missing
 from editloop.metrics.geometry import blackened, region_of, resized_to
@@ -123,12 +123,12 @@ class ClipMetric:
         if target == "image":
             reference = pair.source if self._settings.against == "source" else pair.target
             if reference is None:
-                return "the case has no target"
+                return MissingInput("the case has no target")
             return self._placed(pair, (pair.edited, reference), ())
         if target != "text" and not before:
-            return "the case has no source caption"
+            return MissingInput("the case has no source caption")
         if target != "text_source" and not after:
-            return "the case has no target caption"
+            return MissingInput("the case has no target caption")
         pictures, texts = {
             "text": ((pair.edited,), (after,)),
             "text_source": ((pair.source,), (before,)),

@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 
 from editloop.schema import Cause, Score, Unscored
 
-__all__ = ["cosine", "scored", "unit"]
+__all__ = ["MissingInput", "cosine", "scored", "unit"]
+
+
+class MissingInput(str):
+    """The reason for a missing number: the case lacks a picture or text that is needed."""
 
 
 def unit(vector: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -29,5 +33,8 @@ def cosine(first: NDArray[np.floating], second: NDArray[np.floating]) -> float |
 def scored(value: float | str, version: str) -> Score | Unscored:
     """Return a value as a score, or a text as the reason for a missing one."""
     if isinstance(value, str):
-        return Unscored(value, version, Cause.NOT_MEASURABLE)
+        missing = isinstance(value, MissingInput)
+        return Unscored(
+            str(value), version, Cause.MISSING_INPUT if missing else Cause.NOT_MEASURABLE
+        )
     return Score(value, version=version)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from editloop.errors import UnavailableError
-from editloop.metrics.cosines import cosine, scored
+from editloop.metrics.cosines import MissingInput, cosine, scored
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.encoders import ImageModel, Precision, missing
 from editloop.schema import EditedPair, Score, Unscored
@@ -70,7 +70,7 @@ def _scores(known: Sequence[bool], vectors: NDArray[np.float32]) -> list[Score |
     half = len(vectors) // 2
     values = map(cosine, vectors[:half], vectors[half:])
     return [
-        scored(next(values) if is_known else "the case has no target", VERSION)
+        scored(next(values) if is_known else MissingInput("the case has no target"), VERSION)
         for is_known in known
     ]
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from editloop.errors import UnavailableError
-from editloop.metrics.cosines import scored
+from editloop.metrics.cosines import MissingInput, scored
 from editloop.metrics.geometry import Place, blackened, region_of, resized_to
 from editloop.metrics.networks import exact
 from editloop.metrics.perceptual import Distance, Net
@@ -88,7 +88,7 @@ class LpipsMetric:
     def _distance(self, pair: EditedPair) -> float | str:
         reference = pair.source if self._settings.against == "source" else pair.target
         if reference is None:
-            return "the case has no target"
+            return MissingInput("the case has no target")
         size = reference.shape[:2]
         if min(size) < _SMALLEST_SIDE:
             return f"a side is shorter than {_SMALLEST_SIDE} px"

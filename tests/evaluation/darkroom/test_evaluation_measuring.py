@@ -6,7 +6,7 @@ import pytest
 
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.metrics.metric_set import metrics_of
-from editloop.schema import EditedPair, EditType, Score, Unscored, Verdict
+from editloop.schema import Cause, EditedPair, EditType, Score, Unscored, Verdict
 from evaluation_fakes import FakeJudge, photo, region
 
 
@@ -40,8 +40,12 @@ def test_joint_numbers_exist_only_where_the_edit_was_followed() -> None:
     followed = numbers(Fixed(following=GOOD, preserving=BAD, quality=GOOD))
     assert followed["preserving_score_given_following"] == BAD
     ignored = numbers(Fixed(following=BAD, preserving=GOOD, quality=GOOD))
-    assert ignored["quality_score_given_following"] == Unscored("the edit was not followed")
-    assert ignored["preserving_accuracy_given_following"] == Unscored("the edit was not followed")
+    assert ignored["quality_score_given_following"] == Unscored(
+        "the edit was not followed", cause=Cause.NOT_MEASURABLE
+    )
+    assert ignored["preserving_accuracy_given_following"] == Unscored(
+        "the edit was not followed", cause=Cause.NOT_MEASURABLE
+    )
 
 
 @pytest.mark.parametrize(("quality", "passed"), [(GOOD, 1.0), (BAD, 0.0)])
