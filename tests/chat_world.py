@@ -1,4 +1,4 @@
-"""A small world for tests of the chat client: a fake server that adds, and time that flies."""
+"""Helpers for tests of the chat client: a fake server that adds, and a simulated clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEMA = {
 
 
 class FlyingTimer(Timer):
-    """Sleeps take no time but are remembered; the clock jumps ahead by them."""
+    """A timer whose sleeps take no time, are recorded, and advance the clock."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -43,7 +43,7 @@ class FlyingTimer(Timer):
 
 
 def add(asked: FakeRequest) -> str:
-    """The sum that the first text asks for, as JSON."""
+    """Return the sum requested by the first text, as JSON."""
     numbers = re.findall(r"\d+", next(text for text in asked.texts if text.startswith("Add")))
     return json.dumps({"sum": sum(map(int, numbers))})
 
@@ -53,7 +53,7 @@ def question(index: int, **fields: Any) -> Question:
 
 
 def read_sum(text: str) -> int:
-    """The sum in a reply, or why there is none."""
+    """Return the sum in a reply; raises ReplyError if there is none."""
     try:
         return int(json.loads(text)["sum"])
     except (ValueError, KeyError, TypeError):
@@ -61,7 +61,7 @@ def read_sum(text: str) -> int:
 
 
 class World:
-    """A server, a ledger and the chats that ask the one through the other."""
+    """A server, a ledger, and chats with this server and ledger."""
 
     def __init__(self, server: FakeServer, folder: Path) -> None:
         self.server = server
@@ -88,7 +88,7 @@ def world(
     schedule: Schedule | None = None,
     **settings: Any,
 ) -> Iterator[World]:
-    """A world whose server meets these faults in order, or those of a schedule."""
+    """A world whose server has these faults in order, or those of a schedule."""
     made = FakeSettings(**settings)
     with FakeServer(answers, faults=schedule or in_order(*faults), settings=made) as server:
         here = World(server, folder)

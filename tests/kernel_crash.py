@@ -58,7 +58,7 @@ KINDS = {"first": first, "changed": changed, "retried": retried}
 
 
 def sweep(folder: Path, kind: str, part: int, parts: int) -> list[str]:
-    """Kill at every change number `part`, `part` + `parts`, ...; returns what went wrong."""
+    """Kill at every change number `part`, `part` + `parts`, ...; returns the problems found."""
     base, whole = folder / "base", folder / "whole"
     base.mkdir()
     if kind != "first":
@@ -84,7 +84,7 @@ def sweep(folder: Path, kind: str, part: int, parts: int) -> list[str]:
 
 
 def killed(out: Path, kind: str, at: int) -> bool:
-    """Run in a fork that dies at a change; False if it came to its end."""
+    """Run in a fork that dies at a change; returns False if it finished."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -100,7 +100,7 @@ def killed(out: Path, kind: str, at: int) -> bool:
 
 
 def falsely_complete(out: Path) -> list[str]:
-    """What claims to be whole and is not."""
+    """Return everything that is marked complete but is not."""
     problems = [str(problem) for problem in verify(out)]
     manifest = find_manifest(out, "data")
     if manifest is not None and not manifest.in_place(out):
@@ -109,7 +109,7 @@ def falsely_complete(out: Path) -> list[str]:
 
 
 def working_files(out: Path) -> dict[str, int]:
-    """How many files each folder of the kernel holds."""
+    """Return the number of files in each folder of the kernel."""
     folders = [path for path in (out / ".editloop").rglob("*") if path.is_dir()]
     return {
         path.relative_to(out).as_posix(): sum(child.is_file() for child in path.iterdir())
@@ -118,7 +118,7 @@ def working_files(out: Path) -> dict[str, int]:
 
 
 def slow_build(out: Path) -> None:
-    """A build by two workers that tells after each commit who is at work."""
+    """A build by two workers that prints their process ids after each commit."""
 
     def tell(progress: Progress) -> None:
         workers = [child.pid for child in multiprocessing.active_children()]

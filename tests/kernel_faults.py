@@ -1,4 +1,4 @@
-"""File operations that fail or crash where a test says, and what the world sees of a run."""
+"""File operations that fail or crash at a chosen point, and the published files of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANGES = ["make_folder", "create", "write", "rename", "link", "remove", "remove
 
 
 class UnsyncedFiles(Files):
-    """Doesn't wait for the disk: a kill loses nothing that the system holds, so tests need not."""
+    """File operations without fsync: a killed process loses no data held by the system."""
 
     def sync(self, descriptor: int) -> None:
         pass
@@ -31,7 +31,7 @@ class UnsyncedFiles(Files):
 
 
 class CountingFiles(UnsyncedFiles):
-    """Counts every operation by name before it is done."""
+    """File operations counted by name."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(OPERATIONS, 0)
@@ -90,7 +90,7 @@ class FaultyFiles(CountingFiles):
                 descriptor, data = args
                 Files.write(self, descriptor, data[: len(data) // 2])
             if operation == "close":
-                Files.close(self, *args)  # the system frees the descriptor even where it complains
+                Files.close(self, *args)  # the system frees the descriptor even if close fails
             self.fault()
 
 
@@ -109,7 +109,7 @@ def die() -> None:
 
 
 def published(out: Path) -> dict[str, str]:
-    """What the world sees of a run: hashes by path, without the kernel's own folder."""
+    """Return the published files of a run: hashes by path, without the kernel's own folder."""
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))

@@ -20,13 +20,13 @@ __all__ = ["ListSource", "MixedStep", "part", "picture", "source", "step"]
 
 
 def picture(name: str, size: int) -> Image:
-    """Bytes that depend on a name only and that no codec makes smaller."""
+    """Return incompressible bytes that depend only on a name."""
     block = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     return Image((block * (size // 32 + 1))[:size], f"{name}.png")
 
 
 class _Part:
-    """What every part of these tests has in common."""
+    """The base of the sources and steps of these tests."""
 
     version = "1"
     needs: frozenset[str] = frozenset()
@@ -88,7 +88,7 @@ class MixedStep(_Part):
     adds = frozenset({"target", "instruction"})
 
     class Settings(Settings):
-        drops: int = 5  # about one in so many; 0 is none
+        drops: int = 5  # drop about one in this many; 0 drops none
         fails: int = 7
         splits: int = 3
         label: str = ""
@@ -121,7 +121,7 @@ class MixedStep(_Part):
 
 
 class NetworkStep(MixedStep):
-    """The same in a segment of its own."""
+    """The same step in its own segment."""
 
     resource = Resource.NETWORK
 
@@ -140,7 +140,7 @@ class MarkStep(_Part):
 
 
 class TroubleStep(_Part):
-    """Does something bad to the samples whose id ends with a key of `on`.
+    """Misbehaves on the samples whose id ends with a key of `on`.
 
     Troubles that wait for the outside (`flaky`, `once`) look for a file in `folder`.
     """
@@ -221,7 +221,7 @@ class TroubleStep(_Part):
 
 
 class CrowdStep(_Part):
-    """Kills its worker on more than `most` samples at a time, as one that needs memory for each."""
+    """Kills its worker on a batch of more than `most` samples, as running out of memory would."""
 
     class Settings(Settings):
         most: int = 1
@@ -235,7 +235,7 @@ class CrowdStep(_Part):
 
 
 class NeedyStep(_Part):
-    """Needs a mask, and promises a caption that it never gives."""
+    """Needs a mask, and declares a caption in `adds` that it never sets."""
 
     needs = frozenset({"mask"})
     adds = frozenset({"target_caption"})
@@ -248,7 +248,7 @@ class NeedyStep(_Part):
 
 
 def part(group: str, kind: str, name: str = "", **settings: Json) -> StepSpec:
-    """A part of this module by the name of its class."""
+    """Return the spec of a source or step of this module by its class name."""
     return StepSpec(group, name or kind, f"{__name__}:{kind}", settings)
 
 

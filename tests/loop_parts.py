@@ -1,4 +1,4 @@
-"""A training and a benchmark that cost nothing, for tests of the loop."""
+"""A trivial training and benchmark for tests of the loop."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from editloop.loop.parts import PartContext, PartResult
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.samples import read_samples
 
-MADE: list[str] = []  # what was really made, in order
+MADE: list[str] = []  # the parts that were actually run, in order
 
 
 class CountingSettings(BaseSettings):
@@ -16,7 +16,7 @@ class CountingSettings(BaseSettings):
 
 
 class Counting:
-    """Writes how many samples it saw."""
+    """A training that writes the number of samples it read."""
 
     Settings = CountingSettings
     version = "1"
@@ -39,7 +39,7 @@ class Counting:
 
 
 class Benchmark(Counting):
-    """Reads the model that the training wrote."""
+    """A benchmark that reads the model written by the training."""
 
     def run(self, context: PartContext) -> PartResult:
         MADE.append(context.name)

@@ -1,4 +1,4 @@
-"""Every command and recipe in the README and the docs works as it stands.
+"""Every command and recipe in the README and the docs works as written.
 
 Runs are made small by overrides, which come last and so win; everything else is typed as written.
 """
@@ -34,13 +34,13 @@ MAKE = {
     "make demo": "editloop run recipes/quickstart.yaml --out runs/quickstart",
     "make test": None,
 }
-SERVED = "http://127.0.0.1:8010/v1"  # where the documents' server answers
+SERVED = "http://127.0.0.1:8010/v1"  # the address of the documents' server
 STEPS = 2  # of each training
 TINY = [f"steps={STEPS}", "batch=2", "size=32", "samples=1"]  # of a published model's
 
 
 def small(recipe: Path) -> list[str]:
-    """Overrides that make a recipe's run affordable."""
+    """Return overrides that make a recipe cheap to run."""
     settings = read_recipe(recipe)
     sets = [f"train.{part.name}.steps={STEPS}" for part in settings.train]
     for part in settings.sources:
@@ -55,7 +55,7 @@ def small(recipe: Path) -> list[str]:
 
 
 def own_photos(folder: Path) -> None:
-    """A folder of photos, such as a user has."""
+    """Create a folder of photos like a user's."""
     folder.mkdir()
     source = PhotosSource(PhotosSource.Settings(size=64, train=20, heldout=0))
     for index, outcome in enumerate(source.load(list(source.items()))):
@@ -87,7 +87,7 @@ def arguments_of(command: str) -> list[str] | None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A folder with what the documents take for granted; what a command makes stays for others."""
+    """A folder with the files the documents assume; results of commands stay for later ones."""
     folder = tmp_path_factory.mktemp("workplace")
     own_photos(folder / "photos")
     make_split(folder / "MagicBrush/test")
@@ -103,7 +103,7 @@ def workplace(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def background() -> Iterator[list[subprocess.Popen[str]]]:
-    """Commands that run beside those that follow, such as servers; they end with the test."""
+    """Run background commands, such as servers, until the end of the test."""
     running: list[subprocess.Popen[str]] = []
     yield running
     for each in running:
@@ -132,15 +132,15 @@ def test_a_documents_commands_run(document: Path, workplace, background, monkeyp
 
 
 def typed(arguments: list[str]) -> None:
-    """Run a command to its end, which must be a good one."""
+    """Run a command to its end and check that it succeeds."""
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 0, f"{arguments}\n{ended.output}\n{ended.exception!r}"
 
 
 def served(arguments: list[str], running: list[subprocess.Popen[str]]) -> str:
-    """Start a server; returns the address that it says it answers at."""
+    """Start a server; returns the address that it prints."""
     words = [sys.executable, "-c", "from editloop.cli import main; main()", *arguments]
-    words += ["--port", "0"]  # that of the documents may be taken on this machine
+    words += ["--port", "0"]  # the port in the documents may be in use on this machine
     started = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     running.append(started)
     assert started.stdout is not None

@@ -1,4 +1,4 @@
-"""The house stays in order: imports run one way, names are declared, commands are documented."""
+"""House rules: the order of imports, declared names, documented commands."""
 
 import ast
 import importlib
@@ -16,7 +16,7 @@ from editloop.kernel.worker import run_shard
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "editloop"
 ROOTS = {"errors", "schema", "settings", "registry"}  # what every room may import
-TOP = {"cli", "__main__", "__init__"}  # they name the commands and the public functions
+TOP = {"cli", "__main__", "__init__"}  # they list the commands and the public functions
 ORDER = [
     "runtime", "statistics", "storage", "images", "hub", "chat", "kernel", "loop",
     "sources", "darkroom", "metrics", "showing", "rating", "models", "filters", "judges",
@@ -79,7 +79,7 @@ def test_all_names_what_a_module_defines() -> None:
 
 
 def test_the_module_that_workers_preload_is_there() -> None:
-    """A fork server ignores a name that is gone, and every worker then imports it anew."""
+    """A fork server ignores a missing module name, and then every worker imports everything."""
     found = [
         node.args[0]
         for path in MODULES

@@ -1,4 +1,4 @@
-"""SPECs and kinds: what a user names is found, or the nearest known name is offered."""
+"""SPECs and kinds: names are resolved, or the closest known name is suggested."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from editloop.settings import Settings
 
 
 class Sample:
-    """A kind of a user's own."""
+    """A user's own kind."""
 
     class Settings(Settings):
         steps: int = 1
@@ -59,7 +59,7 @@ def test_a_bare_folder_is_a_diffusion_editor(tmp_path) -> None:
 
 @pytest.mark.parametrize("text", ["", "?a=1", {"name": "x"}])
 def test_a_spec_without_a_kind_is_refused(text) -> None:
-    with pytest.raises(RecipeError, match="names no kind"):
+    with pytest.raises(RecipeError, match="has no kind"):
         parse_spec(text, "editor")
 
 
@@ -103,21 +103,21 @@ def test_a_users_class_needs_no_prefix_and_no_settings() -> None:
 
 
 class Needy:
-    """It has no settings, and wants an argument."""
+    """A class without settings that needs an argument."""
 
     def __init__(self, folder) -> None:
         self.folder = folder
 
 
 def a_function() -> None:
-    """No class."""
+    """A function, not a class."""
 
 
 def test_a_class_that_cannot_be_made_of_nothing_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"(?s)made of nothing.*missing.*folder"):
+    with pytest.raises(RecipeError, match=r"(?s)must take no arguments.*missing.*folder"):
         create("editor", f"{__name__}:Needy", {})
 
 
 def test_a_kind_that_is_no_class_is_refused() -> None:
-    with pytest.raises(RecipeError, match="a kind is a class"):
+    with pytest.raises(RecipeError, match="a kind must be a class"):
         load("editor", f"{__name__}:a_function")

@@ -5,7 +5,7 @@
     editloop.run("recipes/quickstart.yaml", "runs/quickstart")
     pictures = editloop.edit("photo.jpg", ["make it night"], editor="darkroom")
 
-The public names load when they are first used, so importing the package costs nothing.
+The public names are loaded on first use, so importing the package is cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m editloop` is `editloop`."""
+"""Entry point of `python -m editloop`, the same as `editloop`."""
 
 from editloop.cli import main
 

@@ -1,4 +1,4 @@
-"""The entry point: the commands under their names, in the order that `--help` lists them."""
+"""The command line entry point: all commands by name, in the order of `--help`."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ for _name, _command in COMMANDS.items():
 
 
 def main() -> None:
-    """Run a command; a user's mistake prints its cause and fix, never a traceback."""
+    """Run a command; an EditLoopError is printed with cause and fix, without a traceback."""
     from editloop.errors import EditLoopError
 
-    # It warns of the picture processors that it takes where torchvision is absent: the right ones.
+    # Without torchvision, transformers warns about its image processors, which are the right ones.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app()

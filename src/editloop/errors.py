@@ -1,4 +1,4 @@
-"""Every error EditLoop raises on purpose, in one tree.
+"""The tree of all errors that EditLoop raises on purpose.
 
     EditLoopError
     ├── RecipeError        a recipe, card or SPEC cannot be read
@@ -8,11 +8,11 @@
     │   ├── ChangedError   the recipe or its inputs changed since the folder was made
     │   └── BusyError      another process is working on the folder
     ├── StepError          a step broke its contract, or workers died on it
-    ├── UnavailableError   a package or weights are absent (carries the command that gets them)
+    ├── UnavailableError   a package or weights are missing (carries the command to install them)
     ├── InstructionError   an editor does not understand an instruction
-    └── TrainingError      training cannot start or go on
+    └── TrainingError      training cannot start or continue
 
-A message gives the cause, the offending value and the fix. Keys and other secrets never enter one.
+A message gives the cause, the offending value and the fix. It never contains keys or secrets.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ __all__ = [
 
 
 class EditLoopError(Exception):
-    """The base of all: `cause`, the offending `value`, and the `fix`.
+    """The base of all errors: `cause`, the offending `value`, and the `fix`.
 
-    Survives pickling, so that a worker process can raise it to its parent.
+    It can be pickled, so a worker process can pass it to its parent.
     """
 
     def __init__(self, cause: str, *, value: object = None, fix: str | None = None) -> None:
@@ -101,7 +101,7 @@ class StepError(EditLoopError):
 
 
 class UnavailableError(EditLoopError):
-    """A package or weights are absent; `command` gets them."""
+    """A package or weights are missing; `command` installs or downloads them."""
 
     def __init__(self, cause: str, *, command: str | None = None, value: object = None) -> None:
         super().__init__(cause, value=value, fix=None if command is None else f"run `{command}`")
@@ -109,32 +109,32 @@ class UnavailableError(EditLoopError):
 
 
 class InstructionError(EditLoopError):
-    """An editor does not understand an instruction; the fix says what it can do."""
+    """An editor does not understand an instruction; the fix describes supported ones."""
 
 
 class TrainingError(EditLoopError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The known name nearest to a wrong one, as a fix begins: `did you mean 'steps'? `.
+    """Return the start of a fix with the closest known name: `did you mean 'steps'? `.
 
-    Empty where none is near.
+    Returns an empty string if none is close.
     """
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]!r}? " if close else ""
 
 
 def known_names(name: str, known: Iterable[str]) -> str:
-    """A fix for a wrong name: the nearest known one, and all of them."""
+    """Return a fix for an unknown name: the closest known name, and all of them."""
     names = list(known)
     return f"{did_you_mean(name, names)}known: {', '.join(names)}"
 
 
 class FailureClass(StrEnum):
-    """Why a sample failed, and so whether trying again can help."""
+    """The class of a failure, which decides whether a retry can help."""
 
-    TRANSIENT = "transient"  # the same input may pass later: a time-out, a busy server
+    TRANSIENT = "transient"  # a retry may succeed: a time-out, a busy server
     PERMANENT = "permanent"  # the input itself is at fault: a broken file
     POLICY = "policy"  # a content filter refused
-    BUG = "bug"  # the step raised something it should not have, or killed its worker
+    BUG = "bug"  # the step raised an unexpected error, or killed its worker

@@ -1,8 +1,8 @@
-"""From a kind's name to the class that does it: built-in kinds by a table, others by entry point.
+"""The registry of kinds and their classes: built-in ones in a table, plug-ins by entry point.
 
-A class of a kind has a `Settings` model (an `editloop.settings.Settings`) and is made from one.
-Nothing is imported before it is asked for, so listing kinds is cheap. A plug-in package declares,
-say, `[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
+A class of a kind has a `Settings` model (an `editloop.settings.Settings`) and takes an instance of
+it. Classes are imported on first use, so listing kinds is cheap. A plug-in package declares, for
+example, `[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from editloop.settings import Settings, read_yaml, validate
 
 __all__ = ["Spec", "create", "kinds", "load", "parse_spec"]
 
-# group -> kind -> "module:class". The groups are the recipe's lists, and the two kinds of SPEC.
+# group -> kind -> "module:class". The groups are the lists of a recipe, and the kinds of SPECs.
 BUILT_IN: dict[str, dict[str, str]] = {
     "source": {
         "photos": "editloop.sources.photos:PhotosSource",
@@ -80,16 +80,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 _NAME = re.compile(r"[\w.+-]+")
-_FILES = (".safetensors", ".ckpt")  # a model as one file
+_FILES = (".safetensors", ".ckpt")  # suffixes of single-file models
 
 
 def kinds(group: str) -> list[str]:
-    """The kinds of a group, built-in and plugged in."""
+    """Return the kinds of a group, both built-in and from plug-ins."""
     return sorted({*BUILT_IN[group], *(point.name for point in _plugged(group))})
 
 
 def load(group: str, kind: str) -> Any:
-    """The class of a kind; a user's own is named `module:Class`."""
+    """Return the class of a kind; a user's own is given as `module:Class`."""
     path = BUILT_IN[group].get(kind)
     if path is None and ":" in kind:
         path = kind
@@ -101,28 +101,30 @@ def load(group: str, kind: str) -> Any:
 
 
 def create(group: str, kind: str, settings: Mapping[str, Json], *, where: str = "") -> Any:
-    """The part of a kind with checked settings; `where` names their place in errors."""
+    """Create an object of a kind from validated settings; `where` is their place in errors."""
     made = load(group, kind)
     where = where or f"{group} {kind}"
     if not hasattr(made, "Settings"):
         if settings:
-            raise RecipeError("this class takes no settings", value=where, fix="leave them out")
-        return _plain(made, where)
+            raise RecipeError(
+                "this class takes no settings", value=where, fix="remove the settings"
+            )
+        return _without_settings(made, where)
     model: type[Settings] = made.Settings
     return made(validate(model, settings, where=where))
 
 
-def _plain(made: type, where: str) -> Any:
-    """An object of a class without settings."""
+def _without_settings(made: type, where: str) -> Any:
+    """Create an object of a class without settings."""
     try:
         inspect.signature(made).bind()
-    except ValueError:  # what is written in C has no signature
+    except ValueError:  # classes written in C have no signature
         pass
     except TypeError as error:
         raise RecipeError(
-            "a class without `Settings` is made of nothing",
+            "a class without `Settings` must take no arguments",
             value=where,
-            fix="give it a `Settings` (an editloop.settings.Settings), or leave out its arguments "
+            fix="add a `Settings` (an editloop.settings.Settings), or remove its arguments "
             f"({error})",
         ) from error
     return made()
@@ -130,22 +132,22 @@ def _plain(made: type, where: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """An editor, judge or metric as a user names it: `[NAME=]KIND[:TARGET][?key=value&...]`."""
+    """An editor, judge or metric given by a user: `[NAME=]KIND[:TARGET][?key=value&...]`."""
 
     name: str
     kind: str
     settings: Mapping[str, Json] = field(default_factory=dict)
 
     def create(self, group: str) -> Any:
-        """The part that this SPEC names."""
+        """Create the object that this SPEC describes."""
         return create(group, self.kind, self.settings, where=f"{group} {self.name}")
 
 
 def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
-    """Read the short form (text) or the long form (a mapping with `kind`) of a SPEC.
+    """Parse the short form (text) or the long form (a mapping with `kind`) of a SPEC.
 
-    A bare folder, hub name (`owner/name`) or model file is an editor of kind `diffusion`; the name
-    of a YAML file means the long form that it holds.
+    A bare folder, hub name (`owner/name`) or model file is an editor of kind `diffusion`; a YAML
+    file name stands for the long form in that file.
     """
     if not isinstance(spec, str):
         return _from_mapping(spec)
@@ -165,7 +167,7 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
     if group == "editor" and kind not in BUILT_IN[group] and _is_model(rest):
         kind, target = "diffusion", rest
     if not kind:
-        raise RecipeError("a SPEC names no kind", value=spec, fix="write KIND[:TARGET][?key=value]")
+        raise RecipeError("a SPEC has no kind", value=spec, fix="write KIND[:TARGET][?key=value]")
     if kind == "python":
         kind, target = target, ""
     elif "." in kind and kind.replace(".", "").isidentifier() and target.isidentifier():
@@ -175,22 +177,22 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
 
 
 def _from_file(path: Path, name: str, settings: Mapping[str, Json]) -> Spec:
-    """The long form in a YAML file; what the SPEC says beside it comes first."""
+    """Read the long form from a YAML file; the SPEC's own settings override it."""
     content = {"name": path.stem, **read_yaml(path.expanduser()), **settings}
     return _from_mapping({**content, "name": name} if name else content)
 
 
 def _from_mapping(spec: Mapping[str, Json]) -> Spec:
     if not isinstance(spec.get("kind"), str):
-        raise RecipeError("a SPEC names no kind", value=dict(spec), fix="add `kind: ...`")
+        raise RecipeError("a SPEC has no kind", value=dict(spec), fix="add `kind: ...`")
     settings = {key: value for key, value in spec.items() if key not in ("kind", "name")}
     return Spec(str(spec.get("name", spec["kind"])), spec["kind"], settings)
 
 
 def _is_model(text: str) -> bool:
-    """Whether text that starts with no kind names a model: by its folder, hub name or one file.
+    """Return whether text without a known kind is a model's folder, hub name or file.
 
-    It need not be there: what is missing is for the editor to say.
+    The model may be missing; the editor reports that.
     """
     front = text.partition(":")[0]
     return "/" in front or front.endswith(_FILES) or bool(text and Path(text).is_dir())
@@ -207,5 +209,5 @@ def _import(path: str) -> Any:
     except (ModuleNotFoundError, AttributeError) as error:
         raise RecipeError("cannot load a kind", value=path, fix=str(error)) from error
     if not isinstance(found, type):
-        raise RecipeError("a kind is a class", value=path, fix="name it as module:Class")
+        raise RecipeError("a kind must be a class", value=path, fix="give it as module:Class")
     return found

@@ -1,8 +1,8 @@
-"""The records that flow through the whole loop.
+"""The record types of the whole loop.
 
-One type per concept, frozen and slotted. `EditSample` is what is stored: its pictures are encoded
-bytes. `EditRequest` and `EditedPair` are what editors, metrics and judges work on: their pictures
-are pixels, decoded once.
+One type per concept, frozen and slotted. `EditSample` is stored, with pictures as encoded bytes.
+Editors, metrics and judges work on `EditRequest` and `EditedPair`, whose pictures are pixels,
+decoded once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.errors import StepError
+
 __all__ = [
     "CLEAN_TEXT",
     "OUT_OF_FIVE",
     "PERSPECTIVES",
+    "Attempt",
     "Captions",
+    "Cause",
+    "EditOutcome",
     "EditRequest",
     "EditSample",
     "EditType",
@@ -44,31 +49,31 @@ __all__ = [
 
 Pixels: TypeAlias = NDArray[np.uint8]  # [height, width, 3], sRGB
 Mask: TypeAlias = NDArray[np.uint8]  # [height, width], 255 where editing is allowed
-Json: TypeAlias = Any  # what json.dumps takes
+Json: TypeAlias = Any  # any value that json.dumps accepts
 
 PERSPECTIVES = ("following", "preserving", "quality")
-# Their scales, from the lowest score to the highest, where a judge has no others.
+# The default scales of a judge, (lowest score, highest score).
 OUT_OF_FIVE: Mapping[str, tuple[float, float]] = MappingProxyType(
     dict.fromkeys(PERSPECTIVES, (0.0, 5.0))
 )
-CLEAN_TEXT = "None"  # says that nothing is wrong (Multi-Reward paper, section 6.1)
+CLEAN_TEXT = "None"  # the text for "nothing is wrong" (Multi-Reward paper, section 6.1)
 
 
 def canonical_json(value: Json) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text, byte for byte."""
+    """Return JSON with sorted keys and no spaces; equal values give identical text."""
     return json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
 
 
 def readable_json(value: Json) -> bytes:
-    """A JSON file for people and programs: sorted keys, a line each; equal values, equal bytes."""
+    """Return indented JSON with sorted keys, in UTF-8; equal values give equal bytes."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 
 class EditType(StrEnum):
-    """Real-Edit's seven kinds of edit (Multi-Reward paper, section 5)."""
+    """The seven edit types of Real-Edit (Multi-Reward paper, section 5)."""
 
     LOCAL = "local"
     REMOVE = "remove"
@@ -81,7 +86,7 @@ class EditType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture as stored: encoded bytes and the name it came under."""
+    """A stored picture: encoded bytes and the original file name."""
 
     bytes: bytes
     path: str | None = None
@@ -89,7 +94,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A judgement that was made: a value (0-5 for rewards), yes or no, and words."""
+    """A score: a value (0 to 5 for rewards), optionally passed or not, and a text."""
 
     value: float
     passed: bool | None = None
@@ -97,12 +102,38 @@ class Score:
     version: str | None = None
 
 
+class Cause(StrEnum):
+    """The machine-readable cause of a missing score; programs decide by it, never by its words."""
+
+    MISSING_INPUT = "missing-input"  # the case lacks a picture, mask or text that is needed
+    NOT_MEASURABLE = "not-measurable"  # such a case cannot be measured or judged in this way
+    UNAVAILABLE = "unavailable"  # weights, a package or a judge are absent
+    NO_ANSWER = "no-answer"  # the judge or file has no answer for this case
+    REFUSED = "refused"  # a model or its content filter declined
+    UNPARSEABLE = "unparseable"  # the answer could not be read
+    OUT_OF_RANGE = "out-of-range"  # the answer is not on the scale
+    FAILED = "failed"  # the call failed for good
+    TRANSIENT = "transient"  # the call failed, and may pass when it is made again
+    OVER_BUDGET = "over-budget"  # the budget had no room for the call
+    UNSTATED = "unstated"  # stored before causes were, or by a judge that states none
+
+    @property
+    def may_pass_later(self) -> bool:
+        """Return whether the same question may be answered when it is asked again."""
+        return self in (Cause.TRANSIENT, Cause.OVER_BUDGET)
+
+
 @dataclass(frozen=True, slots=True)
 class Unscored:
-    """A judgement that could not be made, and why."""
+    """A score that could not be given: the reason in words, and its cause for programs.
+
+    `reply_key` finds the reply that could not be used in the ledger; it is not stored.
+    """
 
     reason: str
     version: str | None = None
+    cause: Cause = Cause.UNSTATED
+    reply_key: str | None = field(default=None, compare=False)
 
 
 Verdict: TypeAlias = Mapping[str, Score | Unscored]  # by perspective or metric name
@@ -110,7 +141,7 @@ Verdict: TypeAlias = Mapping[str, Score | Unscored]  # by perspective or metric 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a sample comes from and how it was made; `parameters` is JSON-able."""
+    """The origin of a sample and how it was made; `parameters` can be encoded as JSON."""
 
     generator: str
     revision: str
@@ -124,11 +155,13 @@ class Provenance:
 class EditSample:
     """One edit: a source picture, an instruction, and (where known) its target and region.
 
-    `scores` holds rewards by name: following, preserving, quality, and any metric's.
+    `source` is None only until a text-first sample has its pictures. `references` are further
+    pictures that the instruction speaks of. `scores` holds rewards by name: following, preserving,
+    quality, and any metric's.
     """
 
     id: str
-    source: Image
+    source: Image | None
     instruction: str = ""
     target: Image | None = None
     mask: Image | None = None
@@ -142,11 +175,47 @@ class EditSample:
     parent_id: str | None = None
     scores: Verdict = field(default_factory=dict)
     provenance: Provenance | None = None
+    references: tuple[Image, ...] = ()
+
+    @property
+    def source_image(self) -> Image:
+        """The source; StepError where the sample has no picture yet."""
+        if self.source is None:
+            raise StepError(
+                "the sample has no source picture yet",
+                value=self.id,
+                fix="let the step that makes its pictures come first",
+            )
+        return self.source
+
+
+class EditOutcome(StrEnum):
+    """What a generator's picture turned out to be."""
+
+    EDITED = "edited"
+    UNCHANGED = "unchanged"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One candidate that was made for a source and an instruction.
+
+    The chosen one is the sample that goes on; the others are its rejected siblings, each with an id
+    of its own. `number` counts from 1; `cost` is in USD.
+    """
+
+    sample: EditSample
+    outcome: EditOutcome
+    number: int
+    chosen: bool = False
+    cost: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What the picture shows before and after the edit."""
+    """The captions of the picture before and after the edit."""
 
     source: str | None = None
     target: str | None = None
@@ -154,14 +223,14 @@ class Captions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditRequest:
-    """What an editor is asked: pixels, an instruction and, optionally, where to edit.
+    """A request to an editor: pixels, an instruction and, optionally, a mask of where to edit.
 
-    `settings` are the protocol's, for what the editor's own settings leave open. In a session,
-    `setting` says what the image is: the truth of the turn before ("independent") or the editor's
-    own picture of it ("iterative"); the first turn is the same in both.
+    `settings` are the protocol's defaults, overridden by the editor's own settings. In a session,
+    the image is the previous turn's true target if `setting` is "independent", or the editor's own
+    result of it if "iterative"; the first turn is the same in both.
 
-    `provenance` is the record of how the benchmark made the case. Only an editor that replays
-    records (the darkroom, as the known truth) may read it.
+    `provenance` records how the benchmark made the case. Only an editor that replays records (the
+    darkroom, as the known truth) may read it.
     """
 
     id: str
@@ -179,18 +248,17 @@ class EditRequest:
 
 @dataclass(frozen=True, slots=True)
 class Unedited:
-    """An editor's answer when it made no picture, and why."""
+    """The reason why an editor returned no picture."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditedPair:
-    """What metrics and judges see: all pictures share one geometry.
+    """The input of metrics and judges; all pictures have the same size, with two exceptions.
 
-    Except that `edited` may have any size where it was made elsewhere, and that a picture which no
-    measure `needs` may be left empty, [0, 0, 3]. `group` is the data set's own kind of
-    edit.
+    `edited` may have any size if it was made elsewhere, and a picture that no metric `needs` may be
+    empty, [0, 0, 3]. `group` is the data set's own edit category.
     """
 
     id: str
@@ -205,21 +273,21 @@ class EditedPair:
 
 
 class Editor(Protocol):
-    """One face for every editor; the answer to a request has the size of its image."""
+    """The interface of editors; the result of a request has the size of its image."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def fingerprint(self) -> str:
-        """Changes when, and only when, the editor's answers may change."""
+        """A string that changes exactly when the editor's results may change."""
         ...
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]: ...
 
 
 class Metric(Protocol):
-    """A measure of edited pairs; `needs` names the fields of EditedPair it reads."""
+    """The interface of metrics; `needs` names the fields of EditedPair that one reads."""
 
     @property
     def name(self) -> str: ...
@@ -234,10 +302,10 @@ class Metric(Protocol):
 
 
 class Judge(Protocol):
-    """A judge of edited pairs, one verdict a pair with an entry for each perspective.
+    """The interface of judges: one verdict per pair, with an entry for each perspective.
 
-    One that also has `scales` (the lowest and highest score by perspective, as `OUT_OF_FIVE`) is
-    kept from being read on another scale.
+    A judge may also have `scales` (lowest and highest score by perspective, like `OUT_OF_FIVE`);
+    its scores are then never read on another scale.
     """
 
     @property

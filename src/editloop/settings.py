@@ -1,7 +1,7 @@
-"""From YAML to typed, frozen settings: strict, and every error names its place.
+"""Typed, frozen settings, read strictly from YAML; every error gives its location.
 
-One reader serves recipes, protocol cards and rubrics. A key given twice, an unknown key and a value
-of the wrong type are refused before anything runs.
+Recipes, protocol cards and rubrics use the same reader. Duplicate keys, unknown keys and values of
+the wrong type raise RecipeError before anything runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Settings", "read_yaml", "said", "validate"]
 
 
 class Settings(BaseModel):
-    """The base of all settings: frozen; unknown keys, and numbers that are none, are refused."""
+    """The base of all settings: frozen; unknown keys, NaN and infinite numbers are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -29,7 +29,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def validate(model: type[_Model], content: Mapping[str, Json], *, where: str) -> _Model:
-    """The settings that `content` spells, or a RecipeError that names key, value and fix."""
+    """Return `content` as settings; raises RecipeError with key, value and fix."""
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
@@ -50,12 +50,12 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Reci
 
 
 def said(error: Mapping[str, Any]) -> str:
-    """What one of pydantic's errors says, without its word for what a validator raised."""
+    """Return the message of a pydantic error, without the prefix of validator errors."""
     return str(error["msg"]).removeprefix("Value error, ")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice."""
+    """A safe YAML loader that raises RecipeError on duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -64,24 +64,24 @@ class _StrictLoader(yaml.SafeLoader):
             if key in seen:
                 mark = key_node.start_mark
                 raise RecipeError(
-                    f"{mark.name}:{mark.line + 1}: a key is given twice",
+                    f"{mark.name}:{mark.line + 1}: duplicate key",
                     value=key,
-                    fix="keep one of the two",
+                    fix="remove one of the two",
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> dict[str, Json]:
-    """The mapping in a YAML file; syntax errors name file, line and column."""
+    """Read the mapping in a YAML file; syntax errors give file, line and column."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise RecipeError(
-            f"cannot read a YAML file: {told}",
+            f"cannot read a YAML file: {reason}",
             value=path,
-            fix="name a readable file in UTF-8",
+            fix="give a readable file in UTF-8",
         ) from error
     loader = _StrictLoader(text)
     loader.name = str(path)
@@ -93,6 +93,6 @@ def read_yaml(path: Path) -> dict[str, Json]:
         loader.dispose()
     if not isinstance(content, dict):
         raise RecipeError(
-            "a YAML file holds no mapping", value=path, fix="write `key: value` lines"
+            "a YAML file must contain a mapping", value=path, fix="write `key: value` lines"
         )
     return content

@@ -1,4 +1,4 @@
-"""The budget: no call is made that could pass it, whoever asks, and after whatever happened."""
+"""The budget: no call can exceed it, from any process and after any failure."""
 
 import asyncio
 from pathlib import Path
@@ -162,7 +162,7 @@ def test_the_first_call_goes_alone_and_the_rest_learn_from_it(tmp_path) -> None:
 
 def test_a_call_waits_for_room_that_calls_in_flight_may_leave(tmp_path) -> None:
     worst = (12 + 8 + 4) / 1e6
-    learnt = (3 * 1.25 + 4) / 1e6  # what a call sets aside once the count of tokens is known
+    learnt = (3 * 1.25 + 4) / 1e6  # reserved per call once a token count is known
 
     async def play() -> float:
         purse = Purse(settings(worst + learnt), tmp_path / "l.db", "r")

@@ -1,4 +1,4 @@
-"""Asking: answers in order, each reply paid once."""
+"""The client: answers in order, and each reply billed once."""
 
 import asyncio
 import signal
@@ -156,7 +156,7 @@ def test_no_server_stops_at_once_and_says_where(tmp_path) -> None:
         url = here.server.base_url
         chat = here.chat(attempts=2)
         here.server.close()
-        with pytest.raises(UnavailableError, match="no server answers") as raised:
+        with pytest.raises(UnavailableError, match="the server does not respond") as raised:
             chat.ask([question(n) for n in range(100)], read_sum)
         assert raised.value.value == url
         assert chat.counts.attempts <= 2 * 32

@@ -1,4 +1,4 @@
-"""The fake server speaks the protocol, answers from the truth, and fails to order."""
+"""The fake server: the protocol, answers from the truth, and scheduled faults."""
 
 import base64
 import http.client
@@ -17,7 +17,7 @@ from editloop.images.codec import decode_rgb
 
 
 def post(server: FakeServer, body: Any, path: str = "/v1/chat/completions") -> tuple[int, Any]:
-    """A request by plain HTTP, and the status and JSON that come back."""
+    """Send a request by plain HTTP; returns the status and JSON of the response."""
     port = int(server.base_url.rpartition(":")[2].removesuffix("/v1"))
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:

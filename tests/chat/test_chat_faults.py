@@ -1,4 +1,4 @@
-"""Every way a request can fail: attempts counted exactly, waits as asked, nothing bad stored."""
+"""Every way a request can fail: exact attempts, requested delays, nothing bad stored."""
 
 import json
 import socket
@@ -32,7 +32,7 @@ TRANSPORT = [
 
 
 def patience(fault: Fault) -> float:
-    """Seconds to wait for a reply: long, unless the test is about waiting in vain."""
+    """Return the time-out in seconds: long, unless the test is about time-outs."""
     return 0.3 if fault is Fault.TIME_OUT else 10.0
 
 
@@ -141,7 +141,7 @@ def test_no_connection_in_time_is_a_time_out(tmp_path) -> None:
         full.listen(0)
         port = full.getsockname()[1]
         waiting = [socket.socket() for _ in range(2)]
-        for each in waiting:  # they fill the queue of connections, which nobody accepts
+        for each in waiting:  # they fill the queue of connections, which are never accepted
             each.setblocking(False)
             each.connect_ex(("127.0.0.1", port))
         chat = here.chat(base_url=f"http://127.0.0.1:{port}/v1", timeout=0.4, attempts=2)
@@ -195,7 +195,7 @@ def test_a_refused_key_stops_all_and_names_the_variable(tmp_path) -> None:
 def test_a_key_that_is_forbidden_everything_stops_all(tmp_path) -> None:
     with (
         world(tmp_path, schedule=lambda _: Fault.FORBIDDEN) as here,
-        pytest.raises(UnavailableError, match="takes no calls with this key"),
+        pytest.raises(UnavailableError, match="rejects calls with this key"),
     ):
         here.chat().ask([question(n) for n in range(100)], read_sum)
 

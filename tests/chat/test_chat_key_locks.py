@@ -1,4 +1,4 @@
-"""Claims: one holder a name, in any process; nothing is left of one that ends."""
+"""Claims: one holder per name, in any process; a process that ends leaves none."""
 
 import pickle
 import threading

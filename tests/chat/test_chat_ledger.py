@@ -1,4 +1,4 @@
-"""The ledger: the first reply stays, in the same bytes, for every process."""
+"""The ledger: the first reply is kept, unchanged, for every process."""
 
 import pickle
 import sqlite3
@@ -105,7 +105,7 @@ def test_a_reply_that_was_tampered_with_is_never_read(ledger) -> None:
         (old,) = file.execute(f"SELECT {column} FROM replies").fetchone()
         file.execute(f"UPDATE replies SET {column} = ?", (value,))
         file.commit()
-        with pytest.raises(CorruptError, match="not as it was written"):
+        with pytest.raises(CorruptError, match="damaged or was changed"):
             ledger.find("k")
         file.execute(f"UPDATE replies SET {column} = ?", (old,))
         file.commit()

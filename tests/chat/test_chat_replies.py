@@ -1,4 +1,4 @@
-"""Replies of every kind: what is stored, what is asked again, and how JSON is asked for."""
+"""Replies of every kind: which are stored, which are asked again, and JSON formats."""
 
 import json
 

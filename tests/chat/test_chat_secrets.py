@@ -1,4 +1,4 @@
-"""A server's key shows itself nowhere: not in files, errors, logs, tracebacks or reprs."""
+"""A server's key appears nowhere: not in files, errors, logs, tracebacks or reprs."""
 
 import logging
 import pickle
@@ -18,7 +18,7 @@ KEY = "sk-SENTINEL-9f8e7d6c"
 
 @pytest.fixture
 def key(monkeypatch, caplog) -> str:
-    """The key in its variable, and every logger at its most talkative."""
+    """Set the key's environment variable, and every logger to its lowest level."""
     monkeypatch.setenv("EDITLOOP_TEST_KEY", KEY)
     for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "asyncio"):
         caplog.set_level(logging.DEBUG, logger=name)
@@ -91,7 +91,7 @@ def test_a_placeholder_in_a_keys_place_leaves_replies_as_they_are(
 
 
 def test_errors_and_tracebacks_are_free_of_it(tmp_path, key) -> None:
-    # The fake server echoes the key that it refuses.
+    # The fake server echoes a rejected key.
     with world(tmp_path, key="another") as here:
         with pytest.raises(UnavailableError) as raised:
             here.chat(key_env=key).ask([question(1)], read_sum)

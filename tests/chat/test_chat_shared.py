@@ -1,4 +1,4 @@
-"""Who asks what another process or chat asks at that moment waits for its reply, paid once."""
+"""Concurrent equal calls of several chats or processes: one is made, the others wait for it."""
 
 import signal
 import subprocess
@@ -43,7 +43,7 @@ with Chat(settings, Path({ledger!r}), timer=Telling()) as chat:
 
 @contextmanager
 def asker(server: FakeServer, ledger: Path, count: int = 1) -> Iterator[subprocess.Popen[str]]:
-    """A process that asks; it says `waits` while it waits for another, and what it was answered."""
+    """A process that asks; it prints `waits` while it waits for another, and its answer."""
     tests = str(Path(__file__).parents[1])
     code = ASKER.format(tests=tests, url=server.base_url, ledger=str(ledger), count=count)
     command = [sys.executable, "-c", code]
@@ -66,7 +66,7 @@ def last_said(process: subprocess.Popen[str]) -> str:
 
 
 class Held:
-    """Answers by number; the first comes only once it is let go."""
+    """Answers by number; the first is sent only after it is released."""
 
     def __init__(self) -> None:
         self.came, self.let_go = threading.Event(), threading.Event()

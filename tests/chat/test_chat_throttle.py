@@ -1,4 +1,4 @@
-"""The gate: as many calls at once as the server bears."""
+"""The gate: an adaptive limit on concurrent calls."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from editloop.chat.throttle import Gate
 
 
 async def busiest(gate: Gate, calls: int) -> int:
-    """How many of these calls are inside at once."""
+    """Return the largest number of these calls that run at the same time."""
     inside = most = 0
 
     async def call() -> None:
@@ -114,7 +114,7 @@ def test_a_caller_who_gives_up_leaves_no_hole() -> None:
             tasks = [asyncio.create_task(pass_through()) for _ in range(3)]
             await asyncio.sleep(0)
             tasks[0].cancel()
-        tasks[1].cancel()  # it was let in just now
+        tasks[1].cancel()  # it was admitted just now
         await asyncio.gather(*tasks, return_exceptions=True)
         assert not tasks[2].cancelled()
 

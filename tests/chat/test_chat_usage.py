@@ -1,4 +1,4 @@
-"""A run's counts outlive its processes, and count every request that a server saw."""
+"""A run's counts survive its processes, and include every request that reached the server."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from editloop.registry import parse_spec
 from networks import pocket
 from tiny_pipelines import save_instruct_pix2pix
 
-# diffusers' samplers hand tensors to NumPy in a way that NumPy 2 grumbles about.
+# diffusers' samplers hand tensors to NumPy in a way that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)

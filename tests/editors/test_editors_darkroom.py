@@ -1,4 +1,4 @@
-"""The darkroom and the copy as editors: truth by record, skill by words, and honest refusals."""
+"""The editors `darkroom` and `copy`: replayed records, parsed instructions, refusals."""
 
 from __future__ import annotations
 

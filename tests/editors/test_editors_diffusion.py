@@ -12,7 +12,7 @@ from networks import SIZE, awake, pocket
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model that takes everything and answers differently to all of it."""
+    """A model with all conditions, whose output depends on each of them."""
     model = pocket("mask", "reward")
     awake(model)
     made = tmp_path_factory.mktemp("model")

@@ -1,4 +1,4 @@
-"""What is loaded, what is refused, and what a fingerprint stands for."""
+"""Checkpoints: loading, refusals and fingerprints."""
 
 import json
 import pickle
@@ -34,7 +34,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def folder(whole, tmp_path):
-    """A copy to spoil."""
+    """Return a copy that a test may damage."""
     return Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
@@ -131,7 +131,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path) -> None:
         editor(tmp_path / "photo.png").edit([request()])
 
 
-# Weights that are not whole
+# Incomplete weights
 
 
 @pytest.mark.parametrize("part", WEIGHTS)
@@ -241,7 +241,7 @@ def test_an_original_ckpt_of_tensors_edits_too(whole, state, config, tmp_path) -
 
 
 class Trap:
-    """What an evil file holds: unpickled, it would make a folder."""
+    """A malicious object: unpickling it would create a folder."""
 
     def __init__(self, path):
         self.path = path
@@ -252,7 +252,7 @@ class Trap:
 
 def test_a_ckpt_that_holds_code_is_refused_and_nothing_runs(state, config, tmp_path) -> None:
     trap = Trap(tmp_path / "sprung")
-    pickle.loads(pickle.dumps(trap))  # it is a real one
+    pickle.loads(pickle.dumps(trap))  # the attack works with plain pickle
     assert (tmp_path / "sprung").is_dir()
     (tmp_path / "sprung").rmdir()
     torch.save({"state_dict": state, "callbacks": trap}, tmp_path / "model.ckpt")

@@ -1,4 +1,4 @@
-"""What is trained here, loaded by plain diffusers, gives our editor's picture for a seed."""
+"""Models trained with EditLoop give the same picture in plain diffusers, for a seed."""
 
 import numpy as np
 import pytest

@@ -13,20 +13,16 @@ from diffusers import (
 )
 from PIL import Image
 
-from editloop.editors.checkpoint_loading import hasten, load_checkpoint
-from editloop.editors.checkpoints import read_checkpoint
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.editors.edit import edit
 from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError
-from editloop.models.packed_convolutions import PackedConvolution
-from editloop.models.winograd_convolutions import WinogradConvolution
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest
-from tiny_pipelines import TEXT_WIDTH, save_instruct_pix2pix, save_instruct_pix2pix_xl
+from tiny_pipelines import save_instruct_pix2pix, save_instruct_pix2pix_xl
 
-# diffusers' samplers hand tensors to NumPy in a way that NumPy 2 grumbles about.
+# diffusers' samplers hand tensors to NumPy in a way that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 STEPS = 3
@@ -74,7 +70,7 @@ def quiet(pipeline):
 
 
 def editor(folder, **settings):
-    """An editor; those of equal settings are one, so that its weights load once."""
+    """Return an editor, cached by its settings, so that its weights load once."""
     chosen = {"target": str(folder), "steps": STEPS, "size": SIZE, **settings}
     return _editor(DiffusionSettings(**{key: chosen[key] for key in chosen if chosen[key] != OPEN}))
 
@@ -91,7 +87,7 @@ def request(index=0, height=32, width=48, **changes):
 
 
 def asked_plainly(pipeline, requests, **named):
-    """The plain pipeline's pictures, as its users ask it."""
+    """Return the plain pipeline's pictures, called as its users do."""
     settings = {"num_inference_steps": STEPS, "guidance_scale": 7.5, "image_guidance_scale": 1.5}
     return [
         np.asarray(picture)
@@ -128,33 +124,10 @@ def test_it_equals_the_plain_pipeline(folder, plain, scheduler) -> None:
 
 
 def test_a_wide_network_equals_the_plain_pipeline(tmp_path) -> None:
-    """As published ones are: its convolutions are computed in another way."""
     wide = save_instruct_pix2pix(tmp_path, widths=(8, 320))
     pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(wide, safety_checker=None)
     expected = asked_plainly(quiet(pipeline), [request(3)])[0]
     assert apart(editor(wide).edit([request(3)])[0], expected) <= 1
-
-
-@pytest.mark.parametrize(
-    ("precision", "kinds"),
-    [("fp32", {WinogradConvolution, PackedConvolution}), ("bf16", {PackedConvolution})],
-)
-def test_a_processor_gets_its_own_convolutions(tmp_path, precision, kinds) -> None:
-    model = load_checkpoint(
-        read_checkpoint(str(save_instruct_pix2pix(tmp_path, widths=(8, 320))), ""), precision
-    )
-    given = {
-        "sample": torch.ones(1, 8, 16, 16),
-        "encoder_hidden_states": torch.ones(1, 4, TEXT_WIDTH),
-    }
-    given = {name: each.to(model.network.dtype) for name, each in given.items()}
-    with torch.inference_mode():
-        usual = model.network(**given, timestep=5).sample
-        hasten(model)
-        found = model.network(**given, timestep=5).sample
-    own = {WinogradConvolution, PackedConvolution}
-    assert own & set(map(type, model.network.modules())) == kinds
-    assert (found - usual).abs().max() <= {"fp32": 1e-4, "bf16": 0.05}[precision]
 
 
 def test_samplers_differ(folder) -> None:

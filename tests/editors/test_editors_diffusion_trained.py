@@ -1,4 +1,4 @@
-"""Models that were trained here, and rewards, asked through the editor `diffusion`."""
+"""Models trained with EditLoop, and rewards, used through the editor `diffusion`."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def room(tmp_path_factory):
 
 
 def trained(room, name):
-    """A model's folder as training leaves it; it is made once."""
+    """Return a trained model's folder; it is made once."""
     folder = room / f"trained-{name}"
     if not folder.is_dir():
         base, conditions, lora = MODELS[name]
@@ -55,7 +55,7 @@ def rewarded(room):
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    """A folder as the authors of Reward-InsPix2Pix released it: one file with more in it."""
+    """Return a folder as the authors of Reward-InsPix2Pix released it, with extra weights."""
     folder = save_instruct_pix2pix(tmp_path_factory.mktemp("released"))
     condition = ReleasedRewardCondition(UNetShape.of(tiny_unet(8)))
     awake(condition)
@@ -147,7 +147,7 @@ def test_a_paper_model_can_be_asked_without_rewards(rewarded) -> None:
 
 
 def test_the_released_model_cannot(released) -> None:
-    with pytest.raises(RecipeError, match="no edit without scores"):
+    with pytest.raises(RecipeError, match="needs scores"):
         editor(released, reward="none").edit([request()])
 
 

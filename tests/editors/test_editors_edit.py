@@ -68,7 +68,7 @@ def test_a_reward_of_two_scores_is_refused_in_plain_words(photo, model) -> None:
 
 
 def test_an_unknown_format_is_refused_before_it_is_written(photo, tmp_path) -> None:
-    with pytest.raises(ImageError, match=r"name a \.png or \.jpg"):
+    with pytest.raises(ImageError, match=r"use \.png or \.jpg"):
         edit.save_pixels(tmp_path / "a.bmp", decode(photo.read_bytes()))
 
 
@@ -84,7 +84,7 @@ def test_the_command_writes_every_turn(photo, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A model with rewards, whose noise decides."""
+    """A model with rewards, whose noise changes the edit."""
     made = pocket("reward")
     awake(made)
     folder = tmp_path_factory.mktemp("model")
@@ -130,7 +130,7 @@ def test_a_jpeg_says_it_in_its_comment(photo, tmp_path) -> None:
 
 
 def test_a_comment_too_long_for_a_jpeg_is_refused(tmp_path) -> None:
-    with pytest.raises(ImageError, match=r"name a \.png"):
+    with pytest.raises(ImageError, match=r"write a \.png file"):
         edit.save_pixels(tmp_path / "a.jpg", np.zeros((8, 8, 3), np.uint8), {"a": "b" * 70_000})
 
 
@@ -175,7 +175,7 @@ def test_a_setting_wins_over_the_specs_own(photo, model) -> None:
 
 def test_settings_for_an_editor_that_is_made_are_refused(photo) -> None:
     made = edit.editor_of("darkroom", {})
-    with pytest.raises(RecipeError, match="made already"):
+    with pytest.raises(RecipeError, match="an editor object"):
         edit.edit(photo, ["make it sepia"], editor=made, steps=2)
 
 

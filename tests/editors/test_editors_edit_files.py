@@ -1,4 +1,4 @@
-"""Files that `editloop edit` writes: whole, where they can be, and over nothing of a user's."""
+"""Files written by `editloop edit`: complete, and never over a user's own files."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ def names(folder):
 
 def test_a_photo_is_not_replaced_by_its_edit(photo) -> None:
     before = photo.read_bytes()
-    with pytest.raises(StoreError, match=r"another picture is there.*photo\.png"):
+    with pytest.raises(StoreError, match=r"another picture would be overwritten.*photo\.png"):
         edited(photo, output=photo)
     assert photo.read_bytes() == before
 
@@ -49,7 +49,7 @@ def test_a_photo_is_not_replaced_by_its_edit(photo) -> None:
 def test_an_edit_is_not_replaced_by_what_is_made_of_it(photo) -> None:
     (first,) = edited(photo)
     before = first.read_bytes()
-    with pytest.raises(StoreError, match="name another place with -o"):
+    with pytest.raises(StoreError, match="choose another path with -o"):
         edited(first, "make it brighter", output=first)
     assert first.read_bytes() == before
 
@@ -57,13 +57,13 @@ def test_an_edit_is_not_replaced_by_what_is_made_of_it(photo) -> None:
 def test_a_mask_is_not_replaced(photo, tmp_path) -> None:
     mask = tmp_path / "mask.png"
     mask.write_bytes(stamped(encode_png(np.full_like(PIXELS, 255)), {"fingerprint": "f"}))
-    with pytest.raises(StoreError, match=r"another picture is there.*mask\.png"):
+    with pytest.raises(StoreError, match=r"another picture would be overwritten.*mask\.png"):
         edited(photo, output=mask, mask=mask)
 
 
 @dataclass
 class Stopping:
-    """Makes pictures darker by the seed; stops at one that it is told."""
+    """An editor that darkens by the seed; it is interrupted at a given seed."""
 
     stop_at: int | None = None
     name = "stopping"
@@ -198,15 +198,15 @@ def test_a_sheet_of_many_is_about_as_wide_as_high() -> None:
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"image": PIXELS[..., 0]}, "no picture: uint8 .80, 96."),
-        ({"image": PIXELS / 255}, "no picture: float64"),
-        ({"image": PIXELS[:0]}, "no picture"),
-        ({"mask": RAMP}, "no mask: uint8 from 0 to 255"),
-        ({"mask": RAMP > 9}, "no mask: bool"),
+        ({"image": PIXELS[..., 0]}, "not a picture: uint8 .80, 96."),
+        ({"image": PIXELS / 255}, "not a picture: float64"),
+        ({"image": PIXELS[:0]}, "not a picture"),
+        ({"mask": RAMP}, "not a mask: uint8 from 0 to 255"),
+        ({"mask": RAMP > 9}, "not a mask: bool"),
         ({"instructions": []}, "instruction is empty"),
         ({"instructions": " "}, "instruction is empty"),
-        ({"seed": -1}, "no such seed: -1"),
-        ({"seed": 2**63}, "no such seed"),
+        ({"seed": -1}, "seed is out of range: -1"),
+        ({"seed": 2**63}, "seed is out of range"),
     ],
     ids=lambda value: str(value)[:20],
 )

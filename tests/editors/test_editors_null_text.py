@@ -23,7 +23,7 @@ def edited(folder, captions, steps=4, **settings):
 
 @pytest.fixture(scope="module")
 def passed(folder):
-    """The picture as the autoencoder alone gives it: what a perfect inversion comes back to."""
+    """Return the picture after the autoencoder alone: the result of a perfect inversion."""
     made = NullTextEditor(NullTextEditor.Settings(target=str(folder)))._pipeline
     pixels = made.image_processor.preprocess(Image.fromarray(photo_request().image))
     with torch.no_grad():
@@ -32,7 +32,7 @@ def passed(folder):
 
 
 def test_with_equal_captions_and_no_guidance_the_picture_comes_back(tmp_path, passed) -> None:
-    """Exactly, from a network that says the same of all latents: its inversion is reversible."""
+    """Exact for a network with a constant prediction: its inversion is reversible."""
     steady = deep_unet()
     steady.conv_out.weight.data *= 0
     folder = save_stable_diffusion(tmp_path, steady)

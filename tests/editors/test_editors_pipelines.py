@@ -78,7 +78,7 @@ def test_a_protocol_s_bad_setting_names_the_key(folder) -> None:
 
 
 def test_the_size_can_be_written_in_a_spec(folder) -> None:
-    """As `sdedit:FOLDER?steps=4&size=long_side:48`."""
+    """A SPEC such as `sdedit:FOLDER?steps=4&size=long_side:48`."""
     spec = parse_spec(f"sdedit:{folder}?steps=4&size=long_side:48", "editor")
     made = SDEditEditor(SDEditEditor.Settings.model_validate(spec.settings))
     assert same(made, editor(folder), photo_request())

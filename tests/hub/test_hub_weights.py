@@ -1,4 +1,4 @@
-"""Weights on this machine: what tells them apart, and how often they are read for it."""
+"""Local weights: their digests, and how often files are read to compute them."""
 
 import hashlib
 import shutil
@@ -23,7 +23,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are read, in order."""
+    """Record the names of the files that are read, in order."""
     found: list[str] = []
 
     def counted(files: Files, path: Path) -> str:
@@ -65,7 +65,7 @@ def test_a_link_to_weights_is_not_read_again(model: Path, reads: list[str]) -> N
 def test_a_file_that_changed_is_read_again_alone(model: Path, reads: list[str]) -> None:
     before = identity(model), key(model)
     reads.clear()
-    (model / "model.safetensors").write_bytes(b"TENSORS")  # of the same size
+    (model / "model.safetensors").write_bytes(b"TENSORS")  # the same size
     assert reads == []
     after = identity(model), key(model)
     assert reads == ["model.safetensors"]

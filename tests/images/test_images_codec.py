@@ -29,7 +29,7 @@ def by_pillow(data: bytes) -> Pixels:
 
 
 def cat() -> Pixels:
-    return photo("chelsea")[100:231, 50:213]  # odd sides: blocks are cut at the edges
+    return photo("chelsea")[100:231, 50:213]  # odd sides: JPEG blocks are cut at the edges
 
 
 PLAIN = {

@@ -1,4 +1,4 @@
-"""Each odd picture is normalised or refused under its own code."""
+"""Unusual pictures: each is normalised, or raises ImageError with its own code."""
 
 import re
 import subprocess

@@ -224,7 +224,7 @@ def test_a_wrong_rubric_is_refused(tmp_path: Path, changes: dict[str, Any], told
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path)
     path.write_text(path.read_text(encoding="utf-8") + "\nversion: 2\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match="given twice"):
+    with pytest.raises(RecipeError, match="duplicate key"):
         read_rubric(path)
 
 

@@ -1,4 +1,4 @@
-"""Building: every input accounted for, the same bytes whatever the way, published when whole."""
+"""Building: all inputs are accounted for, bytes are reproducible, only whole sets published."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ids(out: Path, split: str = "train") -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished build that tests only look at."""
+    """A finished build that tests only read."""
     out = tmp_path_factory.mktemp("whole")
     make(out)
     return out
@@ -150,14 +150,14 @@ def test_several_sources_make_one_set(tmp_path: Path) -> None:
 
 def test_two_inputs_of_one_id_are_refused(tmp_path: Path) -> None:
     sources = [source("one", ids=["a", "b"]), source("two", ids=["c", "b"])]
-    with pytest.raises(StepError, match="two inputs have one id: b"):
+    with pytest.raises(StepError, match="two inputs have the same id: b"):
         make(tmp_path, sources=sources)
 
 
 def test_two_samples_of_one_id_in_different_shards_are_never_published(tmp_path: Path) -> None:
     sources = [source(ids=["a1", "b", "c", "d", "a2"])]
     steal = [step("TroubleStep", on={"1": "steal", "2": "steal"})]
-    with pytest.raises(StepError, match="two samples have one id: a0"):
+    with pytest.raises(StepError, match="two samples have the same id: a0"):
         make(tmp_path, sources=sources, steps=steal)
     assert published(tmp_path) == {}
 
@@ -183,7 +183,7 @@ def test_a_source_without_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_parts_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="two parts have one name: MixedStep"):
+    with pytest.raises(RecipeError, match="two parts have the same name: MixedStep"):
         make(tmp_path, steps=[step(), step()])
 
 

@@ -1,4 +1,4 @@
-"""One outcome for each row, whatever a step does; a row that breaks it costs itself alone."""
+"""Each row gets one outcome, whatever a step does; a row that breaks it fails alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def answered(trouble: str, on: str = "s5") -> list[Outcome]:
 
 
 def the_failure(outcomes: list[Outcome], at: int = 5) -> Fail:
-    """The one failure; the neighbours are untouched."""
+    """Return the only failure, after checking that no other row is affected."""
     assert [isinstance(outcome, Keep) for outcome in outcomes] == [i != at for i in range(8)]
     failure = outcomes[at]
     assert isinstance(failure, Fail)
@@ -93,7 +93,7 @@ def test_new_samples_get_their_input_as_parent() -> None:
 def test_a_step_that_names_an_unknown_field_is_refused() -> None:
     made: Any = step("NeedyStep").create()
     made.needs = frozenset({"masks"})
-    with pytest.raises(StepError, match="no sample has: masks"):
+    with pytest.raises(StepError, match="unknown sample field: masks"):
         check_step("needy", made)
 
 

@@ -1,4 +1,4 @@
-"""Killed at any moment: nothing is falsely complete, and a resumed run equals one never killed."""
+"""Kills at any moment: nothing looks complete too early; a resumed run has the same result."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_kill_of_the_driver_at_work(
 
 
 def ended(process: int) -> bool:
-    """Whether a process ends within a while, without being waited for by its parent."""
+    """Return whether a process ends before a timeout, without its parent waiting for it."""
     try:
         handle = os.pidfd_open(process)
     except ProcessLookupError:

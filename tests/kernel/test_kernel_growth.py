@@ -29,7 +29,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def peak(out: Path, count: int) -> int:
-    """The most memory, in KiB, that a build of `count` items needs in a process of its own."""
+    """Return the peak memory, in KiB, of a build of `count` items in its own process."""
     command = [sys.executable, "-c", _PEAK, out, str(count)]
     here = Path(__file__).parents[1]
     return int(subprocess.run(command, cwd=here, capture_output=True, check=True).stdout)
@@ -41,7 +41,7 @@ def test_memory_is_flat_over_ten_times_the_data(tmp_path: Path) -> None:
 
 
 def resumed(out: Path, count: int) -> dict[str, int]:
-    """The file operations of a run that finds everything done."""
+    """Return the file operations of a run that has nothing to do."""
     sources, steps = [source(count={"train": count}, bytes=40)], [step(fails=0)]
     build(sources, steps, out=out, shard_size=1, options=Options(workers=0))
     files = CountingFiles()
@@ -68,6 +68,6 @@ def test_no_more_shards_are_in_flight_than_workers(tmp_path: Path, workers: int)
 
 
 def _open_shards(out: Path) -> int:
-    """How many shards are committed in their first segment and not in their last."""
+    """Return the number of shards committed in their first segment but not in their last."""
     committed = [path.name.split("@")[0] for path in out.rglob("*@0.json")]
     return sum(committed.count(name) == 1 for name in set(committed))

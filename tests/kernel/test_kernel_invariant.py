@@ -24,7 +24,7 @@ TROUBLES = ["raise", "exit", "memory", "image", "nothing", "none", "too many", "
 
 
 class Stopped(BaseException):
-    """The process ends here, as far as the build can tell."""
+    """An error that simulates the end of the process."""
 
 
 def stop() -> None:
@@ -69,7 +69,7 @@ def make(recipe: dict[str, object], out: Path, outside: Path, files: Files) -> B
 
 
 def check(report: BuildReport, recipe: dict[str, object], out: Path) -> None:
-    """Every input is the root of something that ended, and nothing ended twice."""
+    """Check that every input has an outcome, and that no id has two."""
     ends = [
         sample.id
         for split in report.counts["splits"]

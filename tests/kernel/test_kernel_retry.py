@@ -1,4 +1,4 @@
-"""Retrying: what failed in a class runs again, and ends as if it had passed at first."""
+"""Retrying: rows that failed in a class run again; the result is as if they never failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ITEMS = [source(count={"train": 9, "heldout": 2})]
 
 
 def steps(folder: Path, on: dict[str, str] | None = None) -> list[StepSpec]:
-    """Two segments; the first one's middle step fails, while the outside is down, for some."""
+    """A build of two segments; a step of the first fails on some rows while a service is down."""
     trouble = {"3": "flaky", "6/1": "flaky", "5": "raise"} if on is None else on
     return [
         step(drops=0, fails=0),
@@ -120,7 +120,7 @@ def test_a_retry_that_was_interrupted_is_finished_by_the_next_build(
 
 
 def test_an_unknown_class_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="known: transient, permanent, policy, bug"):
+    with pytest.raises(RecipeError, match="known classes: transient, permanent, policy, bug"):
         retry(tmp_path, "transitory")
 
 

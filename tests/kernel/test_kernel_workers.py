@@ -1,4 +1,4 @@
-"""Workers that are killed, hang or run out of memory cost at most the record that does it."""
+"""Workers that are killed, hang or run out of memory: only the input at fault fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def quarantine(out: Path) -> list[tuple[str, str, str]]:
 
 
 def fine(out: Path) -> Path:
-    """The same build with nothing to go wrong."""
+    """The same build without faults."""
     make(out, {"none": "kill"}, workers=0)
     return out
 

@@ -1,4 +1,4 @@
-"""The loop makes each part once, refuses what changed, and ends the same after any interruption."""
+"""The loop: each part runs once, changes are refused, interruptions do not change the result."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def run(out: Path, *overrides: str, only=PARTS, **options):
 
 
 def content_of(out: Path) -> dict[str, bytes]:
-    """Every published byte but the times."""
+    """Return every published file except the timings."""
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
         for path in sorted(out.rglob("*"))
@@ -92,7 +92,7 @@ def test_only_makes_what_it_names(tmp_path) -> None:
 
 
 def test_only_without_what_it_needs_says_what_is_missing(tmp_path) -> None:
-    with pytest.raises(StoreError, match="'data' is not there yet"):
+    with pytest.raises(StoreError, match="'data' has not been made yet"):
         run(tmp_path, only=("train",))
 
 

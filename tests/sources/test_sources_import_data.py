@@ -420,7 +420,7 @@ def test_a_map_that_cannot_be_read_is_refused(tmp_path: Path, maps: list[str], c
 def test_a_folder_that_no_run_made_is_not_replaced(tmp_path: Path) -> None:
     data = hq_edit_rows(tmp_path / "hq", 2)
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
-    with pytest.raises(StoreError, match=r"(?s)no run's, and would be replaced.*hq.data"):
+    with pytest.raises(StoreError, match=r"(?s)not made by a run and would be replaced.*hq.data"):
         import_data("hq-edit", data, data)
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
 
@@ -441,7 +441,7 @@ def test_a_file_in_the_place_of_the_run_is_named(tmp_path: Path, place: str) -> 
 
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
     (file,) = hq_edit_rows(tmp_path / "hq", 1).glob("data/*")
-    with pytest.raises(RecipeError, match=f"(?s)this is a file.*name its folder, {file.parent}"):
+    with pytest.raises(RecipeError, match=f"(?s)not a file.*use its folder, {file.parent}"):
         import_data("hq-edit", file, tmp_path / "out")
 
 
@@ -449,7 +449,7 @@ def test_what_the_hub_does_not_give_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UnavailableError, match="the hub does not give this data set"):
+    with pytest.raises(UnavailableError, match="cannot download this data set"):
         import_data("hq-edit", "nobody/nothing", tmp_path / "out", download=True)
 
 

@@ -1,4 +1,4 @@
-"""What resamples draw, and the interval that they bound."""
+"""Bootstrap weights and percentile intervals."""
 
 import numpy as np
 

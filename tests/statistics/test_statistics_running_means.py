@@ -1,4 +1,4 @@
-"""Means over groups' means, and numbers derived from a case's own."""
+"""Means over groups' means, and values derived from a case's values."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_a_mean_over_groups_weighs_each_group_alike() -> None:
 
 
 class Fixed:
-    """Gives one verdict on everything, and keeps what it was shown."""
+    """Returns the same verdict for everything, and records its inputs."""
 
     name = "fixed"
     version = "1"

@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or broken: an error, nothing falsely complete, and a way on."""
+"""A full, read-only or broken disk: it raises an error, marks nothing complete, and resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam for file operations: durable writes, and errors that say what to do."""
+"""File operations: durable writes, and errors with a fix."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from kernel_faults import DISK_FULL, CountingFiles, FaultyFiles
 
 
 class ShortWrites(Files):
-    """A system that takes few bytes at a time, as it may."""
+    """A system that writes only a few bytes per call, as is allowed."""
 
     def write(self, descriptor: int, data: memoryview) -> int:
         return super().write(descriptor, data[:7])
 
 
 class LyingDisk(Files):
-    """A disk that keeps something else than it was given."""
+    """A disk that stores other bytes than were written."""
 
     def write(self, descriptor: int, data: memoryview) -> int:
         return super().write(descriptor, memoryview(b"x" * len(data)))
@@ -84,7 +84,7 @@ def test_sweeping_removes_temporaries_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "fix"),
-    [(errno.ENOSPC, "free some disk space"), (errno.EROFS, "can be written to")],
+    [(errno.ENOSPC, "free some disk space"), (errno.EROFS, "choose a writable folder")],
 )
 def test_an_error_of_the_disk_says_what_to_do(tmp_path: Path, number: int, fix: str) -> None:
     with pytest.raises(StoreError, match="cannot write a thing") as caught:  # noqa: SIM117

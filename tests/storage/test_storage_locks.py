@@ -1,4 +1,4 @@
-"""One driver a run folder: another is told to wait, and a dead one holds nothing."""
+"""Run folder locks: a second driver is refused, and a dead driver's lock is released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A flipped byte anywhere in a run folder is found."""
+"""A flipped byte anywhere in a run folder is detected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kernel_parts import source, step
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with everything the kernel writes in it."""
+    """A run folder with every kind of file that the kernel writes."""
     out = tmp_path_factory.mktemp("run")
     steps = [step(), step("NetworkStep", label="n")]
     sources = [source(count={"train": 9, "heldout": 3}, broken=["train/0001"])]
@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files_of(run: Path) -> list[Path]:
-    """Every file but the locks, which hold nothing."""
+    """Return every file except the locks, which have no content to check."""
     return [path for path in sorted(run.rglob("*")) if path.is_file() and path.suffix != ".lock"]
 
 
@@ -115,5 +115,5 @@ def test_staging_begins_empty(tmp_path: Path) -> None:
 
 
 def test_an_odd_publication_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no plain name"):
+    with pytest.raises(StoreError, match="cannot be used as a file name"):
         staging_folder(tmp_path, "../models")

@@ -49,7 +49,7 @@ def test_rows_are_names_and_numbers(rows) -> None:
 
 
 def test_an_absent_split_is_explained(tmp_path) -> None:
-    with pytest.raises(StoreError, match="no whole split"):
+    with pytest.raises(StoreError, match="no complete split"):
         PublishedRows.of(tmp_path, "train")
 
 

@@ -79,7 +79,7 @@ def test_a_check_of_what_can_be_trained_says_nothing_and_makes_nothing(here, tmp
     [
         ({"base": "nobody/nothing"}, "hf download"),
         ({"data": "nowhere"}, "no whole data set"),
-        ({"split": "other"}, "(?s)no whole split 'other'.*that is there, heldout, train, or build"),
+        ({"split": "other"}, "(?s)no complete split 'other'.*exists .heldout, train., or build"),
         ({"size": 33}, "multiple of 2"),
     ],
     ids=str,

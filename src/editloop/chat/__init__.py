@@ -1,4 +1,4 @@
 """Text, vision and image calls to OpenAI-compatible servers: client, ledger, budget, prompts.
 
-What may enter: what a call needs. What is asked about, and why, is for the rooms that ask.
+What may enter: code that makes the calls. The questions themselves belong to the rooms that ask.
 """

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that plain code in any thread can use async clients."""
+"""An event loop in its own thread, so that synchronous code can use async clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Work: TypeAlias = Callable[[], Coroutine[Any, Any, _Result]]
 
 
 class Background:
-    """Runs coroutines for callers that are not async, or that are inside a loop of their own."""
+    """Runs coroutines for callers that are synchronous or inside another event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -23,12 +23,12 @@ class Background:
         self._thread.start()
 
     def run(self, work: _Work[_Result]) -> _Result:
-        """Wait for what a coroutine gives; an interrupt here cancels it there.
+        """Run a coroutine and return its result; an interrupt cancels the coroutine.
 
-        Raises RuntimeError once the loop is closed.
+        Raises RuntimeError after `close`.
         """
         if self._closing:
-            raise RuntimeError("this was closed; make a new one")
+            raise RuntimeError("this event loop is closed; create a new Chat")
         future = asyncio.run_coroutine_threadsafe(work(), self._loop)
         try:
             return future.result()
@@ -37,12 +37,12 @@ class Background:
             raise
 
     def close(self, last: _Work[None]) -> None:
-        """Run one last coroutine, then end the loop and its thread; a second call does nothing."""
+        """Run a last coroutine, then stop the loop and its thread; a second call does nothing."""
         if self._closing:
             return
         self._closing = True
         asyncio.run_coroutine_threadsafe(self._end(last), self._loop)
-        if current_thread() is not self._thread:  # as it is where garbage is collected there
+        if current_thread() is not self._thread:  # it can be, if a finaliser runs there
             self._thread.join()
 
     async def _end(self, last: _Work[None]) -> None:

@@ -1,13 +1,12 @@
-"""A spending limit that stops before it is passed: what calls in flight may cost is set aside.
+"""A spending limit that is never exceeded: the maximum cost of running calls is reserved.
 
-A call sets aside the most it can cost: the longest reply, and more input than such a question has
-ever taken. How many tokens a server counts for a picture is not known beforehand, so the first call
-goes alone and sets aside the most that any is known to count; after it, the server's own counts are
-the rule.
-A server that counts no tokens is asked one call at a time, and each costs the most it could.
+A call reserves the most it can cost: the longest reply, and more input than such a question has
+ever taken. The number of tokens that a server counts for a picture is not known beforehand, so the
+first call runs alone and reserves the most that any known server counts; after it, the server's own
+counts are used. If a server counts no tokens, calls run one at a time, each at its maximum cost.
 
-The purse lies in the ledger's file, so all processes of a run share it and a restart finds it. What
-a killed process had set aside stays spent: the server may have billed it.
+The purse is stored in the ledger's file, so all processes of a run share it and a restart finds it.
+The reservations of a killed process stay reserved, as the server may have billed them.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from editloop.storage.small_sqlite import Database
 
 __all__ = ["OverBudgetError", "Purse", "SetAside", "expected_tokens"]
 
-# The most that a known server counts for a picture, of gpt-4o-mini: 2,833, and 5,667 a tile.
+# The largest known count for a picture is that of gpt-4o-mini: 2,833, plus 5,667 per tile.
 _PICTURE_TOKENS, _TILE_TOKENS, _TILE = 3_000, 6_000, 512  # pixels along a tile's side
-_PIXELS_A_TOKEN = 750  # roughly, at most servers
+_PIXELS_A_TOKEN = 750  # approximately, for most servers
 _BYTES_A_TOKEN = 4  # of English
-_MESSAGE_TOKENS = 8  # what a server wraps a message in
-_MARGIN = 1.25  # over the largest excess seen
+_MESSAGE_TOKENS = 8  # overhead per message
+_MARGIN = 1.25  # factor over the largest excess seen
 
 _TABLES = {
     # `excess`: the largest ratio of counted to expected input tokens, once one is known
@@ -40,25 +39,25 @@ _TABLES = {
 
 
 class OverBudgetError(Exception):
-    """A call could pass the limit, and none of ours in flight may free what it needs."""
+    """A call could exceed the limit, and no running call may release enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A reservation: its row (None where there is no limit) and the input tokens expected."""
+    """A reservation: its row (None without a limit) and the expected input tokens."""
 
     id: int | None
     expected: int
 
 
 def expected_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens a server counts for these messages."""
+    """Estimate the number of tokens that a server counts for these messages."""
     pictures = sum(math.prod(each.size) for each in _pictures(messages)) // _PIXELS_A_TOKEN
     return _letters(messages) // _BYTES_A_TOKEN + pictures + _MESSAGE_TOKENS * len(messages)
 
 
 class Purse:
-    """What a run has spent, and what calls in flight may yet cost, under a limit in USD or none."""
+    """A run's spending and the reservations of running calls, with an optional limit in USD."""
 
     def __init__(self, settings: ChatSettings, path: Path, name: str) -> None:
         self._settings = settings
@@ -68,7 +67,7 @@ class Purse:
         self._changed = asyncio.Condition()
 
     async def set_aside(self, messages: Sequence[Message]) -> SetAside:
-        """Reserve the most that a call may cost; waits for calls in flight where that may help.
+        """Reserve the most that a call may cost; waits for running calls if that may help.
 
         Raises OverBudgetError. Every reservation must be settled.
         """
@@ -85,9 +84,9 @@ class Purse:
     async def settle(
         self, reserved: SetAside, cost: float | None, input_tokens: int | None = None
     ) -> None:
-        """Replace a reservation by what was paid, and learn from the tokens that were counted.
+        """Replace a reservation by the actual cost, and update the estimate from counted tokens.
 
-        Where nobody knows what the server billed (None), all that was set aside is spent.
+        If the cost is unknown (None), the whole reservation counts as spent.
         """
         if reserved.id is None:
             return
@@ -100,7 +99,7 @@ class Purse:
 
     @property
     def spent(self) -> float:
-        """USD that have been spent, without what is set aside."""
+        """The USD spent, without reservations."""
         rows = self._database.rows("SELECT spent FROM purses WHERE name = ?", (self._name,))
         return float(rows[0][0]) if rows else 0.0
 
@@ -151,13 +150,13 @@ class Purse:
 
 
 def _most_tokens(messages: Sequence[Message]) -> int:
-    """More tokens than any server counts: one a byte of text, and the most for each picture."""
+    """Return an upper limit of tokens: one per byte of text, and the most for each picture."""
     pictures = sum(_PICTURE_TOKENS + _TILE_TOKENS * _tiles(each) for each in _pictures(messages))
     return pictures + _letters(messages) + _MESSAGE_TOKENS * len(messages)
 
 
 def _tiles(picture: Picture) -> int:
-    """Tiles that cover a picture; one whose size cannot be read has at least one."""
+    """Return the number of tiles that cover a picture, at least 1 if its size is unknown."""
     width, height = (max(1, math.ceil(side / _TILE)) for side in picture.size)
     return width * height
 

@@ -1,12 +1,12 @@
-"""Ask chat models, with pictures, over any OpenAI-compatible server: each reply is paid once.
+"""Client of chat models, with pictures, at any OpenAI-compatible server; replies are stored.
 
     settings = ChatSettings(target="MODEL", base_url="http://127.0.0.1:8000/v1")
     with Chat(settings, Path("ledger.db")) as chat:
         answers = chat.ask(questions, read)
 
-Many calls are in flight, as many as the server bears; one layer retries what may pass, and waits
-where the server says so. Every whole reply goes into the ledger before it is read, so reading is
-replayed from there and a second run asks nothing. What could not be had is `Failed`, with a reason.
+Calls run concurrently, up to a limit that adapts to the server; one layer retries temporary errors
+and respects Retry-After. Every complete reply is stored in the ledger before it is parsed, so a
+second run makes no calls. A question without an answer becomes `Failed`, with a reason.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What asking would do: replies found and calls to make, and about what these would take.
+    """An estimate of `ask`: replies found in the ledger, calls to make, their tokens and cost.
 
-    `output_tokens`, and so `cost` (USD), are the most that may come if nothing is asked again.
+    `output_tokens`, and so `cost` (USD), are upper limits if nothing is asked again.
     """
 
     found: int = 0
@@ -48,16 +48,16 @@ class CostEstimate:
     cost: float = 0.0
 
     def __add__(self, other: CostEstimate) -> CostEstimate:
-        """What both together would do."""
+        """Return the sum of both estimates."""
         return CostEstimate(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 class Chat:
-    """One model at one server, asked through a ledger; it may be used from any thread.
+    """A model at a server, called through a ledger; can be used from any thread.
 
-    Chats of the same `run` share one budget and one count, in any process and after a restart;
-    without a name a chat has its own. No connection is made before the first question; `close`, the
-    end of a `with` or of the object itself closes them for good.
+    Chats with the same `run` share one budget and one usage count, in any process and after a
+    restart; without it, a chat has its own. Connections are opened by the first question and closed
+    by `close`, by leaving a `with` block, or when the object is deleted.
     """
 
     def __init__(
@@ -76,22 +76,22 @@ class Chat:
         self._open: _Open | None = None
 
     def ask(self, questions: Sequence[Question], read: Callable[[str], _T]) -> list[_T | Failed]:
-        """The answer to each question, in order, as `read` makes it of the raw reply.
+        """Return the answer to each question, in order, as parsed by `read` from the raw reply.
 
-        Where `read` raises ReplyError, the model is told why and asked again, `re_asks` times.
-        Raises UnavailableError where no call can succeed (no server, no such model, no valid key);
-        what was answered until then is in the ledger.
+        If `read` raises ReplyError, the reason is sent to the model, at most `re_asks` times.
+        Raises UnavailableError if no call can succeed (no server, no such model, no valid key);
+        replies received before that are in the ledger.
         """
         opened = self._opened()
         return opened.background.run(lambda: opened.asking.ask(questions, read))
 
     @property
     def counts(self) -> ChatUsage:
-        """What was done so far."""
+        """The usage so far."""
         return ChatUsage() if self._open is None else replace(self._open.asking.counts)
 
     def plan(self, questions: Sequence[Question]) -> CostEstimate:
-        """What `ask` would do with these questions; it asks nothing."""
+        """Estimate the calls and cost of `ask` with these questions, without asking."""
         calls = {call.key: call for call in (Call(self.settings, each) for each in questions)}
         missing = [call for key, call in calls.items() if self.ledger.find(key) is None]
         read = sum(expected_tokens(call.question.messages) for call in missing)
@@ -100,7 +100,7 @@ class Chat:
         return CostEstimate(found, len(missing), read, written, self.settings.price(read, written))
 
     def close(self) -> None:
-        """Close the connections; whoever asks after that is refused."""
+        """Close the connections; asking after that raises RuntimeError."""
         if self._open is not None:
             self._open.close()
         self.ledger.close()
@@ -125,7 +125,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What a chat holds open, apart from it, so that it can be closed when the chat is gone."""
+    """A chat's open resources, kept separately so a finaliser can close them."""
 
     background: Background
     asking: CallsInFlight

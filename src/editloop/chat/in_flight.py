@@ -1,4 +1,4 @@
-"""Asking many questions at once: the work behind `chat.Chat`, inside one event loop."""
+"""Concurrent calls: the implementation of `client.Chat`, inside one event loop."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from editloop.errors import FailureClass, UnavailableError
 
 __all__ = ["CallsInFlight"]
 
-_LOOK_AGAIN = 0.1  # seconds between looks for the reply to a call that somebody else makes
+_POLL_SECONDS = 0.1  # between checks for the reply to a call made elsewhere
 
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class _Effort:
-    """Requests sent for one question, and the ledger's key of its last raw reply."""
+    """The number of requests sent for a question, and the ledger key of its last raw reply."""
 
     attempts: int = 0
     reply_key: str | None = None
 
 
 class CallsInFlight:
-    """Asks one server; `counts` grow as it does. Made and used inside one event loop."""
+    """The concurrent calls to one server. Created and used inside one event loop."""
 
     def __init__(
         self,
@@ -53,15 +53,15 @@ class CallsInFlight:
         self._gate = Gate(settings.concurrency, timer)
         self._dialect = Dialect(settings)
         self._transport = Transport(settings)
-        self._flying: dict[str, asyncio.Event] = {}
+        self._running: dict[str, asyncio.Event] = {}
 
     async def ask(
         self, questions: Sequence[Question], read: Callable[[str], _T]
     ) -> list[_T | Failed]:
-        """The answers in order.
+        """Return the answers in order.
 
-        After an error that no question is to blame for, calls in flight end and are kept, the rest
-        is not asked, and the error is raised.
+        After an error that no question caused, running calls finish and are stored, the remaining
+        questions are not asked, and the error is raised.
         """
         answers: dict[int, _T | Failed] = {}
         stops: list[Exception] = []
@@ -86,7 +86,7 @@ class CallsInFlight:
 
     @property
     def counts(self) -> ChatUsage:
-        """What was done so far."""
+        """The usage so far."""
         return self._counts.own
 
     async def close(self) -> None:
@@ -106,13 +106,13 @@ class CallsInFlight:
         except CallError as error:
             failed = Failed(error.code, error.message, error.failure)
         except OverBudgetError:
-            told = f"the budget of {self._settings.budget:g} USD has no room for another call"
-            failed = Failed("over-budget", told, FailureClass.TRANSIENT)
+            message = f"the budget of {self._settings.budget:g} USD has no room for another call"
+            failed = Failed("over-budget", message, FailureClass.TRANSIENT)
         self._counts.add(failed=1)
         return replace(failed, attempts=effort.attempts, reply_key=effort.reply_key)
 
     async def _read(self, question: Question, read: Callable[[str], _T], effort: _Effort) -> _T:
-        """The answer as it is read; each unusable reply is told to the model and asked again."""
+        """Return the parsed answer; after an unusable reply, the question is asked again."""
         re_ask = 0
         while True:
             reply = await self._reply(Call(self._settings, question, re_ask), effort)
@@ -126,27 +126,27 @@ class CallsInFlight:
             self._counts.add(re_asks=1)
 
     async def _reply(self, call: Call, effort: _Effort) -> Reply:
-        """The reply from the ledger, where the same call in flight may put it, or the server."""
+        """Return the reply from the ledger, after waiting for the same call, or from the server."""
         key = call.key
-        while (reply := self._ledger.find(key)) is None and key in self._flying:
-            await self._flying[key].wait()
+        while (reply := self._ledger.find(key)) is None and key in self._running:
+            await self._running[key].wait()
         if reply is not None:
             self._counts.add(found=1)
         else:
-            landed = self._flying[key] = asyncio.Event()
+            finished = self._running[key] = asyncio.Event()
             try:
                 reply = await self._claimed(call, key, effort)
             finally:
-                del self._flying[key]
-                landed.set()
+                del self._running[key]
+                finished.set()
         effort.reply_key = key
         return reply
 
     async def _claimed(self, call: Call, key: str, effort: _Effort) -> Reply:
-        """The server's reply to a call that nobody else makes, or the one that somebody else got.
+        """Return the server's reply, or the reply to the same call made by another process.
 
-        Whoever dies or fails with a call leaves it to the next. One that is stopped holds it: after
-        the time that all attempts may take it is made once more, and may be paid twice.
+        If the other process dies or its call fails, this one makes the call. If it is suspended,
+        this one makes the call after the maximum time of all attempts; it may be billed twice.
         """
         patience = self._timer.now() + self._settings.attempts * self._settings.timeout
         while True:
@@ -156,7 +156,7 @@ class CallsInFlight:
                     return reply
                 if ours or self._timer.now() >= patience:
                     return await self._fetch(call, key, effort)
-            await self._timer.sleep(_LOOK_AGAIN)
+            await self._timer.sleep(_POLL_SECONDS)
 
     async def _fetch(self, call: Call, key: str, effort: _Effort) -> Reply:
         try:
@@ -168,9 +168,9 @@ class CallsInFlight:
             raise stop or error from None
 
     async def _attempt(self, call: Call, key: str, effort: _Effort) -> Reply:
-        """One attempt at a reply, paid for; what is whole and usable is kept before it is read."""
+        """Make one attempt and record its cost; a usable reply is stored before it is parsed."""
         reserved = await self._purse.set_aside(call.question.messages)
-        cost: float | None = None  # unless we learn what it was
+        cost: float | None = None  # unknown until the reply arrives
         tokens: int | None = None
         try:
             reply = await self._exchange(call, effort)
@@ -198,7 +198,7 @@ class CallsInFlight:
         return kept
 
     async def _exchange(self, call: Call, effort: _Effort) -> Reply:
-        """One reply from the server, in the fullest style that it turns out to take."""
+        """Return one reply from the server, in the strictest style that it accepts."""
         schema = call.question.schema
         style = self._dialect.style(schema)
         async with self._gate.passed() as entered:
@@ -209,7 +209,7 @@ class CallsInFlight:
                 try:
                     reply = parse_reply(await self._transport.send(call.body(style)))
                 except CallError as error:
-                    self._heed(error, entered)
+                    self._slow_down(error, entered)
                     simpler = self._dialect.simpler(schema, style, error.message)
                     if error.code != "bad-request" or simpler is None:
                         raise
@@ -219,8 +219,8 @@ class CallsInFlight:
                     self._dialect.found(schema, style)
                     return self._priced(reply, time.perf_counter() - started)
 
-    def _heed(self, error: CallError, entered: float) -> None:
-        """Ask less where the server is overloaded, and later where it says so."""
+    def _slow_down(self, error: CallError, entered: float) -> None:
+        """Reduce concurrency if the server is overloaded, and wait if it asks for that."""
         if error.overload:
             self._gate.narrow(entered)
         if error.wait is not None and error.wait <= LONGEST_WAIT:

@@ -1,7 +1,7 @@
-"""Claims on names, each held by one claimer at a time; the system drops those of a dead process.
+"""Locks on names across threads and processes, released by the system when a process ends.
 
-A name is a byte of one empty file, locked by `fcntl`; nothing is ever written. So a claim costs no
-more than a call of the system, and none is left behind, however its process ends.
+A name maps to a byte of an empty file, locked by `fcntl`; nothing is ever written. So a claim costs
+only a system call, and none is left behind, however its process ends.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _DIGITS = 14  # of a name's digest, in hex: files have fewer than 2**63 bytes to
 
 
 class Claims:
-    """Names in a lock file; threads share one object, and other processes open their own.
+    """Claims on names in a lock file; threads share one object, other processes open their own.
 
-    Raises StoreError where the file cannot be opened or locked.
+    Raises StoreError if the file cannot be opened or locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,17 +38,17 @@ class Claims:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[bool]:
-        """Hold a name alone; False where somebody else holds it now."""
-        place = int(hashlib.sha256(name.encode()).hexdigest()[:_DIGITS], 16)
-        held = self._take(place)
+        """Claim a name; yields False if it is already claimed elsewhere."""
+        offset = int(hashlib.sha256(name.encode()).hexdigest()[:_DIGITS], 16)
+        held = self._take(offset)
         try:
             yield held
         finally:
             if held:
-                self._give(place)
+                self._release(offset)
 
     def close(self) -> None:
-        """Close the file, which drops what is held; it is opened again when it is used again."""
+        """Close the file, which releases all claims; the next use opens it again."""
         with self._lock:
             if self._descriptor is not None:
                 os.close(self._descriptor)
@@ -61,23 +61,23 @@ class Claims:
     def __del__(self) -> None:
         self.close()
 
-    def _take(self, place: int) -> bool:
+    def _take(self, offset: int) -> bool:
         with self._lock, explained("claim a call", self.path):
-            if place in self._held:
+            if offset in self._held:
                 return False
             descriptor = self._opened()
             try:
-                _lock(descriptor, place, held=True)
-            except (BlockingIOError, PermissionError):  # what systems say of a byte that is locked
+                _lock(descriptor, offset, held=True)
+            except (BlockingIOError, PermissionError):  # a locked byte, depending on the system
                 return False
-            self._held.add(place)
+            self._held.add(offset)
             return True
 
-    def _give(self, place: int) -> None:
+    def _release(self, offset: int) -> None:
         with self._lock, explained("end a claim", self.path):
-            if place in self._held:
-                self._held.remove(place)
-                _lock(self._opened(), place, held=False)
+            if offset in self._held:
+                self._held.remove(offset)
+                _lock(self._opened(), offset, held=False)
 
     def _opened(self) -> int:
         if self._descriptor is None:
@@ -86,11 +86,11 @@ class Claims:
         return self._descriptor
 
 
-def _lock(descriptor: int, place: int, *, held: bool) -> None:
-    """Lock or free one byte for this opened file; elsewhere than on Linux for its process."""
+def _lock(descriptor: int, offset: int, *, held: bool) -> None:
+    """Lock or unlock a byte, per open file on Linux, per process on other systems."""
     if sys.platform == "linux":
         kind = fcntl.F_WRLCK if held else fcntl.F_UNLCK
-        asked = struct.pack(_FLOCK, kind, os.SEEK_SET, place, 1, 0)
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, asked)
+        request = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
     else:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if held else fcntl.LOCK_UN, 1, place)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if held else fcntl.LOCK_UN, 1, offset)

@@ -1,10 +1,9 @@
-"""The ledger: every model call is paid once, and its raw reply is kept for ever.
+"""The ledger: every raw reply of a model is stored, so each call is billed once.
 
-One SQLite file on a local disk, shared by runs, threads and processes. A reply is kept under the
-key of the call that it answers (`chat_body.Call.key`); the first one stays, for all. Who asks
-for one claims its key first (`claim`), so that another who wants the same waits for the reply. What
-is read is proven by a digest, so a flipped byte is found and never read as an answer. No key of a
-server (a secret) is ever written here.
+It is one SQLite file on a local disk, shared by runs, threads and processes. A reply is stored
+under the key of its call (`requests.Call.key`); the first one is never replaced. A caller claims
+the key first (`claim`), so that others with the same call wait for the reply. Each row has a
+digest, so a flipped byte is detected and never read as an answer. API keys are never stored here.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from editloop.storage.small_sqlite import Database, Row
 
 __all__ = ["Ledger", "Reply"]
 
-_EXPORTED = 1000  # replies a batch
+_EXPORTED = 1000  # replies per batch
 _TABLES = {
     "replies": """(
     key TEXT PRIMARY KEY, text BLOB NOT NULL, model TEXT NOT NULL, revision TEXT NOT NULL,
@@ -38,10 +37,10 @@ _TABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A raw reply: the text as it came, and what the server said of it.
+    """A raw reply: the unchanged text, and the facts the server reported.
 
-    `model` and `revision` are those that the server reported, `cost` is in USD, `seconds` is the
-    time of the one request that succeeded. Tokens are None where the server counted none.
+    `model` and `revision` are as reported by the server, `cost` is in USD, `seconds` is the time
+    of the request that succeeded. Tokens are None if the server did not count them.
     """
 
     text: str
@@ -58,10 +57,10 @@ _COLUMNS = ", ".join(field.name for field in fields(Reply))
 
 
 class Ledger:
-    """The replies in one file; it is opened when it is first used.
+    """The replies in one file, which is opened on first use.
 
-    Raises StoreError where the disk refuses, BusyError where another process holds the file for
-    long, and CorruptError where it is damaged.
+    Raises StoreError if the disk fails, BusyError if another process locks the file for long, and
+    CorruptError if it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,21 +69,21 @@ class Ledger:
         self._claims = Claims(path.with_name(f"{path.name}-claims"))
 
     def find(self, key: str) -> Reply | None:
-        """The reply kept under a key, if there is one; CorruptError where it was damaged."""
+        """Return the reply stored under a key, or None; raises CorruptError if it is damaged."""
         found = self._database.rows(f"SELECT {_COLUMNS}, digest FROM replies WHERE key = ?", (key,))
         if not found:
             return None
         *row, digest = found[0]
         if digest != _digest(key, row):
             raise CorruptError(
-                "a reply in the ledger is not as it was written",
+                "a reply in the ledger is damaged or was changed",
                 value=f"{self.path}: {key}",
-                fix="restore the file from a copy, or move it away: what it held is asked again",
+                fix="restore the file from a copy, or move it away to request its replies again",
             )
         return Reply(_text(row[0]), *row[1:])
 
     def keep(self, key: str, reply: Reply) -> Reply:
-        """Keep a reply and answer with the one that stands: the first under this key."""
+        """Store a reply; returns the stored one, which is the first under this key."""
         row = [_bytes(reply.text), *(_plain(value) for value in astuple(reply)[1:])]
         marks = ", ".join("?" * (len(row) + 2))
         self._database.rows(
@@ -94,21 +93,21 @@ class Ledger:
         return self.find(key) or reply
 
     def claim(self, key: str) -> AbstractContextManager[bool]:
-        """Hold a key while its reply is fetched; False where somebody else, in any process, does.
+        """Claim a key while fetching its reply; yields False if it is claimed elsewhere.
 
-        Whoever gets it looks for the reply once more: it may have come until then. A process that
-        dies holds nothing.
+        After claiming, look for the reply again, as it may have been stored in the meantime. The
+        claims of a process end with it.
         """
         return self._claims.claim(key)
 
     def count(self) -> int:
-        """How many replies are kept."""
+        """Return the number of stored replies."""
         return int(self._database.rows("SELECT count(*) FROM replies")[0][0])
 
     def export(self, path: Path) -> int:
-        """Write all replies to a Parquet file, sorted by key; returns how many.
+        """Write all replies to a Parquet file, sorted by key; returns their number.
 
-        A lone surrogate, which Parquet cannot hold, is written as a backslash escape.
+        Lone surrogates, which Parquet cannot store, are written as backslash escapes.
         """
         files = Files()
         hidden = temporary(path)
@@ -125,7 +124,7 @@ class Ledger:
         return written.rows
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is used again."""
+        """Close the file; the next use opens it again."""
         self._claims.close()
         self._database.close()
 
@@ -138,7 +137,7 @@ class Ledger:
 
 
 def _digest(key: str, row: list[Any]) -> bytes:
-    """Of all that is kept of a reply, with its key."""
+    """Return the digest of a stored reply and its key."""
     head = canonical_json([key, *row[1:]]).encode()
     return hashlib.sha256(head + b"\n" + row[0]).digest()[:16]
 
@@ -152,7 +151,7 @@ def _text(data: bytes) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value that any column can hold: lone surrogates become escapes."""
+    """Return a value that any column can store: lone surrogates in text are escaped."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a chat model and what comes back: questions, pictures and failures."""
+"""Questions to a chat model: messages, pictures and failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MEDIA_TYPE = re.compile(r"image/[a-z0-9.+-]+")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as it is sent: encoded bytes, turned into text once however often it is shown."""
+    """A picture to send: encoded bytes, converted to base64 only once."""
 
     data: bytes = field(repr=False)
     media_type: str = "image/png"
@@ -33,33 +33,33 @@ class Picture:
 
     @classmethod
     def png(cls, pixels: Pixels) -> Picture:
-        """The pixels exactly."""
+        """Return the pixels encoded as PNG, lossless."""
         return cls(encode_png(pixels), "image/png")
 
     @classmethod
     def jpeg(cls, pixels: Pixels, quality: int) -> Picture:
-        """The pixels nearly, in fewer bytes; quality lies in [1, 100]."""
+        """Return the pixels encoded as JPEG with a quality in [1, 100]."""
         return cls(encode_jpeg(pixels, quality), "image/jpeg")
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the bytes sent, in hex."""
+        """The SHA-256 of the encoded bytes, in hex."""
         return hashlib.sha256(self.data).hexdigest()
 
     @cached_property
     def base64(self) -> bytes:
-        """The bytes as text."""
+        """The encoded bytes as base64."""
         return base64.b64encode(self.data)
 
     @property
     def json(self) -> list[bytes]:
-        """The message part that shows the picture, as pieces of JSON."""
+        """The message part with the picture, as pieces of JSON."""
         head = f'{{"type":"image_url","image_url":{{"url":"data:{self.media_type};base64,'
         return [head.encode(), self.base64, b'"}}']
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Its width and height, by its header alone; 0, 0 where that cannot be read."""
+        """The width and height from the header; (0, 0) if it cannot be read."""
         from PIL import Image
 
         try:
@@ -75,20 +75,20 @@ Role: TypeAlias = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation: texts and pictures in order."""
+    """A turn of a conversation: texts and pictures in order."""
 
     role: Role
     parts: tuple[Content, ...]
 
     @property
     def json(self) -> list[bytes]:
-        """The message as the protocol writes it, in pieces: pictures are copied once, at the end.
+        """The message as pieces of the protocol's JSON, so pictures are copied only when joined.
 
-        ASCII only, so that a lone surrogate is an escape and the whole stays valid UTF-8.
+        ASCII only, so a lone surrogate is escaped and the result is valid UTF-8.
         """
         pieces = [f'{{"role":"{self.role}","content":'.encode()]
         if len(self.parts) == 1 and isinstance(self.parts[0], str):
-            # Every server takes a plain string; some take a list only from the user.
+            # Every server accepts a plain string; some accept a list only for the user role.
             return [*pieces, json.dumps(self.parts[0]).encode(), b"}"]
         for at, part in enumerate(self.parts):
             pieces.append(b"," if at else b"[")
@@ -100,18 +100,17 @@ class Message:
 
     @property
     def identity(self) -> Json:
-        """What the message says, with pictures by their hashes."""
+        """The message as JSON, with pictures replaced by their hashes."""
         parts = [["text", p] if isinstance(p, str) else ["image", p.sha256] for p in self.parts]
         return [self.role, parts]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing to ask: a conversation so far, and the JSON schema of the reply if it has one.
+    """A question: a conversation, and the JSON schema of the reply, if it is JSON.
 
-    `schema` also says that a reply is JSON. `repeat` tells repeats of one question apart: each is
-    asked, and paid, for itself. `temperature` goes before that of the chat's settings. `id` is for
-    messages to people and not part of what is asked.
+    `repeat` distinguishes repeats of a question: each is asked and billed separately. `temperature`
+    overrides that of the chat's settings. `id` is only for messages to users and not sent.
     """
 
     id: str
@@ -123,12 +122,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A question without an answer: a short stable `code`, words, and whether later may be better.
+    """A question without an answer: a short stable `code`, a message, and the failure class.
 
     Codes: `rate-limited`, `server-error`, `timeout`, `connection`, `broken-reply` (transport),
     `truncated`, `filtered` (a content filter refused), `bad-request`, `over-budget`; and those of
-    `ReplyError`, after the last re-ask. `attempts` counts requests sent. `reply_key` finds the last
-    raw reply in the ledger, where there is one.
+    `ReplyError`, after the last re-ask. `attempts` counts requests sent. `reply_key` is the ledger
+    key of the last raw reply, if any.
     """
 
     code: str
@@ -139,10 +138,10 @@ class Failed:
 
 
 class ReplyError(EditLoopError):
-    """A reply that cannot be used, raised by its reader: it is asked again, with the reason.
+    """A reply that cannot be used, raised by its reader; the question is asked again.
 
-    `reason` is told to the model and so says what was wrong in its own terms; `code` is the short
-    name under which the failure is counted when asking again did not help.
+    `reason` is sent to the model, so it should describe what is wrong with the reply; `code` is the
+    short name under which the failure is counted if asking again does not help.
     """
 
     def __init__(self, reason: str, *, code: str = "unparseable") -> None:

@@ -1,18 +1,17 @@
 r"""Versioned prompts: read from YAML, filled with pictures and fenced texts.
 
-A prompt says in full what a model is sent: placeholders in braces stand where a picture
-(`{source}`, ...) or a text (`{instruction}`, ...) comes; any other braces, `{{word}}` too, are the
-prompt's own. So a published prompt can be put in to the letter.
+A prompt contains the complete text sent to a model: placeholders in braces are replaced by a
+picture (`{source}`, ...) or a text (`{instruction}`, ...); any other braces, including `{{word}}`,
+are kept. So published prompts can be used verbatim.
 
-Instructions and captions are written by strangers. In a prompt each stands as one JSON string in a
-block of its own:
+Instructions and captions are untrusted. In a prompt each is one JSON string in its own block:
 
     <data-1f6a0c0e4b2d7a93>
     "make the sky \u003cb\u003eblue\u003c/b\u003e"
     </data-1f6a0c0e4b2d7a93>
 
-Inside, `<`, `>`, line breaks and everything invisible are escaped, so that no text can close its
-block or hide words in it; the tag comes from the text's own digest, so that none can quote it.
+Inside, `<`, `>`, line breaks and all invisible characters are escaped, so a text cannot close its
+block or hide words; the tag is derived from the text's digest, so a text cannot contain its tag.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ from editloop.settings import Settings, read_yaml, validate
 __all__ = ["PictureEncoding", "Prompt", "encode_picture", "fenced", "prompt_names", "read_prompt"]
 
 _PLACEHOLDER = re.compile(r"(?<!\{)\{([a-z_]+)\}(?!\})")
-_FOR_PEOPLE = {"title", "source"}  # words that change no answer
+_FOR_PEOPLE = {"title", "source"}  # fields that do not affect answers
 
 
 class PictureEncoding(Settings):
-    """How pictures are sent: their encoding, and their height where the prompt fixes one."""
+    """The encoding of pictures to send, and their height if the prompt fixes one."""
 
     format: Literal["jpeg", "png"] = "jpeg"
     quality: int = Field(default=100, ge=1, le=100, description="of JPEG")
@@ -49,25 +48,27 @@ class PictureEncoding(Settings):
 
 
 class Prompt(Settings):
-    """The base of versioned prompts. A kind of prompt names the placeholders that it takes.
+    """The base of versioned prompts. A subclass lists the placeholders that it supports.
 
-    `version` is bumped when a prompt's meaning changes; `stamp` adds a hash of all that can change
-    an answer, so that edited copies are told apart.
+    `version` is increased when a prompt's meaning changes; `stamp` adds a hash of everything that
+    can change an answer, so edited copies are distinguished.
     """
 
     PICTURES: ClassVar[tuple[str, ...]] = ()
     TEXTS: ClassVar[tuple[str, ...]] = ()
-    OWN: ClassVar[tuple[str, ...]] = ()  # placeholders that the prompt itself has the texts for
+    OWN: ClassVar[tuple[str, ...]] = ()  # placeholders with texts that the prompt itself provides
 
     name: str = Field(pattern=r"^[\w-]+$")
     version: int = Field(ge=1)
     title: str
     source: str
     temperature: float | None = Field(
-        default=None, ge=0, le=2, description="at which it is asked, unless a SPEC says another"
+        default=None, ge=0, le=2, description="sampling temperature, unless a SPEC sets another"
     )
     pictures: PictureEncoding = PictureEncoding()
-    fenced: bool = Field(default=True, description="texts of the case cannot pose as the prompt")
+    fenced: bool = Field(
+        default=True, description="fence the case's texts against prompt injection"
+    )
     system: str = ""
     prompt: str
 
@@ -82,27 +83,27 @@ class Prompt(Settings):
 
     @cached_property
     def pieces(self) -> tuple[str, ...]:
-        """The prompt cut at its placeholders: text, a placeholder's name, text, ..., text."""
+        """The prompt split at its placeholders: text, a placeholder's name, text, ..., text."""
         return tuple(_PLACEHOLDER.split(self.prompt))
 
     @property
     def shows(self) -> tuple[str, ...]:
-        """The pictures that the model sees, in order."""
+        """The placeholders of pictures in the prompt, in order."""
         return tuple(name for name in self.pieces[1::2] if name in self.PICTURES)
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The texts that the model reads, in order."""
+        """The placeholders of texts in the prompt, in order."""
         return tuple(name for name in self.pieces[1::2] if name in self.TEXTS)
 
     @cached_property
     def stamp(self) -> str:
-        """Name, version and a hash: changes when, and only when, an answer may."""
+        """Name, version and a hash; it changes exactly when an answer may change."""
         digest = content_hash(canonical_json(self.content()).encode())[:12]
         return f"{self.name}-{self.version}-{digest}"
 
     def content(self) -> dict[str, Json]:
-        """All that can change an answer; a temperature that is left open is the asker's."""
+        """Return everything that can change an answer; an unset temperature is the caller's."""
         content = self.model_dump(mode="json", exclude=_FOR_PEOPLE)
         if self.temperature is None:
             del content["temperature"]
@@ -114,9 +115,9 @@ class Prompt(Settings):
         pictures: Mapping[str, Picture],
         own: Mapping[str, str] | None = None,
     ) -> tuple[Message, ...]:
-        """The messages with each placeholder's text or picture in its place.
+        """Return the messages with each placeholder replaced by its text or picture.
 
-        `own` are the prompt's own words by placeholder; they are never fenced.
+        `own` are the prompt's own texts by placeholder; they are never fenced.
         """
         content: list[str | Picture] = []
         words = ""
@@ -131,8 +132,8 @@ class Prompt(Settings):
             else:
                 words += fenced(texts[piece]) if self.fenced else texts[piece]
         content.append(words)
-        said = [each for each in content if isinstance(each, Picture) or each.strip()]
-        asked = Message("user", tuple(said))
+        parts = [each for each in content if isinstance(each, Picture) or each.strip()]
+        asked = Message("user", tuple(parts))
         return (Message("system", (self.system,)), asked) if self.system else (asked,)
 
 
@@ -140,9 +141,9 @@ _Prompt = TypeVar("_Prompt", bound=Prompt)
 
 
 def read_prompt(model: type[_Prompt], name: str | Path, package: str, folder: str) -> _Prompt:
-    """A prompt that ships in a package's folder by its name, or a user's own by its file (YAML).
+    """Read a prompt by its name from a package's folder, or a user's own from a YAML file.
 
-    Raises RecipeError where there is none, or where it is not as `model` wants it.
+    Raises RecipeError if there is none, or if it is not valid for `model`.
     """
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml"):
@@ -150,14 +151,14 @@ def read_prompt(model: type[_Prompt], name: str | Path, package: str, folder: st
     known = prompt_names(package, folder)
     if str(name) not in known:
         kind = folder.removesuffix("s")
-        fix = f"{known_names(str(name), known)}; a {kind} of your own is a .yaml file"
+        fix = f"{known_names(str(name), known)}; for your own {kind}, give a .yaml file"
         raise RecipeError(f"unknown {kind}", value=str(name), fix=fix)
     with resources.as_file(_folder(package, folder) / f"{name}.yaml") as own:
         return validate(model, read_yaml(own), where=str(own))
 
 
 def prompt_names(package: str, folder: str) -> list[str]:
-    """The names of the prompts that ship in a package's folder."""
+    """Return the names of the prompts in a package's folder."""
     return sorted(path.name.removesuffix(".yaml") for path in _folder(package, folder).iterdir())
 
 
@@ -166,16 +167,16 @@ def _folder(package: str, folder: str) -> Any:
 
 
 def fenced(text: str) -> str:
-    """The text as one JSON string in a block that it can neither close nor imitate."""
+    """Return the text as one JSON string in a block that it cannot close or imitate."""
     tag = f"data-{content_hash(text.encode('utf-8', 'surrogatepass'))[:16]}"
     body = "".join(map(_escaped, text))
     return f'<{tag}>\n"{body}"\n</{tag}>'
 
 
 def encode_picture(pixels: Pixels, encoding: PictureEncoding) -> Picture:
-    """A picture as a prompt sends it.
+    """Encode a picture to send with a prompt.
 
-    A height is reached by Pillow's bicubic filter, the width in proportion.
+    If `encoding` has a height, the picture is resized by Pillow's bicubic filter, in proportion.
     """
     if encoding.height is not None and pixels.shape[0] != encoding.height:
         width = max(1, round(pixels.shape[1] * encoding.height / pixels.shape[0]))

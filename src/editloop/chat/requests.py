@@ -1,4 +1,4 @@
-"""From a question to the bytes of a request, and to the key of its reply in the ledger."""
+"""Requests: the bytes to send for a question, and the ledger key of its reply."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from editloop.schema import Json, canonical_json
 __all__ = ["Call", "Dialect", "Format", "Style", "re_asked"]
 
 _TOKENS_FIELD, _OTHER_TOKENS_FIELD = "max_tokens", "max_completion_tokens"
-_ECHOED = 2000  # characters of an unusable reply that the model is shown again
+_ECHOED = 2000  # characters of an unusable reply sent back to the model
 
 
 class Format(IntEnum):
-    """How a server is told that a reply is JSON; a smaller one asks more of the server."""
+    """The way to request a JSON reply; smaller values need more support from the server."""
 
     JSON_SCHEMA = 0
     JSON_OBJECT = 1
@@ -28,7 +28,7 @@ class Format(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One reply to be had: the question as it stands after `re_ask` unusable replies."""
+    """A call for one reply: the question after `re_ask` unusable replies."""
 
     settings: ChatSettings
     question: Question
@@ -36,15 +36,15 @@ class Call:
 
     @property
     def temperature(self) -> float:
-        """The question's own, or else that of the settings."""
+        """The question's temperature, or else that of the settings."""
         own = self.question.temperature
         return self.settings.temperature if own is None else own
 
     @property
     def key(self) -> str:
-        """The SHA-256 of all that the reply may depend on; not of time-outs, keys or concurrency.
+        """The SHA-256 of everything the reply depends on; not time-outs, API keys or concurrency.
 
-        A reply format that the user fixed counts as part of the schema.
+        A reply format set by the user counts as part of the schema.
         """
         settings, question = self.settings, self.question
         fixed = settings.reply_format if settings.reply_format != "auto" else None
@@ -64,7 +64,7 @@ class Call:
         return hashlib.sha256(text).hexdigest()
 
     def body(self, style: Style) -> bytes:
-        """The request's JSON; pictures are joined in as they are, never encoded again."""
+        """Return the request's JSON; pictures are inserted without encoding them again."""
         settings = self.settings
         fields: dict[str, Json] = {
             "model": settings.target,
@@ -89,24 +89,24 @@ def _response_format(form: Format, schema: Json) -> Mapping[str, Json]:
 
 
 def re_asked(question: Question, reply: str, reason: str) -> Question:
-    """The question after a reply that could not be used: the model sees the reply and the reason.
+    """Return the question followed by its unusable reply and the reason, to ask again.
 
-    A lone surrogate in the reply, which no server takes back, is shown as U+FFFD.
+    Lone surrogates in the reply, which servers reject, are replaced by U+FFFD.
     """
     shown = reply[:_ECHOED].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    said = (
+    correction = (
         f"That reply cannot be used: {reason}. Answer the question above again, "
         "in exactly the form that it asks for, and write nothing else."
     )
-    added = (Message("assistant", (shown or "(empty)",)), Message("user", (said,)))
+    added = (Message("assistant", (shown or "(empty)",)), Message("user", (correction,)))
     return replace(question, messages=question.messages + added)
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a request is written: the reply's format, and what the longest reply's field is called.
+    """The style of a request: the reply format, and the name of the field for the token limit.
 
-    OpenAI's reasoning models know only `max_completion_tokens`, older servers only `max_tokens`.
+    OpenAI's reasoning models accept only `max_completion_tokens`, older servers only `max_tokens`.
     """
 
     format: Format
@@ -114,7 +114,7 @@ class Style:
 
 
 class Dialect:
-    """What one server was found to take, by schema; it starts with what asks most of a server."""
+    """The styles one server is known to accept, by schema; it starts with the strictest format."""
 
     def __init__(self, settings: ChatSettings) -> None:
         self._fixed: Format | None = None
@@ -124,22 +124,22 @@ class Dialect:
         self._formats: dict[str, Format] = {}
 
     def style(self, schema: Json | None) -> Style:
-        """How to write a request for a reply of this schema."""
+        """Return the style of a request for a reply with this schema."""
         form = self._formats.get(canonical_json(schema), Format.JSON_SCHEMA)
         form = form if self._fixed is None else self._fixed
         return Style(Format.TEXT if schema is None else form, self._tokens_field)
 
     def found(self, schema: Json | None, style: Style) -> None:
-        """Remember that a request in this style was answered."""
+        """Record that a request in this style was answered."""
         self._tokens_field = style.tokens_field
         self._formats[canonical_json(schema)] = style.format
 
-    def simpler(self, schema: Json | None, style: Style, told: str) -> Style | None:
-        """What to try after a request was refused with these words; None where style is no cause.
+    def simpler(self, schema: Json | None, style: Style, error: str) -> Style | None:
+        """Return the style to try after an error message; None if the style is not the cause.
 
-        A format that was answered before, or that the user fixed, is none.
+        A format that was answered before, or that the user set, is not the cause.
         """
-        if style.tokens_field == _TOKENS_FIELD and _OTHER_TOKENS_FIELD in told:
+        if style.tokens_field == _TOKENS_FIELD and _OTHER_TOKENS_FIELD in error:
             return Style(style.format, _OTHER_TOKENS_FIELD)
         known = self._fixed is not None or canonical_json(schema) in self._formats
         if known or style.format is Format.TEXT:

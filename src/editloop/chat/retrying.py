@@ -1,7 +1,7 @@
-"""The one retry layer: which requests are sent again, how often, and how long is waited between.
+"""The only retry layer: which requests are retried, how often, and after which delay.
 
-The server's own Retry-After goes before ours: doubling waits with jitter, which is derived from the
-call, so that the same run waits the same.
+A server's Retry-After takes precedence over our exponential backoff. The jitter is derived from the
+call, so the same run waits for the same times.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from editloop.runtime.seeding import derive_seed
 
 __all__ = ["LONGEST_WAIT", "retried"]
 
-LONGEST_WAIT = 120.0  # seconds; a server that asks for more is not waited for
+LONGEST_WAIT = 120.0  # seconds; if a server asks for more, the call fails
 _FIRST_WAIT, _LARGEST_WAIT = 0.5, 30.0  # seconds; doubled with each attempt
-_UNUSABLE = frozenset({"filtered", "truncated"})  # paid, and likely to come out the same
+_UNUSABLE = frozenset({"filtered", "truncated"})  # billed, and likely to be the same again
 
 _T = TypeVar("_T")
 
@@ -28,10 +28,10 @@ _T = TypeVar("_T")
 async def retried(
     attempt: Callable[[], Awaitable[_T]], settings: ChatSettings, key: str, timer: Timer
 ) -> _T:
-    """What `attempt` gives, tried again after each CallError that may pass; the last one is raised.
+    """Return the result of `attempt`, retried after each retryable CallError; raises the last one.
 
-    A reply that a filter refused or that was cut off costs money and is tried only `re_asks` times
-    more; everything else is tried `attempts` times.
+    A filtered or truncated reply costs money and is retried at most `re_asks` times; everything
+    else is tried at most `attempts` times.
     """
 
     def enough(state: RetryCallState) -> bool:
@@ -43,13 +43,13 @@ async def retried(
         asked = _error(state).wait
         return _backoff(key, state.attempt_number) if asked is None else asked
 
-    async def once() -> _T:  # tenacity awaits only what is declared async
+    async def once() -> _T:  # tenacity only awaits functions declared async
         return await attempt()
 
     retrying = AsyncRetrying(
         stop=enough,
         wait=wait,
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(_is_retryable),
         sleep=timer.sleep,
         reraise=True,
     )
@@ -62,11 +62,11 @@ def _error(state: RetryCallState) -> CallError:
     return error
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, CallError) and error.retry and (error.wait or 0.0) <= LONGEST_WAIT
 
 
 def _backoff(key: str, attempt: int) -> float:
-    """Seconds before the next attempt: 0.5, 1, 2, ... up to 30, each between half and whole."""
+    """Return the seconds before the next attempt: 0.5, 1, 2, ... up to 30, times 0.5 to 1."""
     whole = min(_FIRST_WAIT * 2.0 ** (attempt - 1), _LARGEST_WAIT)
     return whole * (1 + derive_seed(key, attempt) / 2**63) / 2

@@ -1,8 +1,8 @@
-"""How many calls may be in flight: as many as the server bears, found out as TCP does.
+"""An adaptive limit on concurrent calls, found as in TCP congestion control.
 
-Additive increase, multiplicative decrease (Chiu and Jain, 1989): every reply widens the gate a
-little, a sign of overload narrows it by a quarter. Calls that were in flight when it was narrowed
-don't narrow it again, as they tell of the same overload.
+Additive increase, multiplicative decrease (Chiu and Jain, 1989): every reply raises the limit a
+little, a sign of overload lowers it by a quarter. Calls that were running when it was lowered do
+not lower it again, as they indicate the same overload.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from contextlib import asynccontextmanager
 __all__ = ["Gate", "Timer"]
 
 _NARROWING = 0.75
-_ROUNDS = 8  # of replies from one call in flight to the ceiling
+_ROUNDS = 8  # rounds of replies to grow from one concurrent call to the ceiling
 
 
 class Timer:
-    """The time and the wait for it, so that a test can let it fly."""
+    """A clock and sleep, which tests replace."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -30,7 +30,7 @@ class Timer:
 
 
 class Gate:
-    """Lets at most `width` calls through at once; width lies in [1, ceiling]."""
+    """A limit of `width` concurrent calls; width is in [1, ceiling]."""
 
     def __init__(self, ceiling: int, timer: Timer) -> None:
         self.width = float(ceiling)
@@ -43,7 +43,7 @@ class Gate:
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[float]:
-        """Be inside; gives the time of entry, which `narrow` wants to know."""
+        """Hold a slot for a call; yields the time of entry, for `narrow`."""
         await self._enter()
         try:
             yield self._timer.now()
@@ -51,19 +51,19 @@ class Gate:
             self._leave()
 
     def widen(self) -> None:
-        """A reply came."""
+        """Raise the limit after a reply."""
         step = self._ceiling / _ROUNDS / self.width
         self.width = min(self.width + step, float(self._ceiling))
         self._admit()
 
     def narrow(self, entered: float) -> None:
-        """A call that entered at this time met an overloaded server."""
+        """Lower the limit, as a call that entered at this time met an overloaded server."""
         if entered > self._narrowed:
             self._narrowed = self._timer.now()
             self.width = max(self.width * _NARROWING, 1.0)
 
     def close_for(self, seconds: float) -> None:
-        """Let nobody in for a while: the server said when to come back."""
+        """Admit no calls for some seconds, as the server requested."""
         self._closed_until = max(self._closed_until, self._timer.now() + seconds)
 
     async def _enter(self) -> None:
@@ -86,7 +86,7 @@ class Gate:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # admitted and given up at once
+            if turn.done() and not turn.cancelled():  # admitted, but cancelled at the same time
                 self._leave()
             raise
 

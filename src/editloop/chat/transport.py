@@ -1,7 +1,7 @@
-"""One request to a chat server, and what its response means: a reply, or an error of known kind.
+"""A single request to a chat server, and its response as a reply or a typed error.
 
-Nothing is retried here, and nothing that a server sends can make a call raise anything but
-`CallError`, or UnavailableError where no call could succeed.
+Nothing is retried here. Whatever a server sends, a call raises only `CallError`, or
+UnavailableError if no call can succeed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CallError", "Transport", "check_usable", "hopeless", "parse_reply"]
 
-_CONNECTING = 10.0  # seconds for a connection, at most
-_TOLD = 300  # characters of a server's message that are passed on
-_LARGEST = 2**53  # tokens; a count beyond it is no count
+_CONNECTING = 10.0  # seconds to connect, at most
+_MAX_DETAIL = 300  # characters of a server's message to keep
+_LARGEST = 2**53  # tokens; a larger count is invalid
 _FILTERS = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 _REFUSED = "refusal"
 _FORBIDDEN = "forbidden"
@@ -38,9 +38,9 @@ _FORBIDDEN = "forbidden"
 class CallError(Exception):
     """A request without a usable reply.
 
-    `retry`: the same request may succeed. `overload`: the server does too much. `wait`: seconds it
-    asked to wait. `billed`: it may have cost something although nothing usable came. `unreachable`:
-    there was no connection at all.
+    `retry`: the same request may succeed later. `overload`: the server is overloaded. `wait`:
+    seconds it asked to wait. `billed`: it may have cost something without a usable reply.
+    `unreachable`: no connection could be made.
     """
 
     code: str
@@ -62,7 +62,7 @@ class Transport:
         self._client = _client(settings, self._secret.reveal())
 
     async def send(self, body: bytes) -> bytes:
-        """Post a request's JSON; the response's body, without the key should it be in it."""
+        """Post a request's JSON; returns the response's body, with the API key masked."""
         import openai
 
         try:
@@ -76,19 +76,19 @@ class Transport:
         except openai.APIStatusError as error:
             raise self._refusal(error) from None
         except (openai.APIConnectionError, TimeoutError) as error:
-            raise _broken(error, self._settings) from None
+            raise _connection_error(error, self._settings) from None
         return self._secret.hidden(data)
 
     async def close(self) -> None:
         await self._client.close()
 
     def _refusal(self, error: openai.APIStatusError) -> Exception:
-        """What a status of 400 and more means."""
+        """Return the exception for a status of 400 or more."""
         headers = error.response.headers
         body = error.body if isinstance(error.body, Mapping) else {}
-        told = _plain(self._secret.hidden(error.message.encode("utf-8", "replace")).decode())
+        detail = _printable(self._secret.hidden(error.message.encode("utf-8", "replace")).decode())
         code = str(body.get("code") or body.get("type") or "")
-        return _status_error(error.status_code, code, told, _wait(headers), self._settings)
+        return _status_error(error.status_code, code, detail, _wait(headers), self._settings)
 
 
 def _client(settings: ChatSettings, key: str) -> openai.AsyncOpenAI:
@@ -96,10 +96,10 @@ def _client(settings: ChatSettings, key: str) -> openai.AsyncOpenAI:
         import openai
     except ModuleNotFoundError:
         raise UnavailableError(
-            "asking a chat server needs the openai package", command="pip install openai"
+            "chat servers need the openai package", command="pip install openai"
         ) from None
     return openai.AsyncOpenAI(
-        api_key=key or "none",  # left out, the client would look for one by itself
+        api_key=key or "none",  # otherwise the client would read one from the environment
         base_url=settings.base_url,
         max_retries=0,
         timeout=openai.Timeout(settings.timeout, connect=min(settings.timeout / 2, _CONNECTING)),
@@ -107,74 +107,74 @@ def _client(settings: ChatSettings, key: str) -> openai.AsyncOpenAI:
 
 
 def _status_error(
-    status: int, code: str, told: str, wait: float | None, settings: ChatSettings
+    status: int, code: str, detail: str, wait: float | None, settings: ChatSettings
 ) -> Exception:
     if code in _FILTERS:
-        return CallError("filtered", told, FailureClass.POLICY, retry=False)
+        return CallError("filtered", detail, FailureClass.POLICY, retry=False)
     if status in (401, 402) or code == "insufficient_quota":
-        return _no_calls(told, settings)
+        return _key_rejected(detail, settings)
     if status == 403:
-        return CallError(_FORBIDDEN, told, FailureClass.PERMANENT, retry=False)
+        return CallError(_FORBIDDEN, detail, FailureClass.PERMANENT, retry=False)
     if status == 404:
         return UnavailableError(
-            f"the server at {settings.base_url} knows no such model or path",
-            value=f"{settings.target} ({told})",
+            f"the server at {settings.base_url} has no such model or path",
+            value=f"{settings.target} ({detail})",
         )
-    return _passing(status, told, wait) or CallError(
-        "bad-request", told, FailureClass.PERMANENT, retry=False
+    return _temporary_error(status, detail, wait) or CallError(
+        "bad-request", detail, FailureClass.PERMANENT, retry=False
     )
 
 
 def hopeless(
     error: CallError, counts: ChatUsage, settings: ChatSettings
 ) -> UnavailableError | None:
-    """What an error means while nothing was answered: that no call will be.
+    """Return an UnavailableError if `error` means that no call can succeed, else None.
 
-    Some servers forbid single questions, too: then other replies were had.
+    Some servers also return 403 for single questions; then other calls have had replies.
     """
     if error.unreachable and not counts.calls:
-        return UnavailableError("no server answers", value=settings.base_url)
+        return UnavailableError("the server does not respond", value=settings.base_url)
     if error.code == _FORBIDDEN and not (counts.calls or counts.found):
-        return _no_calls(error.message, settings)
+        return _key_rejected(error.message, settings)
     return None
 
 
-def _no_calls(told: str, settings: ChatSettings) -> UnavailableError:
+def _key_rejected(detail: str, settings: ChatSettings) -> UnavailableError:
     return UnavailableError(
-        f"the server at {settings.base_url} takes no calls with this key (${settings.key_env})",
-        value=told,
+        f"the server at {settings.base_url} rejects calls with this key (${settings.key_env})",
+        value=detail,
         command=f"export {settings.key_env}=KEY",
     )
 
 
-def _passing(status: int, told: str, wait: float | None) -> CallError | None:
-    """A status after which the same request may succeed later."""
+def _temporary_error(status: int, detail: str, wait: float | None) -> CallError | None:
+    """Return the error for a status after which the same request may succeed later, or None."""
     if status == 429:
         if wait is not None:
-            told = f"{told} (it asks to wait {wait:g} s)"
-        return CallError("rate-limited", told, overload=True, wait=wait)
+            detail = f"{detail} (it asks to wait {wait:g} s)"
+        return CallError("rate-limited", detail, overload=True, wait=wait)
     if status in (408, 504):
-        return CallError("timeout", told, overload=True, wait=wait, billed=True)
+        return CallError("timeout", detail, overload=True, wait=wait, billed=True)
     if status >= 500 or status in (409, 425):
-        return CallError("server-error", told, overload=status in (503, 529), wait=wait)
+        return CallError("server-error", detail, overload=status in (503, 529), wait=wait)
     return None
 
 
-def _broken(error: Exception, settings: ChatSettings) -> CallError:
-    """A time-out, or a connection that was not made or did not last."""
+def _connection_error(error: Exception, settings: ChatSettings) -> CallError:
+    """Return the error for a time-out or a failed connection."""
     cause = type(error.__cause__).__name__
     connecting = "Connect" in cause
     if isinstance(error, TimeoutError) or "Timeout" in cause:
         what = "no connection" if connecting else "no whole reply"
-        told = f"{what} within the time allowed ({settings.timeout:g} s)"
-        return CallError("timeout", told, overload=True, billed=not connecting)
+        detail = f"{what} within the time allowed ({settings.timeout:g} s)"
+        return CallError("timeout", detail, overload=True, billed=not connecting)
     if connecting:
         return CallError("connection", f"nothing answers at {settings.base_url}", unreachable=True)
     return CallError("connection", f"the connection broke ({cause})", billed=True)
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait: a number, or a date of HTTP."""
+    """Return the seconds that the server asks to wait, from a number or an HTTP date."""
     milliseconds, after = headers.get("retry-after-ms"), headers.get("retry-after")
     try:
         if milliseconds is not None:
@@ -185,13 +185,13 @@ def _wait(headers: Mapping[str, str]) -> float | None:
             seconds = float(after)
         else:
             seconds = (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError, IndexError):  # all of which odd dates raise
+    except (ValueError, TypeError, OverflowError, IndexError):  # invalid dates raise any of these
         return None
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 def parse_reply(data: bytes) -> Reply:
-    """The reply in a response's body, which may yet be unusable; CallError where there is none."""
+    """Parse the reply in a response's body; raises CallError if there is none."""
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
@@ -199,8 +199,8 @@ def parse_reply(data: bytes) -> Reply:
     if not isinstance(body, dict):
         raise _not_a_reply("the response is not a JSON object")
     if error := body.get("error"):  # some gateways report errors with status 200
-        told = error.get("message") if isinstance(error, dict) else error
-        raise _not_a_reply(f"the response is an error: {told}")
+        detail = error.get("message") if isinstance(error, dict) else error
+        raise _not_a_reply(f"the response is an error: {detail}")
     choice = _first(body.get("choices"))
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -219,10 +219,10 @@ def parse_reply(data: bytes) -> Reply:
 
 
 def check_usable(reply: Reply) -> None:
-    """Raise CallError where a filter refused, or where the reply was cut off."""
+    """Raise CallError if a content filter refused or the reply was truncated."""
     if reply.finish_reason in ("content_filter", _REFUSED):
-        told = _plain(reply.text) or "the server's content filter refused"
-        raise CallError("filtered", told, FailureClass.POLICY)
+        detail = _printable(reply.text) or "the server's content filter refused"
+        raise CallError("filtered", detail, FailureClass.POLICY)
     if reply.finish_reason == "length":
         tokens = reply.output_tokens if reply.output_tokens is not None else "too many"
         raise CallError(
@@ -237,7 +237,7 @@ def _first(choices: Any) -> Mapping[str, Any]:
 
 
 def _text(content: Json) -> str:
-    """A message's content, which a few servers write as a list of parts."""
+    """Return a message's text, which some servers send as a list of parts."""
     if isinstance(content, list):
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(part for part in parts if isinstance(part, str))
@@ -254,9 +254,9 @@ def _tokens(value: Json) -> int | None:
 
 
 def _not_a_reply(message: str) -> CallError:
-    return CallError("broken-reply", _plain(message), billed=True)
+    return CallError("broken-reply", _printable(message), billed=True)
 
 
-def _plain(words: str) -> str:
-    """The beginning of a server's words, on one line and without what a terminal would obey."""
-    return "".join(each if each.isprintable() else " " for each in words[:_TOLD])
+def _printable(text: str) -> str:
+    """Return the start of a server's message, on one line, without control characters."""
+    return "".join(each if each.isprintable() else " " for each in text[:_MAX_DETAIL])

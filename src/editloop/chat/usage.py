@@ -1,7 +1,7 @@
-"""What was asked of a server: by one chat, and by a whole run in all its processes.
+"""Usage of a server: by one chat, and by all processes of a run.
 
-A run's counts lie in the ledger's file, where a killed process leaves what it had counted. An
-attempt is counted before it is sent, so none that the server saw is missing.
+A run's counts are in the ledger's file, so they survive killed processes. An attempt is counted
+before it is sent, so every attempt that reached the server is counted.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TABLES = {
 
 @dataclass(slots=True)
 class ChatUsage:
-    """What was done so far: `calls` brought a reply that is kept, `found` came from the ledger.
+    """Counts so far: `calls` returned a stored reply, `found` were read from the ledger.
 
-    `attempts` are requests sent, `re_asks` questions put again after an unusable reply, `failed`
-    questions without an answer. Tokens and cost (USD) are what the server counted in any reply.
+    `attempts` are requests sent, `re_asks` questions asked again after an unusable reply, `failed`
+    questions without an answer. Tokens are counted by the server, over all replies; cost is in USD.
     """
 
     questions: int = 0
@@ -39,17 +39,17 @@ class ChatUsage:
     cost: float = 0.0
 
     def add(self, **more: float) -> None:
-        """Count more of the fields named."""
+        """Add to the named counts."""
         for name, value in more.items():
             setattr(self, name, getattr(self, name) + value)
 
     def __add__(self, other: ChatUsage) -> ChatUsage:
-        """The counts of both together."""
+        """Return the sums of both counts."""
         return ChatUsage(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 class RunUsage:
-    """A chat's counts, which its run's grow with; without a run they are the chat's alone."""
+    """The counts of a chat, also added to those of its run, if it has one."""
 
     def __init__(self, path: Path, run: str | None) -> None:
         self.own = ChatUsage()
@@ -57,7 +57,7 @@ class RunUsage:
         self._database = None if run is None else Database(path, _TABLES)
 
     def add(self, **more: float) -> None:
-        """Count more of the fields named; of what costs nothing a run keeps none."""
+        """Add to the named counts; the run stores only the columns of its table."""
         self.own.add(**more)
         kept = [float(more.get(name, 0)) for name in _COUNTED]
         if self._database is not None and any(kept):
@@ -74,7 +74,7 @@ class RunUsage:
 
 
 def usage_of_run(path: Path, run: str) -> ChatUsage:
-    """What a run has asked through a ledger since it began: attempts, calls and their cost."""
+    """Return a run's total usage from its ledger: attempts, calls, tokens and cost."""
     if not path.exists():
         return ChatUsage()
     database = Database(path, _TABLES)

@@ -101,7 +101,7 @@ class DarkroomStep:
         return [self._make(sample) for sample in batch]
 
     def _make(self, sample: EditSample) -> Outcome:
-        photo = decode(sample.source.bytes)
+        photo = decode(sample.source_image.bytes)
         if min(photo.shape[:2]) < SMALLEST:
             return Drop(f"smaller than {SMALLEST} pixels")
         seed = derive_seed(self._context.seed, "darkroom", _without_split(sample.id, self._context))

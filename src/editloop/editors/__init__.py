@@ -1,5 +1,5 @@
-"""Editors: everything that answers an instruction with a picture, behind the one face of `schema`.
+"""Editors: implementations of the `Editor` interface in `schema`, which edit by an instruction.
 
-An editor comes in with a `Settings` model, a name and a fingerprint. It answers each request with a
-picture of the same size, or says why it made none.
+An editor has a `Settings` model, a name and a fingerprint. It answers each request with a picture
+of the same size, or with the reason why it made none.
 """

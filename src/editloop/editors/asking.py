@@ -1,4 +1,4 @@
-"""How a model may be asked: settings that several editors read alike."""
+"""Types of settings that several editors share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from editloop.schema import PERSPECTIVES, Json
 
 __all__ = ["ORIGINAL", "Acceleration", "Precision", "Reward", "Steps"]
 
-ORIGINAL = (".safetensors", ".ckpt")  # a checkpoint as one file, as it was published first
+ORIGINAL = (".safetensors", ".ckpt")  # suffixes of original checkpoints, published as one file
 
 
 def _split(value: Json) -> Json:
@@ -24,13 +24,13 @@ def _split(value: Json) -> Json:
 
 def _in_range(value: tuple[float, float, float] | str) -> tuple[float, float, float] | str:
     if not isinstance(value, str) and not all(0 <= score <= 5 for score in value):
-        raise ValueError("a score lies in 0..5")
+        raise ValueError("a score must be in 0..5")
     return value
 
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
-Acceleration: TypeAlias = Literal["none", "reused-guidance"]  # lossy, so none by default
+Acceleration: TypeAlias = Literal["none", "reused-guidance"]  # lossy, so off by default
 
 # Following, preserving and quality, or none; as text `5,5,5`.
 Reward: TypeAlias = Annotated[

@@ -1,6 +1,6 @@
-"""Checkpoints loaded as models to edit with: safetensors, and nothing that they hold is run.
+"""Load checkpoints as models to edit with, from safetensors; no code in a checkpoint is run.
 
-An original `.ckpt` is read as tensors alone, and refused where it holds more.
+An original `.ckpt` is read as tensors alone, and refused if it contains anything else.
 """
 
 from __future__ import annotations
@@ -23,50 +23,36 @@ from editloop.models.backbones.families import family_of, pipeline_class_of
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import GROWN, LORA, REWARD
 from editloop.models.backbones.stable_diffusion import of_pipeline
-from editloop.models.packed_convolutions import pack_convolutions
 from editloop.models.pipeline_loading import DTYPES, INDEX, model_index, quietly, weights_digest
-from editloop.models.winograd_convolutions import use_winograd
 from editloop.runtime.machine import device
 from editloop.storage.files import explained
 from editloop.storage.records import fingerprint
 
-__all__ = ["checkpoint_digest", "hasten", "load_checkpoint"]
+__all__ = ["checkpoint_digest", "load_checkpoint"]
 
 _NO_CHECKER = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
 _DECIDING = ("family", "conditions", "reward", "lora", "scales_sources")
 
 
 def load_checkpoint(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:
-    """The model of a checkpoint, on the device, ready to edit in `precision`.
+    """Load the model of a checkpoint on the device, ready to edit in `precision`.
 
-    Raises StoreError where it is not whole, RecipeError where it is of another kind.
+    Raises StoreError where it is incomplete, RecipeError where it is of another kind.
     """
     try:
         with quietly():
             model = _loaded(checkpoint, precision)
-    except (RuntimeError, SafetensorError) as error:  # a file breaks off, or lacks a tensor
+    except (RuntimeError, SafetensorError) as error:  # a truncated file, or a missing tensor
         raise StoreError(
-            "a checkpoint is not whole", value=checkpoint.folder, fix=f"get it again ({error})"
+            "a checkpoint is incomplete", value=checkpoint.folder, fix=f"get it again ({error})"
         ) from error
     model.denoiser.to(DTYPES[precision]).eval().requires_grad_(False)
-    if precision != "fp32":  # convolutions in half precision are faster so
+    if precision != "fp32":  # convolutions in half precision are faster in this layout
         for network in (model.denoiser, model.autoencoder.vae):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if model.lora is not None:  # adapters cost nothing once they are added to what they adapt
+    if model.lora is not None:  # adapters cost no time once they are merged into the weights
         model.network.fuse_lora()
     return model
-
-
-def hasten(model: DiffusionModel) -> None:
-    """Prepare a model's denoising network, where a CPU runs it, for many predictions.
-
-    It can then neither be moved, nor saved, nor compiled.
-    """
-    if device() != "cpu":
-        return
-    if next(model.network.parameters()).dtype == torch.float32:
-        use_winograd(model.network)
-    pack_convolutions(model.network)
 
 
 def _loaded(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:
@@ -78,13 +64,13 @@ def _loaded(checkpoint: Checkpoint, precision: Precision) -> DiffusionModel:
     if checkpoint.file is not None:
         return _load_file(checkpoint, checkpoint.file, wanted)
     model = load_base(checkpoint.name, wanted)
-    if model_index(checkpoint.folder).get("is_cosxl_edit"):  # shown at the scale that is learned
+    if model_index(checkpoint.folder).get("is_cosxl_edit"):  # trained with scaled source latents
         model.autoencoder = replace(model.autoencoder, scales_sources=True)
     return model
 
 
 def _load_file(checkpoint: Checkpoint, file: Path, wanted: Wanted) -> DiffusionModel:
-    """The model in one original file, its networks described by a folder."""
+    """Load the model in one original file, with the configuration of its networks in a folder."""
     if wanted.precision == "fp16" and device() == "cpu":
         raise RecipeError("fp16 needs a GPU", value="precision=fp16", fix="write precision=bf16")
     folder = checkpoint.folder
@@ -103,16 +89,16 @@ def _load_file(checkpoint: Checkpoint, file: Path, wanted: Wanted) -> DiffusionM
         return of_pipeline(pipeline.to(device()), checkpoint.name, folder, wanted)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise RecipeError(
-            "an original checkpoint that cannot be read as tensors alone, or is not of the family",
+            "the original checkpoint cannot be read as tensors alone, or is not of the family",
             value=file,
             fix=f"convert it to diffusers layout ({error})",
         ) from error
 
 
 def checkpoint_digest(checkpoint: Checkpoint) -> str:
-    """A digest of the files that a checkpoint is loaded from.
+    """Return a digest of the files that a checkpoint is loaded from.
 
-    They are read once in a process, while their sizes and times stay: a checkpoint has gigabytes.
+    A file is read once per process unless its size or time changes: checkpoints have gigabytes.
     """
     with explained("read a checkpoint", checkpoint.file or checkpoint.folder):
         if checkpoint.trained:
@@ -124,7 +110,10 @@ def checkpoint_digest(checkpoint: Checkpoint) -> str:
 
 
 def _digest_of_trained(checkpoint: Checkpoint) -> str:
-    """Of what training changed, what it is, and its base's weights; not of how it was made."""
+    """Return the digest of a trained model: its weights, its kind and its base's weights.
+
+    The settings of its training do not enter it.
+    """
     folder = checkpoint.folder
     index = trained_index(folder) or {}
     own = {

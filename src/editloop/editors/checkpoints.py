@@ -1,9 +1,9 @@
-"""What a diffusion model is that can be asked to edit, read from its files' descriptions alone.
+"""Identify a diffusion model that can edit from its configuration files, without loading weights.
 
-Understood are the pipelines that `models.backbones` knows, as far as they edit: their network takes
-the noisy latents beside the source's, or those and the mask's. They come as a folder in diffusers
-layout, as one original file, or as what a training here left. Reward-InsPix2Pix, as its authors
-released it, is told by its network's further weights.
+Supported are the editing pipelines of `models.backbones`: their network takes the noisy latents and
+the source's, or also the mask's. They come as a folder in diffusers layout, as one original file,
+or as the output of a training with EditLoop. Reward-InsPix2Pix, as its authors released it, is
+recognised by the additional weights of its network.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a model is and what it takes.
+    """The location of a model and its inputs.
 
-    `folder` holds it in diffusers layout, or what a training left; where it is one original `file`,
-    its configuration. `base` is the folder that trained adapters belong to. `size` is the side in
-    pixels that it was trained here at.
+    `folder` holds the model in diffusers layout or the output of a training; for an original
+    `file` it holds the configuration. `base` is the folder of the model that trained adapters
+    extend. `size` is the side in pixels used in a training with EditLoop.
     """
 
     name: str
@@ -58,21 +58,22 @@ class Checkpoint:
 
     @property
     def takes_mask(self) -> bool:
-        """Whether the network sees a mask."""
+        """True if the network takes a mask."""
         return "mask" in self.conditions
 
 
 def read_checkpoint(target: str, config: str) -> Checkpoint:
-    """The checkpoint of a name: a folder, a hub name, or an original file, described by `config`.
+    """Identify the checkpoint of a name: a folder, a hub name, or an original file.
 
-    Raises UnavailableError where it is not on this machine, and RecipeError where it is of another
-    kind, with what it is good for.
+    `config` is the folder or hub name with the configuration of an original file. Raises
+    UnavailableError where the checkpoint is not on this machine, and RecipeError where it is of
+    another kind, with a hint on how to use it.
     """
     path = Path(target).expanduser()
     file = path if path.is_file() else None
     if file is not None and file.suffix not in ORIGINAL:
         raise RecipeError(
-            "not a checkpoint's file", value=file, fix=f"name a folder, or a {_or(ORIGINAL)} file"
+            "not a checkpoint file", value=file, fix=f"name a folder, or a {_or(ORIGINAL)} file"
         )
     if file is None and path.suffix in ORIGINAL:
         raise UnavailableError("no such file", value=path)
@@ -107,23 +108,23 @@ def _family(folder: Path) -> Family:
     name = pipeline_class_of(folder)
     if name not in _UNDERSTOOD:
         raise RecipeError(
-            f"a pipeline that is not asked by an instruction and a picture, {name}",
+            f"{name} is not a pipeline that edits a picture by an instruction",
             value=folder,
-            fix=_HINTS.get(name, f"understood: {_or(tuple(_UNDERSTOOD))}"),
+            fix=_HINTS.get(name, f"use one of these: {_or(tuple(_UNDERSTOOD))}"),
         )
     return _UNDERSTOOD[name]
 
 
 def _conditions(folder: Path, family: Family) -> tuple[str, ...]:
-    """By the channels that the network takes; one that reads tokens (FLUX) takes the source."""
+    """Return a network's conditions by its input channels; FLUX, which takes tokens: the source."""
     if family.bases == (family.saved_as,):
         return ("source",)
     latents = int(configuration(folder / "vae").get("latent_channels", 4))
     channels = int(configuration(folder / family.part).get("in_channels", latents))
     if channels not in (2 * latents, 3 * latents):
         raise RecipeError(
-            f"a network of {channels} input channels, where the source makes it {2 * latents} "
-            f"and a mask {3 * latents}",
+            f"the network has {channels} input channels instead of {2 * latents} (with the source) "
+            f"or {3 * latents} (with source and mask)",
             value=folder,
             fix=_HINTS["StableDiffusionPipeline"]
             if channels == latents

@@ -1,4 +1,4 @@
-"""The editor that does nothing: the floor of every comparison."""
+"""The editor `copy`, which changes nothing: the lower bound of every comparison."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["CopyEditor", "CopySettings"]
 
 
 class CopySettings(BaseSettings):
-    """There is nothing to set."""
+    """The settings of this editor: none."""
 
 
 class CopyEditor:
-    """Answers with the picture as it came."""
+    """An editor that returns every picture unchanged."""
 
     Settings = CopySettings
     name = "copy"
@@ -25,5 +25,5 @@ class CopyEditor:
         self._settings = settings
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
-        """The pictures of the requests."""
+        """Return the pictures of the requests."""
         return [request.image for request in requests]

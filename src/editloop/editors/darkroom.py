@@ -1,4 +1,4 @@
-"""The darkroom as an editor: known truth where there is a record, its own skill elsewhere."""
+"""The editor `darkroom`: replays a darkroom record if there is one, otherwise parses and edits."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from editloop.settings import Settings as BaseSettings
 
 __all__ = ["DarkroomEditor", "DarkroomEditorSettings"]
 
-_SKILL = "1"  # changes when an instruction may be understood, or carried out, in another way
+_SKILL = "1"  # bump when an instruction may be parsed or carried out differently
 
 
 class DarkroomEditorSettings(BaseSettings):
-    """There is nothing to set."""
+    """The settings of this editor: none."""
 
 
 class DarkroomEditor:
-    """Edits at full resolution, without weights, and says so when it does not understand.
+    """An editor without weights that works at full resolution and refuses unclear instructions.
 
-    A request that carries a darkroom's own record is answered with the truth of that record,
-    whatever its image and words: in a benchmark this editor is the upper bound.
+    A request with a darkroom record in its provenance is answered with that record's true result,
+    whatever its image and instruction: in a benchmark this editor is the upper bound.
     """
 
     Settings = DarkroomEditorSettings
@@ -37,7 +37,7 @@ class DarkroomEditor:
         self._settings = settings
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
-        """A picture for each request, or the reason why there is none."""
+        """Return a picture for each request, or the reason why there is none."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: EditRequest) -> Pixels | Unedited:

@@ -29,25 +29,27 @@ __all__ = ["DiffEditEditor", "DiffEditSettings"]
 class DiffEditSettings(PipelineSettings):
     """The paper's settings for Stable Diffusion."""
 
-    steps: int = Field(default=50, ge=2, description="steps of the whole way, both ways")
+    steps: int = Field(default=50, ge=2, description="steps of the full schedule, both directions")
     text_guidance: float = Field(default=7.5, ge=1, description="guidance scale of the caption")
     encoding: float = Field(
-        default=0.8, gt=0, le=1, description="how far the picture is encoded, of the whole way"
+        default=0.8, gt=0, le=1, description="share of the schedule over which it is inverted"
     )
     mask_strength: float = Field(
-        default=0.5, gt=0, le=1, description="how far it is noised to find the mask"
+        default=0.5, gt=0, le=1, description="noise level at which the mask is computed"
     )
-    mask_samples: int = Field(default=10, ge=1, description="noises the mask is averaged over")
+    mask_samples: int = Field(
+        default=10, ge=1, description="noise samples the mask is averaged over"
+    )
     mask_threshold: float = Field(
-        default=3.0, gt=0, description="differences are cut off at this multiple of their mean"
+        default=3.0, gt=0, description="differences are clipped at this multiple of their mean"
     )
 
 
 class DiffEditEditor(PipelineEditor[DiffEditSettings]):
-    """DiffEdit: it finds its own mask from the target caption against the source caption.
+    """DiffEdit: computes its mask from the target caption against the source caption.
 
-    Without a source caption the mask is found against the empty text, as in the paper. The picture
-    is encoded by DDIM without any text (the paper's step 2).
+    Without a source caption it uses the empty text instead, as in the paper. The picture is
+    inverted by DDIM without any text (the paper's step 2).
     """
 
     Settings = DiffEditSettings

@@ -1,8 +1,8 @@
-"""The editor `diffusion`: a trained model by its folder, hub name or file; what it is decides how.
+"""The editor `diffusion`: a trained model given by its folder, hub name or file.
 
-A folder with a pocket model's `editloop.json` is that, made by `editloop run`. Anything else is a
-model that `models.backbones` knows: published, or trained here on one. A run's folder means the
-only model in it. Settings that are left out are the kind's own.
+A folder with a pocket model's `editloop.json` is a pocket model made by `editloop run`. Anything
+else is a model that `models.backbones` supports: published, or trained from one with EditLoop. A
+run folder stands for the only model in it. Omitted settings get the defaults of the model's kind.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ __all__ = ["DiffusionEditor", "DiffusionSettings"]
 
 
 class DiffusionSettings(BaseSettings):
-    """A model, and how it is asked; a setting that the model's kind doesn't have is refused.
+    """A model and its editing settings; a setting that the model's kind lacks is an error.
 
-    What is set here wins over a protocol's settings, and those over the kind's own.
+    Settings given here take precedence over a protocol's, and those over the kind's defaults.
     """
 
     target: str = Field(
@@ -60,7 +60,7 @@ class DiffusionSettings(BaseSettings):
         default=None, description="sampler; left out, the checkpoint's own"
     )
     precision: Precision | None = Field(
-        default=None, description="what the networks compute in; left out, fp32"
+        default=None, description="dtype of the networks; left out, fp32"
     )
     size: Sizing | None = Field(
         default=None,
@@ -81,20 +81,20 @@ class DiffusionSettings(BaseSettings):
         default=None, description="models with rewards: reward words; left out, no complaints"
     )
     guidance: float | None = Field(
-        default=None, description="the scale that a distilled network (FLUX) is told; left out, 2.5"
+        default=None, description="guidance input of a distilled network (FLUX); left out, 2.5"
     )
     compile: bool | None = Field(
         default=None, description="whether the network is compiled first; left out, no"
     )
     acceleration: Acceleration | None = Field(
         default=None,
-        description="lossy: reused-guidance weighs the branches at about every second step only; "
+        description="lossy: reused-guidance computes the guidance at about every second step only; "
         "left out, none",
     )
 
 
 class DiffusionEditor:
-    """Edits with a diffusion model; the weights load with the first request."""
+    """An editor with a diffusion model; its weights are loaded at the first request."""
 
     Settings = DiffusionSettings
 
@@ -107,33 +107,33 @@ class DiffusionEditor:
 
     @property
     def fingerprint(self) -> str:
-        """From the model's files and the settings; where the files lie is no matter."""
+        """The digest of the model's files and the settings, but not of the files' location."""
         return self._editor.fingerprint
 
     @property
     def uses_mask(self) -> bool:
-        """Whether the network sees a request's mask; otherwise the mask is not used."""
+        """True if the network takes a request's mask; otherwise the mask is not used."""
         return self._editor.uses_mask
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """The names of what it loads."""
+        """The names of the published weights that it loads."""
         return (self._target,)
 
     def missing(self) -> UnavailableError | None:
-        """Why the editor cannot run here, if so; looks, and loads nothing."""
+        """Return why the editor cannot run on this machine, or None; loads no weights."""
         try:
             return self._editor.missing()
         except UnavailableError as error:
             return error
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
-        """An edit of each request, in the size of its image."""
+        """Return an edit of each request, in the size of its image."""
         return self._editor.edit(requests) if requests else []
 
     @cached_property
     def _target(self) -> str:
-        """The model's name: where a run's folder is given, the folder of the only model in it."""
+        """The model's name; for a run folder, the folder of the only model in it."""
         from editloop.models.finding import model_in
 
         found = model_in(Path(self._settings.target).expanduser())
@@ -163,9 +163,9 @@ class DiffusionEditor:
 
 
 def _awaits_training(target: Path) -> bool:
-    """Whether a name that holds no model means a folder, which training would fill.
+    """Return whether a name without a model means a folder that a training would fill.
 
-    A run folder's `models/NAME` reads like a hub's `owner/name`, and so does `runs/mine`.
+    A run folder's `models/NAME` looks like a hub's `owner/name`, and so does `runs/mine`.
     """
     if target.exists():
         return target.is_dir() and not (target / "model_index.json").is_file()

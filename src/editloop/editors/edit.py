@@ -1,4 +1,4 @@
-"""Edit one picture by instructions, with any editor: what `editloop edit` calls."""
+"""Edit one picture by instructions, with any editor; the Python call behind `editloop edit`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = [
     "save_pixels",
 ]
 
-_SHEET_SIDE = 384  # pixels of a picture's longer side on a contact sheet, at most
-_SHEET_ROW = 4  # pictures, at least where there are as many
-_SEEDS = 2**63  # how many there are: generators take no larger ones
+_SHEET_SIDE = 384  # the longest side of a picture on a contact sheet, in pixels
+_SHEET_ROW = 4  # the fewest pictures in a full row of a contact sheet
+_SEEDS = 2**63  # the number of seeds: generators take no larger ones
 
 
 def edit(
@@ -39,11 +39,11 @@ def edit(
     seed: int = 0,
     **settings: Json,
 ) -> list[Pixels]:
-    """The picture after each instruction; several make a session, each on the last one's result.
+    """Return the picture after each instruction; each edit starts from the previous result.
 
-    `editor` is an editor or its SPEC; `settings`, such as `steps=20` or `reward="5,5,5"`, are those
-    of a SPEC and win over what it says itself. Every result has the size of `image`. An instruction
-    that the editor does not carry out raises InstructionError with the editor's reason.
+    `editor` is an editor or its SPEC; `settings`, such as `steps=20` or `reward="5,5,5"`, override
+    those in the SPEC. Every result has the size of `image`. Raises InstructionError, with the
+    editor's reason, for an instruction that the editor does not carry out.
     """
     return edit_seeds(image, instructions, [seed], editor=editor, mask=mask, **settings)[0]
 
@@ -57,10 +57,10 @@ def edit_seeds(
     mask: Mask | Path | str | None = None,
     **settings: Json,
 ) -> list[list[Pixels]]:
-    """What `edit` returns, for each of several seeds; the editor is asked for all of them at once.
+    """Return the result of `edit` for each of several seeds, sent to the editor in one batch.
 
-    A setting that the editor doesn't have raises RecipeError with those it has; so does a mask for
-    an editor that takes none.
+    Raises RecipeError for a setting that the editor doesn't have, and for a mask where the editor
+    takes none.
     """
     pixels = image if not isinstance(image, Path | str) else read_pixels(Path(image))
     region = mask if not isinstance(mask, Path | str) else read_mask(Path(mask))
@@ -69,17 +69,17 @@ def edit_seeds(
     _check_words(turns, seeds)
     if settings and not isinstance(editor, str):
         raise RecipeError(
-            "an editor that is made already takes no settings",
+            "settings cannot be given for an editor object",
             value=", ".join(settings),
-            fix="give its SPEC, or make it with them",
+            fix="give the editor's SPEC, or create the editor with these settings",
         )
     made = editor_of(editor, settings) if isinstance(editor, str) else editor
     if region is not None and not getattr(made, "uses_mask", True):
         raise RecipeError(
             "this editor takes no mask and would edit everywhere",
             value=made.name,
-            fix="leave out the mask, or name one that takes it: darkroom, inpaint:MODEL, or a "
-            "model with `mask` among its conditions",
+            fix="leave out the mask, or use an editor that takes one: darkroom, inpaint:MODEL, or "
+            "a model with `mask` among its conditions",
         )
     first = EditRequest(id="edit", turn=1, image=pixels, instruction="", mask=region)
     sessions: list[list[Pixels]] = [[] for _ in seeds]
@@ -94,7 +94,7 @@ def edit_seeds(
 
 
 def editor_of(spec: str, settings: Mapping[str, Json]) -> Editor:
-    """The editor of a SPEC with some settings more; RecipeError names those that it has."""
+    """Create the editor of a SPEC with additional settings; RecipeError for an unknown setting."""
     parsed = parse_spec(spec, "editor")
     kind = load("editor", parsed.kind)
     known = sorted(kind.Settings.model_fields) if hasattr(kind, "Settings") else []
@@ -110,13 +110,13 @@ def editor_of(spec: str, settings: Mapping[str, Json]) -> Editor:
 
 
 def _check_arrays(pixels: Pixels, mask: Mask | None) -> None:
-    """Raise ImageError for arrays that are no picture and mask of one size."""
+    """Raise ImageError unless the arrays are a valid picture and a mask of the same size."""
     if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
         raise ImageError(
             "not-pixels",
-            "an array that is no picture",
+            "the array is not a picture",
             value=f"{pixels.dtype} {list(pixels.shape)}",
-            fix="give uint8 [height, width, 3], red first, or the path of a file",
+            fix="give uint8 [height, width, 3] in RGB order, or the path of a file",
         )
     if mask is None:
         return
@@ -130,7 +130,7 @@ def _check_arrays(pixels: Pixels, mask: Mask | None) -> None:
     if mask.dtype != np.uint8 or not np.isin(mask, (0, 255)).all():
         raise ImageError(
             "not-a-mask",
-            "an array that is no mask",
+            "the array is not a mask",
             value=f"{mask.dtype} from {mask.min()} to {mask.max()}",
             fix="give uint8 of 0 and 255 (255 where editing is allowed), or the path of a file",
         )
@@ -141,7 +141,9 @@ def _check_words(turns: Sequence[str], seeds: Sequence[int]) -> None:
         raise InstructionError("an instruction is empty", value=list(turns), fix="say what to edit")
     for seed in seeds:
         if not 0 <= seed < _SEEDS:
-            raise RecipeError("no such seed", value=seed, fix=f"give one from 0 to {_SEEDS - 1}")
+            raise RecipeError(
+                "the seed is out of range", value=seed, fix=f"give one from 0 to {_SEEDS - 1}"
+            )
 
 
 def _answers(editor: Editor, requests: Sequence[EditRequest]) -> list[Pixels]:
@@ -158,9 +160,9 @@ def _answers(editor: Editor, requests: Sequence[EditRequest]) -> list[Pixels]:
 
 
 def contact_sheet(pictures: Sequence[Pixels]) -> Pixels:
-    """Pictures of one size on one, four in a row or, of many, about as many as there are rows.
+    """Return one picture with all pictures (of one size) in a grid; large ones are scaled down.
 
-    Large ones are made smaller.
+    A row has four pictures, or about the square root of their number if that is more.
     """
     height, width = pictures[0].shape[:2]
     factor = min(1.0, _SHEET_SIDE / max(height, width))

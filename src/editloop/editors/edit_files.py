@@ -1,4 +1,4 @@
-"""Edits of a picture as files that say how they were made: what the command `edit` writes."""
+"""Write edits of a picture as files that record how they were made, as `editloop edit` does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from editloop.storage.files import explained
 
 __all__ = ["edit_to_files"]
 
-_Told = dict[Path, dict[str, Json]]  # files, in the order of turns, and what each says
+_FileFacts = dict[Path, dict[str, Json]]  # each file's metadata, in the order of turns
 
 
 def edit_to_files(
@@ -37,12 +37,12 @@ def edit_to_files(
     mask: Path | None = None,
     seeds: Sequence[int] = (0,),
 ) -> Iterator[Path]:
-    """Edit a picture, and write each turn of each seed; gives the files as they are there.
+    """Edit a picture and write each turn of each seed; yield each file's path once it exists.
 
-    `output` is the last turn's file, or a folder for it; left out, it lies beside the picture.
-    Earlier turns and several seeds are told by its name's end, and the seeds are shown on a sheet.
-    A seed whose files say that they were made so is not edited again. Where a file cannot be
-    written, or another picture has its name, nothing is edited.
+    `output` is the last turn's file, or a folder for it; by default the file is written next to the
+    picture. Earlier turns and several seeds get a suffix in the name, and several seeds also get a
+    contact sheet. A seed whose files record the same edit is not edited again. Nothing is edited if
+    a file cannot be written or its name is taken by another picture.
     """
     data, masked = read_bytes(image), None if mask is None else read_bytes(mask)
     last = _place(image, output)
@@ -55,7 +55,7 @@ def edit_to_files(
         "fingerprint": made.fingerprint,
         "source": codec.content_hash(data),
         "mask": None if masked is None else codec.content_hash(masked),
-        "settings": _said(editor, settings),
+        "settings": _all_settings(editor, settings),
     }
     one = len(seeds) == 1
     files = {seed: _of_seed(last, instructions, seed, facts, one=one) for seed in seeds}
@@ -70,22 +70,22 @@ def edit_to_files(
                 _save(files[seed], session)
         for seed in some:
             yield from files[seed]
-    for path, told in sheet.items():  # of the files, as some were there before
+    for path, own in sheet.items():  # made from the files, as some were not edited now
         shown = [source, *(read_pixels([*files[seed]][-1]) for seed in seeds)]
-        save_pixels(path, contact_sheet(shown), told)
+        save_pixels(path, contact_sheet(shown), own)
         yield path
 
 
-def _said(editor: str, settings: Mapping[str, Json]) -> dict[str, Json]:
-    """What was set, in the SPEC and beside it; not which model."""
-    said = {**parse_spec(editor, "editor").settings, **settings}
-    return {name: value for name, value in said.items() if name != "target"}
+def _all_settings(editor: str, settings: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the settings of the SPEC and the additional ones, without the model's name."""
+    given = {**parse_spec(editor, "editor").settings, **settings}
+    return {name: value for name, value in given.items() if name != "target"}
 
 
 def _of_seed(
     last: Path, instructions: Sequence[str], seed: int, facts: Mapping[str, Json], *, one: bool
-) -> _Told:
-    """A file for each turn of one seed."""
+) -> _FileFacts:
+    """Return the files of one seed, one per turn, with their metadata."""
     path = last if one else last.with_stem(f"{last.stem}-seed-{seed}")
     count = len(instructions)
     return {
@@ -100,25 +100,23 @@ def _of_seed(
 
 def _sheet(
     last: Path, instructions: Sequence[str], seeds: Sequence[int], facts: Mapping[str, Json]
-) -> _Told:
-    """The file that shows several seeds."""
-    told = {**facts, "instructions": list(instructions), "seeds": list(seeds)}
-    return {last.with_stem(f"{last.stem}-sheet"): told}
+) -> _FileFacts:
+    """Return the contact sheet of several seeds with its metadata."""
+    own = {**facts, "instructions": list(instructions), "seeds": list(seeds)}
+    return {last.with_stem(f"{last.stem}-sheet"): own}
 
 
 def _in_parts(seeds: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (seeds[start : start + size] for start in range(0, len(seeds), size))
 
 
-def _is_made(files: _Told) -> bool:
-    return all(
-        path.exists() and facts_in(path.read_bytes()) == told for path, told in files.items()
-    )
+def _is_made(files: _FileFacts) -> bool:
+    return all(path.exists() and facts_in(path.read_bytes()) == own for path, own in files.items())
 
 
-def _save(files: _Told, session: Sequence[Pixels]) -> None:
-    for (path, told), pixels in zip(files.items(), session, strict=True):
-        save_pixels(path, pixels, told)
+def _save(files: _FileFacts, session: Sequence[Pixels]) -> None:
+    for (path, own), pixels in zip(files.items(), session, strict=True):
+        save_pixels(path, pixels, own)
 
 
 def _place(image: Path, output: Path | None) -> Path:

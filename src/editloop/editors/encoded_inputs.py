@@ -1,4 +1,4 @@
-"""Pictures and masks as a denoiser is shown them: those that come again are encoded once."""
+"""Encode pictures and masks to a denoiser's latents, with a cache for repeated ones."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from editloop.schema import Mask, Pixels
 
 __all__ = ["Shown"]
 
-_KEPT = 64  # latents: 64 kB each at 512 px
+_KEPT = 64  # cached latents, 64 kB each at 512 px
 
 
 class Shown:
-    """Encodes by content, one at a time, so that a latent depends on its own picture only."""
+    """A cache of latents by content; each is encoded alone, so it depends on its picture only."""
 
     def __init__(self, model: DiffusionModel) -> None:
         self._model = model
         self._seen: OrderedDict[tuple[tuple[int, ...], bytes], Tensor] = OrderedDict()
 
     def pictures(self, pictures: Sequence[Pixels]) -> Tensor:
-        """Latents [pictures, c, h, w] of pictures [height, width, 3] of one size."""
+        """Return the latents [pictures, c, h, w] of pictures [height, width, 3] of one size."""
         return torch.cat([self._one(each) for each in pictures])
 
     def masks(self, masks: Sequence[Mask]) -> Tensor:
-        """Latents [masks, c, h, w] of masks [height, width] of one size, white where to edit."""
+        """Return the latents [masks, c, h, w] of masks [height, width] of one size.
+
+        Masks are white where editing is allowed.
+        """
         return torch.cat(
             [
                 self._model.blank_mask(*each.shape)

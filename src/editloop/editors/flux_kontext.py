@@ -29,9 +29,9 @@ __all__ = ["FluxKontextEditor", "FluxKontextSettings"]
 
 
 class FluxKontextSettings(PipelineSettings):
-    """The released model's settings; left out, `size` is the nearest that it was trained on.
+    """The released model's settings; the default `size` is the nearest that it was trained on.
 
-    Its guidance is a distilled input of the network: not a protocol's text guidance.
+    `guidance` is a distilled input of the network, not a protocol's text guidance.
     """
 
     steps: int = Field(default=28, ge=1, description="denoising steps")
@@ -41,7 +41,7 @@ class FluxKontextSettings(PipelineSettings):
 
 
 class FluxKontextEditor(PipelineEditor[FluxKontextSettings]):
-    """FLUX.1 Kontext: guided by the instruction; it takes no mask and no captions."""
+    """FLUX.1 Kontext, guided by the instruction; it takes no mask and no captions."""
 
     Settings = FluxKontextSettings
     kind = "flux-kontext"

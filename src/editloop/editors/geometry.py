@@ -1,8 +1,8 @@
-"""The size an editor works at, for a picture and its mask alike, and the way back.
+"""Compute the size an editor works at, and resize pictures to it and back.
 
-An editor's networks take sides in steps of some pixels and were trained near one size. So the
-picture is scaled, keeping its shape but for the rounding of its sides, and the answer is scaled
-back to the picture's own size. The mask goes through the same geometry.
+An editor's networks need sides that are multiples of some pixels and were trained near one size. So
+the picture is scaled, keeping its aspect ratio up to rounding, and the result is scaled back to the
+picture's own size. The mask is scaled to the same size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Filter", "Size", "Sizing", "fitted", "resized"]
 Filter: TypeAlias = Literal["lanczos", "bicubic", "bilinear", "area"]
 Size: TypeAlias = tuple[int, int]  # height, width
 
-_MOST = 16_384  # pixels of a side that a rule may name
+_MOST = 16_384  # the longest side that a rule may set, in pixels
 
 _RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
@@ -33,9 +33,9 @@ _RESAMPLING = {
 
 
 class Sizing(BaseSettings):
-    """A rule for the size to work at: of one side, of the area, or the picture's own.
+    """A rule for the working size: it fixes one side, the area, or keeps the picture's own size.
 
-    As text, for a SPEC: `long_side:512,multiple:64`.
+    In a SPEC it is written as text: `long_side:512,multiple:64`.
     """
 
     long_side: int | None = Field(
@@ -45,14 +45,14 @@ class Sizing(BaseSettings):
         default=None, ge=1, le=_MOST, description="pixels of the shorter side"
     )
     side: int | None = Field(
-        default=None, ge=1, le=_MOST, description="the area is that of this square"
+        default=None, ge=1, le=_MOST, description="side of a square with the working area"
     )
     multiple: int = Field(default=8, ge=1, le=_MOST, description="both sides are multiples of this")
     filter: Filter = Field(default="lanczos", description="Pillow's filter for the picture")
     rounding: Literal["nearest", "instruct-pix2pix"] = Field(
         default="nearest",
-        description="each side to the nearest multiple; or, as InstructPix2Pix's own command has "
-        "it, the shorter side up and the longer one, scaled with it, down",
+        description="nearest: each side to the nearest multiple; instruct-pix2pix: as its released "
+        "command does, the shorter side up, then the longer one, scaled with it, down",
     )
 
     @model_validator(mode="before")
@@ -74,14 +74,14 @@ class Sizing(BaseSettings):
 
 
 def fitted(height: int, width: int, sizing: Sizing) -> Size:
-    """The height and width to work at for a picture of a height and width.
+    """Return the working height and width for a picture of a height and width.
 
-    Each side is scaled by the same factor, then rounded to the nearest multiple (the larger one
-    where two are as near), and is never below one multiple. `rounding` may say otherwise.
+    Each side is scaled by the same factor, then rounded to the nearest multiple (up in a tie), at
+    least one multiple, unless `sizing.rounding` sets another rule.
     """
     factor = _factor(height, width, sizing)
     if sizing.rounding == "instruct-pix2pix":
-        # In the released arithmetic, whose last bits decide where a side meets a multiple.
+        # The same arithmetic as the released code: rounding errors decide at exact multiples.
         shorter = min(height, width)
         factor = math.ceil(shorter * factor / sizing.multiple) * sizing.multiple / shorter
         return _floored(height * factor, sizing.multiple), _floored(width * factor, sizing.multiple)
@@ -89,7 +89,7 @@ def fitted(height: int, width: int, sizing: Sizing) -> Size:
 
 
 def resized(pixels: Pixels, size: Size, filter: Filter = "lanczos") -> Pixels:
-    """The picture at another size, by Pillow's filter of that name (`area` averages)."""
+    """Resize a picture with Pillow's filter of that name (`area` is its box filter)."""
     if pixels.shape[:2] == size:
         return pixels
     return np.array(Image.fromarray(pixels).resize(size[::-1], _RESAMPLING[filter]))

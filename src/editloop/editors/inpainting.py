@@ -1,10 +1,9 @@
-"""The editor `inpaint`: paint the masked region anew by the target caption, keep the rest.
+"""The editor `inpaint`: repaint the masked region by the target caption, keep the rest.
 
-With a network made for it (9 input channels: noise, mask and the masked picture) this is Stable
+With an inpainting network (9 input channels: noise, mask and the masked picture) this is Stable
 Diffusion inpainting; with a plain one (4 channels) it is blended latent diffusion (Avrahami et al.,
 "Blended Latent Diffusion", 2023): after each step the latents outside the mask are replaced by the
-picture's own at that noise level. diffusers' inpainting pipelines do the one or the other by the
-network's channels.
+picture's own at that noise level. diffusers' inpainting pipelines choose by the network's channels.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ __all__ = ["InpaintEditor", "InpaintSettings"]
 
 
 class InpaintSettings(DenoisedSettings):
-    """How the region is painted."""
+    """Settings of the repainting."""
 
     strength: float = Field(
-        default=1.0, gt=0, le=1, description="1: the region starts from noise alone"
+        default=1.0, gt=0, le=1, description="amount of noise; 1: the region starts from pure noise"
     )
 
 
 class InpaintEditor(PipelineEditor[InpaintSettings]):
-    """Inpainting by the target caption; a missing or blank mask means everywhere.
+    """Inpainting by the target caption; with a missing or blank mask the whole picture is edited.
 
-    Outside the mask the picture passes through the autoencoder, as the published methods do it:
-    nothing is pasted back.
+    As in the published methods, the picture outside the mask also passes through the autoencoder:
+    the original pixels are not pasted back.
     """
 
     Settings = InpaintSettings

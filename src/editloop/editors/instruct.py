@@ -1,7 +1,7 @@
-"""Editors by a trained diffusion model: a picture and an instruction, guided by both.
+"""The editor of trained diffusion models, guided by both a picture and an instruction.
 
-Brooks et al., "InstructPix2Pix" (2023, section 3.2.1); with a mask's latents beside the source's,
-Zhao et al., "UltraEdit" (2024, appendix A.4), where a white mask means everywhere; with rewards,
+Brooks et al., "InstructPix2Pix" (2023, section 3.2.1). With a mask's latents as a further input:
+Zhao et al., "UltraEdit" (2024, appendix A.4), where a white mask means everywhere. With rewards:
 Gu et al., "Multi-Reward as Condition" (2025).
 """
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from editloop.editors.asking import Acceleration, Reward, Steps
-from editloop.editors.checkpoint_loading import checkpoint_digest, hasten, load_checkpoint
+from editloop.editors.checkpoint_loading import checkpoint_digest, load_checkpoint
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
 from editloop.editors.encoded_inputs import Shown
 from editloop.editors.geometry import Size, Sizing, fitted
@@ -34,52 +34,52 @@ from editloop.storage.records import fingerprint
 
 __all__ = ["InstructEditor", "InstructSettings"]
 
-_OF_THE_MACHINE = {"target", "compile"}  # what an answer doesn't depend on but for rounding
+_OF_THE_MACHINE = {"target", "compile"}  # these change an answer by rounding errors at most
 
 
 class InstructSettings(PipelineSettings):
-    """A checkpoint, and how it is asked."""
+    """A checkpoint and its editing settings."""
 
     steps: Steps = Field(default=20, description="denoising steps")
     text_guidance: float = Field(default=7.5, ge=1, description="guidance scale of the instruction")
     image_guidance: float = Field(default=1.5, ge=1, description="guidance scale of the picture")
     guidance: float | None = Field(
-        default=None, ge=0, description="scale that a distilled network is told; its usual if open"
+        default=None, ge=0, description="guidance input of a distilled network; default: its own"
     )
     scheduler: SchedulerName = Field(default="default", description="sampler; default: its own")
     batch: int = Field(default=1, ge=1, description="pictures edited at once")
     config: str = Field(
         default="timbrooks/instruct-pix2pix",
-        description="where the target is one original file: what describes its networks",
+        description="for an original file: the folder or hub name that describes its networks",
     )
     reward: Reward | None = Field(default=None, description="scores that the edit should get")
-    reward_text: str | None = Field(default=None, description="words that the edit should get")
+    reward_text: str | None = Field(default=None, description="reward text the edit should get")
     compile: bool = Field(default=False, description="whether the network is compiled first")
     acceleration: Acceleration = Field(
         default="none",
-        description="lossy: reused-guidance weighs the branches at about every second step only",
+        description="lossy: reused-guidance computes the guidance at about every second step only",
     )
 
 
 class InstructEditor(PipelineEditor[InstructSettings]):
-    """Edits with a diffusion model; equal to the plain pipeline, where there is one, for a seed.
+    """An editor with a diffusion model; for a seed, equal to the plain pipeline if there is one.
 
-    A mask is heeded where the model takes one, and otherwise not used: see `uses_mask`. Pictures
-    that come again, as with several instructions for one, are encoded once.
+    A mask is used only if the model takes one (see `uses_mask`). A picture that occurs repeatedly,
+    as with several instructions for it, is encoded once.
     """
 
     Settings = InstructSettings
     kind = "diffusion"
-    version = "2"
-    _told = False  # that it does not read an instruction to its end
+    version = "3"
+    _warned = False  # about a truncated instruction
 
     @property
     def uses_mask(self) -> bool:  # type: ignore[override]
-        """Whether the network sees the mask."""
+        """True if the network takes the mask."""
         return self._checkpoint.takes_mask
 
     def missing(self) -> UnavailableError | None:
-        """Why the editor cannot run here, if so; looks, and loads nothing."""
+        """Return why the editor cannot run on this machine, or None; loads no weights."""
         try:
             self._checkpoint  # noqa: B018
         except UnavailableError as error:
@@ -88,7 +88,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """From the weights and what was set, since a protocol stands in for what was not."""
+        """The digest of the weights and the settings given; a protocol may set the others."""
         settings = self._settings.model_dump(
             mode="json", exclude=_OF_THE_MACHINE, exclude_unset=True
         )
@@ -105,14 +105,12 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         return settings.batch
 
     def load(self, folder: Path) -> DiffusionModel:  # noqa: ARG002
-        """The model, from the folder or, where the weights are one file, from that."""
+        """Load the model of the checkpoint: from its folder, or from its original file."""
         settings = self._settings
         check_rewards(self._checkpoint.reward, settings.reward, settings.reward_text, self.name)
         model = load_checkpoint(self._checkpoint, settings.precision)
         if settings.compile:
             model.network.compile()
-        else:
-            hasten(model)
         return model
 
     def working_size(
@@ -146,7 +144,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         self, model: DiffusionModel, jobs: Sequence[SizedRequest], settings: InstructSettings
     ) -> EditInputs:
         words = [job.request.instruction for job in jobs]
-        self._tell_of_cuts(model, words)
+        self._warn_of_truncation(model, words)
         inputs = EditInputs(
             source=self._shown.pictures([job.image for job in jobs]), text=model.texts.ids(words)
         )
@@ -154,19 +152,19 @@ class InstructEditor(PipelineEditor[InstructSettings]):
             inputs = inputs.with_({"mask": self._shown.masks([job.mask for job in jobs])})
         return inputs.with_(rewards_for(model, settings.reward, settings.reward_text, len(jobs)))
 
-    def _tell_of_cuts(self, model: DiffusionModel, words: Sequence[str]) -> None:
-        """Say it, once, where the model does not read an instruction to its end."""
+    def _warn_of_truncation(self, model: DiffusionModel, words: Sequence[str]) -> None:
+        """Print a warning, once, if an instruction is too long for the model."""
         cut = next((text for text in words if model.texts.cuts(text)), None)
-        if cut is not None and not self._told:
-            self._told = True
+        if cut is not None and not self._warned:
+            self._warned = True
             console = Console(stderr=True, soft_wrap=True, highlight=False)
             console.print(escape(f"{self.name} reads only the beginning of: {cut}"))
 
     def _native(self, model: DiffusionModel) -> int:
-        """The side in pixels that the model was trained at."""
+        """Return the side in pixels that the model was trained at."""
         if self._checkpoint.size is not None:
             return self._checkpoint.size
-        latents: int = model.network.config.get("sample_size", 128)  # FLUX says nothing: 1,024 px
+        latents: int = model.network.config.get("sample_size", 128)  # FLUX has none: 1,024 px
         return latents * model.autoencoder.factor
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The editor `ledits++`: invert the picture exactly, then guide it by what the captions tell apart.
+"""The editor `ledits++`: invert the picture exactly, then guide it by the target caption.
 
 Brack et al., "LEDITS++: Limitless Image Editing using Text-to-Image Models" (2024), with Stable
 Diffusion (1, 2 or XL) through diffusers' pipelines of that name: an edit-friendly inversion of a
@@ -32,28 +32,28 @@ from editloop.models.pipeline_loading import check_channels, is_xl, load_pipelin
 
 __all__ = ["LeditsEditor", "LeditsSettings"]
 
-_MULTIPLE = 32  # the pipeline takes sides that are multiples of it
+_MULTIPLE = 32  # the pipeline's sides must be multiples of this
 
 
 class LeditsSettings(PipelineSettings):
-    """How much is inverted, and how strongly and widely the caption guides.
+    """Settings of the inversion, and of the caption's guidance.
 
-    Their names are the method's own: a protocol's steps and guidance mean something else.
+    The names are the method's own: a protocol's steps and guidance mean something else.
     """
 
-    inversion_steps: int = Field(default=50, ge=2, description="steps inverted, and run again")
+    inversion_steps: int = Field(default=50, ge=2, description="steps of inversion and denoising")
     skip: float = Field(
-        default=0.15, ge=0, lt=1, description="share of the noisiest steps left out; less: bolder"
+        default=0.15, ge=0, lt=1, description="share of noisiest steps skipped; less: larger edits"
     )
     edit_guidance: float = Field(default=5.0, description="guidance scale of the target caption")
     threshold: float = Field(
-        default=0.9, ge=0, lt=1, description="share of the picture that is left as it is"
+        default=0.9, ge=0, lt=1, description="share of the picture that is left unchanged"
     )
     warmup: int = Field(default=0, ge=0, description="first steps without guidance")
 
 
 class LeditsEditor(PipelineEditor[LeditsSettings]):
-    """LEDITS++: the target caption is its one editing prompt; the inversion uses no text."""
+    """LEDITS++: the target caption is its only editing prompt; the inversion uses no text."""
 
     Settings = LeditsSettings
     kind = "ledits++"

@@ -1,4 +1,4 @@
-"""A lack of memory while editing, told with what takes less."""
+"""Explain out-of-memory errors while editing, with settings that need less memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from editloop.errors import RecipeError
 
 __all__ = ["explained_memory"]
 
-_LACKS = "allocate memory"  # how torch says it of a CPU, in an error of no kind of its own
+_LACKS = "allocate memory"  # in torch's message for a CPU, a plain RuntimeError
 
 
 @contextmanager
 def explained_memory(count: int, size: Size) -> Iterator[None]:
-    """Turn a lack of memory for `count` pictures of a size into a RecipeError."""
+    """Convert an out-of-memory error for `count` pictures of a size to a RecipeError."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -25,7 +25,7 @@ def explained_memory(count: int, size: Size) -> Iterator[None]:
         if not known:
             raise
         raise RecipeError(
-            "too little memory to edit at this size",
+            "not enough memory to edit at this size",
             value=f"{count} x {size[1]}x{size[0]} pixels",
             fix="set a smaller `size`, such as size=long_side:512, precision=bf16 or batch=1",
         ) from error

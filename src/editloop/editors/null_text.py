@@ -1,9 +1,9 @@
 """The editor `null-text`: null-text inversion of the picture, then prompt-to-prompt.
 
 Mokady et al., "Null-text Inversion for Editing Real Images using Guided Diffusion Models" (2022):
-DDIM inversion with the source caption, an empty text optimised at each step until sampling brings
-the picture forth again, and Hertz et al.'s "Prompt-to-Prompt" from the source caption to the target
-caption. diffusers has no pipeline for it: Stable Diffusion's parts are used directly.
+DDIM inversion with the source caption, an empty text optimised at each step until sampling
+reconstructs the picture, and Hertz et al.'s "Prompt-to-Prompt" from the source caption to the
+target caption. diffusers has no pipeline for it, so Stable Diffusion's parts are used directly.
 """
 
 from __future__ import annotations
@@ -42,28 +42,27 @@ __all__ = ["NullTextEditor", "NullTextSettings"]
 class NullTextSettings(PipelineSettings):
     """The released code's settings for inversion and for prompt-to-prompt."""
 
-    steps: int = Field(default=50, ge=2, description="DDIM steps, both ways")
+    steps: int = Field(default=50, ge=2, description="DDIM steps, in both directions")
     text_guidance: float = Field(default=7.5, ge=1, description="guidance scale of the captions")
     iterations: int = Field(
-        default=10, ge=0, description="gradient steps on the empty text, at most, at each step"
+        default=10, ge=0, description="most gradient steps on the empty text at each DDIM step"
     )
     enough: float = Field(
-        default=1e-5, ge=0, description="squared error at which the first step's are ended"
+        default=1e-5, ge=0, description="squared error at which the first DDIM step's end early"
     )
     edit: Literal["auto", "refine"] = Field(
         default="auto",
-        description="refine: words of both captions take the source's attention; auto: where they "
-        "have as many words, each word takes that of the word in its place",
+        description="refine: words in both captions take the source's attention; auto: if the "
+        "captions have equally many words, each word takes that of the word in its place, "
+        "otherwise refine",
     )
     cross: float = Field(
         default=0.8, ge=0, le=1, description="share of the steps with the source's cross-attention"
     )
     itself: float = Field(
-        default=0.5, ge=0, le=1, description="share of the steps with its self-attention"
+        default=0.5, ge=0, le=1, description="share of the steps with the source's self-attention"
     )
-    local: bool = Field(
-        default=True, description="keep the picture where no changed word attends to"
-    )
+    local: bool = Field(default=True, description="keep the picture where no changed word attends")
 
 
 class NullTextEditor(PipelineEditor[NullTextSettings]):
@@ -94,8 +93,8 @@ class NullTextEditor(PipelineEditor[NullTextSettings]):
 
 def _edited(pipeline: Any, job: SizedRequest, settings: NullTextSettings) -> Image.Image:
     def predict(latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        states, told = latents.to(pipeline.dtype), text.to(pipeline.dtype)
-        noise: Tensor = pipeline.unet(states, timestep, encoder_hidden_states=told).sample
+        states, embedded = latents.to(pipeline.dtype), text.to(pipeline.dtype)
+        noise: Tensor = pipeline.unet(states, timestep, encoder_hidden_states=embedded).sample
         return noise.float()
 
     scheduler = pipeline.scheduler
@@ -135,7 +134,7 @@ def _edit(source: Spelled, target: Spelled, chosen: str) -> PromptEdit:
 
 
 def _marked(source: Spelled, target: Spelled) -> Tensor:
-    """The changed words of both captions, [2, tokens] of 0 or 1."""
+    """Return the changed words of both captions, [2, tokens] of 0 or 1."""
     marks = torch.zeros(2, source.length)
     for row, places in zip(marks, changed_tokens(source, target), strict=True):
         row[list(places)] = 1
@@ -144,7 +143,7 @@ def _marked(source: Spelled, target: Spelled) -> Tensor:
 
 @torch.no_grad()
 def _embedded(pipeline: Any, texts: list[str]) -> Tensor:
-    """The texts' embeddings, [texts, tokens, d]."""
+    """Return the texts' embeddings, [texts, tokens, d]."""
     embedded: Tensor = pipeline.encode_prompt(
         texts, pipeline.device, num_images_per_prompt=1, do_classifier_free_guidance=False
     )[0]
@@ -153,7 +152,7 @@ def _embedded(pipeline: Any, texts: list[str]) -> Tensor:
 
 @torch.no_grad()
 def _encoded(pipeline: Any, job: SizedRequest) -> Tensor:
-    """The picture's latents, [1, c, h, w]: the autoencoder's mean, in fp32 as the maths here."""
+    """Return the picture's latents, [1, c, h, w]: the autoencoder's mean, in fp32."""
     picture = pipeline.image_processor.preprocess(job.picture).to(pipeline.device, pipeline.dtype)
     mean: Tensor = pipeline.vae.encode(picture).latent_dist.mode()
     latents: Tensor = mean.float() * pipeline.vae.config.scaling_factor

@@ -1,6 +1,6 @@
-"""What editors around a diffusers pipeline have in common: settings, sizes, seeds and batches.
+"""Common code of editors around a diffusers pipeline: settings, sizes, seeds and batches.
 
-An adapter says how its pipeline is loaded and called; `PipelineEditor` does the rest.
+A subclass of `PipelineEditor` loads and calls its pipeline; the base class does the rest.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ __all__ = [
     "working_size",
 ]
 
-_NEVER_ASKED = {"target", "precision", "batch"}  # of the machine, not of the protocol
+_NEVER_ASKED = {"target", "precision", "batch"}  # a protocol never sets these
 
 
 class PipelineSettings(BaseSettings):
-    """A diffusers pipeline's weights, and the size and precision they work in.
+    """A diffusers pipeline's weights, working size and precision.
 
-    A protocol's settings stand in for what isn't set here, key by key, where the editor has a
-    setting of that name.
+    A setting that is not given here takes a protocol's value if the editor has a setting of that
+    name.
     """
 
     target: str = Field(description="a folder in diffusers layout, or its name on the hub")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
-        default="fp32", description="what the networks compute in"
+        default="fp32", description="dtype of the networks"
     )
     size: Sizing | None = Field(
-        default=None, description="the size to work at; left out, the model's own"
+        default=None, description="the working size; left out, the model's own"
     )
 
 
 class DenoisedSettings(PipelineSettings):
-    """A picture noised part of the way, then denoised by a caption."""
+    """Settings of editors that add noise to the picture and denoise it by a caption."""
 
     strength: float = Field(
-        default=0.5, gt=0, le=1, description="how far the picture is noised, of the whole way"
+        default=0.5, gt=0, le=1, description="share of the noise schedule that is added"
     )
     steps: int = Field(
-        default=50, ge=1, description="denoising steps of the whole way; strength x steps are run"
+        default=50, ge=1, description="steps of the full schedule; strength x steps are run"
     )
     text_guidance: float = Field(default=7.5, ge=1, description="guidance scale of the caption")
     batch: int = Field(default=1, ge=1, description="pictures edited at once")
@@ -76,7 +76,7 @@ class DenoisedSettings(PipelineSettings):
     @model_validator(mode="after")
     def _runs_a_step(self) -> Self:
         if int(self.steps * self.strength) < 1:
-            raise ValueError(f"strength {self.strength} of {self.steps} steps is none")
+            raise ValueError(f"strength {self.strength} x {self.steps} steps is less than one step")
         return self
 
 
@@ -85,7 +85,7 @@ _Settings = TypeVar("_Settings", bound=PipelineSettings)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SizedRequest:
-    """A request at its working size: [h, w, 3] and, the same geometry, the mask [h, w]."""
+    """A request at its working size: the image [h, w, 3] and the mask [h, w]."""
 
     request: EditRequest
     image: Pixels
@@ -93,12 +93,12 @@ class SizedRequest:
 
     @property
     def picture(self) -> Image.Image:
-        """The image as pipelines take it."""
+        """The image in the form that pipelines take."""
         return Image.fromarray(self.image)
 
     @property
     def region(self) -> Image.Image:
-        """The mask as pipelines take it; white is where editing is allowed."""
+        """The mask in the form that pipelines take; white where editing is allowed."""
         return Image.fromarray(self.mask)
 
     @property
@@ -114,20 +114,20 @@ class SizedRequest:
         return self.request.captions.source
 
     def generator(self) -> torch.Generator:
-        """A fresh generator from the request's seed; on the CPU, so every device draws alike."""
+        """Return a new generator with the request's seed; on the CPU, to be device-independent."""
         return torch.Generator().manual_seed(self.request.seed)
 
 
 class PipelineEditor(ABC, Generic[_Settings]):
-    """An editor around one diffusers pipeline; the weights load with the first request.
+    """An editor around one diffusers pipeline; its weights are loaded at the first request.
 
     Requests are grouped by working size and settings. Every call of the pipeline gets `batch` of
-    them, filled up if need be, so an answer doesn't depend on what else is asked.
+    them, padded with copies, so an answer doesn't depend on the other requests.
     """
 
     kind: ClassVar[str]
     version: ClassVar[str]
-    captions: ClassVar[tuple[str, ...]] = ()  # those it edits by: "source", "target"
+    captions: ClassVar[tuple[str, ...]] = ()  # the captions it needs: "source", "target"
     uses_mask: ClassVar[bool] = False
 
     def __init__(self, settings: _Settings) -> None:
@@ -135,25 +135,25 @@ class PipelineEditor(ABC, Generic[_Settings]):
 
     @abstractmethod
     def load(self, folder: Path) -> Any:
-        """The pipeline in a folder."""
+        """Load the pipeline in a folder."""
 
     @abstractmethod
     def run(
         self, pipeline: Any, jobs: Sequence[SizedRequest], settings: _Settings
     ) -> list[Image.Image]:
-        """The edited pictures of some jobs of one size."""
+        """Return the edited pictures of some requests of one size."""
 
     def batch(self, settings: _Settings) -> int:  # noqa: ARG002
-        """How many requests `run` is given at a time."""
+        """Return the number of requests that `run` gets at a time."""
         return 1
 
     @property
     def at_once(self) -> int:
-        """How many requests are best asked together; fewer are filled up."""
+        """The number of requests that are best sent together; fewer are padded."""
         return self.batch(self._settings)
 
     def working_size(self, pipeline: Any, height: int, width: int, settings: _Settings) -> Size:
-        """Height and width to work at for a picture of a size."""
+        """Return the working height and width for a picture of a size."""
         return working_size(pipeline, height, width, settings.size)
 
     @property
@@ -165,7 +165,7 @@ class PipelineEditor(ABC, Generic[_Settings]):
         return (self._settings.target,)
 
     def missing(self) -> UnavailableError | None:
-        """Why the editor cannot run here, if so; looks, and loads nothing."""
+        """Return why the editor cannot run on this machine, or None; loads no weights."""
         try:
             model_index(weights.find(self._settings.target))
         except UnavailableError as error:
@@ -174,9 +174,9 @@ class PipelineEditor(ABC, Generic[_Settings]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """From the weights and the settings; where the weights lie is no matter.
+        """The digest of the weights and the settings, but not of the weights' location.
 
-        Which settings were set counts too: a protocol stands in for those that weren't.
+        It also covers which settings were given: a protocol may set the others.
         """
         parts = {
             "kind": self.kind,
@@ -188,7 +188,7 @@ class PipelineEditor(ABC, Generic[_Settings]):
         return fingerprint(parts)
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
-        """An edit of each request, in the size of its image."""
+        """Return an edit of each request, in the size of its image."""
         answers: dict[int, Pixels | Unedited] = {}
         groups: dict[tuple[Size, _Settings], list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
@@ -211,7 +211,7 @@ class PipelineEditor(ABC, Generic[_Settings]):
         return [answers[index] for index in range(len(requests))]
 
     def _asked(self, request: EditRequest) -> _Settings:
-        """The editor's own settings, then the protocol's, then the defaults."""
+        """Merge settings: the editor's own take precedence, then the protocol's, then defaults."""
         known = type(self._settings).model_fields.keys() - _NEVER_ASKED
         card = {key: value for key, value in request.settings.items() if key in known}
         own = self._settings.model_dump(exclude_unset=True)
@@ -239,9 +239,9 @@ class PipelineEditor(ABC, Generic[_Settings]):
 
 
 def pictures_of(values: NDArray[np.floating[Any]]) -> list[Image.Image]:
-    """The pictures of a pipeline's `np` output, [batch, h, w, 3] in 0..1.
+    """Convert a pipeline's `np` output, [batch, h, w, 3] in 0..1, to pictures.
 
-    Raises RecipeError for values that are no numbers, which a coarse precision may lead to.
+    Raises RecipeError for NaN and infinite values, which a low precision may cause.
     """
     if not np.isfinite(values).all():
         raise RecipeError("the network's values overflow", fix="write precision=fp32")
@@ -251,9 +251,9 @@ def pictures_of(values: NDArray[np.floating[Any]]) -> list[Image.Image]:
 def working_size(
     pipeline: Any, height: int, width: int, sizing: Sizing | None, multiple: int = 1
 ) -> Size:
-    """Height and width by a rule, in multiples that the autoencoder (and `multiple`) can take too.
+    """Return the height and width by a rule, as multiples of the autoencoder's and `multiple`.
 
-    Left out, the rule is: the long side that the UNet was trained for, in multiples of 64.
+    The default rule is the long side that the UNet was trained for, in multiples of 64.
     """
     if sizing is None:
         native = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
@@ -262,7 +262,7 @@ def working_size(
 
 
 def stepped(sizing: Sizing, multiple: int) -> Sizing:
-    """The rule with sides that are multiples of a network's steps too."""
+    """Return the rule with sides that are also multiples of `multiple`."""
     return sizing.model_copy(update={"multiple": math.lcm(sizing.multiple, multiple)})
 
 

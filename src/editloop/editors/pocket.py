@@ -1,4 +1,4 @@
-"""The editor of a pocket model: what `editloop run` trains, asked with guidance and rewards."""
+"""The editor of a pocket model, which `editloop run` trains, with guidance and rewards."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from editloop.storage.records import fingerprint
 __all__ = ["PocketEditor", "PocketEditorSettings"]
 
 _VERSION = "1"
-_WIDEST = 4  # a side is at most this many times the model's size
+_WIDEST = 4  # the longest working side, as a multiple of the model's size
 
 
 class PocketEditorSettings(BaseSettings):
-    """A pocket model's folder, and how it is asked.
+    """A pocket model's folder and its editing settings.
 
-    `reward` is following, preserving and quality, each 0 to 5, or none: asked without rewards.
-    Every call of the network gets `batch` pictures, filled up if need be, so an answer doesn't
-    depend on what else is asked.
+    `reward` is the scores for following, preserving and quality, each 0 to 5, or `none` for no
+    rewards. Every call of the network gets `batch` pictures, padded with copies, so an answer
+    doesn't depend on the other requests.
     """
 
     target: str = Field(description="a folder with a trained model")
@@ -53,11 +53,11 @@ class PocketEditorSettings(BaseSettings):
 
 
 class PocketEditor:
-    """Edits with a diffusion model; the weights load with the first request.
+    """An editor with a pocket model; its weights are loaded at the first request.
 
-    A picture of another size is scaled to about the model's, keeping its shape, and the answer is
-    scaled back. A mask is heeded by models trained with one. The seed of a request decides its
-    noise. A protocol's settings are not for it: it is asked as it was trained.
+    A picture of another size is scaled to about the model's, keeping its aspect ratio, and the
+    result is scaled back. A mask is used by models trained with one. The seed of a request sets its
+    noise. A protocol's settings are ignored: the model is used as it was trained.
     """
 
     Settings = PocketEditorSettings
@@ -72,7 +72,7 @@ class PocketEditor:
 
     @cached_property
     def fingerprint(self) -> str:
-        """From the model's files and the settings; where the folder lies is no matter."""
+        """The digest of the model's files and the settings, but not of the folder's location."""
         with explained("read a model", self._folder):
             paths = sorted(path for path in self._folder.rglob("*.*") if path.suffix != ".md")
             files = {path.relative_to(self._folder).as_posix(): file_digest(path) for path in paths}
@@ -81,14 +81,14 @@ class PocketEditor:
 
     @property
     def uses_mask(self) -> bool:
-        """Whether the model was trained with masks."""
+        """True if the model was trained with masks."""
         return "mask" in self._model.settings.conditions
 
     def missing(self) -> None:
-        """Nothing: the model's folder is here, or this editor is not made."""
+        """Return None: this editor is only created if the model's folder exists."""
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
-        """An edit of each request, in the size of its image."""
+        """Return an edit of each request, in the size of its image."""
         answers: dict[int, Pixels | Unedited] = {}
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
@@ -126,7 +126,7 @@ class PocketEditor:
             ) from None
 
     def _refusal(self, request: EditRequest) -> str | None:
-        """Why a request cannot be read, if so."""
+        """Return why an instruction cannot be encoded, or None."""
         words = self._model.vocabulary
         try:
             to_ids(words.tokenizer, [request.instruction], words.text)
@@ -135,7 +135,7 @@ class PocketEditor:
         return None
 
     def _size(self, image: Pixels) -> tuple[int, int]:
-        """The height and width to work at: about the model's area, in steps that it can halve."""
+        """Return the working height and width: about the model's area, in multiples it needs."""
         settings = self._model.settings
         height, width = image.shape[:2]
         scale = settings.size / (height * width) ** 0.5
@@ -178,7 +178,7 @@ class PocketEditor:
         return inputs.with_(self._rewards(len(requests))) if _takes_rewards(model) else inputs
 
     def _rewards(self, count: int) -> dict[str, Tensor]:
-        """What the edits should be worth, for each of `count` requests."""
+        """Return the reward inputs of `count` requests."""
         asked, model = self._settings.reward, self._model
         words = model.vocabulary
         if asked == "none":
@@ -198,7 +198,7 @@ def _takes_rewards(model: PocketModel) -> bool:
 
 
 def _mask(request: EditRequest, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The region to edit; a missing or blank mask means everywhere."""
+    """Return the region to edit; a missing or blank mask means everywhere."""
     if request.mask is None or not request.mask.any():
         return np.full(size, 255, np.uint8)
     return resize(request.mask, *size)

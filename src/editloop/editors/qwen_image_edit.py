@@ -1,7 +1,7 @@
 """The editor `qwen-image-edit`: Qwen-Image-Edit, which edits by instructions, through diffusers.
 
-Wu et al., "Qwen-Image Technical Report" (2025). Both pipelines of the family are loaded: the first
-release's and the later ones' ("Plus"), as the folder says.
+Wu et al., "Qwen-Image Technical Report" (2025). Both pipelines of the family are supported, the
+first release's and the later ones' ("Plus"); the folder's index decides which is loaded.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from editloop.models.pipeline_loading import load_pipeline, model_index
 __all__ = ["PictureTextProcessor", "QwenImageEditEditor", "QwenImageEditSettings"]
 
 _PIPELINES = {each.__name__: each for each in (QwenImageEditPipeline, QwenImageEditPlusPipeline)}
-_PLACE = "<|image_pad|>"  # where a picture's tokens go
+_PLACE = "<|image_pad|>"  # the placeholder of a picture's tokens
 
 
 class QwenImageEditSettings(PipelineSettings):
-    """The released model's settings; left out, `size` is about a megapixel in the picture's shape.
+    """The released model's settings; by default `size` keeps the aspect ratio at one megapixel.
 
-    Its guidance is made for this model: not a protocol's text guidance.
+    `guidance` is specific to this model, not a protocol's text guidance.
     """
 
     steps: int = Field(default=50, ge=1, description="denoising steps")
@@ -46,7 +46,7 @@ class QwenImageEditSettings(PipelineSettings):
 
 
 class QwenImageEditEditor(PipelineEditor[QwenImageEditSettings]):
-    """Qwen-Image-Edit: guided by the instruction; it takes no mask and no captions."""
+    """Qwen-Image-Edit, guided by the instruction; it takes no mask and no captions."""
 
     Settings = QwenImageEditSettings
     kind = "qwen-image-edit"
@@ -73,9 +73,9 @@ class QwenImageEditEditor(PipelineEditor[QwenImageEditSettings]):
 
 
 class PictureTextProcessor:
-    """Qwen2-VL's processor for pictures and texts, by Pillow.
+    """Qwen2-VL's processor for pictures and texts, with Pillow.
 
-    The library's own reads videos too, and cannot be made without torchvision.
+    The library's own processor also reads videos and therefore needs torchvision.
     """
 
     def __init__(self, pictures: Any, tokenizer: Any) -> None:
@@ -83,7 +83,7 @@ class PictureTextProcessor:
         self._tokenizer = tokenizer
 
     def __call__(self, *, text: Sequence[str], images: Any, **others: Any) -> BatchFeature:
-        """Ids with as many places for each picture as it has tokens, and the pictures' patches."""
+        """Return the token ids, with one placeholder per picture token, and the patches."""
         seen = self._pictures(images=images, return_tensors="pt")
         tokens = iter((seen["image_grid_thw"].prod(dim=1) // self._pictures.merge_size**2).tolist())
         filled = [re.sub(re.escape(_PLACE), lambda _: _PLACE * next(tokens), each) for each in text]
@@ -93,7 +93,7 @@ class PictureTextProcessor:
 def _edited(pipeline: Any, job: SizedRequest, settings: QwenImageEditSettings) -> Image.Image:
     height, width = (None, None) if settings.size is None else job.mask.shape
     values = pipeline(
-        image=Image.fromarray(job.request.image),  # it makes the sizes it needs of the picture
+        image=Image.fromarray(job.request.image),  # the pipeline resizes it itself
         prompt=job.request.instruction,
         negative_prompt=" ",
         height=height,

@@ -1,9 +1,9 @@
 """The editor `recorded`: pictures that were edited elsewhere, by a closed system or other code.
 
     SESSION/SESSION_1.png, SESSION_inde_2.png, SESSION_iter_2.png     MagicBrush's names
-    ID.png                                                            a lone edit, by its id
+    ID.png                                                            a single edit, by its id
 
-Files may also lie in the folder itself instead of a folder a session, and may be JPEG or WebP.
+Files may also be in the folder itself, without a subfolder per session, and may be JPEG or WebP.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 
 
 class RecordedSettings(BaseSettings):
-    """Which folder."""
+    """The folder of the recorded pictures."""
 
     target: Path = Field(description="a folder of edited pictures, in MagicBrush's names or by id")
 
 
 class RecordedEditor:
-    """Finds pictures instead of making them; what it does not find is unedited, with the reason."""
+    """An editor that looks up finished pictures; a missing one is Unedited, with the reason."""
 
     Settings = RecordedSettings
 
@@ -45,23 +45,23 @@ class RecordedEditor:
         self.name = f"recorded:{settings.target}"
         if not self._folder.is_dir():
             raise RecipeError(
-                "no such folder of edited pictures",
+                "the folder of edited pictures does not exist",
                 value=self._folder,
-                fix="name the folder that holds them, as recorded:FOLDER",
+                fix="name the folder with the pictures, as recorded:FOLDER",
             )
 
     @cached_property
     def fingerprint(self) -> str:
-        """From the files' names, sizes and times: none is opened for it."""
+        """The digest of the files' names, sizes and times; no file is opened."""
         with explained("list edited pictures", self._folder):
             return fingerprint({"version": _VERSION, "files": stamps(self._folder)})
 
     def find(self, sample: EditSample, setting: str) -> Path | Unedited:
-        """The picture of a case in a setting ("independent" or "iterative")."""
+        """Return the path of a case's picture in a setting ("independent" or "iterative")."""
         return self._find(sample.id, sample.session, sample.turn, setting)
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
-        """The recorded picture of each request, in the size of its image."""
+        """Return the recorded picture of each request, in the size of its image."""
         return [self._edit(request) for request in requests]
 
     def _edit(self, request: EditRequest) -> Pixels | Unedited:
@@ -83,7 +83,10 @@ class RecordedEditor:
     def _places(
         self, expected: Path, turn: int, setting: str, id: str, session: str | None
     ) -> Iterator[Path]:
-        """Where a picture may be: for a lone edit by its id first, in no other case's name."""
+        """Yield the possible paths of a picture, never one that belongs to another case.
+
+        For a single edit, the path by its id comes first.
+        """
         raw = id if session is None else session
         own = output_path(raw, turn, setting, safe=False) if _is_plain(raw) else expected
         names = [expected, own, Path(expected.name), Path(own.name)]
@@ -101,7 +104,7 @@ def _is_below(name: str) -> bool:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name is one of a file, and of no folder."""
+    """Return whether a name is a plain file name, without a folder."""
     return _is_below(name) and len(Path(name).parts) == 1
 
 

@@ -1,7 +1,7 @@
-"""Reward-InsPix2Pix as its authors released it: an InstructPix2Pix whose UNet file holds more.
+"""Load Reward-InsPix2Pix as its authors released it: an InstructPix2Pix with a reward condition.
 
 Gu et al., "Multi-Reward as Condition for Instruction-Based Image Editing" (2025), the folder
-`stage2_reward_instruct_pix2pix`. The reward condition's weights lie among the UNet's own.
+`stage2_reward_instruct_pix2pix`. The reward condition's weights are in the UNet's file.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from editloop.runtime.machine import device
 __all__ = ["is_released", "load_released"]
 
 _UNET = Path("unet") / "diffusion_pytorch_model.safetensors"
-_MARK = "proj_deal."  # a layer of theirs that no UNet of diffusers has
+_MARK = "proj_deal."  # prefix of a layer that diffusers' UNets do not have
 
 
 def is_released(folder: Path) -> bool:
-    """Whether a pipeline's UNet holds the released reward condition; reads names alone."""
+    """Return whether a pipeline's UNet has the released reward condition; reads names only."""
     try:
         with safe_open(folder / _UNET, framework="pt") as file:
             return any(name.startswith(_MARK) for name in file.keys())  # noqa: SIM118
@@ -40,7 +40,7 @@ def is_released(folder: Path) -> bool:
 
 
 def load_released(name: str, folder: Path, precision: Precision) -> DiffusionModel:
-    """The model in a folder that was found by a name; StoreError where its weights are others."""
+    """Load the model `name` in a folder; StoreError where its weights are not the expected ones."""
     dtype = DTYPES[precision]
     plain, reward = split_released(load_file(folder / _UNET))
     unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))

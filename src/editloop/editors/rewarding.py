@@ -1,4 +1,4 @@
-"""What an edit should be worth, as a model with a reward condition is told."""
+"""Reward inputs of a model with a reward condition: the scores that an edit should get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_rewards(
     text: str | None,
     name: str,
 ) -> None:
-    """Refuse rewards that a model cannot be asked for, before its weights are read."""
+    """Raise RecipeError for rewards that a model does not support, before its weights are read."""
     if settings is None and not (reward is None and text is None):
         raise RecipeError(
             "this model was trained without rewards",
@@ -30,7 +30,7 @@ def check_rewards(
         )
     if settings is not None and settings.variant == "released" and reward == "none":
         raise RecipeError(
-            "the released reward condition knows no edit without scores",
+            "the released reward condition needs scores",
             value="reward=none",
             fix="give three scores, such as reward=5,5,5",
         )
@@ -42,17 +42,17 @@ def rewards_for(
     text: str | None,
     count: int,
 ) -> dict[str, Tensor]:
-    """The reward inputs of `count` edits: left out, the best scores without a complaint.
+    """Return the reward inputs of `count` edits; by default the best scores and clean texts.
 
-    Nothing for a model without the condition. The released variant has its texts joined by "; ".
+    Empty for a model without the condition. The released variant joins its texts by "; ".
     """
     if model.reward is None:
         return {}
     clean = separator_of(model.reward).join([CLEAN_TEXT] * len(PERSPECTIVES))
-    told = clean if text is None else text
+    words = clean if text is None else text
     asked = torch.tensor(BEST if reward is None or isinstance(reward, str) else reward)
     scores, keep = asked, torch.ones(len(PERSPECTIVES))
     if reward == "none":
-        scores, keep, told = torch.zeros_like(scores), torch.zeros_like(keep), ""
-    each = {"scores": scores, "keep": keep, "reward_text": model.texts.ids([told])[0]}
+        scores, keep, words = torch.zeros_like(scores), torch.zeros_like(keep), ""
+    each = {"scores": scores, "keep": keep, "reward_text": model.texts.ids([words])[0]}
     return {name: value.to(model.device).expand(count, -1) for name, value in each.items()}

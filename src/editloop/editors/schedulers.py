@@ -1,4 +1,4 @@
-"""Samplers by name: diffusers' schedulers, over the noise levels of a trained model."""
+"""Samplers by name: diffusers' schedulers with the noise levels of a trained model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def scheduler_like(name: SchedulerName, own: Any) -> Any:
-    """The sampler of a name with the noise levels of a checkpoint's `own`; "default" is `own`.
+    """Return the named sampler with the noise levels of a checkpoint's `own`; "default" is `own`.
 
-    Raises RecipeError where the two are of different kinds, as flow matching and these are.
+    Raises RecipeError where the two are incompatible, as with a flow-matching checkpoint.
     """
     if name == "default":
         return own

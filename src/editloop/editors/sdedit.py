@@ -1,4 +1,4 @@
-"""The editor `sdedit`: noise the picture part of the way, and denoise it by its target caption.
+"""The editor `sdedit`: add noise to the picture, and denoise it by its target caption.
 
 Meng et al., "SDEdit: Guided Image Synthesis and Editing with Stochastic Differential Equations"
 (2022), with Stable Diffusion (1, 2 or XL) through diffusers' image-to-image pipelines.
@@ -25,11 +25,11 @@ __all__ = ["SDEditEditor", "SDEditSettings"]
 
 
 class SDEditSettings(DenoisedSettings):
-    """How far the picture is noised, and how it is denoised."""
+    """Settings of the noising and denoising."""
 
 
 class SDEditEditor(PipelineEditor[SDEditSettings]):
-    """SDEdit: guided by the target caption; it needs no mask and no source caption."""
+    """SDEdit, guided by the target caption; it needs no mask and no source caption."""
 
     Settings = SDEditSettings
     kind = "sdedit"

@@ -1,6 +1,6 @@
 """Benchmarks: run editors on held-out cases, measure, aggregate with intervals, and report.
 
-What may enter: how cases are asked, resumed, counted, averaged and shown. What is measured lives in
-`metrics/` and the judges. Nothing here invents a number: what an editor did not answer lowers its
-coverage and never enters a mean.
+This package edits the cases, resumes interrupted runs, and counts, averages and shows the results.
+The measures themselves live in `metrics/` and `judges/`. No number is invented: a case without an
+edit lowers the editor's coverage and never enters a mean.
 """

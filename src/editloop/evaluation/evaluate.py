@@ -1,4 +1,4 @@
-"""Evaluate editors by a published protocol: what `editloop evaluate` calls."""
+"""Evaluate editors by a published protocol; the Python call behind `editloop evaluate`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def evaluate(
 ) -> dict[str, Json]:
     """Evaluate editors (SPECs) on the data in a folder by a protocol; returns the run's results.
 
-    `out` is a run folder as `run` makes one, with pictures, cases, results and report. What it
-    holds of an earlier evaluation is not paid for again: editors and metrics may be added.
-    `settings` are those of the benchmark `protocol`, as in a recipe. `download` gets the published
-    weights that the metrics and editors load; otherwise the network is not used.
+    `out` is a run folder like that of `run`, with pictures, cases, results and report. Results of
+    an earlier evaluation in it are reused, so editors and metrics can be added later. `settings`
+    are those of the benchmark `protocol`, as in a recipe. `download` fetches the published weights
+    that the metrics and editors load; otherwise the network is not used.
     """
     card = Path(protocol).expanduser()
     is_own = card.suffix in (".yaml", ".yml")
     own = {
-        # A card of a user's own is read again when runs are compared, from wherever that is.
+        # A user's own card is read again when runs are compared, maybe from another folder.
         "protocol": str(card.absolute() if is_own else protocol),
         "data": str(Path(data).expanduser().absolute()),
         "editors": list(editors),

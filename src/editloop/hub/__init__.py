@@ -1,1 +1,1 @@
-"""Weights and data sets by their published names: from this machine, or the hub where asked for."""
+"""Weights and data sets by their published names: local ones first, downloads on request."""

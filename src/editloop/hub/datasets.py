@@ -1,6 +1,6 @@
-"""Data sets of the Hugging Face hub that are on this machine, and what their card says.
+"""Local copies of data sets of the Hugging Face hub, and the licences in their cards.
 
-Nothing is fetched unless `download` is called, which a user asks for by `--download`.
+Nothing is downloaded unless `download` is called, which a user requests by `--download`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _CARD = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
 
 
 def find(name: str) -> Path:
-    """The folder of a data set by its path or its hub name (`owner/name`), without the network.
+    """Return a data set's folder by its path or hub name (`owner/name`), without the network.
 
-    Raises UnavailableError, with the command that gets it, where it is not in the hub's cache, and
-    RecipeError for what is neither.
+    Raises UnavailableError, with the download command, if it is not in the hub's cache, and
+    RecipeError if `name` is neither a path nor a hub name.
     """
-    folder = _here(name)
+    folder = _local_folder(name)
     if folder is not None:
         return folder
     from huggingface_hub import snapshot_download
@@ -36,10 +36,10 @@ def find(name: str) -> Path:
     try:
         return Path(snapshot_download(name, repo_type="dataset", local_files_only=True))
     except HFValidationError:
-        raise _nowhere(name) from None
+        raise _not_found(name) from None
     except LocalEntryNotFoundError:
         if "/" not in name:
-            raise _nowhere(name) from None
+            raise _not_found(name) from None
         raise UnavailableError(
             "this data set is not on this machine",
             value=name,
@@ -48,11 +48,11 @@ def find(name: str) -> Path:
 
 
 def download(name: str) -> Path:
-    """Get a data set from the hub, as far as it is not here yet; returns its folder.
+    """Download the missing files of a data set from the hub; returns its folder.
 
-    Raises UnavailableError where the hub does not give it.
+    Raises UnavailableError if the download fails.
     """
-    folder = _here(name)
+    folder = _local_folder(name)
     if folder is not None:
         return folder
     from huggingface_hub import snapshot_download
@@ -61,23 +61,23 @@ def download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, repo_type="dataset"))
     except HFValidationError:
-        raise _nowhere(name) from None
-    except Exception as error:  # the network fails in as many ways as there are libraries in it
-        cause = f"the hub does not give this data set ({type(error).__name__}: {error})"
+        raise _not_found(name) from None
+    except Exception as error:  # each network library raises its own errors
+        cause = f"cannot download this data set ({type(error).__name__}: {error})"
         raise UnavailableError(cause, value=name, command=_command(name)) from error
 
 
-def _here(name: str) -> Path | None:
-    """The folder of that name; RecipeError for a file of that name."""
+def _local_folder(name: str) -> Path | None:
+    """Return the folder with this path, if it exists; raises RecipeError if it is a file."""
     folder = Path(name).expanduser()
     if folder.is_file():
-        fix = f"name its folder, {folder.parent}"
-        raise RecipeError("a data set is a folder, and this is a file", value=name, fix=fix)
+        fix = f"use its folder, {folder.parent}"
+        raise RecipeError("a data set must be a folder, not a file", value=name, fix=fix)
     return folder if folder.is_dir() else None
 
 
 def licence_of(folder: Path) -> str | None:
-    """The licence that the data set's card (README.md) states in its head, if it does."""
+    """Return the licence in the front matter of a data set's card (README.md), if any."""
     card = folder / "README.md"
     if not card.is_file():
         return None
@@ -85,14 +85,14 @@ def licence_of(folder: Path) -> str | None:
         head = _CARD.match(card.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n"))
     try:
         content = yaml.safe_load(head[1]) if head else None
-    except (yaml.YAMLError, ValueError):  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError):  # ValueError: an invalid date
         return None
     stated = content.get("license") if isinstance(content, dict) else None
     return stated if isinstance(stated, str) else None
 
 
 def uri_of(path: Path) -> str:
-    """Where a file is; one in the hub's cache is named as the hub does, alike on every machine."""
+    """Return a file's URI; for one in the hub's cache, a hub URI that is the same everywhere."""
     place = path.absolute()
     found = _CACHED.fullmatch(place.as_posix())
     if found is None:
@@ -101,8 +101,8 @@ def uri_of(path: Path) -> str:
     return f"hf://datasets/{owner}/{name}@{revision}/{file}"
 
 
-def _nowhere(name: str) -> RecipeError:
-    fix = "name a folder that exists, or a data set of the hub as OWNER/NAME"
+def _not_found(name: str) -> RecipeError:
+    fix = "give an existing folder, or a data set of the hub as OWNER/NAME"
     return RecipeError("no such data set", value=name, fix=fix)
 
 

@@ -1,6 +1,6 @@
-"""Where published weights are: a local folder, or the hub's cache on this machine.
+"""Published weights in a local folder or in the hub's cache on this machine.
 
-Nothing is fetched unless `download` is called, which a user asks for by `--download`.
+Nothing is downloaded unless `download` is called, which a user requests by `--download`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def find(name: str) -> Path:
-    """The folder of a model by its hub name (`owner/name`) or its path; the network is not used.
+    """Return a model's folder by its hub name (`owner/name`) or path, without the network.
 
-    Raises UnavailableError, with the command that gets it, where it is not on this machine.
+    Raises UnavailableError, with the download command, if it is not on this machine.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -44,14 +44,14 @@ def find(name: str) -> Path:
 
 
 def command(name: str) -> str:
-    """The command that gets a model's weights from the hub."""
+    """Return the command that downloads a model's weights from the hub."""
     return f"hf download {name}"
 
 
 def stamp(name: str) -> str | None:
-    """A cheap digest of weights, a folder's or a file's, that changes with them; None where absent.
+    """Return a cheap digest of a folder or file of weights; None if they are missing.
 
-    It is of names, sizes and times; links are followed, as they are when weights are read.
+    It covers names, sizes and times; symbolic links are followed, as when weights are loaded.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -63,7 +63,7 @@ def stamp(name: str) -> str | None:
 
 
 def identity(name: str) -> str | None:
-    """What tells weights apart on any machine, a digest of their content; None where absent."""
+    """Return a digest of the weights' content, the same on any machine; None if missing."""
     path = Path(name).expanduser()
     if path.is_file():
         return file_digest(path)[:16]
@@ -76,10 +76,10 @@ def identity(name: str) -> str | None:
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file of weights, in hex.
+    """Return the SHA-256 of a file of weights, in hex.
 
-    It is read once in a process, while its size and times stay; in the hub's cache a large file's
-    name is its SHA-256 already, so it is not read at all.
+    The digest is cached in the process until the file's size or times change. In the hub's cache, a
+    large file's name is its SHA-256, so the file is not read.
     """
     file = path.resolve()
     if file.parent.name == "blobs" and _SHA256.fullmatch(file.name):
@@ -93,7 +93,7 @@ def _digest(file: Path, *_facts: int) -> str:
 
 
 def stamps(folder: Path) -> list[Json]:
-    """Relative name, size and times of every file below a folder, in order."""
+    """Return the relative name, size and times of every file below a folder, sorted."""
     found = [
         Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names
     ]
@@ -110,9 +110,9 @@ def _facts(path: Path) -> list[int]:
 
 
 def download(name: str) -> Path:
-    """Get a model's weights from the hub, if they are not here yet; returns their folder.
+    """Download a model's weights from the hub, unless they are local; returns their folder.
 
-    Safetensors where there are any; else the older file, which is only read as plain tensors.
+    Downloads safetensors if there are any, else the older file, from which only tensors are loaded.
     """
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()

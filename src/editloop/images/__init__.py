@@ -1,4 +1,4 @@
 """Decode, normalise, encode and hash pictures; picture files and their metadata.
 
-What may enter: what works on one picture's bytes or pixels, whatever the picture is for.
+What may enter: code that works on one picture's bytes or pixels, for any purpose.
 """

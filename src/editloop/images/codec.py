@@ -1,20 +1,20 @@
-"""Bytes to pixels and back: every decision about a picture's pixels is made here, once, at ingest.
+"""Decoding and encoding of pictures: all normalisation happens here, once, at ingest.
 
-`decode` answers with 8 bit sRGB, upright (EXIF orientation is baked in), without alpha (composited
-on white), the first frame of several, embedded colour profiles converted. What cannot be read is
-refused with an `ImageError` under one of these codes (`CODES`):
+`decode` returns 8 bit sRGB with EXIF orientation applied, alpha composited on white and embedded
+colour profiles converted; of several frames, the first. A picture that cannot be read raises an
+`ImageError` with one of these codes (`CODES`):
 
-    empty           there are no bytes
-    not-an-image    the bytes are no picture (a web page, text, noise)
-    unsupported     a picture of a kind that is not read (SVG, HEIC, 32 bits a channel, ...)
-    truncated       the picture ends before it is whole
+    empty           the data has no bytes
+    not-an-image    the data is not a picture (a web page, text, noise)
+    unsupported     an unsupported kind of picture (SVG, HEIC, 32 bits per channel, ...)
+    truncated       the picture's data ends too early
     broken          the picture's structure or data is damaged
-    too-large       it has more pixels than the limit, or a side of more than MAX_SIDE
-    metadata-bomb   its compressed metadata would unpack to megabytes
+    too-large       more pixels than the limit, or a side longer than MAX_SIDE
+    metadata-bomb   compressed metadata that would unpack to megabytes
 
-Metadata that is merely odd (an unreadable EXIF block, a colour profile that is damaged or made for
-other channels) is treated as if it were absent, as browsers do. A picture is refused by its size
-before it is unpacked; decoding takes at most 24 bytes of memory a pixel.
+Invalid metadata (an unreadable EXIF block, a colour profile that is damaged or for other channels)
+is ignored, as in browsers. The size is checked before the picture is decoded; decoding takes at
+most 24 bytes of memory per pixel.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CODES = frozenset(
 
 MAX_PIXELS = 64_000_000  # a 64 megapixel photo; 192 MB as RGB
 
-# Chunks that ask for no decision about pixels, and JPEG segments likewise (JFIF, tables, comment).
+# PNG chunks and JPEG segments (JFIF, tables, comment) that need no normalisation of the pixels.
 _PLAIN_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"sRGB", b"tIME"})
 _PLAIN_SEGMENTS = frozenset({0xE0, 0xDB, 0xC4, 0xDD, 0xFE})
 _JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive Huffman
@@ -74,9 +74,9 @@ _Array = TypeVar("_Array", bound=NDArray[Any])
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The picture in `data`, normalised: [height, width, 3], 8 bit sRGB.
+    """Decode and normalise a picture: [height, width, 3], 8 bit sRGB.
 
-    Plain 8 bit JPEG and PNG go through OpenCV, which gives the same pixels faster.
+    Plain 8 bit JPEG and PNG are decoded by OpenCV, which gives the same pixels faster.
     """
     plain = _plain(data, max_pixels)
     if plain is None:
@@ -86,15 +86,15 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether a picture is a JPEG or PNG that asks for no decision: it can be stored as it is."""
+    """Return whether a picture is a JPEG or PNG that needs no normalisation before storing."""
     return _plain_size(data) is not None
 
 
 def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The picture in `data` by Pillow's `convert("RGB")` alone: [height, width, 3], 8 bit.
+    """Decode a picture by Pillow's `convert("RGB")` alone: [height, width, 3], 8 bit.
 
-    Released evaluators read pictures so: transparency, orientation and profiles are ignored. Where
-    a picture has none of them, which is nearly always, the pixels are those of `decode`.
+    Released evaluators read pictures like this, ignoring transparency, orientation and profiles.
+    For the usual picture without any of them, the pixels are the same as from `decode`.
     """
     plain = _plain(data, max_pixels)
     if plain is None:
@@ -104,10 +104,10 @@ def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
 
 
 def decode_mask(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Mask:
-    """The mask in `data`: [height, width], 255 where editing is allowed, otherwise 0.
+    """Decode a mask: [height, width], 255 where editing is allowed, otherwise 0.
 
-    A mask with transparent parts allows editing there (MagicBrush's form); any other mask allows it
-    where it is light. Masks that hold only 0 and 1 count 1 as light.
+    A mask with transparent parts allows editing there (MagicBrush's format); any other mask allows
+    it in light areas. In masks with only the values 0 and 1, 1 is light.
     """
     plain = _plain(data, max_pixels)
     if plain is None:
@@ -118,24 +118,24 @@ def decode_mask(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Mask:
 
 
 def encode_png(pixels: Pixels | Mask) -> bytes:
-    """The pixels as PNG, lossless; equal pixels give equal bytes.
+    """Encode pixels as PNG, lossless; equal pixels give equal bytes.
 
-    One filter and the fastest compression: 2% larger than the default and 1.5 times as fast.
+    With one filter and the fastest compression: 2% larger than the default, 1.5 times as fast.
     """
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     return _encode(".png", pixels, options)
 
 
 def encode_jpeg(pixels: Pixels | Mask, quality: int) -> bytes:
-    """The pixels as JPEG of a quality in [1, 100], colour at half resolution."""
+    """Encode pixels as JPEG with a quality in [1, 100] and chroma at half resolution."""
     return _encode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def resize(pixels: _Array, height: int, width: int) -> _Array:
-    """The picture at another size: averaged where it shrinks, cubic where it grows.
+    """Resize a picture, by area averaging to shrink and bicubic interpolation to enlarge.
 
-    Takes [h, w] or [h, w, channels] of uint8, uint16 or float. An 8 bit [h, w] is a mask and stays
-    one: only 0 and 255 come out.
+    Takes [h, w] or [h, w, channels] of uint8, uint16 or float. An 8 bit [h, w] is a mask: the
+    result contains only 0 and 255.
     """
     down = min(height, pixels.shape[0]), min(width, pixels.shape[1])
     made = cv2.resize(pixels, down[::-1], interpolation=cv2.INTER_AREA)
@@ -148,7 +148,7 @@ def resize(pixels: _Array, height: int, width: int) -> _Array:
 
 
 def content_hash(data: bytes) -> str:
-    """The SHA-256 of the bytes, in hex."""
+    """Return the SHA-256 of the bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -164,7 +164,7 @@ def _encode(suffix: str, pixels: Pixels | Mask, options: list[int]) -> bytes:
 
 
 def _plain(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
-    """The pixels, in BGR, of a picture that needs nothing decided; None if Pillow must look."""
+    """Return the BGR pixels of a plain picture; None if Pillow must decode it."""
     size = _plain_size(data)
     if size is None:
         return None
@@ -175,7 +175,7 @@ def _plain(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
 
 
 def _plain_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) of a JPEG or PNG that is whole and asks for no decision, else None."""
+    """Return (height, width) of a complete JPEG or PNG that needs no normalisation, else None."""
     if data.startswith(PNG):
         return _plain_png(data)
     if data.startswith(JPEG):

@@ -1,4 +1,4 @@
-"""A user's pictures in files: errors name the file, and nobody else's picture is replaced."""
+"""Users' picture files: errors name the file, and only our own edits are overwritten."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = [
 ]
 
 _FORMATS = (".png", ".jpg", ".jpeg")
-_OURS = "fingerprint"  # of the editor: what every edit's metadata says
+_OURS = "fingerprint"  # of the editor: in the metadata of every edit
 
 
 def read_pixels(path: Path) -> Pixels:
-    """A picture file as pixels."""
+    """Read a picture file as pixels."""
     return pixels_in(read_bytes(path), path)
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask file; white is where editing is allowed."""
+    """Read a mask file; white marks where editing is allowed."""
     return mask_in(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """A picture file's bytes."""
+    """Read the bytes of a picture file."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -45,44 +45,43 @@ def read_bytes(path: Path) -> bytes:
             "unreadable",
             f"cannot read a picture ({error.strerror})",
             value=path,
-            fix="name a file that is there and can be read",
+            fix="give a file that exists and is readable",
         ) from error
 
 
 def pixels_in(data: bytes, path: Path) -> Pixels:
-    """The picture in the bytes of a file."""
+    """Decode a picture from the bytes of a file; errors name `path`."""
     try:
         return codec.decode(data)
     except ImageError as error:
-        raise _named(error, path) from error
+        raise _with_path(error, path) from error
 
 
 def mask_in(data: bytes, path: Path) -> Mask:
-    """The mask in the bytes of a file."""
+    """Decode a mask from the bytes of a file; errors name `path`."""
     try:
         return codec.decode_mask(data)
     except ImageError as error:
-        raise _named(error, path) from error
+        raise _with_path(error, path) from error
 
 
-def _named(error: ImageError, path: Path) -> ImageError:
+def _with_path(error: ImageError, path: Path) -> ImageError:
     return ImageError(error.code, error.cause, value=path, fix=error.fix)
 
 
 def check_format(path: Path) -> None:
-    """Raise ImageError unless a picture can be written in the format of this name."""
+    """Raise ImageError unless a picture can be written in the format of this file name."""
     if path.suffix.lower() not in _FORMATS:
         raise ImageError(
-            "unknown-format", "cannot write this format", value=path.name, fix="name a .png or .jpg"
+            "unknown-format", "cannot write this format", value=path.name, fix="use .png or .jpg"
         )
 
 
 def check_place(path: Path, shown: Sequence[Path]) -> None:
-    """Raise what keeps an edit from being written here, before hours are spent on it.
+    """Raise an error if an edit cannot be written to `path`, before time is spent on it.
 
-    StoreError where the place cannot be written to, and where it holds what would be lost: one of
-    the pictures that the editor is `shown`, or a file that is no edit of ours. Nothing is left
-    behind.
+    Raises StoreError if the folder is not writable, or if the file would be overwritten but is one
+    of the pictures that the editor is `shown` or not an edit of ours. Leaves no files behind.
     """
     check_format(path)
     with explained("write a picture", path):
@@ -98,17 +97,17 @@ def _check_edit(path: Path, shown: Sequence[Path]) -> None:
     facts = None if any(map(path.samefile, shown)) else facts_in(path.read_bytes())
     if facts is None or _OURS not in facts:
         raise StoreError(
-            "another picture is there, and would be lost",
+            "another picture would be overwritten",
             value=path,
-            fix="name another place with -o, or move that picture away",
+            fix="choose another path with -o, or move that picture away",
         )
 
 
 def save_pixels(path: Path, pixels: Pixels, facts: Mapping[str, Json] | None = None) -> None:
     """Write a picture in the format of its name: .png (lossless) or .jpg (quality 95).
 
-    `facts` (JSON) stand in its metadata, under `editloop` or as the comment. The file is there
-    whole or not at all.
+    `facts` (JSON) are stored in its metadata, under `editloop` or as the comment. The file is
+    written atomically.
     """
     check_format(path)
     png = path.suffix.lower() == ".png"

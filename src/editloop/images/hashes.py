@@ -1,4 +1,4 @@
-"""Hashes of pictures in memory, each taken once."""
+"""Hashes of pictures in memory, each computed once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["picture_hashes"]
 
 
 def picture_hashes() -> Callable[[Image | None], str | None]:
-    """What hashes the pictures of samples that stay in memory meanwhile, each of them once.
+    """Return a function that hashes each picture once; the pictures must stay in memory.
 
-    The source of a turn is often the target of the turn before.
+    The source of a turn is often the target of the turn before, so repeats are common.
     """
     hashes: dict[int, str] = {}
 

@@ -1,6 +1,6 @@
-"""Facts in a picture's file: how an edit was made, where `PIL.Image.open(path).info` shows it.
+"""Metadata in a picture file about how an edit was made; `PIL.Image.open(path).info` shows it.
 
-A PNG has them as text under `editloop`, a JPEG as its comment; both are JSON in ASCII.
+A PNG stores it as text under the key `editloop`, a JPEG as its comment; both are ASCII JSON.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ __all__ = ["KEYWORD", "facts_in", "stamped"]
 
 KEYWORD = "editloop"
 _PNG = b"\x89PNG"
-_TEXT = KEYWORD.encode("ascii") + b"\0"  # before the text of a PNG's chunk
+_TEXT = KEYWORD.encode("ascii") + b"\0"  # prefix of the text in a PNG chunk
 _AFTER_HEADER = 33  # bytes of a PNG's signature and its first chunk
-_JFIF = b"\xff\xe0"  # the marker of a JPEG's first segment, which nothing may precede
-_LONGEST = 65_533  # bytes of a JPEG's comment
+_JFIF = b"\xff\xe0"  # marker of the JFIF segment, which must come first in a JPEG
+_MAX_COMMENT = 65_533  # bytes of a JPEG comment
 
 
 def stamped(data: bytes, facts: Mapping[str, Json]) -> bytes:
-    """A PNG's or JPEG's bytes with facts in them; pixels stay."""
-    at = _place(data)
+    """Return a PNG's or JPEG's bytes with facts inserted; the pixels are unchanged."""
+    at = _insert_position(data)
     return data[:at] + _stamp(facts, png=data.startswith(_PNG)) + data[at:]
 
 
 def facts_in(data: bytes) -> Mapping[str, Json] | None:
-    """The facts that `stamped` put into a picture's bytes; None where it put none."""
-    at = _place(data)
+    """Return the facts that `stamped` inserted into a picture's bytes, or None."""
+    at = _insert_position(data)
     if data.startswith(_PNG):
         start, length = at + 8, int.from_bytes(data[at : at + 4])
         before = _TEXT
@@ -46,14 +46,14 @@ def facts_in(data: bytes) -> Mapping[str, Json] | None:
     return found if isinstance(found, dict) else None
 
 
-def _place(data: bytes) -> int:
+def _insert_position(data: bytes) -> int:
     if data.startswith(_PNG):
         return _AFTER_HEADER
     return 4 + int.from_bytes(data[4:6]) if data[2:4] == _JFIF else 2
 
 
 def _stamp(facts: Mapping[str, Json], *, png: bool) -> bytes:
-    """A PNG's chunk, or a JPEG's segment."""
+    """Return the facts as a PNG chunk or a JPEG segment."""
     text = json.dumps(dict(facts), sort_keys=True, allow_nan=False).encode("ascii")
     if png:
         content = b"tEXt" + _TEXT + text
@@ -61,11 +61,11 @@ def _stamp(facts: Mapping[str, Json], *, png: bool) -> bytes:
             struct.pack(">I", each) for each in (len(content) - 4, zlib.crc32(content))
         )
         return length + content + checksum
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_COMMENT:
         raise ImageError(
             "too-much-text",
-            "a JPEG's comment cannot hold how it was made",
+            "the metadata is too long for a JPEG comment",
             value=f"{len(text)} bytes",
-            fix="name a .png",
+            fix="write a .png file",
         )
     return b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text

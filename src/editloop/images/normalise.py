@@ -1,7 +1,7 @@
-"""Pictures of any format and mode, read through Pillow and brought to one form.
+"""Decoding of pictures of any format and mode through Pillow, to one normal form.
 
-`images.py` is the face of this: it documents the error codes and takes the short way with pictures
-that need none of it. Which file a picture came from is not known here.
+`codec.py` is the interface: it documents the error codes and decodes plain pictures directly. This
+module does not know file names.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from editloop.schema import Pixels
 
 __all__ = ["JPEG", "MAX_SIDE", "PNG", "check_size", "read_with_pillow", "to_allowed", "to_rgb"]
 
-MAX_SIDE = 65_500  # what every encoder takes
+MAX_SIDE = 65_500  # what every encoder supports
 
-# How files of the two commonest formats begin.
+# The signatures of the two most common formats.
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 
-# What Pillow may open: no interpreters (EPS), no formats without a signature (TGA).
+# Formats Pillow may open: no interpreters (EPS), no formats without a signature (TGA).
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 _READ = (PNG, JPEG, b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x0cjP  ")
@@ -54,7 +54,7 @@ _WARNINGS = threading.Lock()  # warning filters belong to the whole process
 
 
 def check_size(height: int, width: int, max_pixels: int) -> None:
-    """Raise an ImageError if a picture of this size is too large to unpack."""
+    """Raise an ImageError if a picture of this size is too large to decode."""
     if height * width > max_pixels or max(height, width) > MAX_SIDE:
         raise ImageError(
             "too-large",
@@ -67,10 +67,10 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
 def read_with_pillow(
     data: bytes, max_pixels: int, convert: Callable[[Pillow.Image], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
-    """Read any picture and convert it; whatever goes wrong is an ImageError."""
+    """Decode any picture and convert it; raises ImageError on any failure but MemoryError."""
     _refuse_unread(data)
     with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow warns of is decided here
+        warnings.simplefilter("ignore")  # the cases Pillow warns about are handled here
         try:
             with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
                 check_size(image.height, image.width, max_pixels)
@@ -98,7 +98,7 @@ def _refuse_unread(data: bytes) -> None:
 
 
 def _explain(error: Exception, data: bytes) -> ImageError:
-    """The ImageError for what Pillow raised."""
+    """Return the ImageError for an exception from Pillow."""
     text = str(error)
     if isinstance(error, Pillow.DecompressionBombError):
         return ImageError("too-large", "the picture has too many pixels", fix="make it smaller")
@@ -118,7 +118,7 @@ def _is_known(data: bytes) -> bool:
 
 
 def _ends_early(data: bytes) -> bool:
-    """Whether a picture lacks the end that its format prescribes."""
+    """Return whether a picture lacks the end marker of its format."""
     if data.startswith(PNG):
         return b"IEND" not in data
     if data.startswith(JPEG):
@@ -127,7 +127,7 @@ def _ends_early(data: bytes) -> bool:
 
 
 def _eight_bit(image: Pillow.Image) -> Pillow.Image:
-    """16 bit grey as 8 bit: the high byte, which is how Pillow reads 16 bit colour."""
+    """Convert 16 bit grey to 8 bit by its high byte, as Pillow does for 16 bit colour."""
     if not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image)
@@ -140,16 +140,16 @@ def _eight_bit(image: Pillow.Image) -> Pillow.Image:
 
 
 def _upright(image: Pillow.Image) -> Pillow.Image:
-    """The picture turned as its EXIF orientation says; an unreadable one says nothing."""
+    """Apply the EXIF orientation of a picture; an unreadable one is ignored."""
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # EXIF parsing fails in as many ways as there are broken blocks
+    except Exception:  # broken EXIF blocks raise many kinds of errors
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def to_rgb(image: Pillow.Image) -> Pixels:
-    """A picture of any mode as 8 bit sRGB on white, upright."""
+    """Convert a picture of any mode to 8 bit sRGB on white, with orientation applied."""
     alpha, image = _alpha(_upright(_eight_bit(image)))
     colour = _srgb(image)
     if alpha is not None:
@@ -160,7 +160,7 @@ def to_rgb(image: Pillow.Image) -> Pixels:
 
 
 def to_allowed(image: Pillow.Image) -> NDArray[np.uint8]:
-    """A mask picture as grey levels, upright, high where editing is allowed."""
+    """Convert a mask picture to grey levels, upright, high where editing is allowed."""
     alpha, image = _alpha(_upright(_eight_bit(image)))
     if alpha is not None and alpha.getextrema() != (255, 255):
         return 255 - np.asarray(alpha)
@@ -168,7 +168,7 @@ def to_allowed(image: Pillow.Image) -> NDArray[np.uint8]:
 
 
 def _alpha(image: Pillow.Image) -> tuple[Pillow.Image | None, Pillow.Image]:
-    """The alpha channel if there is one, and the colour as L, CMYK or RGB."""
+    """Return the alpha channel, if any, and the colour as L, CMYK or RGB."""
     if image.mode in ("I", "F", "LAB"):
         raise ImageError(
             "unsupported",
@@ -191,7 +191,7 @@ def _alpha(image: Pillow.Image) -> tuple[Pillow.Image | None, Pillow.Image]:
 
 
 def _srgb(image: Pillow.Image) -> Pillow.Image:
-    """An L, CMYK or RGB picture in sRGB, by its embedded colour profile if that fits."""
+    """Convert an L, CMYK or RGB picture to sRGB, by its embedded colour profile if usable."""
     profile = image.info.get("icc_profile")
     transform = _to_srgb(profile, image.mode) if profile else None
     return image.convert("RGB") if transform is None else transform.apply(image)
@@ -199,10 +199,10 @@ def _srgb(image: Pillow.Image) -> Pillow.Image:
 
 @lru_cache(maxsize=16)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The transform from a profile to sRGB; None if it is unusable or changes nothing.
+    """Return the transform from a profile to sRGB; None if it is unusable or changes nothing.
 
-    A profile that is sRGB itself would only add rounding: colours over the whole cube that move by
-    at most one level count as unchanged.
+    A profile that is already sRGB would only add rounding errors, so a transform that moves no
+    colour of a grid over the whole cube by more than one level counts as no change.
     """
     try:
         transform = ImageCms.buildTransform(

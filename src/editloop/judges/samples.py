@@ -41,7 +41,7 @@ def sample_pair(sample: EditSample) -> SamplePair:
     if sample.target is None:
         return SamplePair(None, "the sample has no target")
     try:
-        source, edited = decode_rgb(sample.source.bytes), decode_rgb(sample.target.bytes)
+        source, edited = decode_rgb(sample.source_image.bytes), decode_rgb(sample.target.bytes)
         mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
     except ImageError as error:
         return SamplePair(None, f"a picture cannot be read: {error.cause}")

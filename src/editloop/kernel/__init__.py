@@ -1,4 +1,4 @@
 """Steps and their contract, shards, segments, engines, resume, accounting.
 
-What may enter: what all long work runs through; no step of any kind lives here.
+What may enter: the machinery that runs all long work. Steps themselves live elsewhere.
 """

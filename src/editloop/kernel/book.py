@@ -1,7 +1,7 @@
-"""The book of a shard: every input ends in output, dropped or quarantined, and in one of them only.
+"""Accounting for a shard: each input ends as exactly one of output, dropped or quarantined.
 
-A working shard holds three tables. Each row names the `input` it came from, so that a part of a
-shard can be made again and put in the place of what it replaces.
+A working shard holds three tables. Each row names the `input` it came from, so part of a shard can
+be recomputed and merged over the old rows.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import pyarrow as pa
 
 from editloop.errors import StepError
 from editloop.kernel.steps import Fail
-from editloop.schema import EditSample, Json, canonical_json
-from editloop.storage.samples import arrow_schema, to_row
+from editloop.schema import Attempt, EditSample, Json, canonical_json
+from editloop.storage.samples import arrow_schema, attempt_row, attempts_schema, to_row
 
 __all__ = [
+    "ATTEMPTS",
     "DATA",
     "QUARANTINE",
     "REJECTS",
     "Book",
     "BuildCounts",
     "Tables",
+    "attempts_table",
     "check_book",
     "data_table",
     "id_digest",
@@ -36,6 +38,7 @@ _INPUT = pa.field("input", pa.string())
 
 DATA = pa.schema([_INPUT, *arrow_schema()])
 REJECTS = pa.schema([_INPUT, *((name, pa.string()) for name in ("id", "step", "reason"))])
+ATTEMPTS = pa.schema([_INPUT, *attempts_schema()])
 QUARANTINE = pa.schema(
     [
         _INPUT,
@@ -45,7 +48,7 @@ QUARANTINE = pa.schema(
     ]
 )
 
-_LONGEST = 2000  # characters of a message that are kept
+_MAX_MESSAGE = 2000  # characters of a message to store
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +58,33 @@ class Tables:
     data: pa.Table
     rejects: pa.Table
     quarantine: pa.Table
+    attempts: pa.Table
 
     def named(self) -> dict[str, pa.Table]:
-        """The tables to commit; empty ones are left out, but for the data."""
-        rest = {"rejects": self.rejects, "quarantine": self.quarantine}
+        """Return the tables to commit by name: always the data, and the others unless empty."""
+        rest = {
+            "rejects": self.rejects,
+            "quarantine": self.quarantine,
+            "attempts": self.attempts,
+        }
         return {"data": self.data} | {name: table for name, table in rest.items() if table.num_rows}
 
     def merged(self, newer: Tables, redone: Iterable[str], order: Sequence[str]) -> Tables:
-        """These tables with the rows of the inputs in `redone` replaced by `newer`'s.
+        """Return these tables with the rows of the inputs in `redone` taken from `newer`.
 
-        `order` lists the shard's inputs now; rows of an input that is not in it are left out.
+        `order` lists the shard's current inputs; rows of any other input are left out.
         """
         again = set(redone)
-        place = {name: index for index, name in enumerate(order)}
+        position = {name: index for index, name in enumerate(order)}
         kept = [name for name in order if name not in again]
         return Tables(
             *(
-                _ordered(pa.concat_tables([_rows_of(old, kept), new]), place)
+                _ordered(pa.concat_tables([_rows_of(old, kept), new]), position)
                 for old, new in (
                     (self.data, newer.data),
                     (self.rejects, newer.rejects),
                     (self.quarantine, newer.quarantine),
+                    (self.attempts, newer.attempts),
                 )
             )
         )
@@ -83,10 +92,11 @@ class Tables:
 
 @dataclass(slots=True)
 class Book:
-    """What became of a shard's inputs, while it is being made."""
+    """A record of the inputs dropped and quarantined while a shard is being processed."""
 
     dropped: list[dict[str, Json]] = field(default_factory=list)
     quarantined: list[dict[str, Json]] = field(default_factory=list)
+    attempts: list[pa.Table] = field(default_factory=list)
 
     def drop(self, origin: str, name: str, step: str, reason: str) -> None:
         row = {"input": origin, "id": name, "step": step, "reason": storable(reason)}
@@ -100,36 +110,43 @@ class Book:
                 "step": step,
                 "code": storable(fail.code),
                 "class": fail.failure.value,
-                "message": storable(fail.message)[:_LONGEST],
+                "message": storable(fail.message)[:_MAX_MESSAGE],
                 "attempts": attempts,
-                "reply_key": None,
+                "reply_key": fail.reply_key,
             }
         )
 
     def tables(self, data: pa.Table, order: Sequence[str]) -> Tables:
-        """The finished tables; `order` lists the inputs."""
-        place = {name: index for index, name in enumerate(order)}
+        """Return the finished tables, sorted by `order`, the list of inputs."""
+        position = {name: index for index, name in enumerate(order)}
         return Tables(
-            _ordered(data, place),
-            _ordered(pa.Table.from_pylist(self.dropped, REJECTS), place),
-            _ordered(pa.Table.from_pylist(self.quarantined, QUARANTINE), place),
+            _ordered(data, position),
+            _ordered(pa.Table.from_pylist(self.dropped, REJECTS), position),
+            _ordered(pa.Table.from_pylist(self.quarantined, QUARANTINE), position),
+            _ordered(pa.concat_tables([ATTEMPTS.empty_table(), *self.attempts]), position),
         )
 
 
+def attempts_table(origin: str, attempts: Iterable[Attempt]) -> pa.Table:
+    """Return the attempts that were made for an input as a table. Arrow's errors are not caught."""
+    rows = [{"input": origin, **attempt_row(attempt)} for attempt in attempts]
+    return pa.Table.from_pylist(rows, ATTEMPTS)
+
+
 def data_table(rows: Iterable[tuple[str, EditSample]]) -> pa.Table:
-    """Samples with the inputs they came from, as the data table; raises what Arrow raises."""
+    """Return the data table of (input, sample) pairs. Arrow's own errors are not caught."""
     return pa.Table.from_pylist(
         [{"input": origin, **to_row(sample)} for origin, sample in rows], DATA
     )
 
 
 def storable(text: str) -> str:
-    """Text that UTF-8 can hold: lone surrogates are spelt out."""
+    """Return `text` with lone surrogates escaped, so that it can be stored as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def check_book(inputs: Sequence[str], tables: Tables, where: str) -> None:
-    """Raise StepError unless each input has an end, and no id ends twice."""
+    """Raise StepError unless each input has an outcome and no id occurs in two rows."""
     parts = (tables.data, tables.rejects, tables.quarantine)
     ends = [name for table in parts for name in table.column("id").to_pylist()]
     twice = [name for name, count in Counter(ends).items() if count > 1]
@@ -137,18 +154,18 @@ def check_book(inputs: Sequence[str], tables: Tables, where: str) -> None:
     lost = [name for name in inputs if name not in origins]
     unknown = origins - set(inputs)
     for cause, names in (
-        ("an id ends twice", twice),
-        ("an input is unaccounted for", lost),
-        ("an output came from no input", sorted(unknown)),
+        ("an id has two outcomes", twice),
+        ("an input has no outcome", lost),
+        ("an output does not belong to any input", sorted(unknown)),
     ):
         if names:
             raise StepError(
-                f"{where}: {cause}", value=names[0], fix="report this: the accounting is broken"
+                f"{where}: {cause}", value=names[0], fix="report this as a bug in the accounting"
             )
 
 
 def id_digest(ids: Iterable[str]) -> str:
-    """A hash of a set of ids."""
+    """Return the SHA-256 (hex) of the sorted ids."""
     return hashlib.sha256(canonical_json(sorted(ids)).encode()).hexdigest()
 
 
@@ -159,15 +176,15 @@ def _rows_of(table: pa.Table, inputs: Sequence[str]) -> pa.Table:
     )
 
 
-def _ordered(table: pa.Table, place: Mapping[str, int]) -> pa.Table:
-    """Rows sorted by their input's place; rows of one input stay in the order they came in."""
-    at = [place[name] for name in table.column("input").to_pylist()]
+def _ordered(table: pa.Table, position: Mapping[str, int]) -> pa.Table:
+    """Return the rows sorted by the position of their input; the sort is stable."""
+    at = [position[name] for name in table.column("input").to_pylist()]
     order = sorted(range(len(at)), key=at.__getitem__)
     return table if order == list(range(len(at))) else table.take(order)
 
 
 def tally(tables: Tables) -> dict[str, Json]:
-    """The counts and digests that a commit states of its tables."""
+    """Return the counts and digests of the tables that a commit record stores."""
     counts = BuildCounts()
     counts.add_tables(tables)
     return {
@@ -178,7 +195,7 @@ def tally(tables: Tables) -> dict[str, Json]:
 
 
 class BuildCounts:
-    """Adds up what went in and what became of it."""
+    """Counters of the inputs and their outcomes."""
 
     def __init__(self) -> None:
         self._ends: Counter[str] = Counter()
@@ -188,7 +205,7 @@ class BuildCounts:
         self._failed: Counter[tuple[str, str]] = Counter()
 
     def add(self, order: Sequence[str], tables: Sequence[Tables]) -> None:
-        """Add a shard: the ids that went in, and its tables, one set a segment."""
+        """Add a shard: its input ids, and its tables, one set per segment."""
         self._ends.update(_ends(order, tables).values())
         self._out += tables[-1].data.num_rows
         for each in tables:
@@ -201,7 +218,7 @@ class BuildCounts:
         self._classes.update(tables.quarantine.column("class").to_pylist())
 
     def merge(self, other: BuildCounts) -> None:
-        """Add another's counts."""
+        """Add the counts of `other`."""
         self._ends += other._ends
         self._out += other._out
         self._classes += other._classes
@@ -209,14 +226,14 @@ class BuildCounts:
         self._failed += other._failed
 
     def reasons(self) -> dict[str, Json]:
-        """Drops and failures by step, then by reason or code; failures by class, too."""
+        """Return drops by step and reason, failures by step and code, and failures by class."""
         return {
             "by_step": {"dropped": _nested(self._dropped), "quarantined": _nested(self._failed)},
             "by_class": dict(sorted(self._classes.items())),
         }
 
     def to_json(self) -> dict[str, Json]:
-        """All counts: `in` is of inputs, `inputs` says how each ended, the rest is of samples."""
+        """Return all counts: `in` and `inputs` (by outcome) count inputs, the rest samples."""
         return {
             "in": self._ends.total(),
             "out": self._out,
@@ -239,7 +256,7 @@ def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
 
 
 def _ends(order: Sequence[str], tables: Sequence[Tables]) -> dict[str, str]:
-    """How each input ended: as output if anything of it did, else quarantined, else dropped."""
+    """Return each input's outcome: output if any sample is, else quarantined, else dropped."""
     root = {name: name for name in order}
     ends: dict[str, str] = {}
     for each in tables:

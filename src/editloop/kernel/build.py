@@ -1,7 +1,7 @@
-"""Builds a data set: sources into shards, shards through segments of steps, commits into a set.
+"""Building of a data set: sources to shards, shards through segments of steps, then publishing.
 
-Killed at any moment, the same call goes on where it stopped and ends with the same bytes. What can
-change the result is claimed for the folder; workers and deadlines cannot.
+If a build is killed at any moment, the same call resumes it and produces the same bytes. The
+settings that can change the result are claimed for the folder; workers and deadlines cannot.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ __all__ = ["BuildReport", "Options", "Retried", "build", "retry"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a build runs; nothing here changes its result.
+    """Options of running a build; none of them changes its result.
 
-    `workers` 0 runs everything in this process, where a record that kills its worker kills the
-    build. A task that takes longer than `deadline` seconds counts as hung. `progress` is called
-    after each commit.
+    With `workers` 0, everything runs in this process, so an input that crashes a step ends the
+    build. A task that takes longer than `deadline` seconds is considered hung. `progress` is
+    called after each commit.
     """
 
     workers: int = 1
@@ -50,7 +50,7 @@ class Options:
     files: Files = field(default_factory=Files)
 
     def engine(self) -> Engine:
-        """The engine that these options ask for."""
+        """Return a new engine with these options."""
         if self.workers == 0:
             return InProcessEngine()
         return LocalProcessEngine(self.workers, deadline=self.deadline)
@@ -58,10 +58,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What was built: counts for `results.json`, a fingerprint of the published bytes, and times.
+    """The result of a build: counts for `results.json`, a fingerprint of the bytes, and times.
 
-    `counts` has in, out, dropped, quarantined, `inputs` (how each input ended), `by_step` (drops
-    by reason, failures by code) and the same for each of `splits`.
+    `counts` has in, out, dropped, quarantined, `inputs` (inputs by outcome), `by_step` (drops by
+    reason, failures by code) and the same for each of `splits`.
     """
 
     counts: Mapping[str, Json]
@@ -70,7 +70,7 @@ class BuildReport:
 
 
 class Retried(NamedTuple):
-    """How many quarantined rows were tried again, and how many fewer there are now."""
+    """The number of quarantined rows that were retried, and how many fewer there are now."""
 
     tried: int
     passed: int
@@ -86,14 +86,17 @@ def build(
     new_version: bool = False,
     options: Options | None = None,
 ) -> BuildReport:
-    """Build a data set in the run folder `out`, or go on with one, and publish it.
+    """Build or resume a data set in the run folder `out`, and publish it.
 
-    `shard_size` counts inputs (at most 512). Raises ChangedError where the folder holds another
-    version, BusyError where another process builds in it, StoreError where the disk refuses,
-    StepError where a step broke its contract for good, UnavailableError where it lacks something.
+    `shard_size` is the number of inputs per shard, at most 512. Raises ChangedError if the folder
+    holds another version, BusyError if another process builds in it, StoreError if the disk
+    fails, StepError if a step breaks its contract beyond recovery, UnavailableError if something
+    a step needs is missing.
     """
     if not 1 <= shard_size <= 512:
-        raise RecipeError("a shard has 1 to 512 inputs", value=shard_size, fix="set shard_size")
+        raise RecipeError(
+            "shard_size is out of range", value=shard_size, fix="set shard_size from 1 to 512"
+        )
     options = options or Options()
     with lock(out, BUILD):
         recipe = BuildSpec(make_steps(sources), make_steps(steps), seed, shard_size)
@@ -105,20 +108,22 @@ def build(
 def retry(
     out: Path, failure: FailureClass | str = FailureClass.TRANSIENT, options: Options | None = None
 ) -> Retried:
-    """Run again what the last build quarantined under one class, and publish the set anew."""
+    """Run again the rows that the last build quarantined under one class, and publish again."""
     known = [each.value for each in FailureClass]
     if failure not in known:
-        raise RecipeError("no such failure class", value=failure, fix=f"known: {', '.join(known)}")
+        raise RecipeError(
+            "unknown failure class", value=failure, fix=f"known classes: {', '.join(known)}"
+        )
     again = FailureClass(failure)
     options = options or Options()
     folder = part_folder(out, BUILD)
     with lock(out, BUILD):
         parts = read_record(options.files, folder / "parts.json")
         if parts is None:
-            raise StoreError("there is no build to retry", value=out, fix="build it first")
+            raise StoreError("there is no build to retry", value=out, fix="run the build first")
         plan = load_plan(folder / parts["plan"], options.files)
         job = _Build(out, read_build_spec(parts), plan, options)
-        before = job.run().counts  # what an interruption left is finished first
+        before = job.run().counts  # first finish an interrupted build
         tried = before["by_class"].get(again.value, 0)
         if not tried:
             return Retried(0, 0)
@@ -127,7 +132,7 @@ def retry(
 
 
 class _Build:
-    """One build of one recipe over one plan, in a folder that is held."""
+    """One build of one recipe over one plan, in a folder that is locked."""
 
     def __init__(self, out: Path, recipe: BuildSpec, plan: ShardPlan, options: Options) -> None:
         for spec, step in recipe.steps:
@@ -141,19 +146,19 @@ class _Build:
         self._work = Work(plan, chains, recipe.seed, cache, options.files)
 
     def run(self, new_version: bool = False, again: FailureClass | None = None) -> BuildReport:
-        """Claim the folder, run what is missing, publish."""
+        """Claim the folder, run the missing work and publish."""
         start = time.perf_counter()
         self._claim(new_version)
         committed = Committed(self._work)
         committed.sweep_orphans()
-        driver = Driver(self._work, committed, self._options.progress or _say_nothing, again)
+        driver = Driver(self._work, committed, self._options.progress or _ignore_progress, again)
         try:
             with self._options.engine() as engine:
                 driver.run(engine)
         finally:
             forget_parts()
         manifest = self._publish(committed)
-        self._tidy(committed)
+        self._clean_up(committed)
         timings = {
             "seconds": time.perf_counter() - start,
             "shards": driver.ran,
@@ -170,7 +175,7 @@ class _Build:
             write_record(files, self._folder / "parts.json", parts)
 
     def _publish(self, committed: Committed) -> Manifest:
-        """Publish what is committed, unless exactly that is published already."""
+        """Publish the commits, unless exactly these are published already."""
         files = self._options.files
         made_from = committed.digest()
         found = [find_manifest(self._out, name, files=files) for name in ("rejects", "data")]
@@ -181,8 +186,8 @@ class _Build:
             self._out, self._work.plan, committed.chain, made_from=made_from, files=files
         )
 
-    def _tidy(self, committed: Committed) -> None:
-        """Remove what an older version or generation left."""
+    def _clean_up(self, committed: Committed) -> None:
+        """Remove the files of older versions and generations."""
         committed.sweep()
         plan, files = self._work.plan.path, self._options.files
         folders = {segment.folder.name for segment in self._work.segments}
@@ -193,5 +198,5 @@ class _Build:
                     files.remove(self._folder / name)
 
 
-def _say_nothing(_: Progress) -> None:
+def _ignore_progress(_: Progress) -> None:
     return None

@@ -1,4 +1,4 @@
-"""What can change a build: its sources and steps, as they are named and as they are made."""
+"""The specification of a build: everything that can change its result."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from editloop.storage.records import fingerprint
 
 __all__ = ["BUILD", "BuildSpec", "MadeSteps", "make_steps", "read_build_spec"]
 
-BUILD = "build"  # the name of the part that a build claims
+BUILD = "build"  # the part of the run folder that a build claims
 
 MadeSteps = tuple[tuple[StepSpec, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """What can change a build's result: its parts as they are named and as they are made."""
+    """Everything that can change a build's result; each source and step with its spec."""
 
     sources: MadeSteps
     steps: MadeSteps
@@ -32,7 +32,7 @@ class BuildSpec:
     shard_size: int
 
     def settings(self, plan: ShardPlan) -> dict[str, Json]:
-        """What the run folder is claimed with."""
+        """Return the settings with which the run folder is claimed."""
         return {
             "seed": self.seed,
             "shard_size": self.shard_size,
@@ -43,7 +43,7 @@ class BuildSpec:
         }
 
     def parts(self, plan: ShardPlan) -> dict[str, Json]:
-        """What `retry` makes the recipe from again."""
+        """Return the JSON from which `read_build_spec` recreates this spec, for `retry`."""
         return {
             "sources": [asdict(spec) for spec, _ in self.sources],
             "steps": [asdict(spec) for spec, _ in self.steps],
@@ -53,7 +53,7 @@ class BuildSpec:
         }
 
     def chains(self, folder: Path) -> list[list[Segment]]:
-        """The segments of each source, each in the folder of its fingerprint."""
+        """Return the segments of each source; their folders are named by fingerprint."""
         by_resource = groupby(self.steps, key=lambda made: made[1].resource)
         groups: list[MadeSteps] = [tuple(group) for _, group in by_resource] or [()]
         return [self._chain(folder, made, groups) for made in self.sources]
@@ -81,7 +81,7 @@ class BuildSpec:
 
 
 def read_build_spec(parts: Json) -> BuildSpec:
-    """The spec that `BuildSpec.parts` described."""
+    """Return the spec that `BuildSpec.parts` described."""
     sources, steps = (
         make_steps([StepSpec(**spec) for spec in parts[key]]) for key in ("sources", "steps")
     )
@@ -89,11 +89,11 @@ def read_build_spec(parts: Json) -> BuildSpec:
 
 
 def make_steps(specs: Sequence[StepSpec]) -> MadeSteps:
-    """Each spec with what it names, made once; RecipeError where two have one name."""
+    """Return each spec with its source or step; raises RecipeError if two share a name."""
     names = [spec.name for spec in specs]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise RecipeError("two parts have one name", value=twice[0], fix="give a `name`")
+        raise RecipeError("two parts have the same name", value=twice[0], fix="set a `name`")
     return tuple((spec, spec.create()) for spec in specs)
 
 

@@ -1,4 +1,4 @@
-"""What is committed of a build, known by one listing a segment and swept of what was replaced."""
+"""The commits of a build: listed once per segment, and cleaned of replaced generations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Committed", "Work"]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be made: a plan's shards, each through the segments of its source's chain."""
+    """The work to do: a plan's shards, and for each source the chain of segments."""
 
     plan: ShardPlan
     chains: Sequence[Sequence[Segment]]  # by the source's index
@@ -33,7 +33,7 @@ class Work:
 
 
 class Committed:
-    """What is committed of a work's segments, known by one listing a segment."""
+    """The commits of all segments, from one listing per segment."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -50,34 +50,34 @@ class Committed:
 
     @property
     def last_round(self) -> int:
-        """The highest generation of all."""
+        """The highest generation of any commit."""
         return max(self._newest.values(), default=0)
 
     def generation(self, segment: Segment, shard: ShardRef) -> int | None:
-        """The newest generation, or None where nothing is committed."""
+        """Return the newest generation of a shard, or None if nothing is committed."""
         return self._newest.get((segment.folder, shard.name, shard.fingerprint))
 
     def add(self, task: ShardTask) -> None:
-        """Note a commit that was just made."""
+        """Record the commit that `task` has just made."""
         folder = task.segment.folder
         key = ShardKey(task.shard.name, task.shard.fingerprint, task.generation)
         self._keys[folder].add(key)
         self._note(folder, key)
 
     def failed(self, segment: Segment, shard: ShardRef, again: FailureClass) -> bool:
-        """Whether the newest commit holds a row that was quarantined under this class."""
+        """Return whether the newest commit has a row quarantined under the class `again`."""
         store, key = self.at(segment, shard)
         commit = store.find(key.shard, key.fingerprint, key.generation)
         return commit is not None and again.value in commit.facts["by_class"]
 
     def at(self, segment: Segment, shard: ShardRef) -> tuple[ShardStore, ShardKey]:
-        """Where the newest commit is."""
+        """Return the store and key of the newest commit."""
         generation = self.generation(segment, shard) or 0
         key = ShardKey(shard.name, shard.fingerprint, generation)
         return self._stores[segment.folder], key
 
     def digest(self) -> str:
-        """A fingerprint of which commits make up the whole plan."""
+        """Return a fingerprint (16 hex digits) of the commits that make up the plan."""
         keys = hashlib.sha256()
         for shard in self._work.plan.shards:
             for store, key in self.chain(shard):
@@ -85,12 +85,12 @@ class Committed:
         return keys.hexdigest()[:16]
 
     def sweep_orphans(self) -> None:
-        """Remove what interrupted commits left."""
+        """Remove the files left by interrupted commits."""
         for store in self._stores.values():
             store.sweep()
 
     def sweep(self) -> None:
-        """Remove every commit that is no part of the plan, or was replaced."""
+        """Remove every commit that was replaced or is not part of the plan."""
         kept: dict[Path, set[ShardKey]] = {folder: set() for folder in self._stores}
         for shard in self._work.plan.shards:
             for store, key in self.chain(shard):
@@ -100,5 +100,5 @@ class Committed:
                 self._stores[folder].sweep(frozenset(keys))
 
     def chain(self, shard: ShardRef) -> list[tuple[ShardStore, ShardKey]]:
-        """Where a shard's commits are, segment by segment."""
+        """Return the store and key of a shard's commit in each segment."""
         return [self.at(segment, shard) for segment in self._work.chains[shard.source]]

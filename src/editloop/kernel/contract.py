@@ -1,7 +1,6 @@
-"""Running one step on one batch: its contract checked, a failing batch bisected to its rows.
+"""Running one step on one batch: contract checks, and bisection of a batch that fails.
 
-Whatever a step does, each row of its batch gets one outcome: a step that raises on a row costs that
-row alone.
+Each row of a batch gets one outcome: if the step raises on a row, only that row fails.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from editloop.schema import EditSample
 
 __all__ = ["Identified", "Stage", "answers", "check_step", "load_stage", "step_stage"]
 
-# What no row is to blame for: the whole build stops, and goes on once it is put right.
+# Errors that no row causes: they stop the whole build, which resumes once they are fixed.
 _STOPPING = (RecipeError, StoreError, UnavailableError)
 
 _FIELDS = frozenset(field.name for field in fields(EditSample))
@@ -43,9 +42,10 @@ _Row = TypeVar("_Row", bound=Identified)
 
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[_Row]):
-    """A step, or the loading of a source: `run` answers a batch, `check` one row's outcome.
+    """A step, or the loading of a source, as functions.
 
-    `refuse` says what keeps a row from being asked about at all.
+    `run` returns the outcomes of a batch, `check` returns a row's outcome after its contract
+    checks, and `refuse` returns a Fail for a row that must not reach `run`.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Stage(Generic[_Row]):
 
 
 def load_stage(name: str, source: Source) -> Stage[SourceItem]:
-    """The loading of a source: each item becomes one sample of its id, or fails."""
+    """Return the stage that loads a source: each item becomes one sample with its id, or fails."""
 
     def check(item: SourceItem, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Keep) and [sample.id for sample in outcome.samples] != [item.id]:
@@ -66,7 +66,7 @@ def load_stage(name: str, source: Source) -> Stage[SourceItem]:
 
 
 def step_stage(name: str, step: Step) -> Stage[EditSample]:
-    """A step: its needs are checked before, its answers and what it adds after."""
+    """Return the stage of a step, which checks `needs` before and outcomes and `adds` after."""
 
     def refuse(sample: EditSample) -> Fail | None:
         absent = _absent(sample, step.needs)
@@ -79,33 +79,33 @@ def step_stage(name: str, step: Step) -> Stage[EditSample]:
             absent = _absent(made, step.adds)
             if absent:
                 return _broken(f"{name} promises `{absent}`, which sample {made.id!r} has not")
-        return Keep(tuple(_with_parent(made, sample) for made in outcome.samples))
+        return Keep(tuple(_with_parent(made, sample) for made in outcome.samples), outcome.attempts)
 
     return Stage(name, step.process, check, refuse)
 
 
 def check_step(name: str, step: Step) -> None:
-    """Raise StepError where a step needs or adds something that no sample has."""
+    """Raise StepError if a step needs or adds a field that `EditSample` does not have."""
     unknown = sorted((step.needs | step.adds) - _FIELDS)
     if unknown:
         raise StepError(
-            f"step {name!r} names a field that no sample has",
+            f"step {name!r} names an unknown sample field",
             value=unknown[0],
-            fix=f"known: {', '.join(sorted(_FIELDS))}",
+            fix=f"known fields: {', '.join(sorted(_FIELDS))}",
         )
 
 
 def answers(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
-    """One checked outcome for each row, in order."""
+    """Return one checked outcome for each row, in order."""
     refused = [stage.refuse(row) for row in rows]
-    asked = [row for row, fail in zip(rows, refused, strict=True) if fail is None]
-    outcomes = iter(_bisected(stage, asked) if asked else [])
+    accepted = [row for row, fail in zip(rows, refused, strict=True) if fail is None]
+    outcomes = iter(_bisected(stage, accepted) if accepted else [])
     return [next(outcomes) if fail is None else fail for fail in refused]
 
 
 def _bisected(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
     try:
-        return _asked(stage, rows)
+        return _run_checked(stage, rows)
     except _STOPPING:
         raise
     except (Exception, SystemExit) as error:
@@ -115,7 +115,7 @@ def _bisected(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
         return _bisected(stage, rows[:half]) + _bisected(stage, rows[half:])
 
 
-def _asked(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
+def _run_checked(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
     outcomes = list(stage.run(rows))
     if len(outcomes) != len(rows):
         raise StepError(
@@ -131,15 +131,24 @@ def _checked(name: str, outcome: object) -> Outcome:
         return outcome
     if not isinstance(outcome, Keep):
         return _broken(f"{name} answered with {type(outcome).__name__}, not Keep, Drop or Fail")
-    if not outcome.samples:
-        return _broken(f"{name} kept an input as no samples; Drop needs a reason")
-    ids = [sample.id for sample in outcome.samples]
+    fault = _fault(outcome)
+    return _broken(f"{name} {fault}") if fault else outcome
+
+
+def _fault(kept: Keep) -> str:
+    """Return what is wrong with a Keep; empty if nothing is."""
+    if not kept.samples:
+        return "kept an input as no samples; Drop needs a reason"
+    ids = [sample.id for sample in kept.samples]
     for made in ids:
         if not made or made.encode("utf-8", "ignore").decode("utf-8") != made:
-            return _broken(f"{name} gave an id that cannot be stored: {made!r}")
+            return f"gave an id that cannot be stored: {made!r}"
     if len(set(ids)) != len(ids):
-        return _broken(f"{name} gave one id to several samples")
-    return outcome
+        return "gave one id to several samples"
+    for attempt in kept.attempts:
+        if attempt.chosen and attempt.sample.id not in ids:
+            return f"chose an attempt that it did not keep: {attempt.sample.id!r}"
+    return ""
 
 
 def _with_parent(made: EditSample, sample: EditSample) -> EditSample:
@@ -149,12 +158,12 @@ def _with_parent(made: EditSample, sample: EditSample) -> EditSample:
 
 
 def _absent(sample: EditSample, names: frozenset[str]) -> str | None:
-    """The first of the named fields that is None, or empty where none is ever None."""
-    return next((name for name in sorted(names) if not _there(getattr(sample, name))), None)
+    """Return the first of the named fields that is None or empty, if any."""
+    return next((name for name in sorted(names) if not _present(getattr(sample, name))), None)
 
 
-def _there(value: object) -> bool:
-    return value is not None and value not in ("", {})
+def _present(value: object) -> bool:
+    return value is not None and value not in ("", {}, ())
 
 
 def _broken(message: str) -> Fail:

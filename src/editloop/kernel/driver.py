@@ -1,7 +1,7 @@
-"""Drives shards through their segments: what is committed is skipped, the rest is run and resumed.
+"""Scheduling of shards through their segments: committed work is skipped, the new_shards is run.
 
-The driver holds names and generations, never rows. It keeps the engine full and no fuller, and
-finishes a shard that it began before it begins another.
+The driver holds names and generations, never rows. It submits as many tasks as the engine has
+capacity for, and continues started shards before it starts new ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Driver"]
 
 
 class Driver:
-    """One run over a plan; `again` re-runs what was quarantined under this class as well."""
+    """One run over a plan; with `again`, rows quarantined under that class are run again too."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Driver:
         self._total = sum(len(work.chains[shard.source]) for shard in work.plan.shards)
 
     def run(self, engine: Engine) -> None:
-        """Run everything that is not committed. Raises what a task raised, or StepError."""
-        begun: deque[ShardTask] = deque()
-        rest = self._first_tasks()
+        """Run everything that is not committed. Raises any task's error, or StepError."""
+        started: deque[ShardTask] = deque()
+        new_shards = self._first_tasks()
         running = 0
         while True:
             while running < engine.capacity:
-                task = begun.popleft() if begun else next(rest, None)
+                task = started.popleft() if started else next(new_shards, None)
                 if task is None:
                     break
                 engine.submit(Task(run_shard, task))
@@ -60,11 +60,11 @@ class Driver:
                 break
             for ended in engine.wait():
                 running -= 1
-                begun.extend(self._after(ended))
-        self._tell()
+                started.extend(self._after(ended))
+        self._report_progress()
 
     def _first_tasks(self) -> Iterator[ShardTask]:
-        """The first thing to do for each shard, split by split: a worker sets steps up by split."""
+        """Yield each shard's first task, split by split, as workers set steps up for one split."""
         for split in self._work.plan.splits:
             for shard in self._work.plan.of_split(split):
                 task = self._next_task(shard, 0)
@@ -72,7 +72,7 @@ class Driver:
                     yield task
 
     def _next_task(self, shard: ShardRef, start: int) -> ShardTask | None:
-        """The first segment of a shard, from `start` on, that is not up to date."""
+        """Return the task of a shard's first outdated segment from `start` on, or None."""
         chain = self._work.chains[shard.source]
         for index in range(start, len(chain)):
             above = None if index == 0 else self._committed.generation(chain[index - 1], shard)
@@ -101,7 +101,7 @@ class Driver:
         )
 
     def _after(self, ended: Ended[ShardTask]) -> list[ShardTask]:
-        """What follows from the end of a task."""
+        """Return the tasks that follow a finished task."""
         if ended.error is not None:
             raise ended.error
         task = ended.task.descriptor
@@ -120,7 +120,7 @@ class Driver:
         self._samples += ended.value.samples
         for step, seconds in ended.value.seconds.items():
             self.seconds[step] = self.seconds.get(step, 0.0) + seconds
-        self._tell()
+        self._report_progress()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         self._report(Progress(self._done, self._total, self._samples))

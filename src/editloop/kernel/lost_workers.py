@@ -1,9 +1,9 @@
-"""What to do about a shard whose worker was lost, so that one bad record costs one record.
+"""Recovery of a shard whose worker was lost, so that one bad input costs only that input.
 
-A shard whose worker was killed runs again whole: most losses are accidents. Lost again, or hung
-(which costs a deadline each time), each of its inputs runs alone, to find those that do it; then
-the shard runs without them. If that is lost too, the inputs are harmless alone but not together,
-and the shard runs one row at a time.
+A shard whose worker was killed runs again whole, as most losses are accidents. If its worker is
+killed again, or hangs (which costs a full deadline each time), each input runs alone to find the
+ones that cause it, and then the shard runs without them. If that worker is lost too, the inputs
+fail only in combination, and the shard runs one row at a time.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from editloop.kernel.worker import count_inputs
 
 __all__ = ["MOST_CULPRITS", "Suspects"]
 
-MOST_CULPRITS = 8  # in one shard; with more, the step is at fault and not its input
+MOST_CULPRITS = 8  # per shard; with more, the step is at fault and not its input
 
 
 @dataclass(slots=True)
 class _Case:
-    """One shard under suspicion."""
+    """The recovery state of one shard."""
 
     lost_once: bool = False
     probed: bool = False
-    waiting: set[int] = field(default_factory=set)  # inputs whose run alone has not ended
+    waiting: set[int] = field(default_factory=set)  # inputs whose single run has not ended
     culprits: dict[int, Loss] = field(default_factory=dict)
 
 
 class Suspects:
-    """The shards that lost a worker, and what each must run next."""
+    """The shards that lost a worker, and the tasks each must run next."""
 
     def __init__(self) -> None:
         self._cases: dict[tuple[str, str], _Case] = {}
 
     def next_tasks(self, task: ShardTask, loss: Loss | None) -> list[ShardTask]:
-        """What to run after this end; nothing where all is done or others are still running.
+        """Return the tasks to run next; empty if all is done or others are still running.
 
-        Raises StepError where no way is left.
+        Raises StepError if the shard cannot be recovered.
         """
         at = str(task.segment.folder), task.shard.name
         if loss is None and task.row is None:
@@ -61,7 +61,7 @@ class Suspects:
         if not task.single:
             return [replace(task, single=True)]
         raise StepError(
-            f"workers die on shard {task.shard.name} although none of its inputs kills one alone",
+            f"workers die on shard {task.shard.name} although each of its inputs succeeds alone",
             value=task.segment.name,
             fix="give each worker more memory (fewer --workers), then run again",
         )
@@ -76,7 +76,7 @@ class Suspects:
             raise StepError(
                 f"workers die on more than {MOST_CULPRITS} inputs of shard {task.shard.name}",
                 value=task.segment.name,
-                fix="the step itself or the machine's memory is at fault: see to it, run again",
+                fix="fix the step or give the machine more memory, then run again",
             )
         if case.waiting:
             return []

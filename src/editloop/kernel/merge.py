@@ -1,11 +1,12 @@
-"""From committed shards to the published set: checked, streamed in the plan's order, put in place.
+"""Merging of committed shards into the published data set, in the plan's order.
 
     OUT/data/SPLIT-00000-of-0000N.parquet     the samples
-    OUT/rejects/dropped.parquet               what steps left out on purpose, with the reason
-    OUT/rejects/quarantined.parquet           what failed, with the cause
+    OUT/data/attempts-SPLIT-*.parquet         every candidate that generators made, if any
+    OUT/rejects/dropped.parquet               inputs that steps dropped on purpose, with the reason
+    OUT/rejects/quarantined.parquet           inputs that failed, with the cause
 
-The bytes depend on the shards' content alone. Nothing is published that does not account for every
-input.
+The bytes depend only on the shards' content. Nothing is published unless every input is accounted
+for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError, StepError
 from editloop.kernel.book import (
+    ATTEMPTS,
     DATA,
     QUARANTINE,
     REJECTS,
@@ -33,12 +35,18 @@ from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files, explained
 from editloop.storage.manifests import Manifest, publish_folder, staging_folder
 from editloop.storage.parquet import Gatherer, SplitWriter
-from editloop.storage.samples import arrow_schema
+from editloop.storage.samples import (
+    arrow_schema,
+    attempts_of,
+    attempts_schema,
+    published_files,
+    split_names,
+)
 from editloop.storage.shards import ShardStore
 
 __all__ = ["Chain", "publish_set"]
 
-Chain = Sequence[tuple[ShardStore, ShardKey]]  # a shard's commits, one a segment
+Chain = Sequence[tuple[ShardStore, ShardKey]]  # a shard's commits, one per segment
 
 _DROPPED = pa.schema(list(REJECTS)[1:])
 _QUARANTINED = pa.schema(list(QUARANTINE)[1:])
@@ -47,10 +55,10 @@ _QUARANTINED = pa.schema(list(QUARANTINE)[1:])
 def publish_set(
     run: Path, plan: ShardPlan, chain: Callable[[ShardRef], Chain], *, made_from: str, files: Files
 ) -> Manifest:
-    """Publish what the commits of every shard's `chain` hold; returns the data's manifest.
+    """Publish the commits of every shard's `chain`; returns the manifest of the data.
 
-    Its facts are the counts. Raises StepError where an input is unaccounted for or two samples
-    have one id, CorruptError where a commit is damaged; then nothing is replaced.
+    The manifest's facts are the counts. Raises StepError if an input is unaccounted for or two
+    samples share an id, CorruptError if a commit is damaged; then nothing is replaced.
     """
     data = staging_folder(run, "data", files=files)
     rejects = staging_folder(run, "rejects", files=files)
@@ -69,7 +77,7 @@ def publish_set(
 
 
 class _Stage:
-    """Writes everything that is to be published into folders that are not in place yet."""
+    """Writes everything to be published into staging folders."""
 
     def __init__(self, data: Path, rejects: Path, files: Files) -> None:
         self._data = data
@@ -90,39 +98,52 @@ class _Stage:
     def write(self, split: str, plan: ShardPlan, chain: Callable[[ShardRef], Chain]) -> BuildCounts:
         """Write a split's samples, drops and failures; returns their counts."""
         counts = BuildCounts()
-        writer = SplitWriter(self._files, self._data, split, arrow_schema())
-        self._open.callback(writer.close)
+        samples = self._writer(split, arrow_schema())
+        attempts: SplitWriter | None = None  # its files are there only if there are attempts
         for shard in plan.of_split(split):
             order = [item.id for item in read_items(plan.path, shard, self._files)]
             tables = _checked(shard, order, chain(shard))
             counts.add(order, tables)
-            self._add(writer, tables)
-        writer.finish()
+            self._add(samples, tables)
+            for each in tables:
+                if each.attempts.num_rows:
+                    attempts = attempts or self._writer(attempts_of(split), attempts_schema())
+                    attempts.add(each.attempts)
+        for writer in (samples, attempts):
+            if writer is not None:
+                writer.finish()
         return counts
 
+    def _writer(self, name: str, schema: pa.Schema) -> SplitWriter:
+        writer = SplitWriter(self._files, self._data, name, schema)
+        self._open.callback(writer.close)
+        return writer
+
     def _add(self, writer: SplitWriter, tables: Sequence[Tables]) -> None:
-        writer.add(tables[-1].data)
-        for name in tables[-1].data.column("id").to_pylist():
+        made = tables[-1].data
+        _check_sources(made)
+        writer.add(made)
+        for name in made.column("id").to_pylist():
             self._ids.add(name)
         for each in tables:
             self._dropped.add(each.rejects)
             self._failed.add(each.quarantine)
 
     def finish(self) -> None:
-        """Close what is open; StepError where two samples have one id."""
+        """Close the files; raises StepError if two samples share an id."""
         self._dropped.finish()
         self._failed.finish()
         repeated = self._ids.repeats(_published_ids(self._data))
         if repeated:
             raise StepError(
-                "two samples have one id",
+                "two samples have the same id",
                 value=repeated[0],
                 fix="derive every new id from its input's id",
             )
 
 
 def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables]:
-    """A shard's tables, one set a segment, once they account for every id that went in."""
+    """Return a shard's tables, one set per segment, checked to account for every input."""
     found = []
     for index, (store, key) in enumerate(chain):
         commit = store.find(key.shard, key.fingerprint, key.generation)
@@ -130,7 +151,7 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
             raise CorruptError(
                 "a shard's commit does not belong to its inputs",
                 value=store.folder / "commits" / f"{key}.json",
-                fix="remove it: the shard is made again",
+                fix="delete it: the shard will be rebuilt",
             )
         last = index == len(chain) - 1
         data = DATA if last else pa.schema([DATA.field("input"), DATA.field("id")])
@@ -138,6 +159,7 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
             store.table(commit, "data", data),
             store.table(commit, "rejects", REJECTS),
             store.table(commit, "quarantine", QUARANTINE),
+            store.table(commit, "attempts", ATTEMPTS),
         )
         check_book(order, tables, f"shard {shard.name}")
         found.append(tables)
@@ -145,7 +167,18 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
     return found
 
 
+def _check_sources(samples: pa.Table) -> None:
+    """Raise StepError if a sample has no source picture: only a step's input may lack it."""
+    absent = samples.filter(samples.column("source").is_null())
+    if absent.num_rows:
+        raise StepError(
+            "a sample without a source picture cannot be published",
+            value=absent.column("id")[0].as_py(),
+            fix="add the step that makes the pictures of text-first samples",
+        )
+
+
 def _published_ids(data: Path) -> Iterator[str]:
-    for path in sorted(data.glob("*.parquet")):
+    for path in (file for split in split_names(data) for file in published_files(data, split)):
         for batch in pq.ParquetFile(path).iter_batches(columns=["id"], use_threads=False):
             yield from batch.column("id").to_pylist()

@@ -1,4 +1,4 @@
-"""How far a build is."""
+"""The progress of a build."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Progress"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a build is: segments of shards done and in all, samples made since it started."""
+    """Progress of a build: shard segments done and in total, samples made in this run."""
 
     done: int
     total: int

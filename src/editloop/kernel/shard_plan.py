@@ -1,8 +1,8 @@
-"""What a build will do: the items of its sources, cut into shards, in a file.
+"""The plan of a build: the items of its sources, divided into shards, in a file.
 
-Listing is cheap (nothing is decoded), so it is done again at every start: that is how changed
-inputs are noticed. The file holds two lines of JSON for each shard, its name and its items; the
-driver keeps only where the lines are, and a worker reads its own.
+Listing is cheap (nothing is decoded), so it is repeated at every start to detect changed inputs.
+The file holds two lines of JSON for each shard: its name and its items. The driver keeps only the
+offsets of the lines, and a worker reads those of its own shard.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["IdSet", "ShardPlan", "ShardRef", "load_plan", "make_plan", "read_ite
 
 @dataclass(frozen=True, slots=True)
 class ShardRef:
-    """A shard of a plan: items of one source and split, and where the plan's file lists them."""
+    """A shard of a plan: items of one source and split, and their position in the plan's file."""
 
     name: str
     source: int
@@ -38,9 +38,9 @@ class ShardRef:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """All shards in their fixed order; `inputs` says by source and split how many items and which.
+    """All shards in a fixed order, in which each split is published.
 
-    A split is published in the order of its shards.
+    `inputs` holds the number of items and their digest, by source and split.
     """
 
     path: Path
@@ -52,12 +52,12 @@ class ShardPlan:
         return sorted({shard.split for shard in self.shards})
 
     def of_split(self, split: str) -> Iterator[ShardRef]:
-        """The shards of a split, in the order in which they are published."""
+        """Return the shards of a split, in the order in which they are published."""
         return (shard for shard in self.shards if shard.split == split)
 
 
 class IdSet:
-    """Notices an id that comes twice, at eight bytes an id."""
+    """A set of ids that detects repeats, using eight bytes per id."""
 
     def __init__(self) -> None:
         self._hashes = array("Q")
@@ -66,9 +66,9 @@ class IdSet:
         self._hashes.append(_short_hash(name))
 
     def repeats(self, names: Iterable[str]) -> list[str]:
-        """Which of `names`, all that were added, came more than once.
+        """Return the repeated ones among `names`, which are all the ids that were added.
 
-        `names` is gone through only where two hashes agree.
+        `names` is iterated only if two hashes collide.
         """
         values, counts = np.unique(np.frombuffer(self._hashes, np.uint64), return_counts=True)
         twice = set(values[counts > 1].tolist())
@@ -85,9 +85,9 @@ class IdSet:
 def make_plan(
     sources: Mapping[str, Source], folder: Path, shard_size: int, files: Files
 ) -> ShardPlan:
-    """List every source and write the plan's file into `folder`, named by its content.
+    """List every source and write the plan's file into `folder`, named by its content's hash.
 
-    Raises StepError where two items have one id, an id cannot be stored, or nothing is listed.
+    Raises StepError if two items share an id, an id cannot be stored, or nothing is listed.
     """
     with explained("write a plan", folder):
         files.make_folder(folder)
@@ -100,17 +100,17 @@ def make_plan(
         finally:
             writer.close()
     if not plan.shards:
-        raise StepError("the sources hold no pictures", fix="look at the sources' settings")
+        raise StepError("the sources contain no pictures", fix="check the sources' settings")
     repeated = writer.ids.repeats(
         item.id for shard in plan.shards for item in read_items(plan.path, shard, files)
     )
     if repeated:
-        raise StepError("two inputs have one id", value=repeated[0], fix="make the ids differ")
+        raise StepError("two inputs have the same id", value=repeated[0], fix="make the ids unique")
     return plan
 
 
 def load_plan(path: Path, files: Files) -> ShardPlan:
-    """The plan in a file that `make_plan` wrote; CorruptError where it is not as it was written."""
+    """Read the plan that `make_plan` wrote; raises CorruptError if the file was changed."""
     contents = _Contents()
     with explained("read a plan", path):
         if not path.stem.endswith(file_hash(files, path)[:16]):
@@ -155,7 +155,7 @@ class _PlanWriter:
 
 
 class _Contents:
-    """The shards of a plan's file as they are written or read, and the digest of each split."""
+    """The shards of a plan's file, collected while writing or reading it, and split digests."""
 
     def __init__(self) -> None:
         self._shards: list[ShardRef] = []
@@ -177,7 +177,7 @@ class _Contents:
 
 
 class _Split:
-    """How many items a source has in a split, and a hash of them all."""
+    """The number of items a source has in a split, and a hash of them all."""
 
     def __init__(self) -> None:
         self.shards = 0
@@ -194,7 +194,7 @@ class _Split:
 
 
 def read_items(path: Path, shard: ShardRef, files: Files) -> list[SourceItem]:
-    """The items of a shard; CorruptError where the plan's file is not as it was written."""
+    """Read the items of a shard; raises CorruptError if the plan's file was changed."""
     with explained("read a plan", path), files.read(path) as handle:
         handle.seek(shard.offset)
         line = handle.read(shard.length)
@@ -204,14 +204,14 @@ def read_items(path: Path, shard: ShardRef, files: Files) -> list[SourceItem]:
 
 
 def _shards(items: Iterable[SourceItem], size: int) -> Iterator[tuple[str, list[SourceItem]]]:
-    """Cut items into shards of one split each, as they come; the last of a split may be short."""
-    begun: dict[str, list[SourceItem]] = {}
+    """Divide items into shards of one split each, in order; a split's last shard may be short."""
+    unfinished: dict[str, list[SourceItem]] = {}
     for item in items:
-        shard = begun.setdefault(item.split, [])
+        shard = unfinished.setdefault(item.split, [])
         shard.append(item)
         if len(shard) == size:
-            yield item.split, begun.pop(item.split)
-    yield from begun.items()
+            yield item.split, unfinished.pop(item.split)
+    yield from unfinished.items()
 
 
 def _line(value: Json) -> bytes:
@@ -234,5 +234,5 @@ def _check_storable(name: str) -> None:
 
 def _corrupt(path: Path) -> CorruptError:
     return CorruptError(
-        "a plan differs from what was written", value=path, fix="run the recipe again"
+        "a plan file is damaged or was changed", value=path, fix="run the recipe again"
     )

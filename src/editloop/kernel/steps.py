@@ -1,7 +1,7 @@
-"""What a build or judge step is: it answers every sample with keep, drop or fail.
+"""The interface of build and judge steps: each sample is answered with keep, drop or fail.
 
 The pipeline runs steps, shards their input, commits their output and accounts for every id. A step
-only knows one batch. Its answers depend on nothing but its settings, the seed and the batch.
+sees one batch at a time; its answers depend only on its settings, the seed and the batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from editloop.errors import FailureClass
-from editloop.schema import EditSample, Json
+from editloop.schema import Attempt, EditSample, Json
 
 __all__ = [
     "Drop",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Resource(StrEnum):
-    """What a step mainly uses; consecutive steps of one resource share a segment."""
+    """The main resource of a step; consecutive steps with the same one share a segment."""
 
     CPU = "cpu"
     GPU = "gpu"
@@ -38,25 +38,38 @@ class Resource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The input goes on as these samples; each gets the input's id as `parent_id` if it is new."""
+    """The input continues as these samples; a new one gets the input's id as `parent_id`.
+
+    `attempts` are the candidates that were made on the way; a chosen one is among the samples.
+    """
 
     samples: tuple[EditSample, ...]
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The input is left out on purpose, for a reason that is counted."""
+    """The input is left out on purpose, for a reason that is counted.
+
+    `attempts` are the candidates that were made for it, none of them chosen.
+    """
 
     reason: str
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The input could not be processed and goes to quarantine."""
+    """The input could not be processed and goes to quarantine.
+
+    `code` is the machine-readable cause. `reply_key` is the ledger's key of the reply on which it
+    failed, if it failed on one.
+    """
 
     code: str
     failure: FailureClass
     message: str
+    reply_key: str | None = None
 
 
 Outcome: TypeAlias = Keep | Drop | Fail
@@ -64,7 +77,7 @@ Outcome: TypeAlias = Keep | Drop | Fail
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What a step may know of its run: the recipe's seed, the split, and a cache folder."""
+    """The facts of a run that a step may use: the recipe's seed, the split, a cache folder."""
 
     seed: int
     split: str
@@ -85,29 +98,29 @@ class Step(Protocol):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The `EditSample` fields that must not be None in its input."""
+        """The `EditSample` fields that must not be None in the step's input."""
         ...
 
     @property
     def adds(self) -> frozenset[str]:
-        """The `EditSample` fields that are not None in its output."""
+        """The `EditSample` fields that are never None in the step's output."""
         ...
 
     @property
     def resource(self) -> Resource: ...
 
     def setup(self, context: StepContext) -> None:
-        """Called once in a worker, before the first batch."""
+        """Prepare the step; called once per worker, before the first batch."""
         ...
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
-        """One outcome for each sample, in order."""
+        """Return one outcome for each sample, in order."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """One picture to come, cheap to list: nothing is decoded yet. `parameters` is JSON-able."""
+    """One picture of a source, not decoded yet. `parameters` can be encoded as JSON."""
 
     id: str
     split: str
@@ -116,10 +129,10 @@ class SourceItem:
 
 
 class Source(Protocol):
-    """Where pictures come in: it lists items cheaply, in a fixed order, and loads them in batches.
+    """A source of pictures: it lists items cheaply, in a fixed order, and loads them in batches.
 
-    `load` answers with Keep of one sample of the item's id (source picture, captions, provenance),
-    or Fail under the picture's own error code.
+    `load` returns Keep with one sample that has the item's id (source picture, captions,
+    provenance), or Fail with the picture's error code.
     """
 
     @property

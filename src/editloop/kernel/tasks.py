@@ -1,4 +1,4 @@
-"""What a worker is told, and what it tells: names and numbers, never pictures."""
+"""Messages between driver and workers: names and numbers, never pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Segment", "ShardEnd", "ShardTask", "StepSpec"]
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """A source or step as every worker can make it: what `registry.create` takes, and its name."""
+    """The specification of a source or step: the arguments of `registry.create`, and a name."""
 
     group: str
     name: str
@@ -27,13 +27,13 @@ class StepSpec:
     settings: Mapping[str, Json] = field(default_factory=dict)
 
     def create(self) -> Any:
-        """A new source or step."""
+        """Return a new instance of the source or step."""
         return create(self.group, self.kind, self.settings, where=f"{self.group} {self.name}")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive steps of one resource; the first one of a chain loads its source."""
+    """Consecutive steps with the same resource; the first segment of a chain loads its source."""
 
     folder: Path
     steps: tuple[StepSpec, ...]
@@ -50,10 +50,10 @@ class Segment:
 class ShardTask:
     """The descriptor of one segment of one shard: names and numbers, never pictures.
 
-    `previous` is the generation to go on from: what it settled is kept, what it quarantined under
-    the class `again` and what it never saw is done. `row` asks for one input only, without a
-    commit, to see whether it kills the worker; `lost` names the inputs that do, and `single`
-    makes every batch one row.
+    `previous` is the generation to continue from: its outcomes are kept, except for rows
+    quarantined under the class `again`, and inputs it did not have are processed. With `row`,
+    only that input runs, without a commit, to test whether it kills the worker; `lost` lists the
+    inputs that do, and `single` makes every batch one row.
     """
 
     segment: Segment
@@ -72,7 +72,7 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class ShardEnd:
-    """What a task tells the driver: samples committed, and seconds by step."""
+    """The result of a task: the number of samples committed, and seconds by step."""
 
     samples: int
     seconds: Mapping[str, float]

@@ -1,6 +1,6 @@
-"""What a worker does: one segment of one shard, from its input to its commit.
+"""The work of a worker: run one segment on one shard and commit the result.
 
-`run_shard` is a pure function of its descriptor: where it runs, and how often, changes nothing.
+`run_shard` depends only on its descriptor: running it elsewhere or again gives the same result.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import pyarrow as pa
 
 from editloop.errors import CorruptError, FailureClass
 from editloop.kernel.book import (
+    ATTEMPTS,
     DATA,
     QUARANTINE,
     REJECTS,
     Book,
     Tables,
+    attempts_table,
     check_book,
     data_table,
     id_digest,
@@ -39,7 +41,7 @@ from editloop.storage.shards import ShardStore
 
 __all__ = ["count_inputs", "forget_parts", "run_shard"]
 
-BATCH = 64  # rows that a step is asked about at a time; batches are fixed within a shard
+BATCH = 64  # rows per call of a step; batch boundaries are fixed within a shard
 
 _LOST = {
     Loss.KILLED: ("worker-killed", FailureClass.BUG),
@@ -74,7 +76,7 @@ def run_shard(task: ShardTask) -> ShardEnd:
 
 
 def count_inputs(task: ShardTask) -> int:
-    """How many inputs a task has."""
+    """Return the number of inputs of a task."""
     if task.segment.upstream is None:
         return len(read_items(task.plan, task.shard, task.files))
     _, commit = _upstream(task, task.segment.upstream)
@@ -82,7 +84,7 @@ def count_inputs(task: ShardTask) -> int:
 
 
 def _inputs(task: ShardTask) -> Sequence[Identified]:
-    """What goes into a segment: a plan's items, or the samples that the segment before it made."""
+    """Return a segment's inputs: the plan's items, or the samples of the segment before it."""
     if task.segment.upstream is None:
         return read_items(task.plan, task.shard, task.files)
     store, commit = _upstream(task, task.segment.upstream)
@@ -108,7 +110,7 @@ class _Run:
         self._taken = taken
 
     def process(self, inputs: Sequence[Identified | None]) -> pa.Table:
-        """The data table that the rows become; None stands for a row that has its end already."""
+        """Return the data table of the rows; a None is a row that already has its outcome."""
         live: list[tuple[str, Any]] = []
         lost = dict(self._task.lost)
         for index, row in enumerate(inputs):
@@ -138,15 +140,21 @@ class _Run:
     def _settle(
         self, step: str, origin: str, row: Identified, outcome: Outcome
     ) -> Iterable[tuple[str, EditSample]]:
-        """Book an outcome; returns what goes on."""
+        """Record an outcome; returns the (input, sample) pairs for the next stage."""
         if isinstance(outcome, Keep):
             new = {sample.id for sample in outcome.samples} - {row.id}
-            if not new & self._taken:
-                self._taken |= new
-                return [(origin, sample) for sample in outcome.samples]
-            taken = sorted(new & self._taken)[0]
-            message = f"{step} gave an id that another sample has: {taken!r}"
-            outcome = Fail("contract", FailureClass.BUG, message)
+            if taken := sorted(new & self._taken):
+                message = f"{step} gave an id that another sample has: {taken[0]!r}"
+                outcome = Fail("contract", FailureClass.BUG, message)
+        if not isinstance(outcome, Fail) and outcome.attempts:
+            try:
+                self.book.attempts.append(attempts_table(origin, outcome.attempts))
+            except Exception as error:  # Arrow cannot hold one: the input fails, with its cause
+                message = f"{step} made an attempt that cannot be stored: {error}"
+                outcome = Fail("contract", FailureClass.BUG, message)
+        if isinstance(outcome, Keep):
+            self._taken |= {sample.id for sample in outcome.samples} - {row.id}
+            return [(origin, sample) for sample in outcome.samples]
         if isinstance(outcome, Fail):
             self._fail(origin, row.id, step, outcome)
         else:
@@ -157,7 +165,7 @@ class _Run:
         self.book.quarantine(origin, name, step, fail, self._attempts.get(origin, 0) + 1)
 
     def _stored(self, live: list[tuple[str, EditSample]]) -> pa.Table:
-        """The rows as a table; a sample that Arrow cannot hold costs itself alone."""
+        """Return the rows as a table; only a sample that Arrow cannot store fails."""
         try:
             return data_table(live)
         except Exception:
@@ -186,11 +194,12 @@ def _previous(store: ShardStore, task: ShardTask) -> Tables | None:
         store.table(commit, "data", DATA),
         store.table(commit, "rejects", REJECTS),
         store.table(commit, "quarantine", QUARANTINE),
+        store.table(commit, "attempts", ATTEMPTS),
     )
 
 
 def _pending(order: Sequence[str], old: Tables | None, again: str | None) -> set[str]:
-    """The inputs to do: those that have no end yet, and those that failed in the class `again`."""
+    """Return the inputs to process: those without an outcome, and failures of class `again`."""
     if old is None:
         return set(order)
     tables = (old.data, old.rejects, old.quarantine)
@@ -208,7 +217,7 @@ def _attempts(old: Tables | None) -> dict[str, int]:
 
 
 def _taken(order: Sequence[str], old: Tables | None, pending: set[str]) -> set[str]:
-    """The ids that no new sample may have: every input's, and those of samples that stay."""
+    """Return the ids no new sample may use: those of all inputs and of the samples kept."""
     taken = set(order)
     if old is not None:
         pairs = old.data.select(["input", "id"]).to_pylist()
@@ -231,7 +240,7 @@ def _stage_key(task: ShardTask) -> str:
 
 @lru_cache(maxsize=2)
 def _stages(key: str) -> list[Stage[Any]]:
-    """A segment's stages, set up once in a worker and kept while its shards come."""
+    """Return a segment's stages, set up once per worker and cached for its other shards."""
     what = json.loads(key)
     cache = None if what["cache"] is None else Path(what["cache"])
     context = StepContext(what["seed"], what["split"], cache)
@@ -247,5 +256,5 @@ def _stages(key: str) -> list[Stage[Any]]:
 
 
 def forget_parts() -> None:
-    """Let go of the steps that tasks in this process have set up."""
+    """Clear the cache of steps that tasks in this process have set up."""
     _stages.cache_clear()

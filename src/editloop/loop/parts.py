@@ -1,7 +1,7 @@
-"""What a train or evaluate entry of a recipe is: one whole part of the loop, resumable on its own.
+"""The interface of train and evaluate entries of a recipe: parts of the loop that can resume.
 
-The loop (`loop.py`) gives a part its folders and publishes what it leaves in `output` once it is
-whole. What a part must not lose when interrupted, it keeps in `work`.
+The loop (`run.py`) gives a part its folders and publishes `output` when the part is complete. A
+part keeps everything that must survive an interruption in `work`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class PartContext:
     """The folders and facts a part works with.
 
     `run` is the run folder (published data under `run/data`, models under `run/models`). `work`
-    survives interruptions; `cache` also survives changes of settings, so what lies there carries a
-    fingerprint of its own. `output` is published as a whole when the part returns. `inputs`
-    fingerprints everything upstream.
+    survives interruptions; `cache` also survives changed settings, so its files need their own
+    fingerprints. `output` is published as a whole when the part returns. `inputs` is a fingerprint
+    of everything upstream.
     """
 
     name: str
@@ -38,7 +38,7 @@ class PartContext:
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """What goes to `results.json` (deterministic) and to `timings.json` (seconds, costs)."""
+    """The content for `results.json` (deterministic) and `timings.json` (seconds, costs)."""
 
     results: Mapping[str, Json] = field(default_factory=dict)
     timings: Mapping[str, Json] = field(default_factory=dict)
@@ -58,12 +58,12 @@ class LoopPart(Protocol):
 
 @runtime_checkable
 class Checked(Protocol):
-    """A part that can say, before anything is made, that what it needs is not here or no use."""
+    """A part that can check its requirements before the run starts."""
 
     def check(self, run: Path | None) -> None:
-        """Raise an EditLoopError that names what is wrong and how to mend it.
+        """Raise an EditLoopError, with cause and fix, if a requirement is missing or unusable.
 
-        `run` is the folder whose published data the part will read; None where that is still to be
-        made. Descriptions and first records are read, weights are not.
+        `run` is the folder whose published data the part will read; None if the data is not built
+        yet. Only descriptions and first records are read, not weights.
         """
         ...

@@ -1,4 +1,4 @@
-"""A recipe: from YAML and overrides to the typed, frozen description of a whole loop."""
+"""Recipes: the typed, frozen description of a whole loop, read from YAML and overrides."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Entry(BaseModel):
 
     @property
     def own(self) -> dict[str, Json]:
-        """The settings that belong to the kind."""
+        """The settings of the kind."""
         return dict(self.model_extra or {})
 
 
 class Recipe(Settings):
-    """A whole loop: which parts, in which order, with which settings."""
+    """A whole loop: its parts, in order, with their settings."""
 
     name: str = Field(pattern=r"^[\w.+-]+$")
     seed: int = Field(default=0, ge=0)
@@ -59,7 +59,7 @@ class Recipe(Settings):
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file, with `key=value` overrides applied."""
+    """Read a recipe from a YAML file and apply `key=value` overrides."""
     content = read_yaml(path)
     for text in overrides:
         content = override(content, text)
@@ -67,7 +67,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def override(content: Mapping[str, Json], text: str) -> dict[str, Json]:
-    """Apply `train.reward.steps=200`: dots go into mappings, and into lists by a part's name."""
+    """Apply an override such as `train.reward.steps=200`; lists are indexed by part name."""
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise RecipeError("an override has no value", value=text, fix="write --set KEY=VALUE")
@@ -92,6 +92,8 @@ def _replaced(node: Json, keys: Sequence[str], value: Json, path: str) -> Json:
         node = {}
     if not isinstance(node, Mapping):
         raise RecipeError(
-            f"override {path!r}: nothing to go into", value=head, fix="shorten the key"
+            f"override {path!r}: not a mapping, so it has no such key",
+            value=head,
+            fix="shorten the key",
         )
     return {**node, head: _replaced(node.get(head), rest, value, path)}

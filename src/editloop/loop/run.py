@@ -1,8 +1,8 @@
 """The whole loop of one recipe: build, train, evaluate, report.
 
-Each part is made once. What a part is made from (its settings, its version and everything upstream)
-is its fingerprint; a part whose fingerprint is unchanged is not made again, and one whose
-fingerprint changed is refused until a new version is asked for.
+Each part runs once. Its fingerprint covers its settings, its version and everything upstream. A
+part with an unchanged fingerprint is skipped; a changed one raises ChangedError unless a new
+version is requested.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 PARTS = ("sources", "build", "judge", "train", "evaluate", "report")
-_DATA = {"sources", "build", "judge"}  # one data set, made together
+_DATA = {"sources", "build", "judge"}  # these parts build one data set together
 RESULTS = "results.json"
 _TIMES = "timings.json"
 _RECIPE = "recipe.json"
@@ -65,10 +65,10 @@ def run(
     new_version: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Json]:
-    """Make the loop of a recipe in the folder `out`, or go on with it; returns its results.
+    """Run or resume the loop of a recipe in the folder `out`; returns its results.
 
-    `only` limits the work to some of PARTS; what they need must be there. `workers` never changes
-    a result. Raises ChangedError when the folder holds another version and `new_version` is False.
+    `only` limits the work to some of PARTS, whose inputs must exist. `workers` never changes a
+    result. Raises ChangedError if the folder holds another version and `new_version` is False.
     """
     settings = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
     wanted = _wanted(only)
@@ -83,20 +83,20 @@ def run(
 
 
 def results(out: Path | str) -> dict[str, Json]:
-    """What a run has found so far: its `results.json`."""
+    """Return the results of a run so far, from its `results.json`."""
     folder = Path(out)
     _recipe_of(folder)
     return _read(folder / RESULTS)
 
 
 def report(out: Path | str) -> Path:
-    """Write a run's report page again, from its results; returns the page's path."""
+    """Write a run's report page again from its results; returns the page's path."""
     folder = Path(out)
     return _write_report(folder, _recipe_of(folder))
 
 
 def retry(out: Path | str, failure: str = "transient") -> tuple[int, int]:
-    """Try quarantined inputs of one failure class again; how many were tried, how many passed."""
+    """Retry the quarantined inputs of one failure class; returns the numbers tried and passed."""
     folder = Path(out)
     settings = _recipe_of(folder)
     with lock(folder):
@@ -107,16 +107,16 @@ def retry(out: Path | str, failure: str = "transient") -> tuple[int, int]:
 
 
 def dry_run(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:
-    """Check a recipe whole, and say of each part: name, state, and what it is made of."""
+    """Check a whole recipe; returns the name, state and settings of each part."""
     return _Loop(recipe, Path(out), 1, new_version=False).dry_run()
 
 
 def check(
     recipe: Recipe, out: Path | str, *, only: Sequence[str] = (), new_version: bool = False
 ) -> None:
-    """Raise what `run` would refuse before it makes anything; touches nothing.
+    """Raise the errors that `run` would raise before starting; changes nothing.
 
-    That is data or weights that are absent or no use, and a training whose settings changed.
+    These are missing or unusable data and weights, and changed settings of a training.
     """
     _Loop(recipe, Path(out), 1, new_version).check(_wanted(only))
 
@@ -124,7 +124,7 @@ def check(
 def _wanted(only: Sequence[str]) -> tuple[str, ...]:
     unknown = sorted(set(only) - set(PARTS))
     if unknown:
-        raise RecipeError("no such part", value=unknown[0], fix=f"known: {', '.join(PARTS)}")
+        raise RecipeError("unknown part", value=unknown[0], fix=f"known: {', '.join(PARTS)}")
     return tuple(part for part in PARTS if not only or part in only)
 
 
@@ -143,7 +143,7 @@ class _Loop:
         ]
 
     def check(self, wanted: Sequence[str]) -> None:
-        """Raise what a wanted part says is wrong, before the folder remembers anything."""
+        """Raise the errors of the wanted parts' checks, before anything is written."""
         self._check_own(wanted)
         known = self._data_is_known(wanted)
         for group, name, part in self.parts:
@@ -156,7 +156,7 @@ class _Loop:
                 check_version(self.out, f"{group}.{name}", settings)
 
     def _is_trained(self, group: str, name: str, part: LoopPart) -> bool:
-        """Whether a part is a training that was made of just this, and asks for nothing more."""
+        """Return whether a part is a training that is complete and up to date."""
         if group != "train" or not self.out.is_dir():
             return False
         found = find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
@@ -165,7 +165,7 @@ class _Loop:
         return found.fingerprint == fingerprint(self._settings(group, part))
 
     def _check_own(self, wanted: Sequence[str]) -> None:
-        """Raise StoreError where the run would replace what it did not make."""
+        """Raise StoreError if the run would replace files that no run made."""
         self._check_recipe()
         check_own(self.out, None, (RESULTS, _TIMES, _RECIPE, "report.html"))
         if self.recipe.sources and _DATA.intersection(wanted):
@@ -180,18 +180,18 @@ class _Loop:
             raise StoreError(
                 f"this folder holds the run of another recipe, {before}",
                 value=self.out,
-                fix=f"name another folder with --out for {self.recipe.name}",
+                fix=f"choose another folder with --out for {self.recipe.name}",
             )
 
     def _data_is_known(self, wanted: Sequence[str]) -> bool:
-        """Whether the data that parts will read is what the folder holds now, if anything."""
+        """Return whether the parts will read the data already published in the folder."""
         if not self.recipe.sources:
             return True
-        there = self.out.is_dir() and find_manifest(self.out, "data") is not None
-        return there and not _DATA.intersection(wanted)
+        published = self.out.is_dir() and find_manifest(self.out, "data") is not None
+        return published and not _DATA.intersection(wanted)
 
     def run(self, wanted: Sequence[str], progress: Callable[[Progress], None] | None) -> None:
-        """Make the wanted parts in the loop's order; the results are written after each."""
+        """Run the wanted parts in order, writing the results after each."""
         if _DATA.intersection(wanted) and self.recipe.sources:
             self._build(progress)
         for group, name, part in self.parts:
@@ -215,7 +215,7 @@ class _Loop:
         self.write_results()
 
     def _make(self, group: str, name: str, part: LoopPart) -> None:
-        """Make one training or benchmark, unless it is there already."""
+        """Run one training or benchmark, unless its result is already published."""
         settings = self._settings(group, part)
         work = claim_version(self.out, f"{group}.{name}", settings, new_version=self.new_version)
         published = f"{_PUBLISHED[group]}/{name}"
@@ -246,7 +246,7 @@ class _Loop:
         publish_folder(self.out, published, staged, made_from=work.name, facts=facts)
 
     def _settings(self, group: str, part: LoopPart) -> dict[str, Json]:
-        """Everything that can change what a part makes: itself, the seed, and what it reads."""
+        """Return everything that can change a part's result: its settings, the seed, its inputs."""
         read = ["data"] if self.recipe.sources else []
         if group == "evaluate":
             read += [f"models/{name}" for kind, name, _ in self.parts if kind == "train"]
@@ -261,14 +261,14 @@ class _Loop:
         manifest = find_manifest(self.out, published)
         if manifest is None or not manifest.in_place(self.out):
             raise StoreError(
-                f"{published!r} is not there yet",
+                f"{published!r} has not been made yet",
                 value=self.out,
                 fix="run the whole recipe, or make that part first with --only",
             )
         return manifest.content
 
     def write_results(self) -> None:
-        """Gather what every finished part found into `results.json`."""
+        """Collect the results of all finished parts into `results.json`."""
         self._write(_RECIPE, self.recipe.model_dump(mode="json"))
         found: dict[str, Json] = {"recipe": self.recipe.name, "seed": self.recipe.seed}
         data = find_manifest(self.out, "data")
@@ -286,21 +286,23 @@ class _Loop:
         self._write(RESULTS, found)
 
     def dry_run(self) -> list[tuple[str, str, str]]:
-        """Name, state and settings of every part."""
+        """Return the name, state and settings of every part."""
         rows = [
-            (f"{spec.group}.{spec.name}", self._state("data"), _told(spec.kind, spec.settings))
+            (f"{spec.group}.{spec.name}", self._state("data"), _described(spec.kind, spec.settings))
             for specs in build_specs(self.recipe)
             for spec in specs
             if spec.create()
         ]
         for group, name, part in self.parts:
             state = self._state(f"{_PUBLISHED[group]}/{name}")
-            rows.append((f"{group}.{name}", state, _told(type(part).__name__, part.parameters)))
+            rows.append(
+                (f"{group}.{name}", state, _described(type(part).__name__, part.parameters))
+            )
         return rows
 
     def _state(self, published: str) -> str:
-        there = self.out.is_dir() and find_manifest(self.out, published) is not None
-        return "there" if there else "to do"
+        exists = self.out.is_dir() and find_manifest(self.out, published) is not None
+        return "done" if exists else "to do"
 
     def _write(self, name: str, content: Json) -> None:
         data, path = readable_json(content), self.out / name
@@ -309,9 +311,9 @@ class _Loop:
 
 
 def build_specs(recipe: Recipe) -> tuple[list[StepSpec], list[StepSpec]]:
-    """A recipe's sources and steps as the pipeline takes them; sources default to its seed.
+    """Return the specs of a recipe's sources and steps; a source's seed defaults to the recipe's.
 
-    An entry of `judge` is the step that asks this judge; what it does not set is the judge's own.
+    An entry of `judge` becomes a judge step; settings that the step does not have are the judge's.
     """
     sources = [
         StepSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
@@ -333,7 +335,7 @@ def _seeded(part: Entry, seed: int) -> dict[str, Json]:
     return {"seed": seed, **part.own} if takes_seed else part.own
 
 
-def _told(kind: str, settings: Mapping[str, Json]) -> str:
+def _described(kind: str, settings: Mapping[str, Json]) -> str:
     return f"{kind}: " + ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
@@ -347,7 +349,7 @@ def _write_report(out: Path, recipe: Recipe) -> Path:
 def _recipe_of(out: Path) -> Recipe:
     path = out / _RECIPE
     if not path.exists():
-        raise StoreError("no run in this folder", value=out, fix="name the folder of a run")
+        raise StoreError("no run in this folder", value=out, fix="give the folder of a run")
     return validate(Recipe, _read(path), where=str(path))
 
 

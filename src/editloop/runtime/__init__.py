@@ -1,4 +1,4 @@
-"""Facts of where we run: the machine, seeds, a launcher's ranks, prefetching.
+"""The runtime environment: the machine, seeds, a launcher's ranks, prefetching.
 
-What may enter: code that asks the machine or the launcher; nothing about pictures or our files.
+What may enter: code that queries the machine or the launcher; nothing about pictures or our files.
 """

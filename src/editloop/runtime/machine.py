@@ -1,4 +1,4 @@
-"""The machine we run on: how work is divided by it, and where networks run."""
+"""The machine: its processor cores, and the device on which networks run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ["cores", "device"]
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on every system
+    """Return the number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not available on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def device() -> str:
-    """Where networks run: the GPU, where there is one."""
-    import torch  # not before a network is needed
+    """Return the PyTorch device for networks: `cuda` if available, else `cpu`."""
+    import torch  # imported only when a network is needed
 
     return "cuda" if torch.cuda.is_available() else "cpu"

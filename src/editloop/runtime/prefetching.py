@@ -1,4 +1,4 @@
-"""Prefetching: what comes next is made ready in threads while the device works on what is there."""
+"""Prefetching: the next items are prepared in threads while the device processes this one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Made = TypeVar("_Made")
 def prefetched(
     make: Callable[[_Item], _Made], items: Iterable[_Item], threads: int, *, depth: int = 2
 ) -> Iterator[_Made]:
-    """What `make` gives for each item, in order; `depth` for each thread are made ahead."""
+    """Yield `make(item)` for each item, in order; each thread prepares up to `depth` ahead."""
     with ThreadPoolExecutor(threads, "editloop-prefetch") as pool:
         waiting: deque[Future[_Made]] = deque()
         try:

@@ -1,8 +1,8 @@
-"""One training by several processes: the first leads, the others do the same steps.
+"""Training in several processes: the first one leads, the others run the same steps.
 
 A launcher (`accelerate launch`, `torchrun`) starts the same command several times. Only the leader
-reads recipes, builds caches and writes files. What it needs the others for it calls by `others`;
-they wait for calls in `follow` until they are dismissed.
+reads recipes, builds caches and writes files. It calls functions in the other processes by
+`others`; they wait for calls in `follow` until `dismiss`.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 __all__ = ["dismiss", "follow", "is_leader", "others", "spreads_weights"]
 
-_LONGEST = timedelta(days=7)  # building a cache may take long, and the others wait for it
+_TIMEOUT = timedelta(days=7)  # the other processes wait while the leader builds a cache
 
 
 def is_leader() -> bool:
-    """Whether this process leads; the processes meet here first."""
-    # accelerate lets processes on CPUs meet only where it is told that there is nothing else
-    alone = not torch.accelerator.is_available()
-    return bool(PartialState(cpu=alone, timeout=_LONGEST).is_main_process)
+    """Return whether this process is the leader; the first call initialises the process group."""
+    # accelerate initialises a process group on CPUs only with `cpu=True`
+    cpu_only = not torch.accelerator.is_available()
+    return bool(PartialState(cpu=cpu_only, timeout=_TIMEOUT).is_main_process)
 
 
 def spreads_weights() -> bool:
-    """Whether the launcher asks to spread a network over the processes (FSDP), once they met."""
+    """Return whether the launcher requests sharding the network (FSDP), after initialisation."""
     return torch.distributed.is_initialized() and parse_flag_from_env("ACCELERATE_USE_FSDP")
 
 
 def others(function: Callable[..., None], *arguments: Any) -> None:
-    """Make a picklable call in every other process; returns at once."""
-    _tell((function, arguments))
+    """Make a picklable call in every other process; returns without waiting for it."""
+    _broadcast((function, arguments))
 
 
 def follow() -> None:
-    """Do what the leader calls, until it dismisses."""
-    while (call := _tell(None)) is not None:
+    """Run the calls from the leader until `dismiss`."""
+    while (call := _broadcast(None)) is not None:
         function, arguments = call
         function(*arguments)
 
 
 def dismiss() -> None:
-    """End the others' waiting."""
-    _tell(None)
+    """End `follow` in the other processes."""
+    _broadcast(None)
 
 
-def _tell(call: Any) -> Any:
-    """The leader's call, in every process."""
+def _broadcast(call: Any) -> Any:
+    """Broadcast the leader's call; returns it in every process."""
     if PartialState().num_processes == 1:
         return call
-    told = broadcast_object_list([call], from_process=0)
-    return told[0]
+    received = broadcast_object_list([call], from_process=0)
+    return received[0]

@@ -1,4 +1,4 @@
-"""Seeds derived from names, so that no random state is global and none depends on order."""
+"""Seeds derived from names, so that no random state is global or depends on order."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["derive_seed", "generator"]
 
 
 def derive_seed(*parts: str | int) -> int:
-    """A seed in [0, 2**63) that depends on every part and on nothing else."""
+    """Return a seed in [0, 2**63) that depends only on the parts."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generator(*parts: str | int) -> np.random.Generator:
-    """A NumPy generator seeded by `derive_seed(*parts)`."""
+    """Return a NumPy generator seeded with `derive_seed(*parts)`."""
     return np.random.default_rng(derive_seed(*parts))

@@ -18,7 +18,7 @@ from editloop.runtime.seeding import derive_seed
 from editloop.schema import PERSPECTIVES, EditSample, Json
 from editloop.storage.files import explained
 from editloop.storage.parquet import read_rows
-from editloop.storage.samples import from_row, published_files
+from editloop.storage.samples import from_row, published_files, split_names
 
 __all__ = ["Survey", "choose", "find_samples", "splits", "survey"]
 
@@ -37,8 +37,7 @@ class Survey:
 
 def splits(run: Path) -> list[str]:
     """Return the names of the published splits, `train` first."""
-    names = {path.name.rpartition("-of-")[0][:-6] for path in (run / "data").glob("*.parquet")}
-    return sorted(names, key=lambda name: (name != "train", name))
+    return sorted(split_names(run / "data"), key=lambda name: (name != "train", name))
 
 
 def survey(data: Path, split: str, samples: int) -> Survey:

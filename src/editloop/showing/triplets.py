@@ -41,7 +41,9 @@ def triplets(data: Path, split: str, ids: Sequence[str]) -> list[Triplet]:
 
 
 def _triplet(sample: EditSample) -> Triplet:
-    pictures = [stored_picture("source", sample.source.bytes, f"source of “{sample.instruction}”")]
+    pictures = [
+        stored_picture("source", sample.source_image.bytes, f"source of “{sample.instruction}”")
+    ]
     if sample.target is not None:
         pictures.append(
             stored_picture("target", sample.target.bytes, f"after “{sample.instruction}”")

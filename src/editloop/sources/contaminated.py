@@ -18,6 +18,7 @@ from editloop.settings import Settings as BaseSettings
 from editloop.sources.contamination import NOTE, found_in
 from editloop.storage.files import explained
 from editloop.storage.parquet import read_rows
+from editloop.storage.samples import published_files, split_names
 
 __all__ = ["ContaminationCount"]
 
@@ -70,7 +71,8 @@ class ContaminationCount:
 
 def _contaminated(run: Path) -> Iterator[tuple[str, bool, _Found]]:
     """Id, whether it was dropped, and what was found, of each such sample."""
-    for path in sorted((run / "data").glob("*.parquet")):
+    data = run / "data"
+    for path in (file for split in split_names(data) for file in published_files(data, split)):
         for row in read_rows(path, ["id", "provenance.parameters"], what="a data set"):
             made = row["provenance"]
             found = None if made is None else json.loads(made["parameters"]).get(NOTE)

@@ -122,7 +122,7 @@ def hash_samples(name: str, samples: Iterable[EditSample]) -> HashList:
     for sample in samples:
         edits += 1
         instructions.add(text_hash(sample.instruction))
-        sources.add(picture_hash(sample.source))
+        sources.add(picture_hash(sample.source_image))
         if sample.target is not None:
             targets.add(picture_hash(sample.target))
     kept = frozenset(instructions), frozenset(sources), frozenset(targets)

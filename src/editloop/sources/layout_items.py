@@ -57,7 +57,8 @@ def entry_in(item: SourceItem) -> Entry:
 
 
 def _without_pictures(sample: EditSample) -> dict[str, Json]:
-    return {name: value for name, value in to_row(sample).items() if name not in _PICTURES}
+    left_out = (*_PICTURES, "references")  # these are read again where the sample lies in a table
+    return {name: value for name, value in to_row(sample).items() if name not in left_out}
 
 
 def _written(picture: Picture) -> Json:

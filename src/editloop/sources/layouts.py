@@ -32,7 +32,7 @@ from editloop.sources.real_edit import real_edit_index
 from editloop.sources.table_files import split_files
 from editloop.sources.tables import TableSettings, table_splits
 from editloop.sources.ultra_edit import ultra_edit_index
-from editloop.storage.samples import arrow_schema
+from editloop.storage.samples import required_columns
 
 __all__ = [
     "LAYOUTS",
@@ -125,7 +125,7 @@ LAYOUTS: dict[str, Kind] = {
 _TOLD_BY: dict[str, set[str]] = {
     "hq-edit": {"input", "input_image", "output", "output_image"},
     "ultra-edit": {"source_image", "edited_image", "clip_sim_dir"},
-    "published": set(arrow_schema().names),
+    "published": set(required_columns()),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,11 +11,9 @@ from editloop.schema import Json
 from editloop.sources.entries import Entry, Place, Problem
 from editloop.sources.listed import ListedIndex, Rows
 from editloop.sources.stored import rows_without_pictures
-from editloop.storage.samples import from_row, published_files, read_samples
+from editloop.storage.samples import from_row, published_files, read_samples, split_names
 
 __all__ = ["published_index", "published_splits"]
-
-_FILE = re.compile(r"(?P<split>.+)-\d{5}-of-\d{5}\.parquet")
 
 
 def published_index(folder: Path, split: str | None) -> ListedIndex:
@@ -40,8 +37,7 @@ def published_index(folder: Path, split: str | None) -> ListedIndex:
 
 def published_splits(folder: Path) -> list[str]:
     """The splits that there are."""
-    names = sorted(path.name for path in _data(folder).glob("*.parquet"))
-    return sorted({match["split"] for match in map(_FILE.fullmatch, names) if match})
+    return split_names(_data(folder))
 
 
 def _data(folder: Path) -> Path:
@@ -52,7 +48,7 @@ def _entries(data: Path, split: str) -> Iterator[Entry | Problem]:
     try:
         published_files(data, split)
         for sample in read_samples(data, split):
-            yield Entry(sample.id, sample, sample.source, sample.target, sample.mask)
+            yield Entry(sample.id, sample, sample.source_image, sample.target, sample.mask)
     except EditLoopError as error:
         yield _broken(data, error)
 
@@ -70,7 +66,7 @@ def _listed(data: Path, split: str) -> Iterator[Entry | Problem]:
 
 def _entry_at(place: Place, values: Mapping[str, Json]) -> Entry:
     sample = from_row(values)
-    return Entry(sample.id, sample, sample.source, sample.target, sample.mask, place)
+    return Entry(sample.id, sample, sample.source_image, sample.target, sample.mask, place)
 
 
 def _broken(data: Path, error: EditLoopError) -> Problem:

@@ -1,4 +1,4 @@
-"""The bootstrap (Efron, 1979): how often each resample draws each case, and what it bounds."""
+"""The bootstrap (Efron, 1979): resampling weights and percentile intervals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PERCENTILES = (2.5, 97.5)  # the bounds of a 95% interval
 def bootstrap_weights(
     groups: Sequence[str], resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """How often each resample draws each case: whole numbers, [resamples, cases].
+    """Return how often each resample draws each case: integers, [resamples, cases].
 
-    Cases of one group (the turns of a session, the variants of an edit) are drawn together, as many
-    groups as there are.
+    Cases of one group (the turns of a session, the variants of an edit) are drawn together; each
+    resample draws as many groups as there are.
     """
     names, index = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
     draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
@@ -26,7 +26,7 @@ def bootstrap_weights(
 
 
 def percentile_interval(replicates: NDArray[np.float64]) -> tuple[float, float] | None:
-    """The 2.5th and 97.5th percentile of the resamples that have a number; None if none has."""
+    """Return the 2.5th and 97.5th percentile of the finite replicates; None without any."""
     kept = replicates[np.isfinite(replicates)]
     if not len(kept):
         return None

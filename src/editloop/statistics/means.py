@@ -1,8 +1,8 @@
-"""From the numbers of every case to means with intervals: a paired bootstrap over cases.
+"""Means with intervals from the values of all cases, by a paired bootstrap over cases.
 
 Every mean is a ratio of sums over cases, weighted by how often a resample drew each case. All
 editors share the resamples, so differences between them are paired. Turns of one session are drawn
-together. The intervals speak of new cases from the same photos, not of new photos.
+together. The intervals cover new cases from the same photos, not new photos.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _GRID = 2.0**30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Numbers:
-    """What one benchmark measured: `values` is [editors, cases, metrics], NaN where unscored.
+    """The measurements of a benchmark: `values` is [editors, cases, metrics], NaN if unscored.
 
-    `answered` [editors, cases] says where an editor made a picture; `reasons` gives, by (editor,
-    metric), the most frequent reason for a missing value, and `commands`, by (metric, reason), what
-    mends it.
-    With `groups`, a label a case, a mean is the mean of the groups' means.
+    `answered` [editors, cases] is True where an editor made a picture. `reasons` gives the most
+    frequent reason for a missing value by (editor, metric), and `commands` the command that fixes
+    it by (metric, reason). With `groups`, one label per case, a mean is the mean of the groups'
+    means.
     """
 
     editors: tuple[str, ...]
@@ -43,7 +43,7 @@ class Numbers:
     groups: Sequence[str | None] | None = None
 
     def groups_of(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """The places in `rows` of each group; all of them where there are no groups."""
+        """Return the positions in `rows` of each group; one group of all rows without `groups`."""
         if self.groups is None:
             return [np.arange(len(rows))]
         labels = [self.groups[row] or "" for row in rows]
@@ -52,7 +52,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Estimates:
-    """For each column of numbers: its mean, and its mean in every resample."""
+    """The mean of each column, and its mean in every resample."""
 
     mean: _Floats  # [columns]
     replicates: _Floats  # [resamples, columns]
@@ -62,10 +62,10 @@ class _Estimates:
 def summarise(
     numbers: Numbers, weights: _Floats, rows: NDArray[np.intp] | None = None
 ) -> dict[str, dict[str, Json]]:
-    """Editor -> metric -> mean, low, high (95%), count, coverage; over some `rows` of the cases.
+    """Return editor -> metric -> mean, low, high (95%), count, coverage over the cases in `rows`.
 
-    `count` is how many cases the mean is over and `coverage` its share of the cases asked. A metric
-    that no case has becomes `{"mean": null, "reason", "command"}`.
+    `count` is the number of cases in the mean and `coverage` their share of the cases in `rows`. A
+    metric without any value becomes `{"mean": null, "reason", "command"}`.
     """
     chosen = np.arange(numbers.values.shape[1]) if rows is None else rows
     values = numbers.values[:, chosen].transpose(1, 0, 2)  # [cases, editors, metrics]
@@ -93,11 +93,11 @@ def summarise(
 def compare(
     numbers: Numbers, weights: _Floats, first: str, second: str, metric: str
 ) -> dict[str, Json] | None:
-    """The first editor's mean less the second's, with its paired interval.
+    """Return the first editor's mean minus the second's, with its paired interval.
 
-    Both means are over the cases that every editor answered (`cases` says how many), as far as they
-    have the number (`counts`); `apart` says that their own intervals don't meet. None where one of
-    the two has no number there.
+    Both means are over the `cases` that every editor answered and that have a value (`counts`).
+    `apart` is True if the editors' own intervals do not overlap. Returns None if an editor has no
+    value in these cases.
     """
     common = np.flatnonzero(numbers.answered.all(axis=0))
     column = numbers.metrics.index(metric)
@@ -121,32 +121,34 @@ def compare(
 
 
 def slice_rows(labels: Sequence[str | None]) -> dict[str, NDArray[np.intp]]:
-    """The rows of each label, by sorted label; a case without one is in no slice."""
+    """Return the rows of each label, by sorted label; cases with the label None are left out."""
     array = np.asarray(labels, dtype=object)
     names = sorted({label for label in labels if label is not None})
     return {name: np.flatnonzero(array == name) for name in names}
 
 
 def _estimate(values: _Floats, weights: _Floats, groups: Sequence[NDArray[np.intp]]) -> _Estimates:
-    """Means of the columns of [cases, columns], in the sample and in each resample.
+    """Return the column means of [cases, columns], in the sample and in each resample.
 
-    The mean over several groups is the mean of their means, as far as they have one.
+    The mean over several groups is the mean of their means that are not NaN.
     """
     made = [_estimate_group(values[rows], weights[:, rows]) for rows in groups]
     if len(made) == 1:
         return made[0]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column that no group has is NaN
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # a column without values in any group is NaN
         mean = np.nanmean([each.mean for each in made], axis=0)
         replicates = np.nanmean([each.replicates for each in made], axis=0)
     return _Estimates(mean, replicates, np.sum([each.count for each in made], axis=0))
 
 
 def _estimate_group(values: _Floats, weights: _Floats) -> _Estimates:
-    """The means of one group.
+    """Return the means of one group.
 
-    Values are first rounded to a grid of 2**-30, on which sums of doubles are exact: the result
-    does not depend on the order in which a machine adds, nor on its number of threads.
+    Values are first rounded to multiples of 2**-30, so that sums of doubles are exact: the result
+    does not depend on the order of summation or the number of threads.
     """
     present = ~np.isnan(values)
     exact = np.where(present, np.round(values * _GRID) / _GRID, 0.0)
@@ -158,7 +160,7 @@ def _estimate_group(values: _Floats, weights: _Floats) -> _Estimates:
 
 
 def _interval(replicates: _Floats) -> tuple[_Floats, _Floats]:
-    """The 2.5th and 97.5th percentile of each column, over the resamples that have a mean."""
+    """Return the 2.5th and 97.5th percentile of each column, ignoring NaN."""
     bounds = np.full((2, replicates.shape[1]), np.nan)
     present = ~np.isnan(replicates)
     whole = present.all(axis=0)

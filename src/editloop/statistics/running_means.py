@@ -1,8 +1,8 @@
-"""Means with intervals over a stream of cases, in memory that does not grow with their number.
+"""Means with intervals over a stream of cases, in constant memory.
 
 A Poisson bootstrap (Hanley and MacGibbon 2006; Chamandy et al. 2012): each resample draws each
-group of cases a Poisson(1) number of times, independently of all others, so it can be summed as the
-cases come. A mean is a ratio of sums, as everywhere else.
+group of cases a Poisson(1) number of times, independently of all others, so sums can be updated as
+cases arrive. A mean is a ratio of sums, as in `means`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ __all__ = ["RunningMeans"]
 _Floats = NDArray[np.float64]
 _DIGITS = 8
 _GRID = 2.0**30  # values are rounded to multiples of 2**-30: their sums are exact in any order
-_MOST_REASONS = 100  # different ones that are counted for a metric; further ones are not told apart
+_MOST_REASONS = 100  # distinct reasons counted per metric; further ones are ignored
 
 
 @dataclass(slots=True)
 class _Sums:
-    """Sums over the cases of one slice, in the sample and in each resample."""
+    """The sums over the cases of one slice, in the sample and in each resample."""
 
     cases: int
-    counts: NDArray[np.int64]  # [metrics]: cases with the number
+    counts: NDArray[np.int64]  # [metrics]: cases with a value
     totals: _Floats  # [metrics]
-    drawn: _Floats  # [resamples, metrics]: how often cases with the number were drawn
+    drawn: _Floats  # [resamples, metrics]: how often cases with a value were drawn
     drawn_totals: _Floats  # [resamples, metrics]
 
 
 class RunningMeans:
-    """Sums of some metrics, by slice; `add` takes cases, `summary` gives a slice's means so far."""
+    """Running sums of metrics by slice; `add` adds cases, `summary` returns a slice's means."""
 
     def __init__(self, metrics: Sequence[str], resamples: int) -> None:
         self._metrics = tuple(metrics)
@@ -52,9 +52,9 @@ class RunningMeans:
         slices: Mapping[Hashable, NDArray[np.intp]],
         rng: np.random.Generator,
     ) -> None:
-        """Add cases: `values` [cases, metrics], NaN where unscored; a slice is some of the rows.
+        """Add cases: `values` [cases, metrics], NaN if unscored; a slice is a subset of the rows.
 
-        Cases of one group (the turns of a session) are drawn together; a group comes in one call.
+        Cases of one group (the turns of a session) are drawn together; pass a group in one call.
         """
         index = {group: at for at, group in enumerate(dict.fromkeys(groups))}
         draws = rng.poisson(1.0, size=(self._resamples, len(index))).astype(np.float64)
@@ -70,18 +70,18 @@ class RunningMeans:
             sums.drawn_totals += weights[:, rows] @ exact[rows]
 
     def explain(self, metric: str, reasons: Iterable[str]) -> None:
-        """Count why a metric has no number for some cases."""
+        """Count the reasons why a metric has no value for some cases."""
         counter = self._reasons[metric]
         for reason in reasons:
             if reason in counter or len(counter) < _MOST_REASONS:
                 counter[reason] += 1
 
     def cases(self, name: Hashable) -> int:
-        """How many cases a slice has."""
+        """Return the number of cases in a slice."""
         return self._sums[name].cases
 
     def summary(self, name: Hashable) -> dict[str, Json]:
-        """Metric -> mean, low, high (95%), count, coverage; or a null mean with the reason."""
+        """Return metric -> mean, low, high (95%), count, coverage; or a null mean and a reason."""
         sums = self._sums[name]
         return {metric: self._entry(sums, at) for at, metric in enumerate(self._metrics)}
 
@@ -102,7 +102,7 @@ class RunningMeans:
         drawn = sums.drawn[:, at] > 0
         means = sums.drawn_totals[drawn, at] / sums.drawn[drawn, at]
         mean = sums.totals[at] / count
-        # Every resample missed these few cases: nothing is known but the mean itself.
+        # No resample drew these few cases: the interval is the mean itself.
         low, high = np.percentile(means, PERCENTILES) if len(means) else (mean, mean)
         return {
             "mean": round(float(mean), _DIGITS),

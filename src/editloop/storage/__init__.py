@@ -1,4 +1,4 @@
 """Durable files: Parquet tables, commit records, versions, manifests, locks, SQLite.
 
-What may enter: code that puts bytes on a disk or proves them; nothing about steps or models.
+What may enter: code that writes files or verifies them; nothing about steps or models.
 """

@@ -1,4 +1,4 @@
-"""What a commit record says: which shard, made from what, in which files, with which facts."""
+"""Commit records: a shard's key, its input fingerprint, its files and facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Commit", "ShardKey", "StoredTable"]
 
 @dataclass(frozen=True, slots=True)
 class ShardKey:
-    """What a commit is of: a shard, made from what the fingerprint says, in this generation."""
+    """The key of a commit: a shard, the fingerprint of its inputs, and a generation."""
 
     shard: str
     fingerprint: str
@@ -23,14 +23,14 @@ class ShardKey:
 
     @classmethod
     def parse(cls, name: str) -> ShardKey:
-        """The key at the start of a file's or record's name."""
+        """Parse the key at the start of the name of a file or record."""
         shard, fingerprint, generation = name.removesuffix(".json").split("@")[:3]
         return cls(shard, fingerprint, int(generation))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTable:
-    """One committed table: its file's name in `files/`, and what must be in it."""
+    """A committed table: its file name in `files/`, and the expected hash, rows and bytes."""
 
     path: str
     sha256: str
@@ -40,7 +40,7 @@ class StoredTable:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A committed shard: its tables and the facts (counts, digests) that were stated with them."""
+    """A committed shard: its tables, and the facts (counts, digests) recorded with them."""
 
     key: ShardKey
     files: Mapping[str, StoredTable]
@@ -55,11 +55,11 @@ class Commit:
         return self.key.fingerprint
 
     def to_json(self) -> Json:
-        """The body of the commit's record."""
+        """Return the body of the commit's record."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, body: Json) -> Commit:
-        """The commit that a record's body describes."""
+        """Return the commit that a record's body describes."""
         files = {table: StoredTable(**stored) for table, stored in body["files"].items()}
         return cls(ShardKey(**body["key"]), files, body["facts"])

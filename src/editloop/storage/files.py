@@ -1,8 +1,8 @@
-"""The one seam through which the store touches the disk.
+"""The file operations through which all storage code accesses the disk.
 
-`Files` holds the raw operations and raises plain OSError, so a test can put a full disk, a
-read-only folder or a crash in its place. Everything above turns OSError into StoreError by
-`explained`, and makes files durable by `NewFile`.
+`Files` contains the raw operations and raises plain OSError, so tests can simulate a full disk, a
+read-only folder or a crash. Callers convert OSError to StoreError with `explained` and write
+durable files with `NewFile`.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Files:
         folder.mkdir(parents=True, exist_ok=True)
 
     def create(self, path: Path) -> int:
-        """Open a file that must not exist yet for writing; returns its descriptor."""
+        """Create a file for writing, which must not exist yet; returns its descriptor."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write some of `data`; returns how many bytes."""
+        """Write some of `data`; returns the number of bytes written."""
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
@@ -61,29 +61,29 @@ class Files:
         return path.open("rb")
 
     def rename(self, old: Path, new: Path) -> None:
-        """Move a file over whatever is there, or a folder to a free name."""
+        """Rename a file, replacing an existing one, or a folder to an unused name."""
         old.replace(new)
 
     def link(self, old: Path, new: Path) -> None:
-        """Give a file a second name that must not exist yet."""
+        """Create a hard link to a file; the new name must not exist yet."""
         os.link(old, new)
 
     def remove(self, path: Path) -> None:
         path.unlink()
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove a folder with all that is in it."""
+        """Remove a folder and everything in it."""
         shutil.rmtree(folder)
 
     def names(self, folder: Path) -> list[str]:
-        """The names in a folder, in no order; none where there is no folder."""
+        """Return the names in a folder, unordered; empty if the folder does not exist."""
         try:
             return [entry.name for entry in os.scandir(folder)]
         except FileNotFoundError:
             return []
 
     def sync_path(self, path: Path) -> None:
-        """Make a file's bytes, or the names in a folder, survive a power cut."""
+        """Sync a file's bytes, or the names in a folder, so that they survive a power cut."""
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -92,9 +92,9 @@ class Files:
 
 
 class NewFile:
-    """A new file being written: hashed as it grows, on the disk once `finish` has returned.
+    """A new file being written: hashed while written, and durable once `finish` has returned.
 
-    Takes the calls by which PyArrow writes. Small writes are gathered.
+    Has the methods that PyArrow needs of a file to write to. Small writes are buffered.
     """
 
     def __init__(self, files: Files, path: Path) -> None:
@@ -125,35 +125,37 @@ class NewFile:
             data = data[self._files.write(self._descriptor, data) :]
 
     def finish(self) -> None:
-        """Flush to the disk, close, and read back what arrived there.
+        """Flush to the disk, close, and verify the file by reading it back.
 
-        Raises OSError where the bytes read differ from the bytes written.
+        Raises OSError if the bytes read differ from the bytes written.
         """
         self.flush()
         self._files.sync(self._descriptor)
         self.close()
         if file_hash(self._files, self.path) != self.sha256:
-            raise OSError(errno.EIO, "what was written reads back differently", str(self.path))
+            raise OSError(
+                errno.EIO, "the file reads back differently than it was written", str(self.path)
+            )
 
     def close(self) -> None:
-        """Close without a promise; a file that was not finished is an orphan."""
+        """Close without syncing; a file that was not finished is an orphan."""
         if not self.closed:
             self.closed = True
             self._files.close(self._descriptor)
 
 
 def check_plain(name: str, what: str) -> None:
-    """Raise StoreError unless a name can be (part of) a file's name and stay in its folder."""
+    """Raise StoreError unless `name` is safe as (part of) a file name."""
     if not _PLAIN.fullmatch(name):
         raise StoreError(
-            f"{what} has no plain name",
+            f"{what} has a name that cannot be used as a file name",
             value=repr(name),
-            fix="use letters, digits and . + - _, and no dot first",
+            fix="use letters, digits and . + - _, and do not start with a dot",
         )
 
 
 def file_hash(files: Files, path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()
     with files.read(path) as handle:
         while chunk := handle.read(_CHUNK):
@@ -162,12 +164,12 @@ def file_hash(files: Files, path: Path) -> str:
 
 
 def temporary(path: Path) -> Path:
-    """A fresh name beside `path` that no reader looks at and a sweep removes."""
+    """Return a new name beside `path` that readers ignore and `sweep_temporaries` removes."""
     return path.with_name(f"{_TEMPORARY}{uuid4().hex[:12]}")
 
 
 def replace_file(files: Files, path: Path, data: bytes) -> None:
-    """Put `data` in a file's place: readers see the old bytes or the new ones, never a mixture."""
+    """Replace a file with `data` atomically: readers see the old bytes or the new ones."""
     files.make_folder(path.parent)
     new = NewFile(files, temporary(path))
     try:
@@ -180,26 +182,26 @@ def replace_file(files: Files, path: Path, data: bytes) -> None:
 
 
 def sweep_temporaries(files: Files, folder: Path) -> None:
-    """Remove what an interrupted `replace_file` left in a folder."""
+    """Remove the files that an interrupted `replace_file` left in a folder."""
     for name in files.names(folder):
         if name.startswith(_TEMPORARY):
             files.remove(folder / name)
 
 
 _FIXES = {
-    errno.ENOSPC: "free some disk space, then run again: it goes on where it stopped",
-    errno.EDQUOT: "free some of the quota, then run again: it goes on where it stopped",
-    errno.EROFS: "choose a folder that can be written to",
-    errno.EACCES: "choose a folder that can be written to",
-    errno.EPERM: "choose a folder on a file system with hard links that can be written to",
-    errno.EIO: "check the disk, then run again: it goes on where it stopped",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOSPC: "free some disk space, then run again to resume",
+    errno.EDQUOT: "free some of the quota, then run again to resume",
+    errno.EROFS: "choose a writable folder",
+    errno.EACCES: "choose a writable folder",
+    errno.EPERM: "choose a writable folder on a file system with hard links",
+    errno.EIO: "check the disk, then run again to resume",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
 
 
 @contextmanager
 def explained(action: str, path: Path) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what failed, where, and what to do."""
+    """Convert an OSError to a StoreError with the failed action, the path and a fix."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Locks that the operating system drops when their process dies, however it dies."""
+"""File locks, which the operating system releases when their process ends in any way."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["lock", "shared_lock", "try_lock", "wait"]
 
 @contextmanager
 def lock(folder: Path, name: str = "run") -> Iterator[None]:
-    """Hold a run folder for one driver; BusyError where another holds it.
+    """Lock a run folder for one driver; raises BusyError if another process has locked it.
 
-    Workers don't hold it: a driver that dies frees the folder at once.
+    Workers do not hold the lock, so it is released at once if the driver dies.
     """
     path = _path(folder, name)
     with try_lock(path) as held:
         if not held:
             raise BusyError(
-                "another process works on this folder",
+                "another process is using this folder",
                 value=f"{folder} ({path.read_text(errors='replace') or 'unknown'})",
                 fix="wait until it ends, or stop it",
             )
-        with suppress(OSError):  # a full disk: who holds the lock is only said for comfort
+        with suppress(OSError):  # a full disk: the lock's owner is only informative
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
 
 
 def wait(folder: Path, name: str = "run") -> None:
-    """Return when no driver holds `lock(folder, name)`."""
+    """Wait until no driver holds `lock(folder, name)`."""
     with shared_lock(_path(folder, name)):
         pass
 
@@ -46,7 +46,7 @@ def _path(folder: Path, name: str) -> Path:
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Hold a lock file alone; False where that is impossible now."""
+    """Try to lock a file exclusively; yields whether it succeeded, without waiting."""
     with _opened(path) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +58,7 @@ def try_lock(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def shared_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file together with others; waits for one that holds it alone."""
+    """Hold a shared lock on a file; waits for an exclusive lock to be released."""
     with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield

@@ -1,7 +1,7 @@
-"""Publishing: whole folders and files put in place at once, with a manifest of their hashes.
+"""Publishing of folders and files: moved into place at once, with a manifest of their hashes.
 
-A manifest is written last, so its existence means that what it names is whole; it is removed
-before anything it names is touched.
+A manifest is written last, so its existence means that its files are complete; it is removed before
+any of its files is changed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What was published under a name: paths in the run folder with hash and size.
+    """The files published under a name: paths in the run folder with hash and size.
 
-    `fingerprint` says what it was made from; `facts` is whatever its maker wants to find again.
+    `fingerprint` identifies the inputs; `facts` holds any data the publisher wants to store.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """A fingerprint of the published bytes."""
+        """The fingerprint of the published bytes."""
         return fingerprint({path: stored["sha256"] for path, stored in self.files.items()})
 
     def in_place(self, run: Path) -> bool:
-        """Whether every file is there in its size; the hashes are for `verify`."""
+        """Return whether every file exists with the right size; `verify` checks the hashes."""
         return all(_size(run / path) == stored["bytes"] for path, stored in self.files.items())
 
 
@@ -66,9 +66,9 @@ def publish_folder(
     facts: Mapping[str, Json] | None = None,
     files: Files | None = None,
 ) -> Manifest:
-    """Put a finished folder in the place `run/name`, over an older one, and write its manifest.
+    """Move a finished folder to `run/name`, replacing an older one, and write its manifest.
 
-    `staged` comes from `staging_folder`, and is gone afterwards.
+    `staged` comes from `staging_folder` and no longer exists afterwards.
     """
     files = files or Files()
     target = run / name
@@ -98,27 +98,27 @@ def record_manifest(
     facts: Mapping[str, Json] | None = None,
     files: Files | None = None,
 ) -> Manifest:
-    """State that the files at `paths`, all inside `run`, are whole as they are now."""
+    """Write a manifest that declares the files at `paths`, all inside `run`, complete."""
     files = files or Files()
     with explained("record a manifest", run):
         stored = {path.relative_to(run).as_posix(): _stored(files, path) for path in paths}
-        sweep_temporaries(files, _place(run, name).parent)
+        sweep_temporaries(files, _manifest_path(run, name).parent)
     manifest = Manifest(name, stored, made_from, dict(facts or {}))
-    write_record(files, _place(run, name), asdict(manifest))
+    write_record(files, _manifest_path(run, name), asdict(manifest))
     return manifest
 
 
 def find_manifest(run: Path, name: str, *, files: Files | None = None) -> Manifest | None:
-    """The manifest of what was published under a name, or None; CorruptError if it is damaged."""
-    body = read_record(files or Files(), _place(run, name))
+    """Return the manifest published under a name, or None; raises CorruptError if damaged."""
+    body = read_record(files or Files(), _manifest_path(run, name))
     return None if body is None else Manifest(**body)
 
 
 def check_own(run: Path, part: str | None, names: Sequence[str]) -> None:
-    """Raise StoreError where publishing would replace what no run made, such as a user's own data.
+    """Raise StoreError if publishing would replace files that no run made, such as user data.
 
-    `names` are what a part publishes (None: any run): it claims the folder first, and leaves
-    manifests.
+    `names` is what `part` publishes (None: any run). Files are a run's own if the part has claimed
+    the folder or if they have manifests.
     """
     work = work_folder(run) if part is None else part_folder(run, part) / "current.json"
     if work.exists():
@@ -126,20 +126,20 @@ def check_own(run: Path, part: str | None, names: Sequence[str]) -> None:
     for name in names:
         if (run / name).exists() and find_manifest(run, name) is None:
             raise StoreError(
-                "this is no run's, and would be replaced",
+                "this was not made by a run and would be replaced",
                 value=run / name,
-                fix="name another folder for the run, or move it away",
+                fix="choose another folder for the run, or move it away",
             )
 
 
 def withdraw(run: Path, name: str, *, files: Files | None = None) -> None:
-    """Remove a manifest: what it named is no longer claimed to be whole."""
+    """Remove a manifest, so its files no longer count as complete."""
     with explained("remove a manifest", run):
         _remove_manifest(files or Files(), run, name)
 
 
 def write_file(run: Path, path: Path, data: bytes, *, files: Files | None = None) -> None:
-    """Write a file at once and durably, and its manifest under its own path in the run folder."""
+    """Write a file atomically and durably, with a manifest named by its path in the run folder."""
     files = files or Files()
     name = path.relative_to(run).as_posix()
     withdraw(run, name, files=files)
@@ -149,12 +149,12 @@ def write_file(run: Path, path: Path, data: bytes, *, files: Files | None = None
 
 
 def staging_folder(run: Path, name: str, *, files: Files | None = None) -> Path:
-    """A new empty folder on the run folder's disk, to make what `publish_folder` publishes."""
+    """Create an empty folder on the run folder's disk for `publish_folder`."""
     files = files or Files()
     folder = _staging(run, name)
     with explained("make a folder", folder):
         if folder.exists():
-            files.remove_folder(folder)  # an interrupted attempt's
+            files.remove_folder(folder)  # left by an interrupted attempt
         files.make_folder(folder)
     return folder
 
@@ -163,7 +163,7 @@ def _staging(run: Path, name: str) -> Path:
     return work_folder(run) / "staging" / _flat(name)
 
 
-def _place(run: Path, name: str) -> Path:
+def _manifest_path(run: Path, name: str) -> Path:
     return work_folder(run) / "manifests" / f"{_flat(name)}.json"
 
 
@@ -174,7 +174,7 @@ def _flat(name: str) -> str:
 
 
 def _remove_manifest(files: Files, run: Path, name: str) -> None:
-    place = _place(run, name)
+    place = _manifest_path(run, name)
     if place.exists():
         files.remove(place)
         files.sync_path(place.parent)

@@ -1,7 +1,7 @@
-"""How tables are laid out in Parquet: small row groups, pictures as they are, checksums on pages.
+"""Parquet files of tables: small row groups, uncompressed pictures, page checksums.
 
-Binary columns hold encoded pictures: compressing them again or looking for repeats costs time and
-gains nothing. Everything else is compressed.
+Binary columns hold encoded pictures: compressing them again or building dictionaries costs time and
+saves nothing. Everything else is compressed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FILE_BYTES = 480_000_000  # of pictures and texts; the rest of a file is far bel
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A finished file: what a commit record says about it."""
+    """The facts of a finished file that a commit record stores."""
 
     sha256: str
     rows: int
@@ -48,7 +48,7 @@ class Written:
 
 
 class TableWriter:
-    """One new Parquet file, written row group by row group; durable once `finish` has returned."""
+    """A new Parquet file, written in row groups; durable once `finish` has returned."""
 
     def __init__(self, files: Files, path: Path, schema: pa.Schema) -> None:
         self._file = NewFile(files, path)
@@ -56,24 +56,24 @@ class TableWriter:
         self._rows = 0
 
     def write(self, table: pa.Table) -> None:
-        """Append rows, as one row group where they fit into one."""
+        """Append rows, as one row group if they fit into one."""
         for piece in pieces(table.combine_chunks()):
             self._writer.write_table(piece, row_group_size=GROUP_ROWS)
             self._rows += piece.num_rows
 
     def finish(self) -> Written:
-        """Close the file and prove that it reads back."""
+        """Close the file and verify it by reading it back."""
         self._writer.close()
         self._file.finish()
         return Written(self._file.sha256, self._rows, self._file.size)
 
     def close(self) -> None:
-        """Give up what was not finished."""
+        """Close the file without finishing it."""
         self._file.close()
 
 
 class Gatherer:
-    """One new Parquet file to which tables of any size are added: small ones share a row group."""
+    """A new Parquet file to which tables of any size are added; small ones share a row group."""
 
     def __init__(self, files: Files, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
@@ -83,7 +83,7 @@ class Gatherer:
         self._bytes = 0
 
     def add(self, table: pa.Table) -> None:
-        """Append the rows of a table that has the file's columns, and perhaps others."""
+        """Append the rows of a table; columns that the file does not have are ignored."""
         for piece in pieces(table.select(self._schema.names)):
             size = content_bytes(piece)
             if self._rows + piece.num_rows > GROUP_ROWS or self._bytes + size > GROUP_BYTES:
@@ -98,19 +98,19 @@ class Gatherer:
         self._parts, self._rows, self._bytes = [], 0, 0
 
     def finish(self) -> Written:
-        """Close the file and prove that it reads back."""
+        """Close the file and verify it by reading it back."""
         self._flush()
         return self._writer.finish()
 
     def close(self) -> None:
-        """Give up what was not finished."""
+        """Close the file without finishing it."""
         self._writer.close()
 
 
 class SplitWriter:
     """A split's files `SPLIT-00000-of-0000N.parquet`, at least one, each below `file_bytes`.
 
-    They get these names when their number is known.
+    The files are renamed once N is known.
     """
 
     def __init__(
@@ -146,19 +146,19 @@ class SplitWriter:
             self._bytes += size
 
     def finish(self) -> None:
-        """Close the last file and name them all."""
+        """Close the last file and give all files their final names."""
         self._rows.finish()
         for path in self._paths:
             name = f"{path.stem}-of-{len(self._paths):05d}.parquet"
             self._files.rename(path, path.with_name(name))
 
     def close(self) -> None:
-        """Give up what was not finished."""
+        """Close the current file without finishing it."""
         self._rows.close()
 
 
 def pieces(table: pa.Table) -> Iterator[pa.Table]:
-    """A table in parts that each fit into one row group; one row always does."""
+    """Yield a table in pieces that each fit into a row group; a single row always fits."""
     rows = table.num_rows
     if rows > 1 and (rows > GROUP_ROWS or content_bytes(table) > GROUP_BYTES):
         half = min(GROUP_ROWS, rows // 2)
@@ -169,7 +169,7 @@ def pieces(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def content_bytes(table: pa.Table) -> int:
-    """The bytes of a table's pictures and texts, however the table lies in memory."""
+    """Return the bytes of a table's pictures and texts, independent of its memory layout."""
     return sum(_content_bytes(column) for column in table.columns)
 
 
@@ -192,10 +192,10 @@ def read_batches(
     rows: int = GROUP_ROWS,
     groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file in batches, page checksums verified; CorruptError on a mismatch.
+    """Yield the rows of a Parquet file in batches; raises CorruptError if a page checksum fails.
 
-    `rows` bounds a batch, and so the memory that a reader needs. `groups` are the row groups to
-    read, by their number (all of them).
+    `rows` limits a batch, and so the memory used. `groups` are the indices of the row groups to
+    read; None reads all.
     """
     try:
         file = pq.ParquetFile(handle, page_checksum_verification=True)
@@ -204,12 +204,12 @@ def read_batches(
         )
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno:
-            raise  # the disk failed, which says nothing about the bytes
+            raise  # the disk failed: the file may be intact
         raise _damaged(path, error) from error
 
 
 def read_footer(path: Path) -> pq.FileMetaData:
-    """What a Parquet file says of its columns and row groups; CorruptError where it is damaged."""
+    """Read the metadata of a Parquet file; raises CorruptError if it is damaged."""
     try:
         return pq.read_metadata(path)
     except pa.ArrowException as error:
@@ -220,17 +220,17 @@ def _damaged(path: Path, error: Exception) -> CorruptError:
     return CorruptError(
         "a Parquet file cannot be read back",
         value=path,
-        fix=f"restore it from a copy, or make it again ({error})",
+        fix=f"restore it from a copy, or rebuild it ({error})",
     )
 
 
 def read_rows(
     path: Path, columns: list[str] | None = None, *, what: str, rows: int = GROUP_ROWS
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file, streamed; at most `rows` are in memory.
+    """Yield the rows of a Parquet file; at most `rows` are in memory.
 
-    Raises StoreError, which says `what` could not be read, where the disk refuses, and CorruptError
-    as `read_batches`.
+    Raises CorruptError like `read_batches`, and StoreError if the disk fails, with a message that
+    names `what` could not be read.
     """
     with explained(f"read {what}", path), path.open("rb") as handle:
         for batch in read_batches(handle, path, columns, rows):
@@ -251,7 +251,7 @@ def _layout(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _leaves(field: pa.Field, prefix: str) -> Iterator[tuple[str, pa.DataType]]:
-    """The columns that Parquet stores for a field, by their dotted paths."""
+    """Yield the dotted path and type of each column that Parquet stores for a field."""
     name = f"{prefix}{field.name}"
     if pa.types.is_struct(field.type):
         for child in field.type:

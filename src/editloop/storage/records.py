@@ -1,6 +1,6 @@
-"""Small JSON files that prove themselves: a body with the hash of its canonical form.
+"""Small JSON files with a checksum: a body and the hash of its canonical form.
 
-A record's bytes are a function of its body, so any flipped byte in one is found.
+A record's bytes are a function of its body, so any flipped byte is detected.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ __all__ = ["decode_record", "encode_record", "fingerprint", "read_record", "writ
 
 
 def fingerprint(value: Json) -> str:
-    """16 hex digits of the SHA-256 of a JSON value's canonical form."""
+    """Return the first 16 hex digits of the SHA-256 of a JSON value's canonical form."""
     return _digest(canonical_json(value))[:16]
 
 
 def encode_record(body: Json) -> bytes:
-    """The bytes of the record that holds `body`."""
+    """Return the bytes of the record with this body."""
     text = canonical_json(body)
     return f'{{"body":{text},"sha256":"{_digest(text)}"}}\n'.encode()
 
 
 def decode_record(data: bytes, path: Path) -> Json:
-    """The body of a record; CorruptError where a byte is not as it was written."""
+    """Return the body of a record; raises CorruptError if any byte was changed."""
     try:
         body = json.loads(data)["body"]
         whole = encode_record(body) == data
@@ -40,13 +40,13 @@ def decode_record(data: bytes, path: Path) -> Json:
 
 
 def write_record(files: Files, path: Path, body: Json) -> None:
-    """Put a record in its place durably, over an older one."""
+    """Write a record durably, replacing an older one."""
     with explained("write a record", path):
         replace_file(files, path, encode_record(body))
 
 
 def read_record(files: Files, path: Path) -> Json:
-    """The body of a record file, or None where there is no file."""
+    """Return the body of a record file, or None if the file does not exist."""
     try:
         with files.read(path) as handle:
             data = handle.read()
@@ -63,7 +63,7 @@ def _digest(text: str) -> str:
 
 def _corrupt(path: Path) -> CorruptError:
     return CorruptError(
-        "a record differs from what was written",
+        "a record is damaged or was changed",
         value=path,
-        fix="restore it from a copy, or remove it: what it stood for is made again",
+        fix="restore it from a copy, or delete it to rebuild its content",
     )

@@ -1,4 +1,4 @@
-"""Stored samples: their Arrow schema, their rows, and a published split read back in its order."""
+"""Stored samples: their Arrow schema and rows, and reading of a published split."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from editloop.errors import StoreError
 from editloop.schema import (
+    Attempt,
+    Cause,
+    EditOutcome,
     EditSample,
     EditType,
     Image,
@@ -22,11 +25,23 @@ from editloop.schema import (
 )
 from editloop.storage.parquet import read_rows
 
-__all__ = ["arrow_schema", "from_row", "published_files", "read_samples", "to_row"]
+__all__ = [
+    "arrow_schema",
+    "attempt_row",
+    "attempts_of",
+    "attempts_schema",
+    "from_row",
+    "published_files",
+    "read_attempts",
+    "read_samples",
+    "required_columns",
+    "split_names",
+    "to_row",
+]
 
 
-# `datasets` knows no Arrow map, so scores are a list of named structs: still one fixed type, and
-# judging adds no column.
+# `datasets` does not support Arrow maps, so scores are a list of named structs. The type is fixed,
+# and judging adds no column.
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -39,6 +54,7 @@ _SCORE = pa.struct(
         ("text", pa.string()),
         ("reason", pa.string()),
         ("version", pa.string()),
+        ("cause", pa.string()),
     ]
 )
 
@@ -71,11 +87,22 @@ _COLUMNS: dict[str, pa.DataType] = {
     "parent_id": pa.string(),
     "scores": pa.list_(_SCORE),
     "provenance": _PROVENANCE,
+    "references": pa.list_(_IMAGE),
 }
+_ADDED = {"references"}  # columns that data sets made by version 0.1 lack
+_ATTEMPT = {
+    "outcome": pa.string(),
+    "chosen": pa.bool_(),
+    "attempt": pa.int32(),
+    "cost": pa.float64(),
+    "reason": pa.string(),
+}
+_ATTEMPTS = "attempts-"  # before a split's name: the files of its attempts
+_FILE = re.compile(r"(?P<split>.+)-\d{5}-of-\d{5}\.parquet")
 
 
 def _feature(kind: pa.DataType) -> Json:
-    """The Hugging Face `features` description of an Arrow type."""
+    """Return the Hugging Face `features` description of an Arrow type."""
     if kind == _IMAGE:
         return {"_type": "Image"}
     if pa.types.is_list(kind):
@@ -87,18 +114,33 @@ def _feature(kind: pa.DataType) -> Json:
 
 
 def arrow_schema() -> pa.Schema:
-    """The schema of a stored `EditSample`, with the metadata by which `datasets` sees images."""
-    features = {name: _feature(kind) for name, kind in _COLUMNS.items()}
+    """Return the schema of a stored `EditSample`, with metadata for images in `datasets`."""
+    return _schema(_COLUMNS)
+
+
+def attempts_schema() -> pa.Schema:
+    """Return the schema of a stored `Attempt`: a sample's columns and the attempt's own."""
+    return _schema({**_COLUMNS, **_ATTEMPT})
+
+
+def required_columns() -> tuple[str, ...]:
+    """Return the columns that every stored data set has, whichever version made it."""
+    return tuple(name for name in _COLUMNS if name not in _ADDED)
+
+
+def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    features = {name: _feature(kind) for name, kind in columns.items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema(list(_COLUMNS.items()), metadata=metadata)
+    return pa.schema(list(columns.items()), metadata=metadata)
 
 
 def to_row(sample: EditSample) -> dict[str, Json]:
-    """A sample as the row that `arrow_schema` stores."""
-    row: dict[str, Json] = {name: getattr(sample, name) for name in _COLUMNS}
+    """Convert a sample to a row of `arrow_schema`; columns added later are omitted if empty."""
+    row: dict[str, Json] = {name: getattr(sample, name) for name in required_columns()}
     for name in ("source", "target", "mask"):
-        image: Image | None = row[name]
-        row[name] = None if image is None else {"bytes": image.bytes, "path": image.path}
+        row[name] = None if row[name] is None else _image_row(row[name])
+    if sample.references:
+        row["references"] = list(map(_image_row, sample.references))
     row["edit_type"] = None if sample.edit_type is None else sample.edit_type.value
     row["scores"] = [_score_row(name, score) for name, score in sorted(sample.scores.items())]
     row["provenance"] = _provenance_row(sample.provenance)
@@ -106,8 +148,8 @@ def to_row(sample: EditSample) -> dict[str, Json]:
 
 
 def from_row(row: Mapping[str, Json]) -> EditSample:
-    """The sample that `to_row` stored."""
-    fields = {name: row[name] for name in _COLUMNS}
+    """Convert a row that `to_row` made back to the sample."""
+    fields = {name: row[name] for name in required_columns()}
     for name in ("source", "target", "mask"):
         image = fields[name]
         fields[name] = None if image is None else Image(image["bytes"], image["path"])
@@ -119,12 +161,43 @@ def from_row(row: Mapping[str, Json]) -> EditSample:
         if made is None
         else Provenance(**{**made, "parameters": json.loads(made["parameters"])})
     )
+    further = row.get("references") or ()
+    fields["references"] = tuple(Image(image["bytes"], image["path"]) for image in further)
     return EditSample(**fields)
+
+
+def attempt_row(attempt: Attempt) -> dict[str, Json]:
+    """Convert an attempt to a row of `attempts_schema`."""
+    return {
+        **to_row(attempt.sample),
+        "outcome": attempt.outcome.value,
+        "chosen": attempt.chosen,
+        "attempt": attempt.number,
+        "cost": attempt.cost,
+        "reason": attempt.reason,
+    }
+
+
+def _attempt(row: Mapping[str, Json]) -> Attempt:
+    return Attempt(
+        from_row(row),
+        EditOutcome(row["outcome"]),
+        number=row["attempt"],
+        chosen=row["chosen"],
+        cost=row["cost"],
+        reason=row["reason"],
+    )
+
+
+def _image_row(image: Image) -> dict[str, Json]:
+    return {"bytes": image.bytes, "path": image.path}
 
 
 def _score_row(name: str, score: Score | Unscored) -> dict[str, Json]:
     if isinstance(score, Unscored):
-        return {"name": name, "reason": score.reason, "version": score.version}
+        row = {"name": name, "reason": score.reason, "version": score.version}
+        stated = score.cause is not Cause.UNSTATED
+        return {**row, "cause": score.cause.value} if stated else row
     return {
         "name": name,
         "value": score.value,
@@ -136,7 +209,8 @@ def _score_row(name: str, score: Score | Unscored) -> dict[str, Json]:
 
 def _score(item: Mapping[str, Json]) -> Score | Unscored:
     if item["reason"] is not None:
-        return Unscored(item["reason"], item["version"])
+        cause = item.get("cause")
+        return Unscored(item["reason"], item["version"], Cause(cause or Cause.UNSTATED))
     return Score(item["value"], item["passed"], item["text"], item["version"])
 
 
@@ -153,24 +227,43 @@ def _provenance_row(made: Provenance | None) -> dict[str, Json] | None:
     }
 
 
+def split_names(data: Path) -> list[str]:
+    """Return the sorted names of the splits in a data folder, without files of attempts."""
+    found = (_FILE.fullmatch(path.name) for path in data.glob("*.parquet"))
+    names = {match["split"] for match in found if match}
+    return sorted(name for name in names if not name.startswith(_ATTEMPTS))
+
+
+def attempts_of(split: str) -> str:
+    """Return the name under which a split's attempts are published."""
+    return f"{_ATTEMPTS}{split}"
+
+
 def published_files(data: Path, split: str) -> list[Path]:
-    """The Parquet files of a published split, in order; StoreError unless all are there."""
+    """Return the Parquet files of a published split, in order; StoreError if any is missing."""
     ours = re.compile(rf"{re.escape(split)}-\d{{5}}-of-\d{{5}}\.parquet")
     paths = sorted(path for path in data.glob("*.parquet") if ours.fullmatch(path.name))
     total = len(paths)
     expected = [f"{split}-{index:05d}-of-{total:05d}.parquet" for index in range(total)]
     if not paths or [path.name for path in paths] != expected:
-        others = {path.name.rsplit("-", 3)[0] for path in data.glob("*-*-of-*.parquet")} - {split}
-        there = f"name one that is there, {', '.join(sorted(others))}, or " if others else ""
+        others = [name for name in split_names(data) if name != split]
+        known = f"use a split that exists ({', '.join(others)}), or " if others else ""
         raise StoreError(
-            f"the data set has no whole split {split!r}",
+            f"the data set has no complete split {split!r}",
             value=data,
-            fix=f"{there}build it first: `editloop run RECIPE --only build`",
+            fix=f"{known}build it first: `editloop run RECIPE --only build`",
         )
     return paths
 
 
 def read_samples(data: Path, split: str) -> Iterator[EditSample]:
-    """Stream a published split in its fixed order; CorruptError where a page's checksum fails."""
+    """Yield a published split's samples in order; raises CorruptError if a page checksum fails."""
     for path in published_files(Path(data), split):
         yield from map(from_row, read_rows(path, what="a data set"))
+
+
+def read_attempts(data: Path, split: str) -> Iterator[Attempt]:
+    """Stream the attempts of a split, if there are any; errors as of `read_samples`."""
+    if any(Path(data).glob(f"{attempts_of(split)}-*.parquet")):
+        for path in published_files(Path(data), attempts_of(split)):
+            yield from map(_attempt, read_rows(path, what="a data set's attempts"))

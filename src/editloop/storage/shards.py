@@ -1,8 +1,8 @@
-"""A folder of committed shards: the first commit of a shard wins, and readers trust only commits.
+"""A folder of committed shards: the first commit of a shard wins, and readers see only commits.
 
-A shard's tables are written under attempt-unique names and proven to read back; then one record,
-created exclusively, makes them the shard. What no record names is an orphan. Records hold no times,
-so the same work gives the same content.
+A shard's tables are written under names unique to the attempt and verified; then a record, created
+exclusively, commits them. Files without a record are orphans. Records hold no times, so the same
+work gives the same content.
 
     FOLDER/files/SHARD@FINGERPRINT@GENERATION@TABLE@ATTEMPT.parquet
     FOLDER/commits/SHARD@FINGERPRINT@GENERATION.json
@@ -45,7 +45,7 @@ _RECORD = re.compile(r"[^@]+@[^@]+@\d+\.json")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something on disk that is not as it was committed."""
+    """A file or record that differs from its committed state."""
 
     path: Path
     cause: str
@@ -55,7 +55,7 @@ class Problem:
 
 
 class ShardStore:
-    """Commits shards to a folder and reads them back, verified."""
+    """Commits shards to a folder and reads them back with verification."""
 
     def __init__(self, folder: Path, files: Files | None = None) -> None:
         self.folder = folder
@@ -72,9 +72,9 @@ class ShardStore:
         facts: Mapping[str, Json] | None = None,
         generation: int = 0,
     ) -> Commit:
-        """Make tables durable as a shard; where it is committed already, that commit is returned.
+        """Commit tables as a shard; returns the existing commit if there is one.
 
-        Raises StoreError where the disk refuses; then nothing is committed.
+        Raises StoreError if the disk fails; then nothing is committed.
         """
         for name in (shard, fingerprint, *tables):
             check_plain(name, "a shard, fingerprint or table")
@@ -105,7 +105,7 @@ class ShardStore:
         return StoredTable(path.name, written.sha256, written.rows, written.bytes)
 
     def _record(self, commit: Commit) -> bool:
-        """Create the commit's record; False where another commit came first."""
+        """Create the commit's record; returns False if another commit was first."""
         path = self._records / f"{commit.key}.json"
         new = NewFile(self._files, temporary(path))
         try:
@@ -123,7 +123,7 @@ class ShardStore:
         return True
 
     def find(self, shard: str, fingerprint: str, generation: int = 0) -> Commit | None:
-        """The commit of a shard, if it has been made; CorruptError where its record is damaged."""
+        """Return a shard's commit, or None; raises CorruptError if its record is damaged."""
         key = ShardKey(shard, fingerprint, generation)
         path = self._records / f"{key}.json"
         with explained("read a commit record", path):
@@ -135,7 +135,7 @@ class ShardStore:
         commit = Commit.from_json(decode_record(data, path))
         if commit.key != key:
             raise CorruptError(
-                "a commit record lies under another's name", value=path, fix="remove it"
+                "a commit record has the file name of another one", value=path, fix="delete it"
             )
         return commit
 
@@ -143,18 +143,20 @@ class ShardStore:
         commit = self.find(key.shard, key.fingerprint, key.generation)
         if commit is None:
             raise StoreError(
-                "a commit record went away", value=self._records / f"{key}.json", fix="run again"
+                "a commit record has disappeared",
+                value=self._records / f"{key}.json",
+                fix="run again",
             )
         return commit
 
     def keys(self) -> set[ShardKey]:
-        """The keys of all commits, by one listing; no record is opened."""
+        """Return the keys of all commits from one folder listing; no record is opened."""
         with explained("list commit records", self._records):
             names = self._files.names(self._records)
         return {ShardKey.parse(name) for name in names if _RECORD.fullmatch(name)}
 
     def commits(self) -> list[Commit]:
-        """The newest commits of all shards, by name."""
+        """Return the newest commit of each shard, sorted by name."""
         keys = sorted(self.keys(), key=lambda key: (key.shard, key.fingerprint, key.generation))
         newest = {(key.shard, key.fingerprint): key for key in keys}
         return [self._must_find(key) for key in newest.values()]
@@ -162,22 +164,29 @@ class ShardStore:
     def read(
         self, commit: Commit, table: str = "data", columns: list[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a committed table, file hash and page checksums verified; CorruptError."""
+        """Yield the rows of a committed table; raises CorruptError if a hash or checksum fails."""
         stored = commit.files[table]
         path = self._data / stored.path
         with explained("read a shard", path):
-            self._prove(stored)
+            self._verify_file(stored)
             with self._files.read(path) as handle:
                 yield from read_batches(handle, path, columns)
 
     def table(self, commit: Commit, table: str, schema: pa.Schema) -> pa.Table:
-        """A committed table whole, its columns as in `schema`; empty where it was not written."""
-        if table not in commit.files:
-            return schema.empty_table()
-        batches = list(self.read(commit, table, schema.names))
-        return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
+        """Return a committed table with the columns of `schema`; empty if it was not written.
 
-    def _prove(self, stored: StoredTable) -> None:
+        Columns and struct fields that an older version did not write are null.
+        """
+        batches = [] if table not in commit.files else list(self.read(commit, table, schema.names))
+        if not batches:
+            return schema.empty_table()
+        found = pa.Table.from_batches(batches)
+        for column in schema:
+            if column.name not in found.column_names:
+                found = found.append_column(column, pa.nulls(len(found), column.type))
+        return found.select(schema.names).cast(schema)
+
+    def _verify_file(self, stored: StoredTable) -> None:
         path = self._data / stored.path
         try:
             whole = file_hash(self._files, path) == stored.sha256
@@ -187,17 +196,17 @@ class ShardStore:
             raise CorruptError(
                 "a committed file is missing or differs from its commit record",
                 value=path,
-                fix="restore it from a copy, or remove its commit record: the shard is made again",
+                fix="restore it from a copy, or delete its commit record to rebuild the shard",
             )
 
     def verify(self) -> list[Problem]:
-        """Every record and committed file that is not as it was committed."""
+        """Return every record and file that differs from its committed state."""
         problems = []
         for key in sorted(self.keys(), key=str):
             try:
                 for stored in self._must_find(key).files.values():
                     try:
-                        self._prove(stored)
+                        self._verify_file(stored)
                     except CorruptError as error:
                         problems.append(Problem(self._data / stored.path, error.cause))
             except StoreError as error:
@@ -205,9 +214,9 @@ class ShardStore:
         return problems
 
     def sweep(self, keep: frozenset[ShardKey] | None = None) -> None:
-        """Remove orphans, and, where `keep` is given, every other commit.
+        """Remove orphans, and also every commit that is not in `keep`, if given.
 
-        Does nothing while another process is committing here: its files have no record yet.
+        Does nothing while another process is committing here, as its files have no record yet.
         """
         with explained("sweep a folder", self.folder), self._alone() as alone:
             if not alone:
@@ -229,7 +238,7 @@ class ShardStore:
             else:
                 self._files.remove(self._data / name)
         for key, ends in attempts.items():
-            if len(ends) > 1:  # a commit that lost, and its process died before it tidied up
+            if len(ends) > 1:  # a losing commit whose process died before cleaning up
                 shard = ShardKey.parse(key)
                 won = {stored.path for stored in self._must_find(shard).files.values()}
                 for name in {f"{key}@{end}" for end in ends} - won:

@@ -1,7 +1,8 @@
-"""A small SQLite file that processes and threads share, with errors in our own words.
+"""A small SQLite file shared by processes and threads, with errors as EditLoopError.
 
-WAL mode, so readers never wait for a writer; on a local disk, as WAL needs shared memory. A killed
-process loses nothing that was written; a power cut may lose the last writes, but damages none.
+It uses WAL mode, so readers never wait for a writer, and must be on a local disk, as WAL needs
+shared memory. A killed process loses no writes; a power cut may lose the last ones but does not
+damage the file.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Database:
-    """Tables in one file, made where they are missing; opened when it is first used.
+    """Tables in one file, which is opened on first use; missing tables are created.
 
-    `tables` maps their names to their columns. Errors of the disk are StoreError, of its lock
-    BusyError, and damage is CorruptError. It can be pickled: the other process opens the file.
+    `tables` maps their names to their columns. Raises StoreError if the disk fails, BusyError if
+    the file is locked, CorruptError if it is damaged. After unpickling, the file is reopened.
     """
 
     def __init__(self, path: Path, tables: Mapping[str, str]) -> None:
@@ -38,7 +39,7 @@ class Database:
         self._opened: sqlite3.Connection | None = None
 
     def rows(self, statement: str, values: Row = ()) -> list[Row]:
-        """Run one statement, committed at once; what it answers."""
+        """Run one statement, committed immediately; returns its rows."""
         with self._lock, _explained(self.path):
             opened = self._open()
             with opened:
@@ -46,7 +47,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Several statements as one, alone in the file; undone where anything is raised."""
+        """Run statements in an exclusive transaction, rolled back if an exception is raised."""
         with self._lock, _explained(self.path):
             opened = self._open()
             with opened:
@@ -54,7 +55,7 @@ class Database:
                 yield opened
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is used again."""
+        """Close the file; the next use opens it again."""
         with self._lock:
             if self._opened is not None:
                 self._opened.close()
@@ -71,7 +72,7 @@ class Database:
             return self._opened
         with explained("open a database", self.path):
             Files().make_folder(self.path.parent)
-        # Used by one thread at a time: the lock sees to that.
+        # The lock ensures that only one thread at a time uses it.
         opened = sqlite3.connect(self.path, timeout=_WAIT, check_same_thread=False)
         try:
             self._prepare(opened)
@@ -106,7 +107,7 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname in ("SQLITE_BUSY", "SQLITE_LOCKED"):
             raise BusyError(
-                "another process holds a database", value=path, fix="wait until it ends"
+                "another process has locked a database", value=path, fix="wait until it ends"
             ) from error
         raise StoreError(
             f"cannot use a database: {error}", value=path, fix="check the disk, then run again"
@@ -115,5 +116,5 @@ def _explained(path: Path) -> Iterator[None]:
         raise CorruptError(
             f"a database is damaged: {error}",
             value=path,
-            fix="restore it from a copy, or move it away: what it held is asked again",
+            fix="restore it from a copy, or move it away: its content will be requested again",
         ) from error

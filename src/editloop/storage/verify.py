@@ -1,4 +1,4 @@
-"""Verification of a whole run folder: every file against what was committed or published."""
+"""Verification of a run folder: every file against its commit record or manifest."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["verify"]
 
 
 def verify(run: Path, *, files: Files | None = None) -> list[Problem]:
-    """Everything in a run folder that is not as it was committed or published; empty if whole.
+    """Return every file in a run folder that differs from its committed or published state.
 
-    Raises StoreError where there is no run.
+    Raises StoreError if the folder contains no run.
     """
     files = files or Files()
     work = work_folder(Path(run))
     if not work.is_dir():
-        raise StoreError("no run in this folder", value=run, fix="name the folder of a run")
+        raise StoreError("no run in this folder", value=run, fix="give the folder of a run")
     problems: list[Problem] = []
     for commits in sorted(work.rglob("commits")):
         if (commits.parent / "files").is_dir():
@@ -31,7 +31,7 @@ def verify(run: Path, *, files: Files | None = None) -> list[Problem]:
         problems += _check_record(path)
     for path in sorted(work.glob("*/plan-*.jsonl")):
         if not path.stem.endswith(file_hash(files, path)[:16]):
-            problems.append(Problem(path, "a plan differs from what was written"))
+            problems.append(Problem(path, "a plan file is damaged or was changed"))
     for path in sorted((work / "manifests").glob("*.json")):
         problems += _check_record(path) or _check_manifest(Path(run), path, files)
     return problems

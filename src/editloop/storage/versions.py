@@ -1,8 +1,8 @@
-"""Which settings a run folder's part was made with, and what happens when they change.
+"""Versions of a run folder's parts: the settings each was made with, and changes to them.
 
 A part (`build`, a training, a benchmark) claims its folder with the settings that can change its
-result. Other settings later are refused, with the differences, until a new version is asked for.
-Work lies in folders named by fingerprint, so what did not change is found again.
+result. Different settings later raise ChangedError with the differences, unless a new version is
+requested. Work is stored in folders named by fingerprint, so unchanged work is reused.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _ABSENT = "(absent)"
 
 
 def work_folder(run: Path) -> Path:
-    """Where a run folder keeps what is not published."""
+    """Return the folder for a run's unpublished files."""
     return run / ".editloop"
 
 
 def part_folder(run: Path, part: str) -> Path:
-    """Where a part keeps its versions and the record of the current one."""
+    """Return the folder of a part's versions and the record of the current one."""
     return work_folder(run) / part
 
 
@@ -47,10 +47,10 @@ def claim_version(
     new_version: bool = False,
     files: Files | None = None,
 ) -> Path:
-    """Claim a part for these settings; returns the work folder of their fingerprint (not made yet).
+    """Claim a part with these settings; returns the work folder for them, which may not exist.
 
-    Unless `new_version`, raises ChangedError as `check_version`. The older version's work stays
-    until `retire_versions`.
+    Unless `new_version`, raises ChangedError like `check_version`. The older version's work is
+    kept until `retire_versions`.
     """
     files = files or Files()
     folder = part_folder(run, part)
@@ -68,7 +68,7 @@ def claim_version(
 def check_version(
     run: Path, part: str, settings: Mapping[str, Json], *, files: Files | None = None
 ) -> None:
-    """Raise ChangedError, naming every difference, where a part was claimed with other settings."""
+    """Raise ChangedError with all differences if a part was claimed with other settings."""
     current = read_record(files or Files(), part_folder(run, part) / "current.json")
     settings = _as_read_back(settings)
     if current is not None and current != settings:
@@ -88,7 +88,7 @@ def retire_versions(
 
 
 def differences(old: Json, new: Json, at: str = "") -> list[str]:
-    """What differs between two JSON values, as lines `key.key: old -> new`."""
+    """Return the differences of two JSON values, as lines `key.key: old -> new`."""
     if old == new:
         return []
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
@@ -101,7 +101,7 @@ def differences(old: Json, new: Json, at: str = "") -> list[str]:
 
 
 def _as_read_back(settings: Mapping[str, Json]) -> dict[str, Json]:
-    """Settings as JSON gives them again: without tuples."""
+    """Return settings after a JSON round trip, which turns tuples into lists."""
     read: dict[str, Json] = json.loads(canonical_json(settings))
     return read
 
@@ -117,5 +117,5 @@ def _changed(part: str, lines: list[str]) -> ChangedError:
         f"the settings or inputs of {part!r} changed since this folder was made",
         value="\n  ".join(["", *lines[:_SHOWN], *more]),
         fix="go back to the old settings, choose another folder, or make a new version with "
-        "--new-version (what did not change is used again)",
+        "--new-version (unchanged work is reused)",
     )

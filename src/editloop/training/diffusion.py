@@ -15,7 +15,6 @@ from editloop.models.backbones.base_loading import check_base, load_base
 from editloop.models.backbones.checking import multiple_of
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
-from editloop.models.small_convolutions import ease_convolutions
 from editloop.runtime.ranks import is_leader, others, spreads_weights
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
@@ -47,7 +46,7 @@ class DiffusionTraining:
     """
 
     Settings = DiffusionTrainingSettings
-    version = "1"
+    version = "2"
 
     def __init__(self, settings: DiffusionTrainingSettings) -> None:
         self._settings = settings
@@ -143,7 +142,6 @@ class _TrainingTask:
         """The base with room for the conditions."""
         settings = self.settings
         model = load_base(settings.base, settings.wanted(self.precision, self.seed))
-        ease_convolutions(model.network)
         if settings.gradient_checkpointing:
             model.network.enable_gradient_checkpointing()
         return model

@@ -118,7 +118,7 @@ class DirectSamples:
             return
 
         def place(sample: EditSample) -> int:
-            height, width = decode(sample.source.bytes).shape[:2]
+            height, width = decode(sample.source_image.bytes).shape[:2]
             return self._sizes.index(self._framing.size_of(height, width))
 
         yield from prefetched(place, self._rows.stream(0, len(self)), _DECODERS)

@@ -15,7 +15,7 @@ from editloop.errors import StoreError
 from editloop.schema import EditSample
 from editloop.storage.files import explained
 from editloop.storage.parquet import read_batches, read_footer
-from editloop.storage.samples import arrow_schema, from_row, published_files
+from editloop.storage.samples import from_row, published_files, required_columns
 
 __all__ = ["PublishedRows", "RowReader"]
 
@@ -46,7 +46,7 @@ class PublishedRows:
         """Samples from number `start` up to `stop`; without pictures, these are left empty."""
         columns = None
         if not pictures:
-            columns = [name for name in arrow_schema().names if name not in _PICTURES]
+            columns = [name for name in required_columns() if name not in _PICTURES]
         for path, group, first, count in self.groups():
             if first < stop and start < first + count:
                 batch = pa.Table.from_batches(_batches(path, group, columns))
@@ -98,7 +98,7 @@ def _counts(path: Path) -> tuple[int, ...]:
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
-    absent = [name for name in arrow_schema().names if name not in names]
+    absent = [name for name in required_columns() if name not in names]
     if absent:
         raise StoreError(
             "a data set's file lacks columns that samples have",

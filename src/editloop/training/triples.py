@@ -54,7 +54,7 @@ def decoded(sample: EditSample) -> Triple:
             fix="train on a split whose samples all have targets",
         )
     try:
-        source, target = decode(sample.source.bytes), decode(sample.target.bytes)
+        source, target = decode(sample.source_image.bytes), decode(sample.target.bytes)
         mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
     except ImageError as error:
         raise ImageError(error.code, error.cause, value=sample.id, fix=error.fix) from error

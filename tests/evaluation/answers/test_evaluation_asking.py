@@ -1,4 +1,4 @@
-"""How editors are asked: batches, masks, seeds, sessions on their own pictures."""
+"""Requests to editors: batches, masks, seeds, sessions on their own pictures."""
 
 import weakref
 from collections.abc import Callable, Sequence
@@ -106,7 +106,7 @@ def test_turns_after_an_unedited_one_are_not_asked() -> None:
 
 
 def test_a_picture_of_another_size_is_refused() -> None:
-    with pytest.raises(StepError, match="another geometry"):
+    with pytest.raises(StepError, match="wrong shape or dtype"):
         run(Cropping(Cropping.Settings()), list(single_edits(1)))
 
 
@@ -125,7 +125,7 @@ def test_the_clock_counts_the_edits_that_were_asked() -> None:
 
 
 class Watching:
-    """Takes no numbers; says how many decoded pictures are alive when it is shown some."""
+    """Measures nothing; records how many decoded pictures are in memory when it is called."""
 
     names, needs, parameters = ("none",), frozenset({"source", "edited", "target"}), {}
 

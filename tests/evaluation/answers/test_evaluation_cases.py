@@ -1,4 +1,4 @@
-"""Chunks of held-out cases: fixed, whole sessions, told apart by content."""
+"""Chunks of held-out cases: fixed order, whole sessions, identified by content."""
 
 from collections import Counter
 from dataclasses import replace

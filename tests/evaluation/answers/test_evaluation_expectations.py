@@ -1,4 +1,4 @@
-"""Claims against numbers: shown, not shown, the opposite, or without numbers; always said."""
+"""Tests of claims against numbers: shown, not shown, opposite, unavailable; always reported."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Runs side by side: one table, paired differences, and no mixing of what cannot be compared."""
+"""Comparison of runs: tables, paired differences, and refusal of runs that differ."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(made: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Copies a run and alters its results."""
+    """Copy a run and change its results."""
 
     def copy(name: str, alter: Alter | None = None, to: str = "") -> Path:
         place = tmp_path / (to or name)
@@ -87,7 +87,7 @@ def altered_table(run: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 
 def difference(comparison: Comparison, name: str, first: str, second: str) -> Difference:
-    """Of L1, in the benchmark of this name."""
+    """Return the difference in L1 between two editors in this benchmark."""
     benchmark = next(each for each in comparison.benchmarks if each.name == name)
     (found,) = [
         each
@@ -160,7 +160,7 @@ def test_a_difference_is_what_a_direct_computation_gives(
 
 def test_only_cases_that_all_editors_answered_are_paired(both: Comparison) -> None:
     single = both.benchmarks[1]
-    assert (single.cases, single.common) == (9, 6)  # the choosy one leaves every third
+    assert (single.cases, single.common) == (9, 6)  # the editor "choosy" skips every third
     assert difference(both, SINGLE, "half", "whole").counts == (6, 6)
     assert single.scores["half"]["l1"]["count"] == 9
 
@@ -347,7 +347,7 @@ def test_what_was_published_must_be_whole(copied: Callable[..., Path]) -> None:
     record_manifest(run, "evaluation/darkroom", published)
     compare_runs([run], resamples=100)
     next(path for path in published if path.suffix == ".png").unlink()
-    with pytest.raises(StoreError, match="published is not whole"):
+    with pytest.raises(StoreError, match="published files are incomplete"):
         compare_runs([run])
 
 
@@ -359,7 +359,7 @@ def test_a_damaged_table_is_refused(copied: Callable[..., Path]) -> None:
 
 
 def test_a_run_without_a_fingerprint_cannot_be_compared(copied: Callable[..., Path]) -> None:
-    with pytest.raises(StoreError, match="does not say what its numbers"):
+    with pytest.raises(StoreError, match="no fingerprint for the benchmark"):
         compare_runs([copied("one", lambda results: results.pop("benchmarks"))])
 
 
@@ -414,7 +414,7 @@ def test_the_page_marks_noise_and_what_is_better(both: Comparison, tmp_path: Pat
 
 @pytest.fixture
 def departing(made: Path, copied: Callable[..., Path]) -> Comparison:
-    """Runs of which one asked an editor in fewer steps than its protocol's card."""
+    """Two runs, one with fewer steps for an editor than the protocol's card."""
 
     def fewer_steps(results: Json) -> None:
         for editor in results["benchmarks"][SINGLE]["editors"]:

@@ -1,4 +1,4 @@
-"""The benchmark as a part: what it returns, publishes, resumes and refuses."""
+"""The darkroom benchmark: its results, its files, resuming and errors."""
 
 import json
 from collections.abc import Iterable, Iterator

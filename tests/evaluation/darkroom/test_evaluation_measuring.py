@@ -1,4 +1,4 @@
-"""A verdict becomes numbers, alone and jointly, and what is missing stays missing."""
+"""Verdicts converted to numbers, alone and jointly; missing scores stay missing."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from evaluation_fakes import FakeJudge, photo, region
 
 
 class Fixed(FakeJudge):
-    """Gives one verdict to everything."""
+    """A judge that gives the same verdict to every pair."""
 
     def __init__(self, **verdict: Score | Unscored) -> None:
         self.verdict = verdict

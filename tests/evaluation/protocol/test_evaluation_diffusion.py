@@ -27,7 +27,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain(checkpoint: Path, image: Pixels, turn: int) -> Pixels:
-    """What diffusers' own pipeline makes of a picture, with the seed of a case."""
+    """Return the edit that diffusers' own pipeline makes with the seed of a case."""
     pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(
         checkpoint, safety_checker=None, local_files_only=True
     )

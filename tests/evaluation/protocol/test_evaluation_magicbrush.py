@@ -1,6 +1,6 @@
-"""The MagicBrush protocol against its released evaluator's rules, written down anew.
+"""The MagicBrush protocol against its released evaluator's rules, reimplemented.
 
-The expected numbers come from the words of the protocol: numpy, Pillow and the bare networks.
+The expected numbers are computed from the protocol text with numpy, Pillow and the networks.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Protocol cards: strict, explained, told apart by what can change a number."""
+"""Protocol cards: strict, documented, identified by what can change a number."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def test_emu_edits_broken_cases_are_left_out() -> None:
         ({"editing": {"text_guidance": float("nan")}}, "editing|JSON|float"),
         ({"metrics": {"l1": {"target": "l1"}}}, "metrics.l1 has no `kind`"),
         ({"metrics": {"id": {"kind": "pixels", "target": "l1"}}}, "'id' is taken"),
-        ({"benchmarks": {"a/b": {}}}, "'a/b' is no name"),
+        ({"benchmarks": {"a/b": {}}}, "'a/b' is no valid name"),
     ],
 )
 def test_a_card_that_cannot_work_is_refused_when_it_is_read(

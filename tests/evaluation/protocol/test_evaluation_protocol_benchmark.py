@@ -1,4 +1,4 @@
-"""Editors by a protocol: asked once, named as published, nothing skipped in silence."""
+"""Editors by a protocol: run once, named as published, nothing skipped silently."""
 
 import json
 import math
@@ -25,7 +25,7 @@ STOPPING = "stopping=python:test_evaluation_protocol_benchmark:Stopping"
 
 
 class Darker(Fake):
-    """Takes 8 grey levels off, where it may."""
+    """An editor that darkens by 8 grey levels, inside the mask."""
 
     def one(self, request: EditRequest) -> Pixels | Unedited:
         allowed = np.full(request.image.shape[:2], 255) if request.mask is None else request.mask
@@ -33,13 +33,13 @@ class Darker(Fake):
 
 
 class Maskless(Darker):
-    """Reads no mask."""
+    """An editor that reads no mask."""
 
     uses_mask = False
 
 
 class Stopping(Darker):
-    """Is stopped, as by Ctrl-C, when it is asked for the last session."""
+    """An editor that is interrupted, as by Ctrl-C, at the last session."""
 
     stops = True
 
@@ -342,7 +342,7 @@ def test_a_broken_picture_is_refused_even_where_absent_ones_may_be_counted(
 @pytest.mark.parametrize("spec", ["l1=pixels:l2", "pixels:l1?against=source", "l1,a=pixels:l2"])
 def test_a_further_metric_needs_a_name_of_its_own(data: Path, tmp_path: Path, spec: str) -> None:
     names = [*spec.split(","), *(["a=pixels:psnr"] if "," in spec else [])]
-    with pytest.raises(RecipeError, match="the name of another"):
+    with pytest.raises(RecipeError, match="the name of another metric"):
         run(data, tmp_path, "copy", metrics=names)
 
 
@@ -356,7 +356,7 @@ def test_an_input_smaller_than_its_output_is_no_problem(tmp_path: Path) -> None:
 
 
 def test_a_judge_of_a_protocol_that_has_none_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="nothing that a judge scores"):
+    with pytest.raises(RecipeError, match="protocol uses no judge"):
         run(data, tmp_path, "copy", judge="metric")
 
 

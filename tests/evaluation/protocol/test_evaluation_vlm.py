@@ -39,7 +39,7 @@ def data(folder: Path, count: int = 3) -> Path:
 
 
 def answer(seen: FakeRequest) -> str:
-    """A reply in the form that the rubric asks for; the third field tells which rubric it is."""
+    """Return a reply in the rubric's form; the third field identifies the rubric."""
     (passed,) = set(seen.schema["properties"]) - {"failures", "score"}
     score, says = ANSWERS[passed]
     return json.dumps({"failures": "None", "score": score, passed: says})

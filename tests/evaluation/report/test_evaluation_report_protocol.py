@@ -31,7 +31,7 @@ METRICS = ["l1", "clip_i", "ssim=pixels:ssim"]
 
 
 class Darker(Fake):
-    """Takes grey levels off: the fewer, the higher the image guidance."""
+    """An editor that darkens: the higher the image guidance, the less."""
 
     def one(self, request: EditRequest) -> Pixels | Unedited:
         less = round(24 / float(request.settings.get("image_guidance", 1)))
@@ -39,7 +39,7 @@ class Darker(Fake):
 
 
 class Choosy(Darker):
-    """Leaves some edits, with its reason."""
+    """An editor that skips some edits, with a reason."""
 
     def one(self, request: EditRequest) -> Pixels | Unedited:
         odd = request.id in ("0", "3")
@@ -51,12 +51,12 @@ def page(run: Path) -> str:
 
 
 def article(page: str, at: int) -> str:
-    """One of the page's cards."""
+    """Return one of the page's cards."""
     return page.split("<article")[at + 1].partition("</article>")[0]
 
 
 def section(page: str, benchmark: str) -> str:
-    """A benchmark's part of the page."""
+    """Return a benchmark's part of the page."""
     return page.partition(f"<h3>{benchmark}</h3>")[2].partition('<section class="benchmark"')[0]
 
 
@@ -228,7 +228,7 @@ def test_the_gallery_can_be_left_out(run: Path) -> None:
 
 
 def single_edits(folder: Path, count: int = 6) -> Path:
-    """A folder of single edits of two kinds, with captions of which some are the same."""
+    """A folder of single edits of two kinds; some have identical captions."""
     folder.mkdir()
     lines = []
     for at in range(count):
@@ -242,7 +242,7 @@ def single_edits(folder: Path, count: int = 6) -> Path:
 
 
 def evaluated(folder: Path, editors: list[str], card: Json, **settings: Json) -> str:
-    """The page of single edits by a card of one's own."""
+    """The page of single edits evaluated by a user's own card."""
     base = {"name": "own", "data": {"layout": "metadata"}, "benchmarks": {"test": {}}}
     path = own_card(folder, **{**base, **card})
     data = single_edits(folder / "data")

@@ -1,4 +1,4 @@
-"""What the report shows of numbers, losses and times, and how it chooses what to show."""
+"""Views of numbers, losses and times in the report, and the choice of samples."""
 
 import json
 from collections import Counter

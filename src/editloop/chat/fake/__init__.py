@@ -1,1 +1,1 @@
-"""A server that speaks the chat protocol and fails as real ones do; its answers are injected."""
+"""A fake chat server with the protocol and failures of real ones; its answers are injected."""

@@ -1,7 +1,7 @@
-"""What can go wrong between a client and a model server, and schedules by which the fake does it.
+"""Faults between a client and a model server, and schedules for the fake server.
 
-A schedule is any function from a request to a fault or None. `at_random` draws from the request
-itself and not from its place in time, so the same requests meet the same faults in any order.
+A schedule is any function from a request to a fault or None. `at_random` depends on the request
+and not on its time, so the same requests get the same faults in any order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["MIXED", "Fault", "Schedule", "at_random", "in_order", "spoilt"]
 
 
 class Fault(StrEnum):
-    """What the fake server does instead of answering; first of the way there, then of replies."""
+    """Faults of the fake server; first those of transport, then those of replies."""
 
     FORBIDDEN = "403"
     RATE_LIMITED = "429"
@@ -26,9 +26,9 @@ class Fault(StrEnum):
     ERROR = "500"
     UNAVAILABLE = "503"
     OVERLOADED = "529"
-    TIME_OUT = "time-out"  # no answer comes
+    TIME_OUT = "time-out"  # no response is sent
     RESET = "reset"  # the connection is reset
-    HALF = "half"  # the response ends in its middle
+    HALF = "half"  # the response is cut off in the middle
     NOT_JSON = "not-json"  # a web page with status 200
     FILTERED = "filtered"  # a content filter stops the reply
     REFUSAL = "refusal"  # the model refuses, in the protocol's own field
@@ -37,8 +37,8 @@ class Fault(StrEnum):
     DECLINED = "declined"  # the model refuses in words
     MALFORMED = "malformed"  # the reply's JSON is not closed
     EMPTY = "empty"
-    NAN = "nan"  # in the place of every number
-    OUT_OF_RANGE = "out-of-range"  # 777 in the place of every number
+    NAN = "nan"  # replaces every number
+    OUT_OF_RANGE = "out-of-range"  # 777 replaces every number
     SURROGATE = "surrogate"  # half a character before the reply
     HUGE = "huge"  # a megabyte of prose before the reply
 
@@ -59,14 +59,14 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def in_order(*faults: Fault | None) -> Schedule:
-    """The first request meets the first fault, and so on; later ones meet none."""
+    """Return a schedule that gives each fault to one request, in order, then none."""
     return lambda asked: faults[asked.number] if asked.number < len(faults) else None
 
 
 def at_random(
     rate: float, seed: int, faults: Sequence[Fault] = MIXED, *, in_a_row: int = 2
 ) -> Schedule:
-    """Each request meets a fault with probability `rate`, but at most `in_a_row` times."""
+    """Return a schedule of faults with probability `rate`, at most `in_a_row` per request."""
 
     def draw(asked: FakeRequest) -> Fault | None:
         if asked.arrival >= in_a_row:
@@ -79,7 +79,7 @@ def at_random(
 
 
 def spoilt(reply: str, fault: Fault | None) -> str:
-    """A model's reply with a fault of replies in it; other faults leave it as it is."""
+    """Apply a reply fault to a model's reply; other faults do not change it."""
     spoil = _SPOILING.get(fault) if fault is not None else None
     return reply if spoil is None else spoil(reply)
 

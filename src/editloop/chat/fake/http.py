@@ -1,6 +1,6 @@
-"""The fake model server's way to the wire: HTTP, and every way of not answering.
+"""The HTTP layer of the fake model server, with its transport faults.
 
-Faults on the way are made here with the socket itself; what a reply says is `fake_server`'s part.
+Transport faults are produced here on the socket itself; `server.py` produces the replies.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STATUS = {
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Serves a `FakeServer` on a port of this machine, a thread a connection."""
+    """Serves a `FakeServer` on a local port, with a thread per connection."""
 
     daemon_threads = True
     request_queue_size = 1024
@@ -55,7 +55,7 @@ class HttpServer(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of ours."""
+        """Ignore errors from clients that disconnected."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -74,10 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: whoever wants to know what came reads `FakeServer.seen`."""
+        """Log nothing; `FakeServer.seen` counts the requests."""
 
     def do_GET(self) -> None:
-        """The models that are served: one."""
+        """List the served models, of which there is one."""
         if self.path != "/v1/models":
             self._refuse(404, "there is only /v1/models and /v1/chat/completions")
             return
@@ -85,10 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"object": "list", "data": [model]})
 
     def do_POST(self) -> None:
-        """A chat completion, or the fault that the schedule has for it."""
+        """Answer with a chat completion, or with the fault scheduled for it."""
         length = int(self.headers.get("Content-Length") or 0)
         if not 0 < length <= _LARGEST:
-            self.close_connection = True  # what follows was not read
+            self.close_connection = True  # the body was not read
             self._refuse(413, f"a request has 1 to {_LARGEST} bytes, not {length}")
             return
         body = self.rfile.read(length)
@@ -136,13 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         try:
             data = json.dumps(fake.reply(asked, fault)).encode()
-        except Exception as error:  # whatever a test's function raises, its client is to see
+        except Exception as error:  # report any error of a test's function to its client
             self._refuse(400, f"no answer: {type(error).__name__}: {error}")
             return
         self._write(200, data, sent=len(data) // 2 if fault is Fault.HALF else len(data))
 
     def _reset(self) -> None:
-        """Close without a farewell: lingering for no time makes the system send a reset."""
+        """Reset the connection: a linger time of zero makes the system send RST on close."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         kind: str = "application/json",
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Head and body at once, so that the client never waits for a second packet."""
+        """Write head and body in one call, so the client never waits for a second packet."""
         lines = {"Content-Type": kind, "Content-Length": str(len(data)), **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self.wfile.write(f"HTTP/1.1 {status} Fake\r\n{head}\r\n".encode() + data[:sent])

@@ -1,4 +1,4 @@
-"""A chat request as the fake model server has understood it."""
+"""A chat request as parsed by the fake model server."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _DATA = "data:"
 
 @dataclass(frozen=True)
 class FakeRequest:
-    """What a request asks. `number` counts all requests from 0, `arrival` those with this body.
+    """A chat request. `number` counts all requests from 0, `arrival` those with the same body.
 
-    `digest` is a short hash of the body, `format` the reply format asked for (`text`,
-    `json_object`, `json_schema`), `temperature` None where the server is to choose. `texts` and
-    `links` are those of all messages, in order.
+    `digest` is a short hash of the body, `format` the requested reply format (`text`,
+    `json_object`, `json_schema`), `temperature` None if not set. `texts` and `links` are those of
+    all messages, in order.
     """
 
     model: str
@@ -39,17 +39,17 @@ class FakeRequest:
 
     @cached_property
     def images(self) -> tuple[bytes, ...]:
-        """The encoded pictures; ValueError where one is not sent as base64 data."""
+        """The encoded pictures; raises ValueError if one is not sent as base64 data."""
         return tuple(_data(link) for link in self.links)
 
     @cached_property
     def pictures(self) -> tuple[Pixels, ...]:
-        """The pictures' pixels; ImageError where one cannot be decoded."""
+        """The pictures' pixels; raises ImageError if one cannot be decoded."""
         return tuple(decode_rgb(data) for data in self.images)
 
 
 def read_request(body: bytes, digest: str, number: int, arrival: int) -> FakeRequest:
-    """The request in a body; ValueError where it is not one."""
+    """Parse a request's body; raises ValueError if it is invalid."""
     content = json.loads(body)
     if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
         raise ValueError("a request needs `messages`")

@@ -1,11 +1,11 @@
-"""A model server that is none: it speaks the protocol and answers as a function tells it to.
+"""A fake model server: it implements the protocol and answers with a given function.
 
     with FakeServer(truth_answers(samples)) as server:
         judge = create("judge", "vlm", {"target": "fake", "base_url": server.base_url})
 
 With `truth_answers` it judges darkroom edits by their known truth, so judging can be tried, tested
-and timed without a model; with any function from a request to a reply it is whatever a test needs.
-It can be slow, and fail in every way that `fake_faults` knows. It listens on this machine only.
+and timed without a model; tests can pass any function from a request to a reply. It can be slow,
+and fail in every way listed in `faults.py`. It listens on this machine only.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ __all__ = ["Answers", "FakeServer", "FakeSettings", "RequestCounts"]
 Answers: TypeAlias = Callable[[FakeRequest], str]
 
 _FINISH = {Fault.FILTERED: "content_filter", Fault.TRUNCATED: "length"}
-_WATCH = 0.05  # seconds until a call to `close` is noticed
+_WATCH = 0.05  # seconds between checks for `close`
 
 
 @dataclass(frozen=True, slots=True)
 class FakeSettings:
-    """How the fake behaves: seconds a reply takes, `jitter` as a share of it, and what it takes.
+    """Settings of the fake server.
 
-    `key`: the one it asks for, None for none. `formats`: the reply formats besides text that it
-    takes; others are refused. `retry_after`: seconds, as its header says with a 429.
+    `latency`: seconds per reply, varied by the fraction `jitter`. `key`: the required API key, or
+    None. `formats`: the accepted reply formats besides text; others are refused. `retry_after`:
+    the header's seconds with a 429.
     """
 
     model: str = "fake"
@@ -51,7 +52,7 @@ class FakeSettings:
 
 @dataclass(slots=True)
 class RequestCounts:
-    """What came in: requests in all, by the hash of their body, by fault; and most at once."""
+    """Requests received: in total, by the hash of their body, by fault; most at the same time."""
 
     requests: int = 0
     bodies: Counter[str] = field(default_factory=Counter)
@@ -60,9 +61,9 @@ class RequestCounts:
 
 
 class FakeServer:
-    """An OpenAI-compatible server on a free port of this machine, or on `port`.
+    """An OpenAI-compatible server on a free local port, or on `port`.
 
-    Starts with the `with` block, or by `start`; what `answers` raises becomes a refusal (400).
+    Starts with the `with` block or by `start`; exceptions from `answers` become status 400.
     """
 
     def __init__(
@@ -93,11 +94,11 @@ class FakeServer:
         return self
 
     def wait(self) -> None:
-        """Until it is closed, or the user interrupts."""
+        """Wait until the server is closed or the user interrupts."""
         self._thread.join()
 
     def close(self) -> None:
-        """Stop listening and end every connection."""
+        """Stop listening and close every connection."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -110,7 +111,7 @@ class FakeServer:
         self.close()
 
     def take(self, body: bytes) -> tuple[FakeRequest, Fault | None]:
-        """Count a request and decide its fault; ValueError where it is no request."""
+        """Count a request and choose its fault; raises ValueError if it is invalid."""
         digest = hashlib.sha256(body).hexdigest()[:16]
         with self._lock:
             number, arrival = self.seen.requests, self.seen.bodies[digest]
@@ -123,7 +124,7 @@ class FakeServer:
         return asked, fault
 
     def reply(self, asked: FakeRequest, fault: Fault | None) -> Json:
-        """The whole response to a request, by the protocol."""
+        """Return the complete response to a request."""
         text = spoilt(self._answers(asked), fault)
         message: dict[str, Json] = {"role": "assistant", "content": text}
         if fault is Fault.REFUSAL:
@@ -145,13 +146,13 @@ class FakeServer:
         }
 
     def delay(self, asked: FakeRequest) -> float:
-        """Seconds that the reply to a request takes, by the seed."""
+        """Return the seconds that the reply to a request takes, derived from the seed."""
         drawn = derive_seed(self.settings.seed, asked.digest, asked.arrival, "delay") / 2**63
         return self.settings.latency * (1 + self.settings.jitter * (2 * drawn - 1))
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While a request is worked on."""
+        """Count a request as in progress."""
         with self._lock:
             self.busy_now += 1
             self.seen.at_once = max(self.seen.at_once, self.busy_now)

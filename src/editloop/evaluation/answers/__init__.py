@@ -1,4 +1,4 @@
-"""Editors' answers to cases: asked in chunks, measured, kept, counted and published.
+"""Editors' answers to cases: requested in chunks, measured, stored, counted and published.
 
-What may enter: what every benchmark does alike, whatever its cases and numbers are.
+Only code that every benchmark shares, whatever its cases and metrics, belongs here.
 """

@@ -1,4 +1,4 @@
-"""From a benchmark's table of cases to its entries in `results.json`."""
+"""Compute a benchmark's entries in `results.json` from its table of cases."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from editloop.statistics.means import Numbers, slice_rows, summarise
 
 __all__ = ["Analysis", "analyse"]
 
-# A table of more photos than this is not read by anyone; their numbers are in the cases' table.
+# Nobody reads a longer table of photos; the numbers are in the table of cases.
 _MOST_PHOTOS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """How a benchmark's numbers are analysed.
+    """Settings of the analysis of a benchmark's numbers.
 
-    `axes` are what cases are sliced by; `by_group` takes means over the groups' means; `commands`
-    say, by metric and reason, what gets a missing one.
+    Cases are sliced by each of `axes`. `by_group` averages over the groups' means. `commands`
+    gives, by metric and reason, the command that produces a missing number.
     """
 
     metrics: tuple[str, ...]
@@ -48,7 +48,10 @@ def analyse(
     missing: Mapping[str, UnavailableError],
     analysis: Analysis,
 ) -> dict[str, Json]:
-    """A benchmark's `evaluation`, `slices` and `findings`; editors that could not run say why."""
+    """Return a benchmark's `evaluation`, `slices` and `findings`.
+
+    Editors in `missing` could not run; their entries hold the reason instead of a mean.
+    """
     found: dict[str, Json] = {"evaluation": {}, "slices": {}, "findings": []}
     if tables:
         groups = [case.session or case.id for case in cases]
@@ -91,7 +94,7 @@ _LABELS: dict[str, Callable[[Case], str | None]] = {
 def _slices(
     cases: Sequence[Case], numbers: Numbers, weights: NDArray[np.float64], axes: Sequence[str]
 ) -> dict[str, dict[str, dict[str, Json]]]:
-    """Editor -> axis -> its value -> metric -> estimate."""
+    """Return editor -> axis -> value of the axis -> metric -> estimate."""
     labels = {axis: [_LABELS[axis](case) for case in cases] for axis in axes}
     if len(set(labels.get("photo", ()))) > _MOST_PHOTOS:
         del labels["photo"]

@@ -1,8 +1,8 @@
-"""Ask an editor for one chunk of cases, and make its answers a table.
+"""Send one chunk of cases to an editor and return its answers as a table.
 
-Single edits and sessions are asked alike: turn by turn, in batches. In the *iterative* setting the
-source of a later turn is the editor's own previous picture, in the *independent* one it is the
-truth of the turn before; the first turn is the same in both and asked once.
+Single edits and sessions are handled alike: turn by turn, in batches. In the *iterative* setting
+the source of a later turn is the editor's own previous picture; in the *independent* setting it is
+the true picture after the previous turn. The first turn is the same in both and requested once.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ EDITS = pa.schema(
 
 @runtime_checkable
 class FoundEditor(Protocol):
-    """An editor whose pictures exist already, as files: they are found and not made."""
+    """An editor whose pictures already exist as files."""
 
     @property
     def name(self) -> str: ...
@@ -71,9 +71,9 @@ class FoundEditor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EditingSettings:
-    """How editors are asked: all of it may change their answers.
+    """Settings of the requests to editors; each of them may change the answers.
 
-    `editing` holds the protocol's editing settings; an editor's own settings come before them.
+    `editing` holds the protocol's editing settings; an editor's own settings take precedence.
     """
 
     seed: int
@@ -85,7 +85,7 @@ class EditingSettings:
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds spent on new edits and on measuring them."""
+    """The number of new edits and measurements, and the seconds spent on them."""
 
     edits: int = 0
     edit_seconds: float = 0.0
@@ -95,7 +95,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _CaseTurn:
-    """One case to ask for; `source` is what came before, or why there is nothing."""
+    """One case to edit; `source` is the picture to start from, or the reason why there is none."""
 
     sample: EditSample
     setting: str
@@ -103,14 +103,18 @@ class _CaseTurn:
 
 
 def settings_of(turn: int, settings: Sequence[str]) -> Sequence[str]:
-    """The settings in which a turn (from 0) is asked: the first turn is the same in all."""
+    """Return the settings in which a turn (from 0) is edited; the first is the same in all."""
     return settings if turn else (INDEPENDENT,)
 
 
 def edit_chunk(
     editor: Editor, sequences: Sequences, asking: EditingSettings, clock: Clock, decode: Decode
 ) -> pa.Table:
-    """One editor's answers to a chunk, by sequence, turn and setting: a table of schema EDITS."""
+    """Return an editor's answers to a chunk as a table of schema EDITS.
+
+    Rows are ordered by sequence, turn and setting. Raises StepError where the editor returns a
+    wrong number of answers, something other than a picture, or a picture of another size.
+    """
     own: dict[int, _Answer] = {}  # the last picture of each sequence, for the iterative setting
     rows: dict[_Row, Json] = {}
     for index in range(max(map(len, sequences))):
@@ -126,7 +130,7 @@ def edit_chunk(
 
 
 def find_chunk(editor: FoundEditor, sequences: Sequences, asking: EditingSettings) -> pa.Table:
-    """The pictures of a chunk that were made elsewhere: a table of schema EDITS."""
+    """Return a chunk's pictures that were made elsewhere as a table of schema EDITS."""
     rows = [
         _found_row(sequences[at][index], setting, editor.find(sequences[at][index], setting))
         for at in range(len(sequences))
@@ -151,14 +155,14 @@ def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
 
 
 def _turn(sample: EditSample, setting: str, own: _Answer | None, decode: Decode) -> _CaseTurn:
-    source = own if setting == ITERATIVE and own is not None else decode(sample.source.bytes)
+    source = own if setting == ITERATIVE and own is not None else decode(sample.source_image.bytes)
     return _CaseTurn(sample, setting, source)
 
 
 def _ask(
     editor: Editor, turns: Sequence[_CaseTurn], asking: EditingSettings, clock: Clock
 ) -> list[_Answer]:
-    """The editor's answers; a turn whose previous turn has no picture cannot be asked."""
+    """Return the editor's answers; a turn without a source picture is not sent to the editor."""
     requests = [
         _request(turn, turn.source, asking)
         for turn in turns
@@ -197,22 +201,22 @@ def _request(turn: _CaseTurn, source: Pixels, asking: EditingSettings) -> EditRe
 def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_Answer]) -> None:
     if len(answers) != len(requests):
         raise StepError(
-            f"editor {editor.name} lost or added answers",
+            f"editor {editor.name} returned a wrong number of answers",
             value=f"{len(answers)} answers to {len(requests)} requests",
-            fix="answer each request with a picture or Unedited",
+            fix="return one picture or Unedited for each request",
         )
     for request, answer in zip(requests, answers, strict=True):
         if isinstance(answer, Unedited):
             continue
         if not isinstance(answer, np.ndarray):
             raise StepError(
-                f"editor {editor.name} answered {request.id} with no picture",
+                f"editor {editor.name} returned no picture for {request.id}",
                 value=type(answer).__name__,
                 fix="return uint8 pixels [height, width, 3], or Unedited",
             )
         if answer.dtype != np.uint8 or answer.shape != request.image.shape:
             raise StepError(
-                f"editor {editor.name} answered {request.id} in another geometry",
+                f"editor {editor.name} returned a wrong shape or dtype for {request.id}",
                 value=f"{answer.dtype} {answer.shape} instead of uint8 {request.image.shape}",
                 fix="return uint8 pixels of the request's size",
             )

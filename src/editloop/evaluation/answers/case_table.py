@@ -1,8 +1,8 @@
-"""What a benchmark leaves for its users: every picture, and every case's numbers.
+"""The published output of a benchmark: every edited picture and every case's numbers.
 
-cases.parquet    a row for each benchmark, editor and case; the means in the results are the means
+cases.parquet    one row per benchmark, editor and case; the means in the results are the means
                  of its columns
-*.png            the edited pictures, where the caller wants them
+*.png            the edited pictures, at paths that the caller chooses
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ _FACTS = [
     ("group", pa.string()),
     ("photo", pa.string()),
     ("instruction", pa.string()),
-    ("picture", pa.string()),  # relative to the folder of the table, or elsewhere
-    ("unedited", pa.string()),  # why there is no picture
+    ("picture", pa.string()),  # path relative to the table's folder, or absolute
+    ("unedited", pa.string()),  # reason why there is no picture
 ]
 
 
 class CaseWriter:
-    """Writes the table and the pictures into a benchmark's output folder.
+    """Write the table of cases and the pictures into a benchmark's output folder.
 
-    `texts` names the metrics that come with words, as columns `METRIC_text` less `_score`.
+    `texts` names the metrics that come with a text; for each, the table gets a column
+    `METRIC_text` (without the suffix `_score`).
     """
 
     def __init__(self, output: Path, metrics: Sequence[str], texts: Sequence[str] = ()) -> None:
@@ -77,10 +78,10 @@ class CaseWriter:
         answers: Iterable[tuple[Case, Json]],
         place: Callable[[Case, str], Path],
     ) -> pa.Table:
-        """Write one editor's answers to a benchmark; returns their rows of the table.
+        """Write one editor's answers to a benchmark and return their rows of the table.
 
-        `place` says where below the output the picture of a case and a setting belongs; benchmarks
-        that share a place share the picture.
+        `place` returns the path below the output folder for the picture of a case and setting;
+        benchmarks that use the same path share the picture.
         """
         with explained("write a benchmark's cases", self._output):
             rows = [
@@ -97,7 +98,7 @@ class CaseWriter:
         return table
 
     def finish(self) -> None:
-        """Close the table and prove that it reads back."""
+        """Close the table and check that it can be read back."""
         with explained("write a benchmark's cases", self._output):
             self._writer.finish()
 
@@ -135,23 +136,23 @@ class CaseWriter:
 
 
 def case_files(run: Path) -> list[Path]:
-    """The tables of cases in a run folder, one a part of its recipe's `evaluate`, in order."""
+    """Return the tables of cases in a run folder, sorted; one per entry of `evaluate`."""
     return sorted((run / "evaluation").glob(f"*/{CASES_FILE}"))
 
 
 def read_case_rows(path: Path, columns: list[str]) -> Iterator[dict[str, Json]]:
-    """Some columns of a table of cases, a row at a time."""
+    """Read some columns of a table of cases, one row at a time."""
     return read_rows(path, columns, what="a benchmark's cases")
 
 
 def values_of(table: pa.Table, metrics: Sequence[str]) -> NDArray[np.float64]:
-    """The numbers of a table, NaN where unscored: [cases, metrics]."""
+    """Return a table's numbers as [cases, metrics], NaN where unscored."""
     columns = [table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in metrics]
     return np.stack(columns, axis=1)
 
 
 def frequent_reasons(table: pa.Table) -> dict[str, str]:
-    """By metric, why most of the cases without its number have none."""
+    """Return, by metric, the most frequent reason why cases are unscored."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for unscored in table["unscored"].to_pylist():
         for item in unscored:

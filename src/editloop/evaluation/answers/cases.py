@@ -1,7 +1,6 @@
-"""The cases to edit, in chunks that are fixed in order and told apart by their content.
+"""The cases to edit, in chunks of fixed order that are identified by their content.
 
-A case is one edit. Single edits stand alone; the turns of a session follow one another, and a chunk
-never cuts a session.
+A case is one edit: a single edit, or one turn of a session. A chunk never splits a session.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ Sequences: TypeAlias = list[list[EditSample]]  # each a single edit, or a sessio
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What stays in memory of one edit to make: everything but its pictures.
+    """One edit to make, without its pictures.
 
-    `last` says that it is its session's last turn, as a single edit is; `group` is the data set's
+    `last` is true for the last turn of a session and for a single edit; `group` is the data set's
     own kind of edit.
     """
 
@@ -56,7 +55,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A fixed run of cases; a sequence's digest changes when any of its content does."""
+    """A fixed group of cases; a sequence's digest changes when any of its content changes."""
 
     kind: str
     index: int
@@ -65,17 +64,16 @@ class Chunk:
 
     @property
     def digest(self) -> str:
-        """The digest of all sequences together."""
+        """The digest of all sequences."""
         return fingerprint(list(self.digests))
 
 
 def read_chunks(
     samples: Iterable[EditSample], size: int, left_out: Counter[str] | None = None
 ) -> Iterator[tuple[Chunk, Sequences]]:
-    """Chunks of `size` single edits or sessions, in the order of `samples`, which are streamed.
+    """Stream `samples` as chunks of `size` single edits or sessions, in their order.
 
-    What cannot be asked (a turn whose earlier turns are missing) is counted in `left_out` by its
-    reason.
+    A turn whose earlier turns are missing cannot be edited; it is counted in `left_out` by reason.
     """
     return chunked(_sequences(samples, Counter() if left_out is None else left_out), size, kind_of)
 
@@ -83,10 +81,10 @@ def read_chunks(
 def chunked(
     sequences: Iterable[list[EditSample]], size: int, kind: Callable[[list[EditSample]], str]
 ) -> Iterator[tuple[Chunk, Sequences]]:
-    """Chunks of `size` sequences of one kind, in their order.
+    """Yield chunks of `size` sequences of one kind, in their order.
 
-    Nothing else is kept, and nothing of a chunk that was taken: who lets go of one before the next
-    is read never has the pictures of two in memory.
+    A yielded chunk is not kept here: a caller that drops it before reading the next never has the
+    pictures of two chunks in memory.
     """
     waiting: dict[str, Sequences] = defaultdict(list)
     made: Counter[str] = Counter()
@@ -103,14 +101,14 @@ def chunked(
 
 
 def without_pictures(read: Iterable[tuple[Chunk, Sequences]]) -> Iterator[Chunk]:
-    """The chunks alone: the pictures of one are let go before the next is read."""
+    """Yield the chunks alone; each chunk's pictures are freed before the next is read."""
     for chunk, sequences in read:
         del sequences
         yield chunk
 
 
 def kind_of(sequence: Sequence[EditSample]) -> str:
-    """Whether a sequence is a single edit or a session."""
+    """Return the kind of a sequence: SINGLE_TURN or SESSIONS."""
     return SINGLE_TURN if sequence[0].session is None else SESSIONS
 
 
@@ -123,7 +121,7 @@ def _sequences(samples: Iterable[EditSample], left_out: Counter[str]) -> Iterato
 
 
 def _whole(turns: Iterable[EditSample], left_out: Counter[str]) -> list[EditSample]:
-    """A session's turns 1, 2, ... up to the first that is missing."""
+    """Return a session's turns 1, 2, ... up to the first missing one; count the rest."""
     ordered = sorted(turns, key=lambda sample: sample.turn)
     kept = [sample for at, sample in enumerate(ordered, start=1) if sample.turn == at]
     if len(kept) < len(ordered):
@@ -154,7 +152,7 @@ def _case(sample: EditSample, *, last: bool) -> Case:
 
 
 def _digest(sequence: Sequence[EditSample]) -> str:
-    """The digest of a sequence's content; where its files lie is no matter."""
+    """Return the digest of a sequence's content; the location of its files does not enter it."""
     hashed = picture_hashes()
     rows: list[Json] = []
     for sample in sequence:

@@ -1,8 +1,8 @@
-"""What the numbers show and what they don't: claims made before looking, answered in sentences.
+"""Claims stated before the results are seen, tested against the numbers, answered in sentences.
 
-A claim puts editors in order, best first, in some metrics. It is shown where the paired 95%
-interval of every neighbouring difference lies on the claimed side of 0; where an interval lies on
-the other side, the opposite is shown; otherwise it is not shown. Whatever comes out is said.
+A claim orders editors, best first, in some metrics. It is "shown" where the paired 95% interval of
+every neighbouring difference lies on the claimed side of 0, "opposite" where an interval lies on
+the other side, and "not shown" otherwise. Every outcome is reported.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["CLAIMS", "Claim", "find"]
 
 
 class Claim(Settings):
-    """These editors, best first, differ in each of these metrics."""
+    """The claim that editors, in this order from the best, differ in each of some metrics."""
 
     order: Annotated[tuple[str, ...], Field(min_length=2)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-# What the quickstart is expected to show, fixed before its numbers were seen.
+# The expected results of the quickstart, fixed before its numbers were seen.
 CLAIMS = (
     Claim(order=("plain", "copy"), metrics=("following_accuracy",)),
     Claim(
@@ -50,7 +50,7 @@ CLAIMS = (
 def find(
     claims: Sequence[Claim], numbers: Numbers, weights: NDArray[np.float64]
 ) -> list[dict[str, Json]]:
-    """An answer to each claim about editors that ran; `sentence` says it in words."""
+    """Test each claim about editors that ran; `sentence` gives the result in words."""
     return [
         _answer(claim.order, metric, numbers, weights)
         for claim in claims
@@ -91,7 +91,7 @@ def _outcome(metric: str, found: Sequence[Json]) -> str:
 
 
 def _side(metric: str, step: Json) -> int:
-    """1 where the whole interval is on the claimed side of 0, -1 on the other, 0 over it."""
+    """Return 1 if the interval lies on the claimed side of 0, -1 if on the other, 0 if over 0."""
     low, high = float(step["low"]), float(step["high"])
     if less_is_better(metric):
         low, high = -high, -low

@@ -1,4 +1,4 @@
-"""A judge's scores as numbers: whether one passed, and several taken together."""
+"""Convert a judge's scores to numbers: pass or fail, and several scores combined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_VERDICT = Unscored("the judge gave no verdict on it")
 
 
 def passed(score: Score | Unscored) -> Score | Unscored:
-    """1 or 0 for a judge's yes or no beside its score."""
+    """Return 1 or 0 for the pass or fail that a judge gave with its score."""
     if isinstance(score, Unscored):
         return score
     if score.passed is None:
@@ -23,7 +23,7 @@ def passed(score: Score | Unscored) -> Score | Unscored:
 def combined(
     found: Sequence[Score | Unscored], how: Callable[[Sequence[float]], float]
 ) -> Score | Unscored:
-    """One number of several; where any is missing, the first reason why."""
+    """Combine several numbers with `how`; if any is unscored, return the first such one."""
     missing = [each for each in found if isinstance(each, Unscored)]
     if missing:
         return missing[0]

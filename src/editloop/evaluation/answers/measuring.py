@@ -1,7 +1,7 @@
-"""Measure the edits of one chunk: every picture is read once, whatever asks for it.
+"""Measure the edits of one chunk; each picture is decoded once and shared by all measures.
 
-Each answer is measured against the true source and target of its turn, so what went wrong in one
-turn of a session still counts in the next.
+Each answer is measured against the true source and target of its turn, so an error in one turn of
+a session still counts in the next.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ _NUMBER = pa.struct(
         ("text", pa.string()),
     ]
 )
-NUMBERS = pa.schema([("numbers", pa.list_(_NUMBER))])  # a row for each row of the edits
+NUMBERS = pa.schema([("numbers", pa.list_(_NUMBER))])  # one row per row of the edits
 
-_AT = {INDEPENDENT: "", ITERATIVE: "@iterative"}  # tells two edits of one case apart
+_AT = {INDEPENDENT: "", ITERATIVE: "@iterative"}  # id suffixes of the two edits of a case
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
 _Edit: TypeAlias = tuple[EditSample, Json]  # a sample and its row of the edits
 
 
 class Measuring(Protocol):
-    """What takes numbers of edited pairs; `needs` names the fields of EditedPair it reads."""
+    """A set of measures of edited pairs; `needs` names the fields of EditedPair that it reads."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
 
     @property
     def parameters(self) -> Mapping[str, Json]:
-        """What the numbers depend on, besides the pictures."""
+        """Everything that the numbers depend on, besides the pictures."""
         ...
 
     @property
@@ -69,20 +69,23 @@ class Measuring(Protocol):
 
     @property
     def at_once(self) -> int | None:
-        """How many pairs are measured together; None: all of a chunk."""
+        """The number of pairs measured together; None means a whole chunk."""
         ...
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
-        """What gives the numbers of each pair when it is called; the pairs are needed no more."""
+        """Start measuring; return a function that returns the numbers of each pair.
+
+        The pairs may be freed before that function is called.
+        """
         ...
 
 
 def measure_chunk(
     sequences: Sequences, edits: Sequence[Json], measuring: Measuring, decode: Decode
 ) -> pa.Table:
-    """The numbers of a chunk's edits (rows of schema EDITS), row by row: a table of NUMBERS.
+    """Measure a chunk's edits (rows of schema EDITS); return a table of schema NUMBERS, row by row.
 
-    What was not edited has no numbers, and never a zero.
+    A case without an edit is unscored, never 0.
     """
     with ThreadPoolExecutor(cores()) as pool:
         begun = [
@@ -97,7 +100,7 @@ def measure_chunk(
 def _groups(
     sequences: Sequences, edits: Sequence[Json], at_once: int | None
 ) -> Iterator[list[_Edit]]:
-    """The edits with their samples: whole sequences, until there are enough of them."""
+    """Yield groups of edits with their samples: whole sequences, at least `at_once` edits each."""
     coming, group = iter(edits), list[_Edit]()
     count = Counter(row["id"] for row in edits)
     for sequence in sequences:
@@ -112,7 +115,7 @@ def _groups(
 
 
 def _begun(made: Sequence[EditedPair | str], measuring: Measuring) -> Callable[[], Numbers]:
-    """What gives the numbers of each pair, or why it has none; the pairs are needed no more."""
+    """Start measuring the pairs; an entry that is a reason (str) is unscored with that reason."""
     whole = [each for each in made if isinstance(each, EditedPair)]
     reasons = [each if isinstance(each, str) else None for each in made]
     begun = measuring.begin(whole) if whole else list[dict[str, Score | Unscored]]
@@ -128,7 +131,10 @@ def _begun(made: Sequence[EditedPair | str], measuring: Measuring) -> Callable[[
 
 
 def _refuse_unfinished(found: Numbers) -> None:
-    """Numbers that may come yet are not kept as missing; what a judge answered is in its ledger."""
+    """Raise StepError if some verdicts failed only temporarily, so they are not stored as missing.
+
+    The replies that the judge did get are kept in its ledger.
+    """
     reasons = [
         score.reason
         for numbers in found
@@ -137,14 +143,14 @@ def _refuse_unfinished(found: Numbers) -> None:
     ]
     if reasons:
         raise StepError(
-            "some verdicts are not in yet",
+            "some verdicts are still missing",
             value=f"{len(reasons)} of this chunk, the first: {reasons[0]}",
-            fix="run the same command again: what was answered is not asked again",
+            fix="run the same command again: replies already received are reused",
         )
 
 
 class _Pairs:
-    """Makes pairs of some edits; a picture that several pairs share is decoded once."""
+    """Build the pairs of some edits; a picture that several pairs share is decoded once."""
 
     def __init__(self, needs: frozenset[str], decode: Decode, pool: Executor) -> None:
         self._needs = needs
@@ -154,7 +160,7 @@ class _Pairs:
         self._masks: dict[int, Mask] = {}
 
     def all(self, edits: Sequence[_Edit]) -> list[EditedPair | str]:
-        """The pair of each edit, or why there is none; their pictures are decoded side by side."""
+        """Return each edit's pair, or the reason why it has none; decode pictures in parallel."""
         for sample, row in edits:
             if row["unedited"] is None:
                 self._edited(row)
@@ -163,7 +169,7 @@ class _Pairs:
         return [self._of(sample, row) for sample, row in edits]
 
     def _of(self, sample: EditSample, row: Json) -> EditedPair | str:
-        """The pair of an edit, or why there is none."""
+        """Return the pair of an edit, or the reason why it has none."""
         if row["unedited"] is not None:
             return f"unedited: {row['unedited']}"
         try:
@@ -201,7 +207,7 @@ class _Pairs:
         return self._decode(row["edited"] or _unchanged(Path(row["path"]), row["sha256"]))
 
     def _mask(self, image: Image | None, picture: Pixels | None) -> Mask | None:
-        """The mask in the size of the picture that an edit is compared with."""
+        """Return the mask in the size of the picture that the edit is compared with."""
         if image is None or "mask" not in self._needs:
             return None
         if id(image) not in self._masks:
@@ -218,9 +224,9 @@ def _unchanged(path: Path, sha256: str) -> bytes:
     data = path.read_bytes()
     if content_hash(data) != sha256:
         raise CorruptError(
-            "a picture changed while it was evaluated",
+            "a picture changed during the evaluation",
             value=path,
-            fix="leave the folder alone, and run again",
+            fix="do not change the folder during a run; run again",
         )
     return data
 

@@ -1,7 +1,7 @@
-"""Every editor's answers and their numbers, each paid for once.
+"""Edits and numbers of every editor, each computed once and resumed after an interruption.
 
-Edits and numbers are committed apart, by editor and chunk: other metrics ask no editor again, and
-finished pictures are measured without the editor that made them.
+Edits and numbers are committed separately, by editor and chunk: adding metrics runs no editor
+again, and finished pictures are measured without loading their editor.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _VERSION = "2"
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One way of asking the cases of some chunks; `name` is unique in its evaluation."""
+    """Some chunks of cases and the settings they are edited with; `name` is unique in a run."""
 
     name: str
     asking: EditingSettings
@@ -47,7 +47,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """The answers of a round that count under one name: those of one setting, or its last turns."""
+    """The answers of a round that are reported under one name: one setting's, or its last turns."""
 
     name: str
     round: Round
@@ -55,12 +55,12 @@ class Benchmark:
     last_only: bool = False
 
     def counts(self, case: Case, setting: str) -> bool:
-        """Whether an answer counts; a first turn is the same in both settings."""
+        """Return whether an answer counts; a first turn is the same in both settings."""
         return (setting == self.setting or case.turn == 1) and (case.last or not self.last_only)
 
     @property
     def cases(self) -> list[Case]:
-        """The cases whose answer counts, in order."""
+        """The cases whose answers count, in order."""
         return [
             case
             for chunk in self.round.chunks
@@ -71,7 +71,7 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Where an editor's edits and their numbers are, by round and chunk index."""
+    """The commits of an editor's edits and their numbers, by round and chunk index."""
 
     editor: str  # its fingerprint
     edits: Mapping[tuple[str, int], Commit]
@@ -80,9 +80,10 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Asks and measures what is not committed yet; `read` streams the chunks with their pictures.
+    """Edit and measure the cases that are not committed yet.
 
-    `decode` makes pixels of every picture that an editor or a metric sees.
+    `read` streams the chunks with their pictures; `decode` decodes every picture that an editor or
+    a metric sees.
     """
 
     store: ShardStore
@@ -92,7 +93,7 @@ class Answering:
     def edit(
         self, editor: Editor | FoundEditor, rounds: tuple[Round, ...], clock: Clock
     ) -> dict[tuple[str, int], Commit]:
-        """All of an editor's edits, committed; what is there already is not asked again."""
+        """Return the commits of all of an editor's edits, making those that are missing."""
 
         def key(each: Round, chunk: Chunk) -> tuple[str, str]:
             made_from = {
@@ -117,7 +118,7 @@ class Answering:
         measuring: Measuring,
         clock: Clock,
     ) -> dict[tuple[str, int], Commit]:
-        """The numbers of all edits, committed; what is there already is not measured again."""
+        """Return the commits of the numbers of all edits, measuring those that are missing."""
 
         def key(each: Round, chunk: Chunk) -> tuple[str, str]:
             made_from = {
@@ -143,7 +144,7 @@ class Answering:
         rounds: tuple[Round, ...],
         key: Callable[[Round, Chunk], tuple[str, str]],
         make: Callable[[Round, Chunk, Sequences], pa.Table],
-        told: str,
+        description: str,
     ) -> dict[tuple[str, int], Commit]:
         found: dict[tuple[str, int], Commit] = {}
         missing: dict[tuple[str, int], list[Round]] = {}
@@ -156,22 +157,24 @@ class Answering:
                     found[each.name, chunk.index] = commit
         if not missing:
             return found
-        for chunk, sequences in self._tracked(rounds, told):
+        for chunk, sequences in self._tracked(rounds, description):
             for each in missing.get((chunk.kind, chunk.index), ()):
                 shard, made_from = key(each, chunk)
                 table = make(each, chunk, sequences)
                 commit = self.store.commit(shard, {"data": table}, fingerprint=made_from)
                 found[each.name, chunk.index] = commit
-            del sequences  # before those of the next chunk are read
+            del sequences  # frees the pictures before the next chunk is read
         return found
 
-    def _tracked(self, rounds: tuple[Round, ...], told: str) -> Iterator[tuple[Chunk, Sequences]]:
-        """The chunks, with a progress bar and the time left where a person is looking."""
+    def _tracked(
+        self, rounds: tuple[Round, ...], description: str
+    ) -> Iterator[tuple[Chunk, Sequences]]:
+        """Yield the chunks; show a progress bar with the time left on a terminal."""
         total = len({(chunk.kind, chunk.index) for each in rounds for chunk in each.chunks})
         console = Console(stderr=True)
         steps = track(
             count(),
-            description=told,
+            description=description,
             total=total,
             console=console,
             transient=True,
@@ -186,13 +189,13 @@ class Answering:
             del coming
 
     def rows(self, answers: Answers, benchmark: Benchmark) -> Iterator[tuple[Case, Json]]:
-        """An editor's answers to a benchmark: each case with its edit and numbers, in order."""
+        """Yield an editor's answers to a benchmark: each case with its edit and numbers."""
         return self._counted(benchmark, answers.edits, answers.numbers)
 
     def edits(
         self, edits: Mapping[tuple[str, int], Commit], benchmark: Benchmark
     ) -> Iterator[tuple[Case, Json]]:
-        """An editor's edits in a benchmark, before they are measured."""
+        """Yield an editor's edits in a benchmark, before they are measured."""
         return self._counted(benchmark, edits)
 
     def _counted(

@@ -1,4 +1,4 @@
-"""Runs side by side, where they answer the same question; others are refused.
+"""Comparison of runs with the same benchmark fingerprints; other runs are refused.
 
-What may enter: the one call behind `editloop compare`, its pairing, its page and its table.
+Contains the call behind `editloop compare`, the pairing of cases, the page and the table.
 """

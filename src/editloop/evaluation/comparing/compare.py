@@ -1,7 +1,7 @@
-"""Runs side by side: `editloop compare` as one call.
+"""Compare runs; the Python call behind `editloop compare`.
 
-Only numbers of one protocol, data and seed meet in a table: runs whose fingerprints of a benchmark
-differ are refused, with all that is known to differ.
+Only numbers of the same protocol, data and seed are put into one table: runs whose fingerprints of
+a benchmark differ are refused, with a list of the known differences.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FEWEST_RESAMPLES = 100
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs by a short name each, and the benchmarks of any of them."""
+    """The compared runs by their short names, and every benchmark that any of them has."""
 
     runs: Mapping[str, Path]
     benchmarks: tuple[BenchmarkComparison, ...]
@@ -32,7 +32,7 @@ class Comparison:
     resamples: int
 
     def to_json(self) -> dict[str, Json]:
-        """All of it: `benchmarks.<name>` has `scores.<editor>.<metric>` and `differences`."""
+        """Return it as JSON; `benchmarks.<name>` has `scores.<editor>.<metric>`, `differences`."""
         return {
             "runs": {name: path.as_posix() for name, path in self.runs.items()},
             "benchmarks": {each.name: asdict(each) for each in self.benchmarks},
@@ -48,18 +48,19 @@ def compare_runs(
     seed: int = 0,
     resamples: int = 1000,
 ) -> Comparison:
-    """Compare every editor of the runs in these folders; `metrics` limits on what (all, if None).
+    """Compare every editor of the runs in these folders, on `metrics` (all, if None).
 
-    Raises StoreError where two runs of a benchmark have different fingerprints or metrics, where no
-    benchmark is in two runs, and where a run is not whole; RecipeError where the question is wrong.
+    Raises StoreError where two runs of a benchmark have different fingerprints or metric versions,
+    where no benchmark is in two runs, and where a run is incomplete; RecipeError for wrong
+    arguments.
     """
     if not folders:
-        raise RecipeError("there is nothing to compare", fix="name the folders of runs")
+        raise RecipeError("there is nothing to compare", fix="give the folders of the runs")
     if resamples < _FEWEST_RESAMPLES:
         raise RecipeError(
             "too few resamples for an interval",
             value=resamples,
-            fix=f"ask for at least {_FEWEST_RESAMPLES}",
+            fix=f"use at least {_FEWEST_RESAMPLES}",
         )
     runs = open_runs(folders)
     _check_metrics(runs, metrics or ())
@@ -94,43 +95,43 @@ def _check_shared(runs: Sequence[RunFolder], having: Mapping[str, Sequence[RunFo
         raise StoreError(
             "these runs have no benchmark in common",
             value="\n  ".join(["", *lines]),
-            fix="evaluate all editors by one protocol, then compare",
+            fix="evaluate all editors with the same protocol, then compare",
         )
 
 
 def _check_same(having: Mapping[str, Sequence[RunFolder]], metrics: Sequence[str] | None) -> None:
-    """Refuse runs whose numbers rest on different things, naming all that is known to differ."""
+    """Raise StoreError if two runs of a benchmark were made differently; list the differences."""
     lines = []
     for name, (first, *others) in having.items():
         for other in others:
             old, new = first.facts(name), other.facts(name)
-            told = _other_metrics(old, new, metrics)
+            found = _other_metrics(old, new, metrics)
             if old["fingerprint"] != new["fingerprint"]:
-                told = [*_differing(old, new), *told]
-            if told:
+                found = [*_differing(old, new), *found]
+            if found:
                 prints = f"{first.name} {old['fingerprint']}, {other.name} {new['fingerprint']}"
-                lines += [f"{name}: {prints}", *(f"  {line}" for line in told)]
+                lines += [f"{name}: {prints}", *(f"  {line}" for line in found)]
     if lines:
         raise StoreError(
             "numbers of different protocols, data or settings cannot share a table",
             value="\n  ".join(["", *lines]),
-            fix="evaluate again by one protocol, with the same data, settings and metrics",
+            fix="evaluate again with the same protocol, data, settings and metrics",
         )
 
 
 def _other_metrics(
     old: Mapping[str, Json], new: Mapping[str, Json], metrics: Sequence[str] | None
 ) -> list[str]:
-    """The metrics that two runs both have under one name, and measured by other rules."""
+    """Return the differences between the versions of the metrics that both runs have."""
     first, second = (facts.get("metrics", {}).get("versions", {}) for facts in (old, new))
     both = [name for name in first if name in second and (metrics is None or name in metrics)]
     return [line for name in both for line in differences(first[name], second[name], name)]
 
 
 def _differing(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[str]:
-    """What the facts of two runs say differs; those of older runs say less."""
-    told: list[str] = []
+    """Return the recorded differences between two runs; older runs record fewer facts."""
+    found: list[str] = []
     for key in ("protocol", "made_from", "cases", "left_out", "photos"):
         if key in old and key in new:
-            told += differences(old[key], new[key], "" if key == "made_from" else key)
-    return told or ["what differs is not recorded: settings, metrics, or a version of either"]
+            found += differences(old[key], new[key], "" if key == "made_from" else key)
+    return found or ["what differs is not recorded: settings, metrics, or a version of either"]

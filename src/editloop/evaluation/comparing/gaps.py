@@ -1,4 +1,4 @@
-"""What stands between two editors, drawn: a number with its interval beside the point of no gap."""
+"""Rows of differences between two editors, each drawn with its interval around "no gap"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Gap", "Gaps"]
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A number with its interval; `left`, `right` and `at` are per cent, with no gap at 50."""
+    """A number with its interval; `left`, `right` and `at` are in per cent, and 50 is no gap."""
 
     text: str
     outcome: str = ""  # better, worse or noise: of the first editor
@@ -26,7 +26,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """Rows of two editors and what stands between them, under columns."""
+    """A table with one row per pair of editors and one gap per column."""
 
     columns: Sequence[Column]
     rows: Sequence[tuple[str, str, Sequence[Gap]]]

@@ -1,4 +1,4 @@
-"""A comparison as files: `compare.json`, and `compare.html` to look at."""
+"""Write a comparison as files: `compare.json` and the page `compare.html`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _JSON, _PAGE = "compare.json", "compare.html"
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One benchmark's part of the page; `everything` only where `table` leaves metrics out.
+    """One benchmark's part of the page; `everything` is set only where `table` omits metrics.
 
-    `departures` say of some editors how they depart from the card, `preferred` whose pictures a
-    judge prefers, if one was asked.
+    `departures` describes, by editor, settings that differ from the card's; `preferred` holds a
+    judge's preferences, if there are any.
     """
 
     name: str
@@ -49,7 +49,7 @@ class _View:
 def write_comparison(
     comparison: Comparison, out: Path, preferences: Sequence[Preferences] = ()
 ) -> Path:
-    """Write both files into the folder `out`; returns the page's path.
+    """Write both files into the folder `out` and return the page's path.
 
     The page also shows `preferences` between the compared editors.
     """

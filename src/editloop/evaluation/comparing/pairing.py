@@ -1,8 +1,9 @@
-"""One benchmark of several runs: its editors case by case, and the differences between them.
+"""Compare one benchmark of several runs, pairing the editors' cases.
 
-The scores are the runs' own. Differences are over the cases that every compared editor answered,
-with a paired bootstrap over cases, turns of a session together. An interval that holds 0 is within
-noise, and so is any difference that rests on a single case or session: it has no spread to show.
+The scores are the runs' own. Differences are computed over the cases that every compared editor
+answered, with a paired bootstrap over cases that keeps the turns of a session together. A
+difference is within noise if its interval contains 0, or if it rests on a single case or session,
+which has no spread.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ __all__ = ["BenchmarkComparison", "Compared", "Difference", "Pairing", "compare_
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """How editors are compared: on which metrics (None: all), and with which bootstrap."""
+    """Settings of a comparison: the metrics (None: all), and the bootstrap's seed and size."""
 
     metrics: Sequence[str] | None
     seed: int
@@ -41,7 +42,7 @@ class Pairing:
 class Compared:
     """An editor of one of the runs: `name` in the comparison, `own` in its run.
 
-    `departs` are the settings in which it was asked otherwise than its protocol's card has it.
+    `departs` holds the settings that differ from those of the protocol's card.
     """
 
     name: str
@@ -53,9 +54,9 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first editor's mean of a metric less the second's, with its 95% interval.
+    """The first editor's mean of a metric minus the second's, with its 95% interval.
 
-    `counts` says how many of the common cases have the number.
+    `counts` is, for each editor, the number of common cases with a number.
     """
 
     first: str
@@ -73,9 +74,9 @@ class Difference:
 class BenchmarkComparison:
     """One benchmark of several runs; `scores` is editor -> metric -> the run's own estimate.
 
-    `common` is how many of the `cases` were answered by every editor that answered any, which
-    `paired` names; `absent` names the runs without this benchmark. `main` are the metrics of a
-    first look, and `measured` says what a protocol's own names of metrics stand for.
+    `paired` names the editors that answered any case, and `common` counts the `cases` that all of
+    them answered; `absent` names the runs without this benchmark. `main` are the most important
+    metrics, and `measured` maps a protocol's own metric names to metric kinds.
     """
 
     name: str
@@ -94,7 +95,7 @@ class BenchmarkComparison:
 
     @property
     def departures(self) -> dict[str, str]:
-        """How editors depart from the protocol's card, in words; those that do alone."""
+        """Texts on how editors depart from the protocol's card, for the editors that do."""
         return {
             each.name: f"departs: {told_departures(each.departs)}"
             for each in self.editors
@@ -102,7 +103,7 @@ class BenchmarkComparison:
         }
 
     def paired_metrics(self, metrics: Sequence[str]) -> list[str]:
-        """Those of some metrics on which any two editors could be paired."""
+        """Return those of some metrics on which at least two editors could be paired."""
         found = {each.metric for each in self.differences}
         return [metric for metric in metrics if metric in found]
 
@@ -110,7 +111,7 @@ class BenchmarkComparison:
 def compare_benchmark(
     name: str, runs: Sequence[RunFolder], pairing: Pairing, absent: Sequence[str] = ()
 ) -> BenchmarkComparison:
-    """Compare all editors of the runs, which have this benchmark with one fingerprint."""
+    """Compare all editors of runs that have this benchmark with the same fingerprint."""
     found = {metric for run in runs for scores in run.scores[name].values() for metric in scores}
     asked = ordered(found) if pairing.metrics is None else pairing.metrics
     metrics = tuple(metric for metric in asked if metric in found)
@@ -148,7 +149,7 @@ def _measured(facts: Mapping[str, Json]) -> dict[str, str]:
 
 
 def _editors(benchmark: str, runs: Sequence[RunFolder]) -> list[Compared]:
-    """Every editor of every run, in the runs' order; a name that two runs have gets its run's."""
+    """Return every editor of every run; a name that several runs use gets its run's appended."""
     times = Counter(name for run in runs for name in run.scores[benchmark])
     made = []
     for run in runs:
@@ -167,25 +168,26 @@ def _editors(benchmark: str, runs: Sequence[RunFolder]) -> list[Compared]:
 def _joined(
     benchmark: str, runs: Sequence[RunFolder], editors: Sequence[Compared], metrics: tuple[str, ...]
 ) -> tuple[Numbers, list[str]]:
-    """The numbers of every editor that made a picture, in one order of cases, and what is drawn.
+    """Return the numbers of every editor that made a picture, and the bootstrap unit of each case.
 
-    Sessions are drawn whole. Where the protocol averages over groups, so do the numbers.
+    All editors have the same order of cases. A session is one unit. Where the protocol averages
+    over groups, so do the numbers.
     """
     protocol = runs[0].facts(benchmark).get("protocol") or {}
     read = {run.name: read_cases_of(run, benchmark, metrics) for run in runs}
-    there = {
+    present = {
         each.name: cases
         for each in editors
         if (cases := read[each.run].get(each.own)) is not None and cases.answered.any()
     }
-    if not there:
+    if not present:
         values = np.empty((0, 0, len(metrics)))
         return Numbers((), metrics, values, np.empty((0, 0), np.bool_)), []
-    first = next(iter(there.values()))
-    rows = [_rows(first, cases, f"{benchmark}, {name}") for name, cases in there.items()]
-    aligned = list(zip(there.values(), rows, strict=True))
+    first = next(iter(present.values()))
+    rows = [_rows(first, cases, f"{benchmark}, {name}") for name, cases in present.items()]
+    aligned = list(zip(present.values(), rows, strict=True))
     numbers = Numbers(
-        editors=tuple(there),
+        editors=tuple(present),
         metrics=metrics,
         values=np.stack([cases.values[at] for cases, at in aligned]),
         answered=np.stack([cases.answered[at] for cases, at in aligned]),
@@ -196,7 +198,7 @@ def _joined(
 
 
 def _rows(order: EditorCases, cases: EditorCases, where: str) -> NDArray[np.intp]:
-    """Where an editor's cases stand in its table, in another's order; both must have the same."""
+    """Return the rows of `cases` in the order of `order`; StoreError if their cases differ."""
     at = {key: index for index, key in enumerate(cases.keys)}
     odd = sorted(set(order.keys) ^ set(at))
     if odd or len(at) < len(cases.keys):
@@ -204,7 +206,7 @@ def _rows(order: EditorCases, cases: EditorCases, where: str) -> NDArray[np.intp
         raise StoreError(
             f"the runs' tables do not hold the same cases once each: {where}",
             value=f"case {name}, turn {turn}",
-            fix="evaluate again: what is answered is not asked again",
+            fix="evaluate again: finished edits are reused",
         )
     return np.array([at[key] for key in order.keys], dtype=np.intp)
 
@@ -212,7 +214,7 @@ def _rows(order: EditorCases, cases: EditorCases, where: str) -> NDArray[np.intp
 def _differences(
     benchmark: str, numbers: Numbers, drawn: Sequence[str], pairing: Pairing
 ) -> Iterator[Difference]:
-    """The differences of all pairs of editors, pair by pair, as far as both have numbers."""
+    """Yield the differences of all pairs of editors on the metrics that both have."""
     if len(numbers.editors) < 2:
         return
     rng = generator(pairing.seed, "bootstrap", benchmark)

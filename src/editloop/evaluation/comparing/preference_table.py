@@ -1,4 +1,4 @@
-"""What `editloop compare --judge` prints: whose pictures are preferred."""
+"""Print the output of `editloop compare --judge`: whose pictures are preferred."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["print_preferences"]
 
 
 def print_preferences(compared: Comparison, found: Sequence[Preferences]) -> None:
-    """Print a line for each two editors of each benchmark, and of whom nothing is known why."""
+    """Print a row for each two editors of each benchmark, and why cases have no answer."""
     for benchmark in compared.benchmarks:
         own = [each for each in found if each.benchmark == benchmark.name]
         if own:
@@ -53,5 +53,5 @@ def _share(share: Json) -> str:
 
 def _print_missing(found: Preferences, what: str, reasons: Mapping[str, int]) -> None:
     for reason, count in reasons.items():
-        told = f"  {found.first} - {found.second}: {count:,} {what}: {reason}"
-        Console().print(escape(told), highlight=False)
+        line = f"  {found.first} - {found.second}: {count:,} {what}: {reason}"
+        Console().print(escape(line), highlight=False)

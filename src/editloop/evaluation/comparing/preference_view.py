@@ -1,4 +1,4 @@
-"""Whose pictures a judge prefers, as the comparison's page shows it."""
+"""A judge's preferences between editors, as the comparison's page shows them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _HEADS = ("first preferred", "first wins", "second wins", "ties", "by place")
 
 @dataclass(frozen=True, slots=True)
 class Preferred:
-    """A benchmark's preferences: who judged, a row for each two editors, what has no answer.
+    """A benchmark's preferences: the judge, a row for each two editors, and missing answers.
 
-    `missing` are the two editors, a count, and why that many cases have none.
+    An entry of `missing` is two editors, a number of cases without an answer, and the reason.
     """
 
     judge: str
@@ -28,7 +28,7 @@ class Preferred:
 
 
 def preferred(found: Sequence[Preferences]) -> Preferred | None:
-    """The view of one benchmark's preferences; None where there are none."""
+    """Return the view of one benchmark's preferences; None where there are none."""
     if not found:
         return None
     return Preferred(
@@ -50,7 +50,7 @@ def _cells(found: Preferences) -> Iterator[Gap]:
 
 
 def _share(found: Preferences) -> Gap:
-    """The share of cases in which the first is preferred, beside one half."""
+    """Return the share of cases in which the first is preferred, compared with one half."""
     if found.share is None:
         return Gap("–")
     low, at, high = (found.share[key] for key in ("low", "mean", "high"))

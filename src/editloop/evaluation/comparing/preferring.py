@@ -1,7 +1,8 @@
-"""Which of two editors' pictures is preferred: a judge of two edits, over compared runs.
+"""Ask a pairwise judge which of two editors' pictures is better, over compared runs.
 
-Each case that both edited from the same picture is asked about in both orders, so no place can win;
-where the orders disagree it is a tie. Replies are in the judge's ledger: nothing is paid twice.
+The judge sees each case that both edited from the same picture in both orders, which cancels its
+position bias; where the two answers disagree it is a tie. Replies are stored in the judge's ledger,
+so nothing is paid for twice.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _HITS = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said of one case: `orders` as in `Preference`, or the `reason` why nothing was."""
+    """The judge's answer to one case: `orders` as in `Preference`, or the `reason` it has none."""
 
     id: str
     choice: str | None = None
@@ -45,11 +46,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """How often the first editor's pictures were preferred to the second's.
+    """The preferences between two editors: how often the first's pictures were preferred.
 
-    `share` is of the cases with an answer, a tie counting half, with its 95% interval; None where
-    there is no answer. `first_place` and `second_place` count cases in which a place won twice.
-    `left_out` says of how many cases nothing was asked, and why.
+    `share` is the first's share of the answered cases, a tie counting half, with its 95% interval;
+    None if there is no answer. `first_place` and `second_place` count cases in which the picture
+    in that position was chosen in both orders. `left_out` counts, by reason, the cases that were
+    not sent to the judge.
     """
 
     benchmark: str
@@ -70,10 +72,10 @@ class Preferences:
 def prefer(
     compared: Comparison, judge: str | Path | Mapping[str, Json], *, sample: int | None = None
 ) -> list[Preferences]:
-    """Ask a judge of two edits (a SPEC) about every two editors of the compared runs.
+    """Ask a pairwise judge (a SPEC) about every two editors of the compared runs.
 
-    `sample` limits the cases of each benchmark, drawn by lot. Raises RecipeError where the judge
-    compares nothing, StoreError where a run's data or pictures are not there any more.
+    `sample` limits each benchmark to a random sample of that many cases. Raises RecipeError where
+    the judge is not pairwise, StoreError where a run's data or pictures are missing.
     """
     spec = parse_spec(judge if isinstance(judge, Mapping) else str(judge), "judge")
     made = spec.create("judge")
@@ -81,7 +83,7 @@ def prefer(
         raise RecipeError(
             "this judge scores one edit at a time",
             value=spec.name,
-            fix="name one that compares two: preference:MODEL?base_url=URL",
+            fix="use a pairwise judge: preference:MODEL?base_url=URL",
         )
     try:
         return list(_all(compared, made, sample))
@@ -90,7 +92,7 @@ def prefer(
 
 
 def write_preferences(found: Sequence[Preferences], out: Path) -> Path:
-    """Write `preferences.json`, every answer in it, into a folder; answers with its path."""
+    """Write `preferences.json`, with every answer, into a folder and return its path."""
     text = json.dumps({"preferences": [asdict(each) for each in found]}, indent=1)
     path = out / _FILE
     with explained("write preferences", path):
@@ -136,7 +138,7 @@ def _preferences(
 
 
 def _hits(answers: Sequence[tuple[str, Preference | Unscored]]) -> NDArray[np.float64]:
-    """1 where the first is preferred, 0 where the second is, NaN where nobody knows; [cases]."""
+    """Return 1 (first preferred), 0.5 (tie), 0 (second preferred) or NaN (unscored); [cases]."""
     found = [np.nan if isinstance(each, Unscored) else _HITS[each.choice] for _, each in answers]
     return np.array(found, np.float64)
 

@@ -1,4 +1,4 @@
-"""What a comparison reads of finished runs: their results, and every case's numbers."""
+"""Read finished runs for a comparison: their results, and every case's numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FACTS = ("editor", "id", "session", "turn", "group", "unedited")
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run: its folder, a short name that no other run has, and its `results.json`."""
+    """A run: its folder, a short name that is unique in the comparison, and its `results.json`."""
 
     path: Path
     name: str
@@ -37,16 +37,16 @@ class RunFolder:
 
     @property
     def scores(self) -> Mapping[str, Json]:
-        """Benchmark -> editor -> metric -> estimate."""
+        """The estimates: benchmark -> editor -> metric -> estimate."""
         found: Mapping[str, Json] = self.results.get(_EVALUATION, {})
         return found
 
     def facts(self, benchmark: str) -> Mapping[str, Json]:
-        """What a benchmark's numbers rest on; StoreError where the run does not say."""
+        """Return a benchmark's facts (protocol, data, ...); StoreError without a fingerprint."""
         facts: Mapping[str, Json] = self.results.get("benchmarks", {}).get(benchmark, {})
         if not facts.get("fingerprint"):
             raise StoreError(
-                f"the run does not say what its numbers of {benchmark!r} rest on",
+                f"the run has no fingerprint for the benchmark {benchmark!r}",
                 value=self.path,
                 fix="evaluate again: only numbers with a protocol's fingerprint can be compared",
             )
@@ -68,9 +68,9 @@ class EditorCases:
 
 
 def open_runs(folders: Sequence[Path]) -> list[RunFolder]:
-    """The runs in these folders, named by as much of their paths as tells them apart.
+    """Open the runs in these folders, named by the shortest path endings that are all different.
 
-    Raises RecipeError where a folder is given twice, StoreError where one holds no whole run.
+    Raises RecipeError where a folder is given twice, StoreError where one holds no complete run.
     """
     paths = [Path(folder) for folder in folders]
     return [
@@ -83,7 +83,7 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
     parts = [path.resolve().parts for path in paths]
     for path, own in zip(paths, parts, strict=True):
         if parts.count(own) > 1:
-            raise RecipeError("a run is named twice", value=path, fix="name each run once")
+            raise RecipeError("a run is named twice", value=path, fix="give each run once")
     depth = 1
     while len({each[-depth:] for each in parts}) < len(parts):
         depth += 1
@@ -94,7 +94,7 @@ def _results(path: Path) -> dict[str, Json]:
     source = path / "results.json"
     if not source.is_file():
         raise StoreError(
-            "no results in this folder", value=path, fix="name the folder of a finished evaluation"
+            "no results in this folder", value=path, fix="give the folder of a finished evaluation"
         )
     with explained("read a run's results", source):
         data = source.read_bytes()
@@ -115,9 +115,9 @@ def _results(path: Path) -> dict[str, Json]:
 
 
 def read_cases_of(run: RunFolder, benchmark: str, metrics: Sequence[str]) -> dict[str, EditorCases]:
-    """Every editor's cases of a benchmark; editors that were not available have none.
+    """Read every editor's cases of a benchmark; editors that were unavailable have none.
 
-    Raises StoreError where the tables are missing or hold other cases than the results count.
+    Raises StoreError where the tables are missing or their counts differ from the results'.
     """
     tables = [
         table for path in _case_files(run) if (table := _table(path, benchmark, metrics)).num_rows
@@ -134,7 +134,7 @@ def read_cases_of(run: RunFolder, benchmark: str, metrics: Sequence[str]) -> dic
             raise StoreError(
                 f"the run's results and its table of cases differ: {benchmark}, {editor}, {metric}",
                 value=f"{run.path}: {stated[metric]} cases and {counted[metric]}",
-                fix="evaluate again: what is answered is not asked again",
+                fix="evaluate again: finished edits are reused",
             )
     return found
 
@@ -145,21 +145,21 @@ def _case_files(run: RunFolder) -> Iterator[Path]:
         raise StoreError(
             "the run's tables of cases are missing",
             value=run.path / _EVALUATION / "*" / CASES_FILE,
-            fix="copy the run's folder whole, or evaluate again",
+            fix="copy the complete run folder, or evaluate again",
         )
     for path in paths:
         manifest = find_manifest(run.path, f"{_EVALUATION}/{path.parent.name}")
         if manifest is not None and not manifest.in_place(run.path):
             raise StoreError(
-                "what the run published is not whole",
+                "the run's published files are incomplete",
                 value=path.parent,
-                fix=f"see `editloop verify {run.path}`, then evaluate again",
+                fix=f"run `editloop verify {run.path}`, then evaluate again",
             )
         yield path
 
 
 def _table(path: Path, benchmark: str, metrics: Sequence[str]) -> pa.Table:
-    """A benchmark's rows with the given metrics; one that the file lacks is null everywhere."""
+    """Read a benchmark's rows with the given metrics; a metric missing in the file is all null."""
     schema = pa.schema(
         [
             *((name, pa.int32() if name == "turn" else pa.string()) for name in _FACTS),
@@ -194,7 +194,7 @@ def _editor_cases(table: pa.Table, metrics: Sequence[str]) -> EditorCases:
 
 
 def _counts(cases: EditorCases | None, metrics: Sequence[str]) -> dict[str, int]:
-    """How many cases have each metric's number."""
+    """Return, by metric, the number of cases that have a number."""
     if cases is None:
         return dict.fromkeys(metrics, 0)
     present = (~np.isnan(cases.values)).sum(axis=0)

@@ -1,6 +1,6 @@
 """The cases that two editors both edited from the same picture, with their pictures.
 
-The data is read where it was evaluated; the edited pictures are those that the runs published.
+The data is read from the folder that was evaluated, the edited pictures from the run folders.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _PROTOCOL = "protocol"  # the kind of benchmark that names its data
 
 
 class SharedCases:
-    """Iterates comparisons of two editors' pictures in the data's order; `runs` are their folders.
+    """Iterate comparisons of two editors' pictures in the data's order; `runs` are their folders.
 
-    Both are shown in their source's size, so that neither is preferred for having another.
-    `sample` limits the cases, by lot. While it is iterated, `sessions` gets each case's session,
-    and `left_out` counts the cases that cannot be compared, by reason: a later turn that starts
-    from an editor's own picture is one. Raises StoreError where data or a picture is not there.
+    Both pictures are resized to their source's size, so that size cannot decide. `sample` limits
+    them to a random sample of that many cases. Iterating fills `sessions` with each case's session
+    and `left_out` with counts, by reason, of cases that cannot be compared, such as a later turn
+    that starts from an editor's own picture. Raises StoreError where data or a picture is missing.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class SharedCases:
                 self.left_out[first if isinstance(first, str) else str(second)] += 1
                 continue
             self.sessions[edit.id] = session
-            source = decode_rgb(edit.source.bytes)
+            source = decode_rgb(edit.source_image.bytes)
             edited = (resize(_pixels(path), *source.shape[:2]) for path in (first, second))
             yield Comparison(edit.id, source, edit.instruction, *edited)
 
 
 def _pictures(run: Path, benchmark: str, editor: str) -> dict[str, Path | str]:
-    """By case, where an editor's picture is, or why there is none to compare."""
+    """Return, by case, the path of an editor's picture, or why it cannot be compared."""
     found: dict[str, Path | str] = {}
     for path in case_files(run):
         for row in read_case_rows(path, _COLUMNS):
@@ -95,12 +95,12 @@ def _pixels(path: Path) -> Json:
         raise StoreError(
             f"an edited picture cannot be read: {error.cause}",
             value=path,
-            fix="evaluate again: what is answered is not asked again",
+            fix="evaluate again: finished edits are reused",
         ) from error
 
 
 def _samples(run: Path, benchmark: str) -> Iterator[tuple[str, EditSample]]:
-    """The edits of the data that a benchmark was run on, each with its session's first id."""
+    """Yield the edits of a benchmark's data, each with the id of its session's first turn."""
     entry = _entry(run, benchmark)
     card = read_protocol(entry["protocol"])
     layout = open_layout(card.data.layout, Path(entry["data"]), **card.data.options)
@@ -110,7 +110,7 @@ def _samples(run: Path, benchmark: str) -> Iterator[tuple[str, EditSample]]:
 
 
 def _entry(run: Path, benchmark: str) -> Json:
-    """The part of the run's recipe that made the benchmark: it says which data, by which card."""
+    """Return the recipe's entry that made the benchmark: it names the data and the card."""
     path = run / "recipe.json"
     with explained("read the run's recipe", path):
         parts = json.loads(path.read_bytes()).get("evaluate", ())
@@ -118,7 +118,7 @@ def _entry(run: Path, benchmark: str) -> Json:
         if part["kind"] == _PROTOCOL and benchmark.startswith(f"{part['name']}/"):
             return part
     raise StoreError(
-        "the run does not say on which data it was evaluated",
+        "the run's recipe does not name the data of this benchmark",
         value=f"{run}: {benchmark}",
         fix="compare runs of `editloop evaluate`",
     )

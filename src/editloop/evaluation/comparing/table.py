@@ -1,4 +1,4 @@
-"""What `editloop compare` prints: every editor's means, and the differences that were paired."""
+"""Print the output of `editloop compare`: every editor's means, and the paired differences."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def marked(benchmark: BenchmarkComparison, name: str) -> str:
-    """An editor's name, with a mark where it departs from the card."""
+    """Return an editor's name, with a mark if it departs from the card."""
     return f"{name} {_DEPARTS}" if name in benchmark.departures else name
 
 
 def print_departures(benchmark: BenchmarkComparison) -> None:
-    """Print what the marks stand for."""
-    for name, told in benchmark.departures.items():
-        _print(f"{_DEPARTS} {name} {told}")
+    """Print the meaning of the marks."""
+    for name, text in benchmark.departures.items():
+        _print(f"{_DEPARTS} {name} {text}")
 
 
 def _print_scores(benchmark: BenchmarkComparison) -> None:
@@ -80,7 +80,7 @@ def _print_differences(benchmark: BenchmarkComparison) -> None:
             for metric in benchmark.paired_metrics(benchmark.main)
         ],
     )
-    _print(f"{_NOISE} within noise: the interval of the difference holds 0")
+    _print(f"{_NOISE} within noise: the interval of the difference contains 0")
     if len(shown) < len(pairs):
         _print(f"differences of {pairs[0][0]}; `--out DIR` writes those of all {len(pairs)} pairs")
 

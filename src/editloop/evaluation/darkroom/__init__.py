@@ -1,4 +1,4 @@
-"""The benchmark `darkroom`: held-out edits whose truth is known.
+"""The benchmark `darkroom`: held-out edits with a known true result.
 
-What may enter: what only this benchmark asks and measures.
+Only code that is specific to this benchmark belongs here.
 """

@@ -1,4 +1,4 @@
-"""The benchmark `darkroom`: held-out edits whose truth is known, alone and in sessions."""
+"""The benchmark `darkroom`: held-out single edits and sessions with known true results."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ __all__ = ["DarkroomBenchmark", "resolved"]
 
 
 class DarkroomBenchmark:
-    """Editors on held-out edits with a known truth: single edits and sessions, with intervals."""
+    """Evaluate editors on held-out edits with known true results: single edits and sessions."""
 
     version = "2"
 
     class Settings(Settings):
-        """Editors and further metrics are SPECs; `mask` also asks everything with the mask given.
+        """Editors and further metrics are SPECs; `mask` repeats all edits with the mask given.
 
-        `chunk` cases are one unit of resumable work, `batch` of them are given to an editor at
-        once, and `resamples` is the size of the bootstrap.
+        `chunk` cases are one unit of resumable work, an editor gets `batch` of them at once, and
+        `resamples` is the number of bootstrap resamples.
         """
 
         editors: Annotated[tuple[str | dict[str, Json], ...], Field(min_length=1)]
@@ -77,11 +77,11 @@ class DarkroomBenchmark:
 
     @property
     def parameters(self) -> Mapping[str, Json]:
-        """The settings and what is measured, all of which can change a result."""
+        """Everything that can change a result: the settings and the measures."""
         return {**self._settings.model_dump(mode="json"), "measures": self._measures.parameters}
 
     def run(self, context: PartContext) -> PartResult:
-        """Ask every editor for what is not answered yet, then count, average and publish."""
+        """Run every editor on the missing cases, then measure, average and publish."""
         asked = self._ask(context)
         timings = {name: asdict(clock) for name, clock in asked.clocks.items() if clock.edits}
         return PartResult(self._publish(context, asked), {"editors": timings})
@@ -91,7 +91,7 @@ class DarkroomBenchmark:
         chunks = list(without_pictures(self._read(context, left_out)))
         if not chunks:
             raise StoreError(
-                "there is no held-out edit to make",
+                "there are no held-out edits to evaluate",
                 value=context.run / "data",
                 fix="give a source a `heldout` split, then build again",
             )
@@ -119,7 +119,7 @@ class DarkroomBenchmark:
         return read_chunks(samples, self._settings.chunk, left_out)
 
     def _benchmarks(self, chunks: Sequence[Chunk], seed: int) -> tuple[Benchmark, ...]:
-        """A benchmark for each kind of cases there is, without and, if asked, with the mask."""
+        """Return a benchmark for each kind of cases, without and, if set, with the mask."""
         return tuple(
             self._benchmark(kind, own, EditingSettings(seed, self._settings.batch, with_mask))
             for with_mask in ((False, True) if self._settings.mask else (False,))
@@ -133,7 +133,7 @@ class DarkroomBenchmark:
         return Benchmark(f"darkroom/{name}", Round(safe_name(name), asking, chunks))
 
     def _publish(self, context: PartContext, asked: _BenchmarkState) -> dict[str, dict[str, Json]]:
-        """Write pictures and numbers of every case, and analyse what was written."""
+        """Write pictures and numbers of every case, and return their analysis."""
         settings, answering, measures = self._settings, asked.answering, self._measures
         analysis = Analysis(measures.names, settings.resamples, context.seed, settings.claims)
         writer = CaseWriter(context.output, measures.names, measures.texts)
@@ -158,7 +158,10 @@ class DarkroomBenchmark:
         return results
 
     def _facts(self, benchmark: Benchmark, asked: _BenchmarkState) -> dict[str, Json]:
-        """What a benchmark's numbers rest on; an absent editor has no fingerprint."""
+        """Return the facts that a benchmark's numbers depend on.
+
+        A missing editor has no fingerprint.
+        """
         made = {name: answers.editor for name, answers in asked.answers.items()}
         made_from = {
             "asking": asdict(benchmark.round.asking),
@@ -176,7 +179,7 @@ class DarkroomBenchmark:
 
 @dataclass(frozen=True, slots=True)
 class _BenchmarkState:
-    """What came of asking: answers, editors that are missing, turns left out, time spent."""
+    """The state of one evaluation: answers, missing editors, excluded turns and time spent."""
 
     answering: Answering
     benchmarks: tuple[Benchmark, ...]
@@ -187,7 +190,7 @@ class _BenchmarkState:
 
 
 def resolved(spec: Spec, context: PartContext) -> Spec:
-    """A diffusion editor's relative folder means the run folder's, where it is there."""
+    """Resolve a diffusion editor's relative target against the run folder, if it exists there."""
     target = spec.settings.get("target")
     if spec.kind != "diffusion" or not isinstance(target, str) or Path(target).is_absolute():
         return spec
@@ -198,6 +201,6 @@ def resolved(spec: Spec, context: PartContext) -> Spec:
 
 
 def _place(benchmark: str, editor: str, case: Case, _setting: str) -> Path:
-    """BENCHMARK/EDITOR/ID_TURN.png"""
+    """Return the picture's relative path: BENCHMARK/EDITOR/ID_TURN.png."""
     folder = Path(safe_name(benchmark.partition("/")[2]), safe_name(editor))
     return folder / f"{safe_name(case.id)}_{case.turn}.png"

@@ -1,4 +1,4 @@
-"""Everything that is measured of an edited picture, as numbers under fixed names."""
+"""All measures of an edited picture in the darkroom benchmark, under fixed names."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _GIVEN = "_given_following"
 
 
 class Measures:
-    """A judge's perspectives, the pixel measures and any further metrics, taken together.
+    """A judge's perspectives, the pixel measures and any further metrics.
 
-    A perspective gives two numbers, `NAME_accuracy` (1 or 0: it passed or not) and `NAME_score`
-    (0 to 5). Doing nothing preserves well, so they are also taken over the cases where the edit was
-    followed: `NAME_accuracy_given_following`. `all_accuracy` is 1 where every perspective passed.
+    A perspective gives two numbers, `NAME_accuracy` (1 or 0: passed or not) and `NAME_score` (0 to
+    5). An editor that changes nothing preserves well, so both are also taken over the cases where
+    the instruction was followed: `NAME_accuracy_given_following`. `all_accuracy` is 1 where every
+    perspective passed.
     """
 
     def __init__(self, judge: Judge, metrics: Mapping[str, Chosen] | None = None) -> None:
@@ -37,24 +38,24 @@ class Measures:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The numbers' names, in the order in which tables show them."""
+        """The numbers' names, in the order of the tables."""
         accuracies = [name for each in PERSPECTIVES for name in _both(each)]
         joint = [f"{name}{_GIVEN}" for each in PERSPECTIVES[1:] for name in _both(each)]
         return (*accuracies, "all_accuracy", *joint, *PIXEL_METRICS, *self._metrics.names)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The numbers that come with words."""
+        """The names of the numbers that come with a text."""
         return tuple(f"{name}_score" for name in PERSPECTIVES)
 
     @property
     def needs(self) -> frozenset[str]:
-        """The judge and the pixel measures look at everything."""
+        """The fields of EditedPair that are read: all, for the judge and the pixel measures."""
         return frozenset({"source", "edited", "target", "mask", "captions"})
 
     @property
     def parameters(self) -> dict[str, Json]:
-        """What the numbers depend on, besides the pictures."""
+        """Everything that the numbers depend on, besides the pictures."""
         return {
             "judge": [self._judge.name, self._judge.version],
             "metrics": self._metrics.parameters,
@@ -63,16 +64,16 @@ class Measures:
 
     @property
     def at_once(self) -> None:
-        """A judge is shown all pairs of a chunk together."""
+        """None: the judge gets all pairs of a chunk together."""
         return None
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
-        """`measure`, as something that is called later."""
+        """Measure the pairs at once; return a function that returns the numbers."""
         found = self.measure(batch)
         return lambda: found
 
     def measure(self, batch: Sequence[EditedPair]) -> Numbers:
-        """Every number of each pair: a score, or why there is none."""
+        """Return every number of each pair: a score, or the reason why it is unscored."""
         verdicts, further = self._judge.judge(batch), self._metrics.measure(batch)
         return [
             {**_of_verdict(verdict), **measure_pixels(pair), **others}
@@ -85,7 +86,7 @@ def _both(perspective: str) -> tuple[str, str]:
 
 
 def _of_verdict(verdict: Verdict) -> dict[str, Score | Unscored]:
-    """A verdict as numbers, each perspective alone and jointly with following."""
+    """Convert a verdict to numbers, each perspective alone and given that it followed."""
     numbers: dict[str, Score | Unscored] = {}
     for name in PERSPECTIVES:
         accuracy, score = _both(name)

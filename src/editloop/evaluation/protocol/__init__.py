@@ -1,4 +1,4 @@
-"""The benchmark `protocol`: any editors, on any data, by a published card.
+"""The benchmark `protocol`: any editors, on any data, by a published protocol card.
 
-What may enter: reading cards (they lie in `protocols/`), and asking and measuring as one says.
+Contains the reader of cards (which are in `protocols/`), and the editing and measuring they define.
 """

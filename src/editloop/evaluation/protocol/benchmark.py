@@ -1,4 +1,4 @@
-"""The benchmark `protocol`: any editors, on any data, by a published protocol's card."""
+"""The benchmark `protocol`: any editors, on any data, by a published protocol card."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MASKS = {"without": (False,), "with": (True,), "both": (False, True)}
 
 
 class ProtocolBenchmark:
-    """Editors by a protocol: every picture and number is paid for once, and nothing is skipped."""
+    """Evaluate editors by a protocol; finished edits and numbers are reused, no case is skipped."""
 
     version = "1"
 
@@ -46,9 +46,9 @@ class ProtocolBenchmark:
         """A protocol's name or card, the data's folder, and the editors as SPECs.
 
         `metrics` are names of the card (all of them, if none is given) or further SPECs. `mask`
-        says whether editors are given the mask. `missing: count` accepts recorded pictures that are
-        not there as unedited. `batch` cases are given to an editor at once, `chunk` sessions are
-        one unit of resumable work, `embeddings` is a folder that runs may share.
+        says whether editors are given the mask. `missing: count` counts missing recorded pictures
+        as unedited. An editor gets `batch` cases at once, `chunk` sessions are one unit of
+        resumable work, and `embeddings` is a cache folder that runs may share.
         """
 
         protocol: str
@@ -70,21 +70,21 @@ class ProtocolBenchmark:
         self._seats = seats_of(self._protocol, settings.editors)
         if settings.judge is not None and self._protocol.judge is None:
             raise RecipeError(
-                "this protocol has nothing that a judge scores",
+                "this protocol uses no judge",
                 value=self._protocol.name,
-                fix="leave the judge out",
+                fix="leave out the judge",
             )
         if settings.mask == "both" and any(seat.is_recorded for seat in self._seats):
             raise RecipeError(
                 "recorded pictures were made with a mask or without, not both",
                 value="mask: both",
-                fix="evaluate them apart, once with `mask: without` and once with `mask: with`",
+                fix="evaluate twice, once with `mask: without` and once with `mask: with`",
             )
         self._metrics = protocol_metrics(self._protocol, settings.metrics, settings.precision)
 
     @property
     def parameters(self) -> Mapping[str, Json]:
-        """The settings, the card, and stamps of what they name: all can change a result."""
+        """Everything that can change a result: settings, card, stamps of data and weights."""
         settings = self._settings.model_dump(mode="json", exclude={"embeddings"})
         targets = {seat.name: seat.spec.settings.get("target") for seat in self._seats}
         judges = {seat.name: judge.version for seat in self._seats if (judge := self._judge(seat))}
@@ -113,7 +113,7 @@ class ProtocolBenchmark:
         return sorted({name for names in named for name in names if not Path(name).is_file()})
 
     def run(self, context: PartContext) -> PartResult:
-        """Check all that is given, ask every editor for what is missing, measure, publish."""
+        """Check the inputs, run every editor on the missing cases, measure, and publish."""
         asked = self._asked(context)
         self._find(asked)
         self._edit(asked, context)
@@ -155,7 +155,7 @@ class ProtocolBenchmark:
         return chunked(sequences, self._settings.chunk, lambda _: "cases")
 
     def _included(self, left_out: Counter[str]) -> Iterator[list[EditSample]]:
-        """The sessions less what the card leaves out, with the turns that follow it."""
+        """Yield the sessions without the turns that the card excludes and those after them."""
         for session in self._layout.sessions():
             kept: list[EditSample] = []
             for sample in session:
@@ -172,7 +172,7 @@ class ProtocolBenchmark:
     def _benchmarks(
         self, seat: Seat, chunks: tuple[Chunk, ...], seed: int
     ) -> tuple[Benchmark, ...]:
-        """The card's benchmarks, without and with the mask as far as asked."""
+        """Return the card's benchmarks, without and/or with the mask, as set."""
         cards = self._protocol.benchmarks
         ways = sorted({INDEPENDENT, *(card.setting for card in cards.values())})
         if not any(card.setting == INDEPENDENT for card in cards.values()):
@@ -196,7 +196,7 @@ class ProtocolBenchmark:
         return tuple(made)
 
     def _find(self, asked: EvaluationState) -> None:
-        """Find all recorded pictures before anything is edited; list what is missing, whole."""
+        """Find all recorded pictures before any editing; RecipeError lists all missing ones."""
         absent: list[str] = []
         broken: list[str] = []
         for seat in self._seats:
@@ -216,9 +216,9 @@ class ProtocolBenchmark:
             )
 
     def _lacking(self, asked: EvaluationState, seat: Seat) -> dict[str, bool]:
-        """What a recorded editor lacks, and whether it is there but cannot be read.
+        """Return the pictures a recorded editor lacks; True means it exists but is unreadable.
 
-        A benchmark that is optional may lack pictures, but none may be broken.
+        An optional benchmark may lack pictures, but they must not be unreadable.
         """
         found: dict[str, bool] = {}
         for benchmark in asked.benchmarks[seat.name]:
@@ -246,12 +246,12 @@ class ProtocolBenchmark:
         asked.editors[seat.name], asked.edits[seat.name] = editor.fingerprint, edits
 
     def _check_mask(self, editor: Editor) -> None:
-        """An editor that reads no mask would be asked the same again under another name."""
+        """Raise UnavailableError for an editor without mask: its answers would be the same."""
         if self._settings.mask != "without" and not getattr(editor, "uses_mask", True):
             raise UnavailableError(f"{editor.name} reads no mask: evaluate it without")
 
     def _measure(self, asked: EvaluationState, context: PartContext) -> Json:
-        """Measure all edits; returns how many pictures and texts were encoded and found."""
+        """Measure all edits; return the counts of encoded and cached pictures and texts."""
         embeddings = _embeddings(self._settings.embeddings or context.cache / "embeddings")
         for seat in self._seats:
             measures = asked.measures[seat.name] = self._measures(seat, embeddings, context.cache)
@@ -268,9 +268,9 @@ class ProtocolBenchmark:
         return ProtocolMeasures(self._protocol, self._metrics, judge, embeddings)
 
     def _judge(self, seat: Seat, cache: Path | None = None) -> Judge | None:
-        """The judge, if one is given; recorded verdicts may lie in a file an editor.
+        """Return the judge, if one is given; recorded verdicts may be in one file per editor.
 
-        A model is asked by the rubrics of the card's perspectives, and its ledger is the run's.
+        A model judge uses the card's rubrics and the run's ledger, unless its SPEC sets others.
         """
         card = self._protocol.judge
         if self._settings.judge is None or card is None:
@@ -292,7 +292,7 @@ class ProtocolBenchmark:
 
 
 def _own(seat: Seat) -> str | None:
-    """The fingerprint of an editor that a stamp of weights does not tell apart."""
+    """Return the fingerprint of an editor that a stamp of weights does not identify."""
     if seat.spec.kind not in ("copy", "darkroom", "recorded") and ":" not in seat.spec.kind:
         return None
     try:
@@ -303,7 +303,7 @@ def _own(seat: Seat) -> str | None:
 
 
 def _embeddings(folder: Path) -> Any:
-    from editloop.metrics.embeddings import Embeddings  # torch loads with it
+    from editloop.metrics.embeddings import Embeddings  # imports torch
 
     return Embeddings(folder)
 
@@ -314,5 +314,5 @@ def _refused(what: str, where: Path, problems: Iterable[str], more: str = "") ->
     return RecipeError(
         f"{count} in {what}",
         value="\n  ".join([str(where), *lines]),
-        fix=f"mend them{more}; nothing is skipped in silence",
+        fix=f"fix them{more}; nothing is skipped silently",
     )

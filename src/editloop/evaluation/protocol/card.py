@@ -1,7 +1,7 @@
 """Protocol cards: everything that a published number depends on, pinned in YAML.
 
-A card's fingerprint covers what can change a number and nothing else; it stands beside every
-result, and results of different fingerprints share no table.
+A card's fingerprint covers what can change a number and nothing else. It is stored with every
+result, and results with different fingerprints are never put into one table.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ __all__ = [
 ]
 
 _FOLDER = "protocols"
-# Editing settings that editors know; each takes those it has.
+# Editing settings that a card may set; each editor uses those it has.
 _EDITING = {"steps", "text_guidance", "image_guidance", "scheduler", "size", "strength"}
-# Columns of the cases' table that are no numbers.
+# Columns of the table of cases that are not metrics.
 _COLUMNS = {
     *("benchmark", "editor", "id", "session", "turn", "setting", "edit_type", "group", "photo"),
     *("instruction", "picture", "unedited", "unscored"),
 }
-_TOLD = {"title", "source", "about"}  # words for people, which change no number
+_TEXTS = {"title", "source", "about"}  # texts for readers, which change no number
 
 
 class DataCard(Settings):
-    """Which layout the data comes in, and how much of it the whole test is."""
+    """The layout of the data, and the number of sessions and cases of the published test set."""
 
     layout: str
     options: dict[str, Json] = Field(default_factory=dict)
@@ -53,7 +53,7 @@ class DataCard(Settings):
 
 
 class BenchmarkCard(Settings):
-    """Which answers count under one name; an `optional` one may lack pictures made elsewhere."""
+    """The answers that count under one name; an `optional` benchmark may lack recorded pictures."""
 
     setting: Literal["independent", "iterative"] = "independent"
     last_only: bool = False
@@ -61,7 +61,10 @@ class BenchmarkCard(Settings):
 
 
 class Sweep(Settings):
-    """An editing setting that takes several values: each editor is a curve of two metrics."""
+    """An editing setting that takes several values; each editor is drawn as a curve.
+
+    The curve plots the metric `up` over the metric `across`.
+    """
 
     setting: str
     values: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(min_length=2)
@@ -70,7 +73,7 @@ class Sweep(Settings):
 
 
 class Perspective(Settings):
-    """One thing that the judge scores, from `low` to `high`; `passes`: it also says yes or no."""
+    """One aspect that the judge scores, from `low` to `high`; with `passes`, also pass or fail."""
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
@@ -78,18 +81,18 @@ class Perspective(Settings):
 
 
 class Derived(Settings):
-    """A number made from a case's other numbers."""
+    """A number computed from a case's other numbers."""
 
     how: Literal["min", "mean", "geometric-mean"]
     of: tuple[str, ...] = Field(min_length=2)
 
 
 class JudgeCard(Settings):
-    """What the judge scores; `published` names the judge of the published numbers."""
+    """The aspects that the judge scores; `published` names the judge of the published numbers."""
 
     perspectives: dict[str, Perspective] = Field(min_length=1)
     rubrics: tuple[str, ...] = Field(
-        default=(), description="that a model is asked by; default: those named as perspectives"
+        default=(), description="rubrics for a model judge; default: those named as perspectives"
     )
     derived: dict[str, Derived] = Field(default_factory=dict)
     published: str | None = None
@@ -97,7 +100,7 @@ class JudgeCard(Settings):
 
 
 class Protocol(Settings):
-    """A card: data, editing settings, metrics, judge, averaging."""
+    """A protocol card: data, editing settings, metrics, judge and averaging."""
 
     name: str = Field(pattern=r"^[\w.+-]+$")
     version: int = Field(ge=1)
@@ -115,7 +118,7 @@ class Protocol(Settings):
 
     @model_validator(mode="after")
     def _is_usable(self) -> Protocol:
-        canonical_json(self.editing)  # refuses what is no number
+        canonical_json(self.editing)  # raises for NaN and infinite numbers
         unknown = sorted(set(self.editing) - _EDITING)
         if unknown:
             raise ValueError(f"unknown editing setting {unknown[0]!r}; known: {sorted(_EDITING)}")
@@ -124,7 +127,9 @@ class Protocol(Settings):
                 raise ValueError(f"metrics.{name} has no `kind`")
         for name in self.benchmarks:
             if not re.fullmatch(r"[\w.+-]+", name):
-                raise ValueError(f"benchmarks: {name!r} is no name; letters, digits, . + - _")
+                raise ValueError(
+                    f"benchmarks: {name!r} is no valid name; use letters, digits and . + - _"
+                )
         return self
 
     @model_validator(mode="after")
@@ -146,18 +151,18 @@ class Protocol(Settings):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with everything that a number depends on, and not with the words for people."""
-        return fingerprint(self.model_dump(mode="json", exclude=_TOLD))
+        """The digest of everything that a number depends on, without the texts for readers."""
+        return fingerprint(self.model_dump(mode="json", exclude=_TEXTS))
 
 
 def listing() -> Iterator[Protocol]:
-    """The cards of the package, by name."""
+    """Yield the cards of the package, sorted by name."""
     for name in _names():
         yield read_protocol(name)
 
 
 def read_protocol(name: str | Path) -> Protocol:
-    """A card of the package by its name, or a user's own by its file (YAML)."""
+    """Read a card of the package by its name, or a user's own YAML file by its path."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         if str(name) not in _names():

@@ -1,4 +1,4 @@
-"""Rules by which a protocol leaves broken cases out; what they leave out is counted."""
+"""Rules by which a protocol excludes broken cases; excluded cases are counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Exclusion", "excluded"]
 
 
 class Exclusion(Settings):
-    """Leaves a case out whose captions are the same, or are one of `captions`."""
+    """A rule that excludes cases whose two captions are the same, or are one of `captions`."""
 
     rule: Literal["identical-captions", "caption-is"]
     captions: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Exclusion(Settings):
         return self
 
     def holds(self, sample: EditSample) -> bool:
-        """Whether the rule leaves the case out."""
+        """Return whether the rule excludes the case."""
         source, target = _plain(sample.source_caption), _plain(sample.target_caption)
         if self.rule == "identical-captions":
             return source is not None and source == target
@@ -33,7 +33,7 @@ class Exclusion(Settings):
 
 
 def excluded(sample: EditSample, rules: tuple[Exclusion, ...]) -> str | None:
-    """The first rule that leaves the case out, if one does."""
+    """Return the first rule that excludes the case, or None."""
     return next((rule.rule for rule in rules if rule.holds(sample)), None)
 
 

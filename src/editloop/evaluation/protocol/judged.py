@@ -1,4 +1,4 @@
-"""A judge's verdicts as numbers: what a protocol makes of scores, and of yes and no."""
+"""Convert a judge's verdicts to a protocol's numbers: scores, and pass or fail."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NO_JUDGE = "no judge was given"
 
 
 class Judged:
-    """The numbers of a protocol's judge: `NAME_score` and `NAME_accuracy` where it says yes or no,
-    otherwise `NAME`; and those derived from a case's others.
+    """The numbers of a protocol's judge, and those derived from them.
 
-    Without a judge all of them are unscored, with that reason.
+    A perspective gives `NAME_score` and `NAME_accuracy` if the judge also says pass or fail,
+    otherwise `NAME`. Without a judge all numbers are unscored, with that reason.
     """
 
     def __init__(self, card: JudgeCard, judge: Judge | None) -> None:
@@ -38,24 +38,27 @@ class Judged:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The numbers that come with words."""
+        """The names of the numbers that come with a text."""
         return tuple(_names(key, each)[-1] for key, each in self._card.perspectives.items())
 
     @property
     def parameters(self) -> Json:
-        """The card's rules and who judges."""
+        """The card's rules, and the judge's name and version."""
         judge = None if self._judge is None else [self._judge.name, self._judge.version]
         return {"card": self._card.model_dump(mode="json"), "judge": judge}
 
     def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
-        """Every number of each pair."""
+        """Return every number of each pair."""
         if self._judge is None:
             return [dict.fromkeys(self.names, Unscored(NO_JUDGE))] * len(batch)
         verdicts = self._judge.judge([self._shown(pair) for pair in batch])
         return [self._numbers(verdict) for verdict in verdicts]
 
     def _shown(self, pair: EditedPair) -> EditedPair:
-        """The pair as the judge sees it: output and source in one size, of the card's height."""
+        """Return the pair as the judge sees it: source and output in one size, the card's height.
+
+        Target and mask are removed.
+        """
         height, width = pair.source.shape[:2]
         if self._card.height is not None:
             height, width = self._card.height, round(width * self._card.height / height)
@@ -82,12 +85,12 @@ class Judged:
 
 
 def check_judge(card: JudgeCard, judge: Judge) -> None:
-    """Raise RecipeError where the judge scores no edit, or on another scale than the card's."""
+    """Raise RecipeError if the judge is pairwise, or scores on another scale than the card's."""
     if not hasattr(judge, "judge"):
         raise RecipeError(
-            "this judge compares two edits, and scores none",
+            "this judge compares two edits and scores none",
             value=judge.name,
-            fix="let another one judge; `editloop compare RUN RUN --judge ...` takes this one",
+            fix="use another judge; this one works with `editloop compare RUN RUN --judge ...`",
         )
     for name, scale in getattr(judge, "scales", {}).items():
         due = card.perspectives.get(name)
@@ -96,7 +99,7 @@ def check_judge(card: JudgeCard, judge: Judge) -> None:
                 f"the judge scores {name} from {scale[0]:g} to {scale[1]:g}, the protocol from "
                 f"{due.low:g} to {due.high:g}",
                 value=judge.name,
-                fix="let a model judge, by the protocol's own rubrics or by one of that scale",
+                fix="use a model judge with the protocol's own rubrics, or a rubric of that scale",
             )
 
 

@@ -1,4 +1,4 @@
-"""Everything a protocol measures of an edited picture: its metrics, and what its judge says."""
+"""All measures of a protocol: its metrics, and the scores of its judge."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from editloop.schema import EditedPair, Json, Judge
 __all__ = ["ProtocolMeasures", "protocol_metrics"]
 
 _JUDGED = frozenset({"source", "edited"})
-_AT_ONCE = 8  # pairs whose pictures are in memory together
+_AT_ONCE = 8  # pairs whose pictures are in memory at the same time
 
 
 class ProtocolMeasures:
-    """The numbers of a protocol under its names; those of its judge need one."""
+    """The numbers of a protocol under its own names; the judge's are unscored without a judge."""
 
     def __init__(
         self,
@@ -40,22 +40,22 @@ class ProtocolMeasures:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The numbers that come with words."""
+        """The names of the numbers that come with a text."""
         return () if self._judged is None else self._judged.texts
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """The judge's numbers, where there is no judge."""
+        """The names of the judge's numbers if no judge is given, otherwise empty."""
         return () if self._judged is None or self._has_judge else self._judged.names
 
     @property
     def missing(self) -> Mapping[str, UnavailableError]:
-        """By metric, what is not on this machine."""
+        """The metrics that are unavailable on this machine, each with its error."""
         return self._metrics.missing
 
     @property
     def parameters(self) -> dict[str, Json]:
-        """What the numbers depend on, besides the pictures."""
+        """Everything that the numbers depend on, besides the pictures."""
         judged = None if self._judged is None else self._judged.parameters
         return {
             "metrics": self._metrics.parameters,
@@ -65,21 +65,24 @@ class ProtocolMeasures:
 
     @property
     def facts(self) -> dict[str, Json]:
-        """What each metric's numbers mean, on any machine."""
+        """The definition of each metric, the same on every machine."""
         return self._metrics.facts
 
     @property
     def needs(self) -> frozenset[str]:
-        """The fields of EditedPair that are read."""
+        """The fields of EditedPair that the measures read."""
         return self._metrics.needs | (_JUDGED if self._has_judge else frozenset())
 
     @property
     def at_once(self) -> int | None:
-        """How many pairs are measured together: a judge that asks a server wants many."""
+        """The number of pairs measured together; None (a whole chunk) if there is a judge."""
         return None if self._has_judge else _AT_ONCE
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
-        """What gives every number of each pair when it is called; the pairs are needed no more."""
+        """Start measuring; return a function that returns every number of each pair.
+
+        The pairs may be freed before that function is called.
+        """
         metrics = self._metrics.begin(batch)
         if self._judged is None:
             return metrics
@@ -92,17 +95,18 @@ class ProtocolMeasures:
 def protocol_metrics(
     protocol: Protocol, wanted: Sequence[str], precision: str
 ) -> dict[str, Chosen]:
-    """The card's metrics, or only the `wanted` ones; a SPEC in `wanted` is a further metric.
+    """Return the card's metrics, or only the `wanted` ones; a SPEC in `wanted` adds a metric.
 
-    `precision` is of the models that encode pictures and texts.
+    `precision` applies to the models that encode pictures and texts. Raises RecipeError for an
+    unknown or repeated name.
     """
     unknown = [name for name in wanted if name not in protocol.metrics and not _is_spec(name)]
     if unknown:
         raise RecipeError(
             f"the protocol {protocol.name} has no such metric",
             value=unknown[0],
-            fix=f"it has {', '.join(protocol.metrics) or 'none'}; another one is a SPEC, as "
-            "`ssim=pixels:ssim`",
+            fix=f"it has {', '.join(protocol.metrics) or 'none'}; add another one as a SPEC, such "
+            "as `ssim=pixels:ssim`",
         )
     chosen = [name for name in wanted if name in protocol.metrics] if wanted else protocol.metrics
     specs: dict[str, Mapping[str, Json]] = {name: protocol.metrics[name] for name in chosen}
@@ -110,9 +114,9 @@ def protocol_metrics(
         name = each.name.rpartition(":")[2]
         if name in specs or name in protocol.metrics:
             raise RecipeError(
-                "a further metric has the name of another",
+                "an added metric has the name of another metric",
                 value=name,
-                fix="give it a name of its own: NAME=SPEC",
+                fix="give it another name: NAME=SPEC",
             )
         specs[name] = {"kind": each.kind, **each.settings}
     return {name: choose(_precise(spec, precision)) for name, spec in specs.items()}

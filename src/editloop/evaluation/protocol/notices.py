@@ -1,4 +1,4 @@
-"""How an editor departs from its protocol's card, and what lay there that nobody asked for."""
+"""Notices about an editor: settings that differ from the card, and unused recorded pictures."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from editloop.storage.commits import Commit
 __all__ = ["departures", "leftovers"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_TOLD = 20  # names of leftover pictures; the rest are counted
+_MOST_NAMES = 20  # leftover pictures listed by name; the rest are only counted
 
 
 def departures(seat: Seat) -> dict[str, Json]:
-    """The card's editing settings that a SPEC sets otherwise: what is `given`, and the `card`'s."""
+    """Return the editing settings in which a SPEC differs from the card: `given` and `card`."""
     stated = set(seat.editing) & set(seat.spec.settings)
     if not stated:
         return {}
     model = load("editor", seat.spec.kind).Settings
     read = validate(model, seat.spec.settings, where=f"editor {seat.name}")
-    own = read.model_dump(mode="json", include=stated)  # as numbers, where the SPEC is text
+    own = read.model_dump(mode="json", include=stated)  # converts the SPEC's text to numbers
     return {
         name: {"given": own[name], "card": seat.editing[name]}
         for name in sorted(own)
@@ -40,9 +40,9 @@ def leftovers(
     edits: Mapping[tuple[str, int], Commit],
     rounds: tuple[Round, ...],
 ) -> dict[str, Json] | None:
-    """The pictures in a recorded editor's folder that no turn asks for: how many, and the first.
+    """Return the number and first names of unused pictures in a recorded editor's folder.
 
-    None where there are none, and for an editor that makes its pictures.
+    None where there are none, and for an editor that makes its pictures itself.
     """
     if not seat.is_recorded:
         return None
@@ -54,7 +54,7 @@ def leftovers(
     }
     folder = Path(str(seat.spec.settings["target"])).expanduser().absolute()
     found = [path for path in _pictures(folder) if str(path) not in asked]
-    names = [path.relative_to(folder).as_posix() for path in found[:_TOLD]]
+    names = [path.relative_to(folder).as_posix() for path in found[:_MOST_NAMES]]
     return {"count": len(found), "first": names} if found else None
 
 

@@ -1,4 +1,4 @@
-"""What came of a protocol: cases, pictures and results, from what was asked and measured."""
+"""Publish a protocol's cases, pictures and results from its edits and numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _JUDGE_COMMAND = "editloop evaluate ... --judge recorded:VERDICTS.jsonl"
 
 @dataclass(slots=True)
 class EvaluationState:
-    """Everything of one evaluation, by the name of a seat; it fills up as the work is done."""
+    """The state of one evaluation, by seat name; it is filled as the work progresses."""
 
     protocol: Protocol
     seats: Sequence[Seat]
@@ -50,20 +50,21 @@ class EvaluationState:
     clocks: dict[str, Clock] = field(default_factory=dict)
 
     def rounds(self, name: str) -> tuple[Round, ...]:
-        """The rounds in which a seat is asked."""
+        """Return a seat's rounds, each once."""
         return tuple({each.round.name: each.round for each in self.benchmarks[name]}.values())
 
     def clock(self, name: str) -> Clock:
-        """A seat's clock."""
+        """Return a seat's clock, creating it if missing."""
         return self.clocks.setdefault(name, Clock())
 
 
 def publish(
     asked: EvaluationState, output: Path, *, seed: int, resamples: int, precision: str
 ) -> dict[str, dict[str, Json]]:
-    """Write every picture and every case's numbers below `output`; returns the results.
+    """Write every picture and every case's numbers below `output` and return the results.
 
-    Pictures are in MagicBrush's names, in a folder an editor: its released evaluator reads them.
+    Pictures get MagicBrush's file names, in one folder per editor, as its released evaluator
+    expects.
     """
     measures = next(iter(asked.measures.values()))
     analysis = Analysis(
@@ -89,7 +90,7 @@ def publish(
 
 
 def _tables(asked: EvaluationState, name: str, writer: CaseWriter) -> dict[str, pa.Table]:
-    """Each seat's cases of one benchmark, written."""
+    """Write each seat's cases of one benchmark; return the tables by seat."""
     tables = {}
     for seat, answers in asked.answers.items():
         benchmark = next(each for each in asked.benchmarks[seat] if each.name == name)
@@ -104,7 +105,7 @@ def _place(folder: str, case: Case, setting: str) -> Path:
 
 
 def _commands(measures: ProtocolMeasures) -> dict[tuple[str, str], str | None]:
-    """By metric and reason, what gets it where it is missing."""
+    """Return, by metric and reason, the command that produces a missing number."""
     judged = {(name, NO_JUDGE): _JUDGE_COMMAND for name in measures.unjudged}
     absent = {(name, error.cause): error.command for name, error in measures.missing.items()}
     return {**judged, **absent}
@@ -113,9 +114,9 @@ def _commands(measures: ProtocolMeasures) -> dict[tuple[str, str], str | None]:
 def _facts(
     asked: EvaluationState, benchmark: Benchmark, measures: ProtocolMeasures, precision: str
 ) -> dict[str, Json]:
-    """What a benchmark's numbers rest on; an absent editor has no fingerprint.
+    """Return the facts that a benchmark's numbers depend on; a missing editor has no fingerprint.
 
-    `made_from` is all that must be equal before two runs may share a table.
+    Two runs can share a table only if their `made_from` is equal.
     """
     protocol = asked.protocol
     digests = [digest for chunk in asked.chunks for digest in chunk.digests]
@@ -140,20 +141,23 @@ def _facts(
 
 
 def _editor(asked: EvaluationState, seat: Seat) -> dict[str, Json]:
-    """Who answered, what of the card it departs from, and what lay there that nobody asked for."""
-    name, unasked = seat.name, None
+    """Return an editor's name, fingerprint, departures from the card and unused pictures."""
+    name, unused = seat.name, None
     if name in asked.edits:
-        unasked = leftovers(seat, asked.answering, asked.edits[name], asked.rounds(name))
+        unused = leftovers(seat, asked.answering, asked.edits[name], asked.rounds(name))
     return {
         "name": name,
         "fingerprint": asked.editors.get(name),
         "departs": departures(seat),
-        "leftovers": unasked,
+        "leftovers": unused,
     }
 
 
 def _judge(measures: ProtocolMeasures) -> Json:
-    """The judge's rules and who judges; recorded verdicts are an editor's, as its pictures are."""
+    """Return the judge's rules and name; the version of recorded verdicts is left out.
+
+    Recorded verdicts belong to an editor, as its pictures do.
+    """
     found = measures.parameters["judge"]
     if found is None or found["judge"] is None or found["judge"][0] != "recorded":
         return found
@@ -161,7 +165,7 @@ def _judge(measures: ProtocolMeasures) -> Json:
 
 
 def _card(asked: EvaluationState) -> dict[str, Json]:
-    """The protocol, and whether this is its whole test."""
+    """Return the protocol's facts, and whether its whole published test was evaluated."""
     protocol, data = asked.protocol, asked.protocol.data
     cases = sum(len(chunk.cases) for chunk in asked.chunks) + asked.left_out.total()
     sessions = sum(len(chunk.digests) for chunk in asked.chunks)
@@ -181,7 +185,7 @@ def _card(asked: EvaluationState) -> dict[str, Json]:
 
 
 def _sweep(asked: EvaluationState) -> Json:
-    """The curve of each editor: which seat stands for which value."""
+    """Return each editor's curve: the value of each of its seats."""
     sweep = asked.protocol.sweep
     if sweep is None:
         return None

@@ -1,4 +1,7 @@
-"""Who is asked in a protocol, and how: a seat an editor, or several where the protocol sweeps."""
+"""The seats of a protocol: one per editor, or one per editor and value where it sweeps a setting.
+
+A seat is an editor with the settings it is evaluated with.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ __all__ = ["Seat", "seats_of"]
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """An editor under a name of its own, with the protocol's editing settings for it.
+    """An editor under a unique name, with the protocol's editing settings for it.
 
-    `value` is the swept setting's, `editor` the editor's name without it.
+    `value` is the value of the swept setting, `editor` the editor's name without it.
     """
 
     name: str
@@ -28,21 +31,24 @@ class Seat:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether its pictures exist already."""
+        """True if its pictures already exist as files."""
         return self.spec.kind == "recorded"
 
 
 def seats_of(protocol: Protocol, specs: Sequence[str | Mapping[str, Json]]) -> list[Seat]:
-    """The seats of some editors; RecipeError where two have one name, or fix what is swept."""
+    """Return the seats of some editors.
+
+    Raises RecipeError where two have the same name, or where a SPEC sets the swept setting.
+    """
     editors = [parse_spec(spec, "editor") for spec in specs]
     names = [spec.name for spec in editors]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise RecipeError("two editors have one name", value=twice[0], fix="write NAME=SPEC")
+        raise RecipeError("two editors have the same name", value=twice[0], fix="write NAME=SPEC")
     seats = [seat for spec in editors for seat in _seats(protocol, spec)]
     if len({seat.name for seat in seats}) < len(seats):
         raise RecipeError(
-            "two values of a sweep are alike", value=protocol.name, fix="give other `values`"
+            "two values of a sweep are equal", value=protocol.name, fix="change its `values`"
         )
     return seats
 
@@ -63,7 +69,10 @@ def _seats(protocol: Protocol, spec: Spec) -> Iterator[Seat]:
 
 
 def _at(spec: Spec, sweep: Sweep, value: float) -> Spec:
-    """Recorded pictures of a sweep lie in a folder a value, as `recorded:OUT/{image_guidance}`."""
+    """Return the SPEC for one value of a sweep.
+
+    Recorded pictures need one folder per value, written as `recorded:OUT/{image_guidance}`.
+    """
     target = spec.settings.get("target")
     if spec.kind != "recorded" or not isinstance(target, str):
         return spec

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that loads nothing and escapes everything.
+"""The report of a run: one self-contained HTML page in which all texts are escaped.
 
-What may enter: what is read of a run folder for it, and the views that its templates show.
+Contains the readers of a run folder, and the views that the page's templates show.
 """

@@ -1,4 +1,4 @@
-"""A protocol card's words in a report: what was measured by it, how, on how much of its test."""
+"""Describe a protocol card in a report: what was measured, how, and on how much of its test."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _AVERAGING = {"cases": "the mean over cases", "groups": "the mean of the groups'
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """A card as the page shows it; `facts` are terms and what is said of them, in order.
+    """A card as the page shows it; `facts` maps terms to their descriptions, in order.
 
-    `amount` is how much of the published test was given, in a few words.
+    `amount` says in a few words how much of the published test set was evaluated.
     """
 
     name: str
@@ -36,34 +36,34 @@ class CardFacts:
 
 
 def card_facts(facts: Mapping[str, Json], card: Protocol | None) -> CardFacts:
-    """The card that a benchmark's `facts` (of `results.json`) name.
+    """Describe the card that a benchmark's `facts` (of `results.json`) name.
 
-    `card` is the card itself, if it is at hand and still the one that was used.
+    `card` is the card itself, if it is available and unchanged since the evaluation.
     """
-    told = facts["protocol"]
+    stated = facts["protocol"]
     return CardFacts(
-        name=told["name"],
-        title=told["title"],
-        version=told["version"],
+        name=stated["name"],
+        title=stated["title"],
+        version=stated["version"],
         about="" if card is None else card.about,
-        whole=_is_whole(told),
-        amount=_amount(told),
+        whole=_is_whole(stated),
+        amount=_amount(stated),
         facts=dict(_terms(facts, card)),
     )
 
 
 def further_metrics(facts: Mapping[str, Json], card: Protocol | None) -> set[str]:
-    """The metrics that were measured beside the card's; none where the card is not at hand."""
+    """Return the metrics measured in addition to the card's; empty if the card is unavailable."""
     return set() if card is None else set(facts["metrics"]["versions"]) - set(card.metrics)
 
 
 def _terms(
     facts: Mapping[str, Json], card: Protocol | None
 ) -> Iterator[tuple[str, str | Sequence[str]]]:
-    told, made, metrics = facts["protocol"], facts["made_from"], facts["metrics"]["versions"]
+    stated, made, metrics = facts["protocol"], facts["made_from"], facts["metrics"]["versions"]
     unasked = () if card is None else [name for name in card.metrics if name not in metrics]
-    yield "source", told["source"]
-    yield "test", _test(told, sum(facts["left_out"].values()))
+    yield "source", stated["source"]
+    yield "test", _test(stated, sum(facts["left_out"].values()))
     if facts["left_out"]:
         yield "left out", _left_out(facts["left_out"])
     for each in facts["editors"]:
@@ -71,17 +71,17 @@ def _terms(
             yield f"left over of {each['name']}", told_leftovers(each["leftovers"])
     if unasked:
         yield "not asked for", ", ".join(map(label, unasked))
-    yield "numbers", f"{_AVERAGING[told['averaging']]}; models in {made['precision']}"
+    yield "numbers", f"{_AVERAGING[stated['averaging']]}; models in {made['precision']}"
     if made["judge"] is not None:
         yield "judge", _judge(made["judge"])
     if metrics:
         yield "metrics", [_metric(name, metrics[name]) for name in ordered(metrics)]
-    yield "fingerprints", f"protocol {told['fingerprint']}, data {made['data']}"
+    yield "fingerprints", f"protocol {stated['fingerprint']}, data {made['data']}"
 
 
-def _metric(name: str, said: Sequence[Json]) -> str:
-    """A metric's name and what it stands for: its SPEC's kind and settings, its version."""
-    _, version, kind, settings, *_ = said
+def _metric(name: str, facts: Sequence[Json]) -> str:
+    """Return a metric's name, its SPEC's kind and settings, and its version."""
+    _, version, kind, settings, *_ = facts
     kind = f"{kind} {settings['target']}" if "target" in settings else kind
     rest = [f"{key} {value}" for key, value in settings.items() if key != "target"]
     return f"{label(name)}: {', '.join([kind, *rest])}, version {version}"
@@ -93,11 +93,11 @@ def _left_out(counts: Mapping[str, int]) -> str:
     )
 
 
-def _test(told: Mapping[str, Json], left_out: int) -> str:
-    given, published = told["given"], told["published"]
+def _test(stated: Mapping[str, Json], left_out: int) -> str:
+    given, published = stated["given"], stated["published"]
     if not any(published.values()):
         return f"{_counted(given, left_out)}; the card does not say how many the published test has"
-    if _is_whole(told):
+    if _is_whole(stated):
         return f"the whole published test: {_counted(given, left_out)}"
     parts = ", ".join(
         f"{given[name]:,} of {count:,} {name}" for name, count in published.items() if count
@@ -105,19 +105,19 @@ def _test(told: Mapping[str, Json], left_out: int) -> str:
     return f"not the whole published test: {parts}"
 
 
-def _amount(told: Mapping[str, Json]) -> str:
-    given, published = told["given"]["cases"], told["published"]["cases"]
-    if _is_whole(told):
+def _amount(stated: Mapping[str, Json]) -> str:
+    given, published = stated["given"]["cases"], stated["published"]["cases"]
+    if _is_whole(stated):
         return f"{given:,} cases, whole"
     return f"{given:,} of {published:,} cases" if published else f"{given:,} {_cases(given)}"
 
 
-def _is_whole(told: Mapping[str, Json]) -> bool:
-    return bool(told["whole"]) and any(told["published"].values())
+def _is_whole(stated: Mapping[str, Json]) -> bool:
+    return bool(stated["whole"]) and any(stated["published"].values())
 
 
 def _counted(given: Mapping[str, int], left_out: int) -> str:
-    """`12 cases in 6 sessions`, or the cases alone where each stands alone."""
+    """Return a text such as `12 cases in 6 sessions`, or only the cases if all are single edits."""
     cases, sessions = given["cases"], given["sessions"]
     text = f"{cases:,} {_cases(cases)}"
     return text if sessions == cases - left_out else f"{text} in {sessions:,} sessions"

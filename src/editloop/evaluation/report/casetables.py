@@ -1,4 +1,4 @@
-"""What a report reads of a benchmark's table of cases: its shape, its extremes, chosen rows."""
+"""Read a benchmark's table of cases for a report: its metrics, its extremes, chosen rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TEXT = "_text"
 
 @dataclass(frozen=True, slots=True)
 class CaseTable:
-    """One benchmark in a file of cases; `metrics` are in their protocol's order.
+    """One benchmark in a table of cases; `metrics` are in the protocol's order.
 
-    `texts` are the columns of a judge's words. `builds` says that a turn's edit starts from the
-    editor's own picture, and `sessions` that all turns of a session are cases.
+    `texts` are the columns with a judge's explanations. `builds` is true if a turn's edit starts
+    from the editor's own picture, `sessions` if all turns of a session are cases.
     """
 
     path: Path
@@ -37,20 +37,20 @@ class CaseTable:
 
     @property
     def part(self) -> str:
-        """The name of the benchmark's part of the recipe."""
+        """The name of the recipe's entry that made the benchmark."""
         return self.path.parent.name
 
     @property
     def drifts(self) -> bool:
-        """Whether mistakes of one turn can be followed into the next."""
+        """True if errors of one turn carry over to the next turn's case."""
         return self.builds and self.sessions
 
 
 @dataclass(frozen=True, slots=True)
 class Extremes:
-    """The cases, or sessions, in which an editor was worst and best, each from the end inwards.
+    """The cases (or sessions) in which an editor was worst and best, the most extreme first.
 
-    `ranked` is how many there were to choose from, `unranked` how many have no number.
+    `ranked` counts the cases (or sessions) with a number, `unranked` those without.
     """
 
     worst: Sequence[str]
@@ -61,7 +61,7 @@ class Extremes:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One editor's answer to one case: its picture, or why there is none, and its numbers."""
+    """One editor's answer to one case: its picture, or why it has none, and its numbers."""
 
     editor: str
     id: str
@@ -72,11 +72,11 @@ class Answered:
     picture: Path | None
     unedited: str | None
     numbers: Mapping[str, float]
-    words: Mapping[str, str]  # by what was judged
+    words: Mapping[str, str]  # the judge's explanations, by perspective
 
 
 def case_tables(run: Path, benchmarks: Collection[str]) -> dict[str, CaseTable]:
-    """The tables of these benchmarks in a run folder, by name."""
+    """Return the tables of these benchmarks in a run folder, by name."""
     found: dict[str, CaseTable] = {}
     for path in case_files(run):
         columns = _columns(path)
@@ -95,7 +95,7 @@ def case_tables(run: Path, benchmarks: Collection[str]) -> dict[str, CaseTable]:
 
 
 def _columns(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of a file's metrics, and of its judge's words."""
+    """Return the names of a file's metric columns, and of its text columns."""
     with explained("read a benchmark's cases", path):
         schema = pq.read_schema(path)
     metrics = tuple(each.name for each in schema if pa.types.is_float64(each.type))
@@ -104,9 +104,10 @@ def _columns(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def extremes(table: CaseTable, editor: str, metric: str, count: int, *, less: bool) -> Extremes:
-    """The `count` worst and best cases of an editor by a metric, none in both.
+    """Return the `count` worst and best cases of an editor by a metric; no case is in both.
 
-    Sessions whose turns are all cases are ranked by their turns' mean. `less` is better.
+    Sessions whose turns are all cases are ranked by their turns' mean. `less`: a lower value is
+    better.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in read_case_rows(table.path, ["benchmark", "editor", "id", "session", metric]):
@@ -126,7 +127,7 @@ def extremes(table: CaseTable, editor: str, metric: str, count: int, *, less: bo
 
 
 def answers(table: CaseTable, names: Collection[str]) -> dict[str, list[Answered]]:
-    """The rows of these cases or sessions, by its name: by turn, then in the editors' order."""
+    """Return the rows of these cases or sessions, by name; sorted by turn, then editor order."""
     facts = ["editor", "id", "session", "turn", "edit_type", "group", "instruction"]
     columns = ["benchmark", *facts, "picture", "unedited", *table.metrics, *table.texts]
     found: dict[str, list[Answered]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The report's pictures: sample triplets with their rewards, and what every editor made."""
+"""The report's galleries of cases with every editor's picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["cards"]
 
 
 def cards(run: Path, rows: Sequence[CaseRow], editors: Sequence[str], count: int) -> list[Card]:
-    """`count` cases of one benchmark with every editor's answer, chosen by lot over the types."""
+    """Return `count` cases of one benchmark with every editor's answer, sampled over the types."""
     groups: dict[str, dict[str, dict[str, CaseRow]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         groups[row.session or row.id][row.id][row.editor] = row
@@ -41,7 +41,7 @@ def cards(run: Path, rows: Sequence[CaseRow], editors: Sequence[str], count: int
 
 
 def _turn(sample: EditSample, answers: Mapping[str, CaseRow], editors: Sequence[str]) -> CardTurn:
-    pictures = [stored_picture("source", sample.source.bytes, "the source")]
+    pictures = [stored_picture("source", sample.source_image.bytes, "the source")]
     if sample.target is not None:
         pictures.append(stored_picture("target", sample.target.bytes, "the known target"))
     pictures += [_answer(editor, answers[editor]) for editor in editors if editor in answers]

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that loads nothing and escapes everything."""
+"""Write the report of a run: one self-contained HTML page in which all texts are escaped."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _PAGE = "report.html"
 
 
 class HtmlReport:
-    """A self-contained page of what a run made, found and took."""
+    """A self-contained page of a run's data, results and timings."""
 
     class Settings(Settings):
-        """`samples` triplets of the data and `gallery` cases of each benchmark are shown."""
+        """The page shows `samples` triplets of the data and `gallery` cases of each benchmark."""
 
         title: str = ""
         samples: Annotated[int, Field(ge=0)] = 12
@@ -84,7 +84,7 @@ class HtmlReport:
         views = benchmarks(results)
         rows = read_cases(run, {view.name for view in views})
         for view in views:
-            # A session is a card of many pictures: a fourth as many say as much.
+            # A session's card has many pictures, so a quarter of the cards is enough.
             count = self._settings.gallery // 4 if view.drift else self._settings.gallery
             own = [row for row in rows if row.benchmark == view.name]
             view.cards = cards(run, own, view.editors, count)
@@ -92,7 +92,7 @@ class HtmlReport:
 
 
 def _title(results: Json, recipe: Json, parts: Sequence[ProtocolPart]) -> str:
-    """The recipe's name; where it is no more than a protocol's, the protocol's title."""
+    """Return the recipe's name, or the protocol's title if the recipe only evaluates that."""
     name: str = results.get("recipe", "")
     alone = len(parts) == 1 and [part["name"] for part in recipe.get("evaluate", ())] == [name]
     return parts[0].card.title if alone else name
@@ -105,7 +105,7 @@ def _tiles(
     models: Sequence[object],
     times: Sequence[Spent],
 ) -> dict[str, str]:
-    """The few numbers at the top of the page; what there is none of is left out."""
+    """Return the main numbers at the top of the page; empty ones are left out."""
     editors = {name for part in parts for view in part.benchmarks for name in view.owners}
     found: dict[str, Json] = {
         "edits built": results.get("build", {}).get("out"),
@@ -126,7 +126,7 @@ def _tiles(
 
 
 def _recipe(run: Path) -> dict[str, Json]:
-    """The recipe of the run in its usual order, without what it leaves empty."""
+    """Return the run's recipe in its usual order, without empty entries."""
     path = run / "recipe.json"
     with explained("read the run's recipe", path):
         found = json.loads(path.read_bytes()) if path.exists() else {}

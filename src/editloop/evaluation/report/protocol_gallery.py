@@ -1,4 +1,4 @@
-"""The galleries of a protocol's benchmarks: the cases in which editors were worst and best."""
+"""The galleries of a protocol's benchmarks: each editor's worst and best cases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Pictures: TypeAlias = Mapping[_Place, Picture]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The worst and best of one editor by one metric, and every editor's answers there."""
+    """One editor's worst and best cases by one metric, with every editor's answers to them."""
 
     table: CaseTable
     editor: str
@@ -35,7 +35,7 @@ class Choice:
 
     @property
     def ids(self) -> set[str]:
-        """The cases that are shown."""
+        """The ids of the cases that are shown."""
         return {each.id for own in self.answers.values() for each in own}
 
 
@@ -55,7 +55,10 @@ class Gallery:
 def choose_extremes(
     table: CaseTable, editor: str, metric: str, count: int, *, less: bool
 ) -> Choice:
-    """The `count` worst and best of an editor by a metric, of which `less` may be better."""
+    """Choose the `count` worst and best cases of an editor by a metric.
+
+    `less`: a lower value is better.
+    """
     found = extremes(table, editor, metric, count, less=less)
     return Choice(table, editor, metric, found, answers(table, {*found.worst, *found.best}))
 
@@ -63,7 +66,7 @@ def choose_extremes(
 def gallery(
     choice: Choice, editors: Sequence[str], truths: Mapping[str, Truth], lights: LightPictures
 ) -> Gallery:
-    """The cards of a choice, with the answers of all `editors` in this order."""
+    """Return the cards of a choice, with the answers of all `editors` in this order."""
     pictures = _pictures(choice, lights)
     worst, best = (
         [_card(choice, name, editors, truths, pictures) for name in names]
@@ -81,7 +84,7 @@ def gallery(
 
 
 def _pictures(choice: Choice, lights: LightPictures) -> _Pictures:
-    """What editors made, read several at a time."""
+    """Read the editors' pictures in parallel."""
     own = [each for answers in choice.answers.values() for each in answers]
     with ThreadPoolExecutor(cores()) as pool:
         made = pool.map(partial(_answer, metric=choice.metric, lights=lights), own)
@@ -126,7 +129,10 @@ def _turn(
 
 
 def _before(table: CaseTable, case: Answered, truth: Truth) -> list[Picture]:
-    """What the answers are seen beside: in sessions the start once, then each turn's truth."""
+    """Return the pictures shown before the answers: the source or start, and the target.
+
+    In sessions, the start is shown at the first turn only.
+    """
     if not table.builds:
         shown = [truth.source]
     elif table.sessions and case.turn > 1:
@@ -137,12 +143,12 @@ def _before(table: CaseTable, case: Answered, truth: Truth) -> list[Picture]:
 
 
 def _answer(answer: Answered, metric: str, lights: LightPictures) -> Picture:
-    """What an editor made, with its numbers, the one that counts here first."""
+    """Return an editor's picture with its numbers, the gallery's metric first."""
     names: Collection[str] = dict.fromkeys(
         [*(name for name in answer.numbers if name == metric), *answer.numbers]
     )
     numbers = [(short_label(name), amount(name, answer.numbers[name])) for name in names]
-    words = [(label(name), said) for name, said in answer.words.items()]
+    words = [(label(name), text) for name, text in answer.words.items()]
     return replace(_made(answer, lights), numbers=numbers, words=words)
 
 
@@ -153,6 +159,6 @@ def _made(answer: Answered, lights: LightPictures) -> Picture:
         data, alt = answer.picture.read_bytes(), f"“{answer.instruction}” by {answer.editor}"
         return lights.shown(answer.editor, data, alt)
     except (OSError, ImageError) as error:
-        told = error.cause if isinstance(error, ImageError) else error.strerror
-        reason = f"the picture cannot be read any more: {told}"
+        cause = error.cause if isinstance(error, ImageError) else error.strerror
+        reason = f"the picture cannot be read any more: {cause}"
         return Picture(answer.editor, f"{answer.editor}'s picture is not here", reason=reason)

@@ -1,4 +1,4 @@
-"""The report's protocols, whole: views of the results, with galleries from the run and its data."""
+"""Build the report's protocols: views of the results, with galleries from the run and its data."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from editloop.showing.thumbnails import LightPictures
 __all__ = ["protocol_parts"]
 
 _KIND = "protocol"
-_MOST_PICTURES = 220  # of all galleries together: what keeps a page below 6 MB
-_MOST_EDITORS = 4  # whose worst and best are shown
+_MOST_PICTURES = 220  # in all galleries together; keeps a page below 6 MB
+_MOST_EDITORS = 4  # editors with a gallery
 
 
 def protocol_parts(
     run: Path, results: Mapping[str, Json], entries: Sequence[Mapping[str, Json]], count: int
 ) -> list[ProtocolPart]:
-    """Every protocol of a run, with about `count` cases a benchmark in its galleries.
+    """Return every protocol of a run, with about `count` gallery cases per benchmark.
 
-    `entries` are the recipe's `evaluate`: they say where the data is.
+    `entries` are the entries of the recipe's `evaluate`, which name the data folders.
     """
     names = [name for name, own in results.get("benchmarks", {}).items() if own.get("protocol")]
     tables = case_tables(run, names)
@@ -53,7 +53,7 @@ def protocol_parts(
 
 
 def _card(name: str) -> Protocol | None:
-    """The card as it is today; None where a user's own file is gone."""
+    """Return the card as it is now; None if it cannot be read, as when a user's file is gone."""
     try:
         return read_protocol(name)
     except EditLoopError:
@@ -61,7 +61,7 @@ def _card(name: str) -> Protocol | None:
 
 
 def _choices(view: ProtocolView, table: CaseTable, count: int, pictures: int) -> list[Choice]:
-    """The worst and best of each editor: together `count` cases, of so many `pictures`."""
+    """Choose each editor's worst and best cases, at most `count` cases and `pictures` pictures."""
     ranked = view.ranked[:_MOST_EDITORS]
     each = len(view.editors) * (3 if table.drifts else 1) + 2
     cases = min(count // 4 if table.drifts else count, pictures // each)

@@ -1,4 +1,4 @@
-"""What the report's template shows of protocols: their cards, tables, curves and galleries."""
+"""Views of protocols for the report's template: cards, tables, curves and galleries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AXES = {"group": "kind of edit", "type": "edit type"}
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """By which number an editor's cases are told apart."""
+    """The metric by which an editor's cases are ranked; `less`: a lower value is better."""
 
     editor: str
     metric: str
@@ -36,9 +36,9 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """A benchmark's numbers by one axis: a table a metric, the metric's label beside it.
+    """A benchmark's numbers by one axis: one table per metric, with the metric's label.
 
-    `open`: the first of them is worth a first look.
+    `open`: the page shows the first table without a click.
     """
 
     title: str
@@ -55,7 +55,7 @@ class ProtocolView:
     way: str
     fingerprint: str
     editors: Sequence[str]
-    owners: Sequence[str]  # the editors, each once where a protocol sweeps
+    owners: Sequence[str]  # the editors, without the values of a swept setting
     colours: Mapping[str, str]
     table: Table
     sweep: Markup | None
@@ -67,7 +67,7 @@ class ProtocolView:
 
 @dataclass(slots=True)
 class ProtocolPart:
-    """A protocol and its benchmarks; `problem` says why sources and targets are not shown."""
+    """A protocol and its benchmarks; `problem` is why sources and targets are not shown."""
 
     card: CardFacts
     benchmarks: Sequence[ProtocolView]
@@ -79,7 +79,7 @@ def protocols(
     tables: Mapping[str, CaseTable],
     cards: Mapping[str, Protocol],
 ) -> list[ProtocolPart]:
-    """Every protocol of a run; `cards` are those at hand, by their fingerprint."""
+    """Return every protocol of a run; `cards` are the available ones, by fingerprint."""
     facts = {
         name: own for name, own in results.get("benchmarks", {}).items() if own.get("protocol")
     }
@@ -100,7 +100,7 @@ def protocols(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """All that is known of one benchmark."""
+    """The results, facts, table and card of one benchmark."""
 
     name: str
     results: Mapping[str, Json]
@@ -110,26 +110,26 @@ class _Found:
 
     @property
     def scores(self) -> Mapping[str, Json]:
-        """Editor -> metric -> estimate."""
+        """The estimates: editor -> metric -> estimate."""
         found: Mapping[str, Json] = self.results["evaluation"][self.name]
         return found
 
     @property
     def slices(self) -> Mapping[str, Json]:
-        """Editor -> axis -> its value -> metric -> estimate."""
+        """The estimates by axis: editor -> axis -> value of the axis -> metric -> estimate."""
         found: Mapping[str, Json] = self.results.get("slices", {}).get(self.name, {})
         return found
 
     @property
     def metrics(self) -> list[str]:
-        """All metrics: in the card's order, as far as it is known."""
+        """All metrics, in the card's order as far as it is known."""
         names = {metric for scores in self.scores.values() for metric in scores}
         known = [] if self.table is None else [each for each in self.table.metrics if each in names]
         return known + ordered(names - set(known))
 
     @property
     def available(self) -> list[str]:
-        """The metrics that some editor has."""
+        """The metrics for which at least one editor has a mean."""
         return [
             metric
             for metric in self.metrics
@@ -140,13 +140,13 @@ class _Found:
 
     @property
     def sweeps(self) -> bool:
-        """Whether editors are curves, of which no point is the best."""
+        """True if the protocol sweeps a setting; then no point of a curve is marked as best."""
         return self.facts.get("sweep") is not None
 
     @property
     def measured(self) -> dict[str, str]:
-        """What the card's names stand for."""
-        return {name: said[0] for name, said in self.facts["metrics"]["versions"].items()}
+        """The metric kinds by the card's metric names."""
+        return {name: facts[0] for name, facts in self.facts["metrics"]["versions"].items()}
 
 
 def _view(found: _Found, colours: Mapping[str, str]) -> ProtocolView:
@@ -172,7 +172,7 @@ def _view(found: _Found, colours: Mapping[str, str]) -> ProtocolView:
 
 
 def _table(found: _Found, editors: Sequence[str]) -> Table:
-    """Every metric; those beside the protocol's say so."""
+    """Return the table of all metrics; those not in the protocol are marked."""
     metrics, further = found.metrics, further_metrics(found.facts, found.card)
     table = by_metric(found.scores, editors, metrics, None if found.sweeps else found.measured)
     columns = [
@@ -188,7 +188,7 @@ def _table(found: _Found, editors: Sequence[str]) -> Table:
 
 
 def _slices(found: _Found, editors: Sequence[str]) -> list[Slices]:
-    """Tables by each axis that parts the cases, and parts them otherwise than one before it."""
+    """Return tables by each axis that splits the cases in a way that no earlier axis does."""
     axes = dict(_AXES)
     if found.table is not None and not found.table.drifts:
         axes["turn"] = "turn" if found.table.sessions else "turns of the session"
@@ -208,7 +208,10 @@ def _slices(found: _Found, editors: Sequence[str]) -> list[Slices]:
 
 
 def _ranked(found: _Found, editors: Sequence[str]) -> list[Ranked]:
-    """Each editor that does something, by the first number that it has; of a curve, its middle."""
+    """Return the editors to rank, each with its first available metric.
+
+    Editors that do nothing are left out, unless all do; a curve is represented by its middle.
+    """
     owners = curve_of(found.facts)
     seats: dict[str, list[str]] = defaultdict(list)
     for editor in editors:
@@ -226,14 +229,14 @@ def _ranked(found: _Found, editors: Sequence[str]) -> list[Ranked]:
 
 
 def _way(table: CaseTable | None, *, given_mask: bool) -> str:
-    """How editors were asked, in a sentence or two."""
-    said = []
+    """Describe in a sentence or two how the editors were evaluated."""
+    sentences = []
     if table is not None and table.drifts:
-        said.append("Each turn starts from the editor's own picture of the turn before.")
+        sentences.append("Each turn starts from the editor's own picture of the turn before.")
     elif table is not None and table.builds:
-        said.append("Edits build on one another; the last picture of each session counts.")
+        sentences.append("Edits build on one another; the last picture of each session counts.")
     elif table is not None and table.sessions:
-        said.append("Each edit starts from the truth of the turn before; every turn counts.")
+        sentences.append("Each edit starts from the truth of the turn before; every turn counts.")
     if given_mask:
-        said.append("Editors are given the mask.")
-    return " ".join(said)
+        sentences.append("Editors are given the mask.")
+    return " ".join(sentences)

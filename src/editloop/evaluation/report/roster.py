@@ -1,4 +1,4 @@
-"""Whom a report shows: each benchmark's editors in their order, and one colour for each."""
+"""The editors of a report: their order in each benchmark, and their colours."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["colours_of", "curve_of", "does_nothing", "editors_of"]
 
 
 def editors_of(scores: Mapping[str, Json], facts: Mapping[str, Json]) -> list[str]:
-    """The editors of a benchmark in the order in which they were named."""
+    """Return the editors of a benchmark in the order of the recipe."""
     named = [each["name"] for each in facts.get("editors", ()) if each["name"] in scores]
     return named + [editor for editor in scores if editor not in named]
 
 
 def does_nothing(editor: str, facts: Mapping[str, Json]) -> bool:
-    """Whether an editor gives every picture back as it came."""
+    """Return whether an editor is `copy`, which returns every picture unchanged."""
     return any(
         each["name"] == editor and each["fingerprint"] == CopyEditor.fingerprint
         for each in facts.get("editors", ())
@@ -26,15 +26,15 @@ def does_nothing(editor: str, facts: Mapping[str, Json]) -> bool:
 
 
 def curve_of(facts: Mapping[str, Json]) -> dict[str, str]:
-    """By the name of a seat, the editor whose curve it is a point of, where a protocol sweeps."""
+    """Return, by seat name, the editor whose curve the seat belongs to; empty without a sweep."""
     curves = (facts.get("sweep") or {}).get("curves", {})
     return {seat["name"]: editor for editor, seats in curves.items() for seat in seats}
 
 
 def colours_of(results: Mapping[str, Json]) -> dict[str, str]:
-    """The colour of each editor in all of a run; the points of a curve share one.
+    """Return each editor's colour, the same in the whole run; points of a curve share one.
 
-    In protocols the first colour, grey, is left for editors that do nothing.
+    In protocols the first colour, grey, is reserved for editors that do nothing.
     """
     colours: dict[str, str] = {}
     for name, scores in results.get("evaluation", {}).items():
@@ -50,7 +50,7 @@ def colours_of(results: Mapping[str, Json]) -> dict[str, str]:
 
 
 def _next(colours: Mapping[str, str], skip: int) -> str:
-    """The first colour that is still free, or any when all are taken."""
+    """Return the first unused colour, or a repeated one if all are used."""
     usable: Sequence[str] = PALETTE[skip:]
     free = [colour for colour in usable if colour not in colours.values()]
     return free[0] if free else usable[len(colours) % len(usable)]

@@ -1,4 +1,4 @@
-"""What a report reads of a run folder besides its data: loss curves, and cases without numbers."""
+"""Read a run folder's loss curves and cases (without their numbers) for a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["CaseRow", "Curve", "loss_curves", "read_cases"]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A model's losses over its steps."""
+    """A model's training and validation losses over its training steps."""
 
     steps: list[float]
     losses: list[float]
@@ -26,7 +26,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """One editor's answer to one case: where its picture is, and what passed."""
+    """One editor's answer to one case: its picture's path, and the perspectives it passed."""
 
     benchmark: str
     editor: str
@@ -41,7 +41,7 @@ class CaseRow:
 
 
 def loss_curves(run: Path) -> dict[str, Curve]:
-    """Each model's `metrics.jsonl` (keys step, loss, validation_loss), by the model's name."""
+    """Read each model's `metrics.jsonl` (keys step, loss, validation_loss), by model name."""
     curves = {}
     for path in sorted((run / "models").glob("*/metrics.jsonl")):
         with explained("read a model's metrics", path):
@@ -59,7 +59,7 @@ def _column(lines: Sequence[Json], name: str) -> tuple[list[float], list[float]]
 
 
 def read_cases(run: Path, benchmarks: Collection[str]) -> list[CaseRow]:
-    """Every answer of these benchmarks, without its numbers."""
+    """Read every answer of these benchmarks, without its numbers."""
     return [
         row for path in case_files(run) for row in _case_rows(path) if row.benchmark in benchmarks
     ]
@@ -76,6 +76,6 @@ def _case_rows(path: Path) -> Iterator[CaseRow]:
             passed={
                 name: None if row[column] is None else row[column] == 1
                 for name, column in zip(PERSPECTIVES, passed, strict=True)
-                if column in row  # another benchmark has another judge
+                if column in row  # benchmarks with another judge lack some columns
             },
         )

@@ -1,7 +1,7 @@
-"""Chosen cases of a data set as a report shows them: the source and, where known, the target.
+"""Read the sources and known targets of chosen cases for a report.
 
-Only the sessions that hold them are read, where they were evaluated, several at a time;
-thumbnails alone are kept.
+Only the sessions with these cases are read, in parallel, from the folder that was evaluated; only
+thumbnails are kept.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["Truth", "Truths", "read_truths"]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a case's answers are seen beside; `start` is where its session began.
+    """A case's source, known target and the `start` of its session.
 
-    `instructions` are the session's up to and with this turn.
+    `instructions` are the session's instructions up to and including this turn.
     """
 
     source: Picture
@@ -37,7 +37,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Truths:
-    """The truths that were found, by the case's id; `problem` says why there are none."""
+    """The truths that were found, by case id; `problem` is why there are none."""
 
     found: dict[str, Truth] = field(default_factory=dict)
     problem: str | None = None
@@ -46,7 +46,7 @@ class Truths:
 def read_truths(
     protocol: Protocol, folder: Path, ids: Collection[str], lights: LightPictures
 ) -> Truths:
-    """The cases of these ids in a data set; what cannot be read any more is no error."""
+    """Read the cases with these ids in a data set; a read error is returned as `problem`."""
     if not ids:
         return Truths()
     try:
@@ -79,11 +79,13 @@ def _truth(turns: Sequence[EditSample], lights: LightPictures) -> Truth:
         return lights.shown(label, image.bytes, alt)
 
     first, last = turns[0], turns[-1]
-    source = shown("source", last.source, f"source of “{last.instruction}”")
+    source = shown("source", last.source_image, f"source of “{last.instruction}”")
     target = last.target
     return Truth(
         source=source,
         target=None if target is None else shown("target", target, f"“{last.instruction}” done"),
-        start=source if last is first else shown("start", first.source, "the session's start"),
+        start=source
+        if last is first
+        else shown("start", first.source_image, "the session's start"),
         instructions=[turn.instruction for turn in turns],
     )

@@ -1,4 +1,4 @@
-"""What the report's template shows of results and timings: plain values, in reading order."""
+"""Views of results and timings for the report's template: plain values, in reading order."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _SLICED = ("following_accuracy", "l1")
 _DRIFT = ("following_accuracy", "all_accuracy", "l1", "ssim")
 _NO_FACTS: Json = {"cases": 0, "editors": [], "fingerprint": "", "left_out": {}, "photos": []}
 _ORDER = {"build": 1, "models": 2, "evaluation": 3}
-_POINTS = 400  # of a loss curve
-_REWARDS = (0.0, 5.0)  # their lowest and highest
+_POINTS = 400  # the most points drawn of a loss curve
+_REWARDS = (0.0, 5.0)  # the lowest and highest score
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class BenchmarkView:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A step's time; `share` is per cent of the longest, `level` its depth."""
+    """A step's time; `share` is in per cent of the longest, `level` is its nesting depth."""
 
     name: str
     seconds: float | None
@@ -72,12 +72,12 @@ class Spent:
 
     @property
     def took(self) -> str:
-        """The time in words, if it is known."""
+        """The time as text; empty if unknown."""
         return "" if self.seconds is None else duration(self.seconds)
 
 
 def benchmarks(results: Mapping[str, Json]) -> list[BenchmarkView]:
-    """The benchmarks without a protocol: single edits before sessions, masks last."""
+    """Return the benchmarks without a protocol: single edits before sessions, masks last."""
     facts, colours = results.get("benchmarks", {}), colours_of(results)
     views = [
         _benchmark(name, scores, results, colours)
@@ -117,7 +117,7 @@ def _benchmark(
 
 
 def rewards(survey: Survey) -> list[tuple[str, str, Markup]]:
-    """For each perspective its name, what share is below 5, and the distribution of its scores."""
+    """Return, for each perspective, its name, a note, and the distribution of its scores."""
     charts = []
     for name in PERSPECTIVES:
         counts = survey.scores.get(name)
@@ -129,7 +129,7 @@ def rewards(survey: Survey) -> list[tuple[str, str, Markup]]:
 
 
 def losses(curves: Mapping[str, Curve]) -> list[tuple[str, str, Markup]]:
-    """For each model its name, its last losses in words, and the curves."""
+    """Return, for each model, its name, its last losses as text, and its loss chart."""
     return [
         (name, _last(curve), _loss_chart(name, curve))
         for name, curve in curves.items()
@@ -138,7 +138,7 @@ def losses(curves: Mapping[str, Curve]) -> list[tuple[str, str, Markup]]:
 
 
 def looks(run: Path) -> list[Picture]:
-    """What each model made of held-out edits while it was trained: the last of its sheets."""
+    """Return each model's last sheet of sample edits from training."""
     pictures = []
     for folder in sorted((run / "models").glob("*/samples")):
         last = max(folder.glob("step-*.png"), default=None)
@@ -166,14 +166,14 @@ def _loss_chart(name: str, curve: Curve) -> Markup:
     if curve.validation_losses:
         points = curve.validation_steps, curve.validation_losses
         drawn.append(Line("validation", *points, PALETTE[2], marked=True))
-    # The first steps' losses would flatten all that follows.
+    # The high losses of the first steps would flatten the rest of the curve.
     settled = [*raw[len(raw) // 20 :], *curve.validation_losses]
     axis = Axis(x="step", y="loss", top=1.05 * max(settled))
     return lines(drawn, axis, f"loss of {name}: {_last(curve)}")
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """An exponential running mean over about a thirtieth of the curve."""
+    """Return an exponential running mean over about a thirtieth of the curve."""
     keep = 1 - 1 / max(1.0, len(values) / 30)
     mean, smoothed = values[0], []
     for value in values:
@@ -183,7 +183,7 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 
 def spent(timings: Mapping[str, Json]) -> list[Spent]:
-    """Where the time went: the parts in the loop's order, and within each its steps or editors."""
+    """Return the times of the loop's parts, in order, each followed by its steps or editors."""
     parts = sorted(timings, key=lambda part: (_ORDER.get(part.partition("/")[0], 0), part))
     rows = [row for part in parts for row in _spent(part, timings[part], 0)]
     longest = max((row.seconds or 0 for row in rows), default=0) or 1
@@ -223,7 +223,7 @@ def _spent(name: str, entry: Json, level: int) -> Iterator[Spent]:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: `0.4 s`, `48 s`, `3 min 12 s`, `2 h 5 min`."""
+    """Format a time: `0.4 s`, `48 s`, `3 min 12 s`, `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

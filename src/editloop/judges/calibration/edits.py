@@ -115,7 +115,7 @@ class HeldOutEdits:
         item = self._items[size][index]
         (loaded,) = self._sources[size].load([item])
         assert isinstance(loaded, Keep)
-        darkroom = Darkroom(decode(loaded.samples[0].source.bytes))
+        darkroom = Darkroom(decode(loaded.samples[0].source_image.bytes))
         seed, turn, rendered = next(self._drawn(darkroom, size, index))
         scene = item.uri.removeprefix("photos:")
         return HeldOutEdit(index, scene, size, seed, darkroom, turn, rendered)

@@ -80,7 +80,7 @@ class TruthTable:
 
     def __init__(self, samples: Iterable[EditSample]) -> None:
         self._samples = [sample for sample in samples if sample.target is not None]
-        self._sources = _thumbnails(sample.source.bytes for sample in self._samples)
+        self._sources = _thumbnails(sample.source_image.bytes for sample in self._samples)
         self._edited = _thumbnails(
             sample.target.bytes for sample in self._samples if sample.target is not None
         )

@@ -1,1 +1,1 @@
-"""Where tasks run: in this process or in worker processes; an engine knows nothing of shards."""
+"""Engines that run tasks, in this process or in workers; they know nothing about shards."""

@@ -1,7 +1,7 @@
-"""The face of engines: tasks go in, and how each of them ended comes out.
+"""The interface of engines: tasks are submitted, and `wait` returns how each ended.
 
-An engine maps a picklable function over picklable descriptors and says of each how it ended. It
-knows nothing of shards: what to do about a lost worker is the driver's decision.
+An engine runs picklable functions on picklable descriptors and reports each result. It knows
+nothing about shards; the driver decides what to do about a lost worker.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["DEADLINE", "Ended", "Engine", "Loss", "Task"]
 _T = TypeVar("_T")
 
 
-DEADLINE = 600.0  # seconds that one task may take before its worker counts as hung
+DEADLINE = 600.0  # seconds a task may take before its worker is considered hung
 
 
 class Loss(StrEnum):
-    """How a worker was lost under a task."""
+    """The way a worker was lost while it ran a task."""
 
     KILLED = "killed"
     HUNG = "hung"
@@ -29,7 +29,7 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[_T]):
-    """A call to make somewhere: `function(descriptor)`, both picklable."""
+    """A call `function(descriptor)` for an engine to make; both are picklable."""
 
     function: Callable[[_T], Any]
     descriptor: _T
@@ -37,7 +37,7 @@ class Task(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class Ended(Generic[_T]):
-    """How a task ended: with a value, with the error it raised, or with the loss of its worker."""
+    """The end of a task: its value, the error it raised, or the loss of its worker."""
 
     task: Task[_T]
     value: Any = None
@@ -46,7 +46,7 @@ class Ended(Generic[_T]):
 
 
 class Engine(Protocol):
-    """Runs up to `capacity` tasks at a time; leaving it ends every worker at once."""
+    """Runs up to `capacity` tasks at a time; leaving the context stops every worker."""
 
     @property
     def capacity(self) -> int: ...
@@ -61,9 +61,9 @@ class Engine(Protocol):
     ) -> None: ...
 
     def submit(self, task: Task[Any]) -> None:
-        """Start a task; the caller keeps within `capacity`."""
+        """Start a task; the caller must not exceed `capacity`."""
         ...
 
     def wait(self) -> list[Ended[Any]]:
-        """The tasks that have ended since, at least one; none only where none was running."""
+        """Block until a task ends; return all ended tasks, or [] if none was running."""
         ...

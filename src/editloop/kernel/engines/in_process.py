@@ -1,4 +1,4 @@
-"""Tasks run in this process, one after another."""
+"""An engine that runs tasks in the current process, one after another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["InProcessEngine"]
 
 
 class InProcessEngine:
-    """Runs tasks here, one after another. A task that kills its process kills this one."""
+    """Runs tasks in the current process, one after another. A crash in a task ends the process."""
 
     capacity = 1
 
@@ -42,7 +42,7 @@ class InProcessEngine:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """As `_limit_threads`, for a while, where the process is not ours alone."""
+    """Limit libraries to one thread temporarily, as the process may be running other code too."""
     import threadpoolctl
 
     with threadpoolctl.threadpool_limits(1):

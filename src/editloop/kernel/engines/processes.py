@@ -1,4 +1,4 @@
-"""Tasks run in worker processes of this machine, which may die without harm."""
+"""An engine that runs tasks in local worker processes and survives their deaths."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["LocalProcessEngine"]
 
 
 class LocalProcessEngine:
-    """Runs tasks in worker processes of this machine.
+    """Runs tasks in worker processes on this machine.
 
-    Each worker has a pool of its own, so a worker that dies takes down one task and names it. A
-    task that takes longer than `deadline` seconds has its worker killed.
+    Each worker has its own pool, so a worker that dies loses exactly one known task. If a task
+    takes longer than `deadline` seconds, its worker is killed.
     """
 
     def __init__(self, workers: int, *, deadline: float = DEADLINE) -> None:
@@ -89,7 +89,7 @@ class _RunningTask:
 
 
 class _Worker:
-    """One process in a pool of its own, started by its first task."""
+    """A process in its own pool, started by its first task."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
@@ -97,7 +97,7 @@ class _Worker:
 
     def submit(self, task: Task[Any]) -> Future[Any]:
         if self._pool is not None:
-            with suppress(BrokenProcessPool):  # it died while it was idle: start another
+            with suppress(BrokenProcessPool):  # the process died while idle: start another
                 return self._pool.submit(task.function, task.descriptor)
             self.close()
         before = set(multiprocessing.active_children())
@@ -124,7 +124,7 @@ class _Worker:
 
 
 def _context() -> Any:
-    """Workers are forked from a clean server that has imported what every one of them needs."""
+    """Return a forkserver context that has imported the modules every worker needs."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["editloop.kernel.worker"])
     return context
@@ -132,9 +132,10 @@ def _context() -> Any:
 
 @contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Keep a worker that starts now from running the user's script again.
+    """Keep a worker that starts now from importing the user's script again.
 
-    Tasks live in modules, so no worker needs `__main__`; a script that builds needs no guard.
+    Tasks are defined in modules, so workers do not need `__main__`, and a user's script does not
+    need an `if __name__ == "__main__"` guard.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -145,10 +146,10 @@ def _main_hidden() -> Iterator[None]:
 
 
 def _prepare_worker(environment: dict[str, str]) -> None:
-    """Make a fresh worker ours: what it was forked from may have an older environment."""
+    """Set up a new worker; the fork server may have an older environment."""
     os.environ.clear()
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C and stops us
     threading.Thread(target=_die_with_driver, daemon=True).start()
     _limit_threads()
 
@@ -161,9 +162,10 @@ def _die_with_driver() -> None:
 
 
 def _limit_threads() -> None:
-    """One thread a worker, in libraries that are loaded and in those that will be.
+    """Limit a worker to one thread, in libraries loaded now or later.
 
-    The workers share the cores already, and the order of a parallel sum must not depend on them.
+    The workers already share the cores, and the order of a parallel sum must not depend on the
+    number of threads.
     """
     import threadpoolctl
 

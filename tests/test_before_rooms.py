@@ -1,0 +1,75 @@
+"""What the commit before the rooms made still loads, resumes and is not paid for again."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import editloop
+from before_rooms import URL, recipe, unpacked
+from editloop.judges.judge_data import judge
+from editloop.loop import run as loop
+from editloop.sources.scenes import photo
+from editloop.storage.samples import read_samples
+from editloop.storage.verify import verify
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file but locks, which name the process that held them last."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    paths = (path for path in paths if path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    return unpacked("finished", tmp_path_factory.mktemp("before"))
+
+
+def test_a_finished_run_is_whole_and_stays_as_it_is(finished, tmp_path) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    assert verify(run) == []
+    before = files_of(run)
+    loop.run(recipe(), run, only=("sources", "build", "judge", "train", "evaluate"), workers=1)
+    assert files_of(run) == before
+
+
+def test_its_samples_are_read(finished) -> None:
+    samples = list(read_samples(finished / "data", "train"))
+    assert len(samples) == 70
+    assert all(sample.target is not None and sample.provenance for sample in samples)
+    assert {name for sample in samples for name in sample.scores} == {
+        "following",
+        "preserving",
+        "quality",
+    }
+
+
+def test_its_model_edits(finished) -> None:
+    model = finished / "models" / "tiny"
+    picture = photo("coffee")[:64, :64]
+    (edited,) = editloop.edit(picture, ["make it sepia"], editor=f"diffusion:{model}?reward=5,5,5")
+    assert edited.shape == picture.shape
+
+
+def test_a_build_that_was_killed_goes_on(finished, tmp_path) -> None:
+    run = unpacked("half-built", tmp_path)
+    committed = {name: data for name, data in files_of(run).items() if "/files/" in name}
+    assert committed
+    loop.run(recipe(), run, only=("sources", "build", "judge"), workers=1)
+    after = files_of(run)
+    assert {name: after[name] for name in committed} == committed
+    for split in ("train", "heldout"):
+        ours, theirs = (list(read_samples(each / "data", split)) for each in (run, finished))
+        assert [sample.id for sample in ours] == [sample.id for sample in theirs]
+        assert [sample.scores for sample in ours] == [sample.scores for sample in theirs]
+
+
+def test_replies_in_its_ledger_are_not_paid_for_again(finished, tmp_path) -> None:
+    judged = unpacked("judged", tmp_path)
+    spec = f"vlm:fake?base_url={URL}&timeout=5&ledger={judged / 'ledger.sqlite'}"
+    out = tmp_path / "again"
+    judge(finished, spec, out, sample=3, seed=0, workers=1)
+    ours, theirs = (list(read_samples(each / "data", "train")) for each in (out, judged))
+    assert [sample.scores for sample in ours] == [sample.scores for sample in theirs]
+    assert all(sample.scores for sample in ours)
