@@ -1,4 +1,4 @@
-"""Judges and verdicts for the tests of calibration: each is right, or wrong in one known way."""
+"""Judges for the tests of calibration: each is right, or wrong in one known way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def score(value: float) -> Score:
 
 
 class CountingJudge:
-    """Looks whether anything changed; counts the pairs that it was shown."""
+    """A judge that checks whether anything changed, and counts the pairs it gets."""
 
     class Settings(BaseSettings):
         drift: float = 0.0
@@ -47,7 +47,7 @@ class CountingJudge:
 
 
 class BusyJudge(CountingJudge):
-    """A judge whose server is down, for now."""
+    """A judge whose server is temporarily down."""
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         CountingJudge.shown += len(batch)
@@ -55,7 +55,7 @@ class BusyJudge(CountingJudge):
 
 
 class RudeJudge(CountingJudge):
-    """A judge whose name and words are markup."""
+    """A judge whose name and words contain markup."""
 
     name = "<script>alert(1)</script>"
 
@@ -65,7 +65,7 @@ class RudeJudge(CountingJudge):
 
 
 class TasteJudge(CountingJudge):
-    """A judge of what no calibration knows the truth of."""
+    """A judge of a perspective that calibration does not support."""
 
     perspectives = ("taste",)
 
@@ -75,7 +75,7 @@ class PlainJudge:
 
 
 class FirstPlace:
-    """Prefers whatever stands in the first place."""
+    """A pairwise judge that always prefers the first position."""
 
     class Settings(BaseSettings):
         pass

@@ -1,4 +1,4 @@
-"""Judges that cost nothing, for tests of judging: what they say is in a file, or in their name."""
+"""Judges for tests of judging, whose verdicts are fixed or set by a file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Asking", "Moody", "Plain"]
 
 
 class Plain:
-    """Says 4 of following and nothing of preserving; remembers what it was asked."""
+    """A judge that gives 4 for following and nothing for preserving, and records its input."""
 
     class Settings(BaseSettings):
-        """It has none."""
+        """No settings."""
 
     name = "plain"
     version = "plain-1"
@@ -36,13 +36,13 @@ class Plain:
 
 
 class Moody:
-    """Judges as the file `mood` says: `calm`, or `raises`, `busy`, `gone`, `short` about an id.
+    """A judge set by the file `mood`: `calm`, or `raises`, `busy`, `gone`, `short` for an id.
 
     Appends the ids of what it judged to the file `judged` beside it.
     """
 
     class Settings(BaseSettings):
-        """Where the files are."""
+        """The folder of the files."""
 
         target: Path
         perspective: str = Field(default="quality")
@@ -73,10 +73,10 @@ class Moody:
 
 
 class Asking(Plain):
-    """One that asks a server; remembers its settings."""
+    """A judge that asks a server, and records its settings."""
 
     class Settings(ChatSettings):
-        """A server, and the run whose budget it shares."""
+        """A server, and the run whose budget is shared."""
 
         run: str | None = None
 

@@ -1,6 +1,6 @@
-"""What released evaluators do to a picture, stated anew for tests: torchvision's transforms.
+"""Preprocessing of released evaluators, reimplemented for tests: torchvision's transforms.
 
-Nothing of the package is used, so that both can be wrong only in different ways.
+It uses no code of the package, so that both cannot share an error.
 """
 
 import numpy as np

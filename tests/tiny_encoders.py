@@ -1,6 +1,6 @@
-"""Tiny encoders of the real architectures, with random weights, saved as the hub lays them out.
+"""Tiny encoders of the real architectures, with random weights, saved in the hub's layout.
 
-Without weights to download, these prove the loading code: the classes, files and names are the
+They test the loading code without a download: the classes, files and names are the
 releases' own, and only the sizes differ.
 """
 
@@ -34,7 +34,7 @@ _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.
 
 
 def save_clip(folder: Path, *, seed: int = 0) -> Path:
-    """A CLIP with 8 px patches and texts of 77 tokens, with its tokenizer."""
+    """Save a CLIP with 8 px patches and texts of 77 tokens, with its tokenizer."""
     config = CLIPConfig(
         text_config={**_LAYERS, **TEXT_IDS},
         vision_config={**_LAYERS, "image_size": SIDE, "patch_size": 8},
@@ -55,7 +55,7 @@ def save_clip(folder: Path, *, seed: int = 0) -> Path:
 
 
 def save_dino(folder: Path, *, patch: int = 8, seed: int = 0) -> Path:
-    """A ViT as DINO's release is one: no pooling layer, norms of 1e-12, the size a plain number."""
+    """Save a ViT as in DINO's release: no pooling layer, norms of 1e-12, size as a plain number."""
     torch.manual_seed(seed)
     config = ViTConfig(**_LAYERS, image_size=SIDE, patch_size=patch)
     _save(ViTModel(config, add_pooling_layer=False), folder)
@@ -64,7 +64,7 @@ def save_dino(folder: Path, *, patch: int = 8, seed: int = 0) -> Path:
 
 
 def save_dinov2(folder: Path, *, seed: int = 0) -> Path:
-    """A DINOv2 whose positions are learnt at another size than it is shown by default."""
+    """Save a DINOv2 whose positions are learnt at another size than its default input."""
     config = Dinov2Config(
         hidden_size=32,
         mlp_ratio=2,
@@ -86,7 +86,7 @@ def save_dinov2(folder: Path, *, seed: int = 0) -> Path:
 
 
 def _save(model: PreTrainedModel, folder: Path) -> None:
-    """Weights wide apart: fresh ones give nearly the same embedding to every picture."""
+    """Save with weights of large variance: fresh ones embed all pictures nearly alike."""
     for parameter in model.parameters():
         if parameter.dim() > 1:
             parameter.data *= 4

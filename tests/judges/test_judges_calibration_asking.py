@@ -1,4 +1,4 @@
-"""Verdicts are asked for once, and kept unless they are missing only for now."""
+"""Verdicts are asked for once, and cached unless they are missing for a transient cause."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_what_is_no_frozen_set_is_refused(tmp_path) -> None:
     with pytest.raises(StoreError, match="cannot read a frozen set"):
         read_frozen(path)
     path.write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(CorruptError, match="no frozen set"):
+    with pytest.raises(CorruptError, match="not a frozen set"):
         read_frozen(path)
 
 

@@ -1,4 +1,4 @@
-"""Correlations of a sample and of its resamples are those of scipy, on the lists written out."""
+"""Correlations of a sample and of its resamples equal scipy's on the expanded lists."""
 
 import numpy as np
 import pytest

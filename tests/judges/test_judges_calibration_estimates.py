@@ -13,7 +13,7 @@ def alone(count: int) -> list[str]:
 
 def test_a_share_of_independent_cases_has_wilsons_interval() -> None:
     found = share_of(np.array([1.0] * 8 + [0.0] * 2), alone(10))
-    # As R's prop.test(8, 10, correct = FALSE) gives it.
+    # The result of R's prop.test(8, 10, correct = FALSE).
     assert [found["low"], found["high"]] == pytest.approx([0.4901625, 0.9433178], abs=1e-6)
     assert found["mean"] == 0.8
 

@@ -1,4 +1,4 @@
-"""`calibrate` as one call: everything asked once, told in a file, on a page and in a table."""
+"""`calibrate` as one call: every question asked once; a file, a page and a table as results."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def sheet(folder: Path, ids: list[str]) -> Path:
 
 
 def make_rated(folder: Path) -> list[str]:
-    """Four edits as a data set of somebody's own, and their ids."""
+    """Make a user's data set of four edits, and return their ids."""
     folder.mkdir()
     lines = []
     for at in range(4):
@@ -58,7 +58,7 @@ def _not_interrupted():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two calibrations: a judge as it was, and with everything, the judge as it became."""
+    """Make two calibrations: of a judge, and, with all comparisons, of its changed version."""
     folder = tmp_path_factory.mktemp("calibration")
     calibrate(f"{COUNTING}?drift=1", folder / "then", **SMALL)
     ids = [each.facts.id for each in TruthPairs(0, 7)][::3]
@@ -209,7 +209,7 @@ def test_a_model_is_asked_once_and_anew_in_each_round_and_each_calibration(
 
 def test_a_frozen_set_is_not_answered_by_an_older_ledger(server, made, tmp_path) -> None:
     judge = f"{vlm(server, tmp_path)}&ledger={tmp_path / 'old.sqlite'}"
-    with pytest.raises(RecipeError, match="a ledger would answer for the judge as it was"):
+    with pytest.raises(RecipeError, match="old replies in a ledger would hide a drift"):
         calibrate(judge, tmp_path, **SMALL, frozen=made / "then/frozen.parquet")
 
 
@@ -217,8 +217,8 @@ def test_a_frozen_set_is_not_answered_by_an_older_ledger(server, made, tmp_path)
     ("settings", "told"),
     [
         ({"pairs": 8}, "greater than or equal to 56"),
-        ({"data": "somewhere"}, "give `ratings` too"),
-        ({"levels": (5, 1)}, "from the worst to the best"),
+        ({"data": "somewhere"}, "needs `ratings`"),
+        ({"levels": (5, 1)}, "the worst and the best rating"),
         ({"pear": 8}, "did you mean 'pairs'?"),
     ],
 )
@@ -228,13 +228,13 @@ def test_wrong_settings_are_refused(settings, told, tmp_path) -> None:
 
 
 def test_a_judge_of_nothing_that_is_known_is_refused(tmp_path) -> None:
-    with pytest.raises(RecipeError, match="scores nothing that a calibration knows"):
+    with pytest.raises(RecipeError, match="scores no perspective that a calibration supports"):
         calibrate("python:calibration_judges:TasteJudge", tmp_path, **SMALL)
 
 
 def test_ratings_of_something_else_are_refused(tmp_path) -> None:
     ratings = sheet(tmp_path, ["not/there"])
-    with pytest.raises(RecipeError, match="nothing that was rated is there"):
+    with pytest.raises(RecipeError, match="none of the rated ids is in the data"):
         calibrate(COUNTING, tmp_path / "out", **SMALL, ratings=ratings)
 
 

@@ -1,4 +1,4 @@
-"""Pairs whose faults are recorded."""
+"""Pairs with recorded faults."""
 
 from collections import Counter
 

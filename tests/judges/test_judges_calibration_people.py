@@ -1,4 +1,4 @@
-"""Human ratings: how they are read, and how a judge compares with them."""
+"""Human ratings: reading them, and comparing a judge with them."""
 
 import numpy as np
 import pytest
@@ -39,13 +39,13 @@ def test_other_levels_have_other_ends(tmp_path) -> None:
     [
         ("id,rater,following\na,ann,6\n", "line 2: 6 is not in 1 to 5"),
         ("id,rater,following\na,ann,nan\n", "line 2: nan is not in 1 to 5"),
-        ("id,rater,following\na,ann,good\n", "line 2: 'good' is no level"),
+        ("id,rater,following\na,ann,good\n", "line 2: 'good' is not a number"),
         ("id,rater,following\na,ann,3\na,ann,4\n", "line 3: 'ann' rates 'a' a second time"),
         ("id,rater,following\na,,3\n", "line 2: an id or a rater is empty"),
         ("id,rater,following\na,ann,3,4\n", "line 2: it has more cells than there are columns"),
         ("id,rater,folowing\na,ann,3\n", "unknown column 'folowing', did you mean 'following'?"),
         ("id,following\na,3\n", "there is no column 'rater'"),
-        ("id,rater\na,ann\n", "it rates nothing"),
+        ("id,rater\na,ann\n", "there is no column for a perspective"),
         ("", "there is no column 'id'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Judges of two edits: are they right, and does a place sway them?"""
+"""Pairwise judges: accuracy and position bias."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The sanity suite: its pictures, and which judges pass which check."""
+"""The sanity suite: its pictures, and the checks that judges pass."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ RUINED = ("ruined", "told", "words-shown", "order-shown")
 
 
 def sensible(variant: str) -> dict[str, Score | Unscored]:
-    """What a good judge says."""
+    """Return the verdict of a good judge."""
     kind, _, amount = variant.partition("-")
     bad = dict.fromkeys(PERSPECTIVES, score(0.5))
     good = dict.fromkeys(PERSPECTIVES, score(5.0))
@@ -181,5 +181,5 @@ def test_orders_stand_in_the_instruction_and_in_the_picture_beside_the_same_with
     words, order = shown["words-shown"].edited, shown["order-shown"].edited
     apart = np.flatnonzero((words != order).any(axis=(1, 2)))
     assert len(apart) > 0
-    assert apart.min() > 190  # only on the strip at the foot
+    assert apart.min() > 190  # only on the strip at the bottom
     assert np.array_equal(words[:190], ruined.edited[:190])

@@ -1,4 +1,4 @@
-"""Which judge a calibration asks: with a ledger of its own, and another question in each round."""
+"""SPECs of judges in a calibration: a separate ledger, and a new question in each round."""
 
 import pytest
 
@@ -96,5 +96,5 @@ def test_a_plan_adds_up_batches_and_judges() -> None:
 
 def test_a_judge_of_another_scale_is_not_calibrated() -> None:
     check_scales({"following": (0, 5), "naturalness": (0, 10)})
-    with pytest.raises(RecipeError, match="a calibration knows following from 0 to 5: 0 to 10"):
+    with pytest.raises(RecipeError, match="a calibration needs following from 0 to 5: 0 to 10"):
         check_scales({"following": (0, 10)})

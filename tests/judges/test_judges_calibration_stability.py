@@ -1,4 +1,4 @@
-"""Repeats, and drift against scores of before."""
+"""Repeatability, and drift since earlier scores."""
 
 import numpy as np
 import pytest

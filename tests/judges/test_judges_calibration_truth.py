@@ -1,4 +1,4 @@
-"""What verdicts tell when they are laid beside the records."""
+"""Comparison of verdicts with the records."""
 
 import numpy as np
 import pytest

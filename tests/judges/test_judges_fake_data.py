@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judged(data: Path, base_url: str, folder: Path) -> dict[str, list[float]]:
-    """The scores of each edit by the model at an address."""
+    """Return the scores of each edit by the model at an address."""
     spec = f"vlm:fake?base_url={base_url}&ledger={folder / 'ledger.sqlite'}&rubrics=combined"
     judge(data, spec, folder / "out", workers=1)
     return {

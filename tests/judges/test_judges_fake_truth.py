@@ -1,4 +1,4 @@
-"""The fake server judges by the truth: through the whole client, the truth judge's own scores."""
+"""The fake server returns, through the whole client, the truth judge's own scores."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ from editloop.sources.photos import PhotosSource
 
 @pytest.fixture(scope="module")
 def samples() -> list[EditSample]:
-    """Faulty edits of a few photos, some photos with several."""
+    """Return faulty edits of a few photos, several of some."""
     source = PhotosSource(PhotosSource.Settings(size=64, train=4, heldout=0))
     loaded = source.load(list(source.items()))
     photos = [outcome.samples[0] for outcome in loaded if isinstance(outcome, Keep)]

@@ -1,4 +1,4 @@
-"""Judging a data set: resumable, every edit accounted for, and nothing is judged twice."""
+"""Judging a data set: resumable, every edit accounted for, nothing judged twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mood(tmp_path: Path) -> Path:
-    """The folder of a judge that is calm."""
+    """Return the folder of a judge that is calm."""
     folder = tmp_path / "mood"
     folder.mkdir()
     (folder / "mood").write_text("calm")
@@ -58,7 +58,7 @@ def quarantined(run: Path) -> list[dict[str, Json]]:
 
 
 def content_of(out: Path) -> dict[str, bytes]:
-    """Every published byte, but for what tells the times."""
+    """Return all published bytes without those that hold times."""
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
         for path in sorted(out.rglob("*"))
@@ -136,7 +136,7 @@ def test_stopped_by_a_lost_server_it_goes_on_and_ends_the_same(
     ids = [each.id for each in samples(data)]
     whole, out = tmp_path / "whole", tmp_path / "out"
     judge(data, moody(mood), whole, workers=1)
-    (mood / "mood").write_text(f"gone {ids[2]}")  # of the split that comes second
+    (mood / "mood").write_text(f"gone {ids[2]}")  # from the second split
     with pytest.raises(UnavailableError, match="the server is gone"):
         judge(data, moody(mood), out, workers=1)
     (mood / "mood").write_text("calm")

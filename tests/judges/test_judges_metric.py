@@ -1,4 +1,4 @@
-"""The judge `metric` and its measures: recomputed plainly, and on edits whose fault is known."""
+"""The judge `metric` and its measures: recomputed simply, and on edits with known faults."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
 from editloop.sources.scenes import photo
 
 SIDE = 96
-INSIDE = (slice(30, 63), slice(21, 58))  # off the grid of blocks
+INSIDE = (slice(30, 63), slice(21, 58))  # not aligned to the grid of blocks
 WHOLE: Mask = np.full((SIDE, SIDE), 255, np.uint8)
 
 
@@ -59,7 +59,7 @@ def test_l1_is_the_mean_difference_of_the_small_outside() -> None:
     edited = recoloured()
     edited[:, 80:] = np.minimum(edited[:, 80:], 200) + 30
     found = find(scene(), edited, local_mask())
-    # 96 px over 32 cells are blocks of 3x3; the outside is clear of the mask by 5 px.
+    # 96 px over 32 cells are blocks of 3x3; the outside is 5 px away from the mask.
     before, after = (
         np.rint(p.astype(np.float64).reshape(32, 3, 32, 3, 3).mean((1, 3)))
         for p in (scene(), edited)

@@ -1,4 +1,4 @@
-"""The judge `metric-clip`, with a tiny CLIP: `metric`, and following by CLIP's direction too."""
+"""The judge `metric-clip` with a tiny CLIP: `metric`, and following by CLIP's direction."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Preferences, asked in both orders of the shipped fake server."""
+"""Preferences in both orders from the shipped fake server."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The judge `panel`: medians, majorities, spreads, and a quorum of those who gave a score."""
+"""The judge `panel`: medians, majorities, spreads, and a quorum of scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,6 @@ from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.calibration.planning import plan_of
 from editloop.judges.panel import PanelJudge
-from editloop.judges.verdicts import may_pass_later
 from editloop.schema import EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
@@ -20,7 +19,7 @@ PAIR = EditedPair("a", *[None] * 3)  # type: ignore[arg-type]
 
 
 class Fixed:
-    """A judge that always says the same."""
+    """A judge with a fixed verdict."""
 
     class Settings(BaseSettings):
         value: float | None = None
@@ -44,7 +43,7 @@ class Fixed:
 
 
 class Steady(Fixed):
-    """A judge that cannot be asked again."""
+    """A judge without the setting `repeat`."""
 
     class Settings(BaseSettings):
         pass
@@ -105,8 +104,8 @@ def test_below_the_quorum_there_is_no_score() -> None:
 
 
 def test_what_may_pass_later_is_told_first() -> None:
-    later = {"reason": "failed for now: no answer"}
-    assert may_pass_later(verdict({"value": 2}, {}, {}, later)["following"])
+    later = {"reason": "no answer", "cause": "transient"}
+    assert verdict({"value": 2}, {}, {}, later)["following"].cause.may_pass_later
 
 
 def test_a_quorum_of_one_is_enough_where_it_is_set() -> None:
@@ -128,12 +127,12 @@ def test_repeats_ask_the_same_judge_with_other_numbers() -> None:
 
 
 def test_repeats_need_a_judge_that_takes_them() -> None:
-    with pytest.raises(RecipeError, match="says the same each time"):
+    with pytest.raises(RecipeError, match="cannot be asked repeatedly"):
         PanelJudge(PanelJudge.Settings(judges=("python:test_judges_panel:Steady",), repeats=2))
 
 
 def test_a_quorum_larger_than_the_panel_is_refused() -> None:
-    with pytest.raises(RecipeError, match="cannot have its quorum: 2 of it judge following"):
+    with pytest.raises(RecipeError, match="cannot reach its quorum: only 2 judge following"):
         panel(*values(1, 2), quorum=3)
 
 
@@ -195,7 +194,7 @@ def test_ledger_and_run_are_for_members_that_do_not_say() -> None:
 
 
 class Weighty(Fixed):
-    """A judge whose weights are not here."""
+    """A judge whose weights are missing."""
 
     weights = ("owner/name",)
     shared: object = None

@@ -1,4 +1,4 @@
-"""Whose pictures are preferred: two runs of one protocol, a judge of two edits over HTTP."""
+"""Preferences between two runs of one protocol, by a pairwise judge over HTTP."""
 
 import json
 import re
@@ -31,10 +31,10 @@ from layout_folders import HEIGHT, WIDTH, metadata, picture, png, put
 
 
 class Darker:
-    """Darkens by 20 levels; case 0 it leaves."""
+    """An editor that darkens by 20 levels, except case 0."""
 
     class Settings(Settings):
-        """It has none."""
+        """No settings."""
 
     name = "darker"
     fingerprint = "darker-1"
@@ -68,7 +68,7 @@ def reply(better: str) -> str:
 
 
 def likes_dark(asked: FakeRequest) -> str:
-    """The darker one, but of number 3 none, and of number 4 whatever comes first."""
+    """Prefer the darker one, but return a tie in case 3 and the first position in case 4."""
     number = int(re.findall(r"number (\d)", "\n".join(asked.texts))[-1])
     _, first, second = (float(each.mean()) for each in asked.pictures)
     if number == 3:
@@ -78,7 +78,7 @@ def likes_dark(asked: FakeRequest) -> str:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A run of the editor that copies, and one of that which darkens, on six cases."""
+    """Make runs of the copying editor and of the darkening one on six cases."""
     folder = tmp_path_factory.mktemp("runs")
     rows = [
         {"file_name": f"{n}.png", "instruction": f"make it number {n}", "id": str(n)}
@@ -185,7 +185,7 @@ def test_a_sample_without_a_judge_is_refused(runs: tuple[Path, Path]) -> None:
 
 
 def departing(compared: Comparison) -> Comparison:
-    """The same, where the second editor was asked in fewer steps than its card has."""
+    """Make the same runs, the second one with fewer steps than its card has."""
     (benchmark,) = compared.benchmarks
     first, second = benchmark.editors
     departs = {"steps": {"given": 20, "card": 100}}
@@ -210,7 +210,7 @@ def test_an_editor_that_departs_from_its_card_is_marked(
 
 
 def section(page: Path) -> Elements:
-    """What a page has of preferences."""
+    """Return a page's section on preferences."""
     _, found = page.read_text("utf-8").split("<h3>Preferences</h3>")
     return Elements(found.partition("</section>")[0])
 
@@ -222,7 +222,7 @@ def test_the_page_shows_who_is_preferred_and_why_cases_are_missing(
     found = prefer(joined, spec(server, tmp_path))
     shown = section(write_comparison(joined, tmp_path / "out", found))
     cells = [each.get("class") for each in shown.of("td")]
-    assert cells == ["noise", "", "", "", ""]  # of five cases, a share of one fifth says little
+    assert cells == ["noise", "", "", "", ""]  # one of five cases is too few to tell
     assert {"20%", "0", "3", "2", "1 + 0", "5 cases"} <= set(shown.texts)
     assert {"title": "departs: steps 20 (card 100)"} in shown.of("span")
     assert any("1 not asked: not edited: it is tired" in text for text in shown.texts)

@@ -1,4 +1,4 @@
-"""Judged protocols run whole by their own cards: what is asked, and how, and what comes out."""
+"""Complete runs of judged protocols by their cards: the questions and the results."""
 
 import json
 import math
@@ -22,7 +22,7 @@ GROUPS = ("subject-remove", "subject-remove", "subject-remove", "text_change")
 
 
 def number(asked: FakeRequest) -> int:
-    """The case's number: from its instruction, or by the shade of the only picture."""
+    """Return the case's number, from its instruction or from the shade of the only picture."""
     found = re.search(r"number (\d)", "\n".join(asked.texts))
     if found:
         return int(found[1])
@@ -31,7 +31,7 @@ def number(asked: FakeRequest) -> int:
 
 
 def answer(asked: FakeRequest) -> str:
-    """Scores by the case's number, in whichever form the rubric's schema asks for."""
+    """Return scores by the case's number, in the form of the rubric's schema."""
     assert asked.schema is not None
     n, keys = number(asked), set(asked.schema["properties"])
     scores = {"followed": 9 - n, "kept": 4 + n, "natural": 8 - n, "clean": 6}
@@ -85,7 +85,7 @@ def hq_edit(folder: Path) -> Path:
 def run(
     protocol: str, data: Path, out: Path, faults: Schedule | None = None, more: str = ""
 ) -> tuple[dict[str, Any], list[FakeRequest]]:
-    """The numbers of the editor that copies, and all that the model was asked."""
+    """Return the copying editor's numbers, and all questions to the model."""
     came: list[FakeRequest] = []
 
     def noted(asked: FakeRequest) -> str:

@@ -1,4 +1,4 @@
-"""RewardEdit-20K's JSON: read as verdicts, written from any scores."""
+"""RewardEdit-20K's JSON: reading it as verdicts, and writing it from scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rubrics: the package's own say what the protocols fix, and a user's are read to the letter."""
+"""Rubrics: the package's match their protocols, and a user's are read exactly."""
 
 import re
 from pathlib import Path
@@ -203,11 +203,14 @@ def test_a_reply_of_lines_or_lists_has_no_schema(tmp_path: Path) -> None:
     ("changes", "told"),
     [
         ({"prompt": "{edited} {instructon}"}, "did you mean 'instruction'"),
-        ({"prompt": "no picture"}, "shown no picture"),
+        ({"prompt": "no picture"}, "shows no picture"),
         ({"perspectives": None}, "either `perspectives` or a `preference`"),
         ({"preference": {"key": "better"}}, "either `perspectives` or a `preference`"),
-        ({"prompt": "{first} {second}"}, "are for a rubric with a `preference`"),
-        ({"perspectives": None, "preference": {"key": "better"}}, "place both"),
+        ({"prompt": "{first} {second}"}, "need a `preference` in the rubric"),
+        (
+            {"perspectives": None, "preference": {"key": "better"}},
+            "needs both {first} and {second}",
+        ),
         ({"perspectives": {"a": {"low": 5, "high": 5, "value": "s"}}}, "`low` must be below"),
         ({"criteria": {"add": "is it there?"}}, "`criteria` and the placeholder {criteria}"),
         ({"prompt": "{edited} {criteria}"}, "`criteria` and the placeholder {criteria}"),

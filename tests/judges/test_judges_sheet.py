@@ -1,4 +1,4 @@
-"""What is sent: pictures once, in order, and untrusted texts that cannot leave their fence."""
+"""Questions: each picture once, in order, and untrusted texts that cannot leave their fence."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A judge as a step: its verdicts become scores, and no sample is lost on the way."""
+"""A judge as a step: its verdicts become scores, and no sample is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def judging(judge: Any, **settings: Any) -> JudgeStep:
 
 @cache
 def edits(split: str = "train") -> tuple[EditSample, ...]:
-    """Darkroom edits of real photos; those of `train` have faults."""
+    """Return darkroom edits of real photos; those of `train` have faults."""
     source = create("source", "photos", {"size": 48, "train": 12, "heldout": 6})
     outcomes = source.load([item for item in source.items() if item.split == split])
     step = create("build", "darkroom", {})
@@ -120,7 +120,7 @@ def test_the_truth_judge_sees_the_faults_of_darkroom_data() -> None:
     ]
     assert [each.scores for each in after] == TruthJudge().judge(pairs)
     lowest = min(each.scores["following"].value for each in after)
-    assert lowest < 1  # a fault that was built in
+    assert lowest < 1  # a recorded fault
 
 
 def test_the_truth_judge_finds_no_fault_in_clean_data() -> None:

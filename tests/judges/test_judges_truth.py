@@ -1,4 +1,4 @@
-"""The kind `truth`: the darkroom's judge, which assumes nothing where something is missing."""
+"""The judge `truth`: unscored if the target or the mask is missing."""
 
 import numpy as np
 

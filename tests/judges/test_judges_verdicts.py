@@ -1,4 +1,4 @@
-"""Odd replies: every way of writing a score is read, and nothing else becomes one."""
+"""Unusual replies: all forms of a score are read, and nothing else becomes one."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from editloop.chat.messages import Failed, ReplyError
 from editloop.errors import FailureClass
 from editloop.judges.replies import LONGEST
 from editloop.judges.rubrics import Rubric, read_rubric
-from editloop.judges.verdicts import may_pass_later, read_choice, read_scores, unscored
+from editloop.judges.verdicts import read_choice, read_scores, unscored
 from editloop.schema import Score, Unscored
 
 STEADY = settings(deadline=None, derandomize=True)
@@ -30,7 +30,7 @@ def following(reply: str) -> Score:
 
 
 def outcome(reply: str, rubric: Rubric) -> dict[str, Score] | str:
-    """The scores, or the code under which a reply is refused."""
+    """Return the scores, or the error code of a reply."""
     try:
         return read_scores(reply, rubric)
     except ReplyError as error:
@@ -38,7 +38,7 @@ def outcome(reply: str, rubric: Rubric) -> dict[str, Score] | str:
 
 
 def refused(reply: str, rubric: Rubric = FOLLOWING) -> str:
-    """The code under which a reply is refused."""
+    """Return the error code of a reply."""
     with pytest.raises(ReplyError) as caught:
         read_scores(reply, rubric)
     assert caught.value.reason
@@ -376,13 +376,12 @@ def test_a_reply_of_the_longest_length_is_read() -> None:
 )
 def test_a_failure_is_unscored_under_its_name(code: str, failure: FailureClass, label: str) -> None:
     found = unscored(Failed(code, "why", failure), "v")
-    assert found == Unscored(f"{label}: why", "v")
-    assert may_pass_later(found) == (failure is FailureClass.TRANSIENT)
+    assert found == Unscored(f"{label}: why", "v", found.cause)
+    assert found.cause.may_pass_later == (failure is FailureClass.TRANSIENT)
 
 
 def test_a_score_and_other_reasons_are_for_good() -> None:
-    assert not may_pass_later(Score(5.0))
-    assert not may_pass_later(Unscored("no target"))
+    assert not Unscored("no target").cause.may_pass_later
 
 
 def test_thoughts_that_were_cut_off_are_no_answer() -> None:

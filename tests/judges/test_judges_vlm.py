@@ -1,4 +1,4 @@
-"""The judge `vlm`, asked of the shipped fake server: what is sent, what is read, what fails."""
+"""The judge `vlm` with the shipped fake server: requests, replies and failures."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ from editloop.chat.fake.faults import Fault, in_order
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import RecipeError, UnavailableError
-from editloop.judges.verdicts import may_pass_later
 from editloop.judges.vlm import VlmJudge
 from editloop.schema import Captions, EditedPair, Pixels, Score, Unscored
 
@@ -25,7 +24,7 @@ FIVE = {
 
 
 def answer(asked: FakeRequest) -> str:
-    """By the keys that the reply is to have."""
+    """Return a reply with the keys of the rubric's schema."""
     keys = set(asked.schema["properties"]) if asked.schema else set()
     return next(reply for reply in FIVE.values() if set(json.loads(reply)) == keys)
 
@@ -45,7 +44,7 @@ def pair(name: int = 0, **changes: Any) -> EditedPair:
 
 
 class World:
-    """A fake server and judges of it that share one ledger."""
+    """A fake server, and judges that use it and share one ledger."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -202,7 +201,7 @@ def test_a_reply_that_stays_unusable_is_unscored(world: World, fault: Fault, rea
     score = verdict["quality"]
     assert isinstance(score, Unscored)
     assert score.reason == reason
-    assert not may_pass_later(score)
+    assert not score.cause.may_pass_later
 
 
 def test_a_filters_refusal_is_unscored(world: World) -> None:
@@ -215,7 +214,7 @@ def test_a_failed_call_may_pass_later_and_leaves_its_neighbours(world: World) ->
     world.faults = [Fault.ERROR]
     first, second = world.judge(rubrics="quality", concurrency=1).judge([pair(0), pair(1)])
     assert first["quality"].reason.startswith("failed for now: ")
-    assert may_pass_later(first["quality"])
+    assert first["quality"].cause.may_pass_later
     assert isinstance(second["quality"], Score)
 
 

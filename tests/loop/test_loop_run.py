@@ -157,7 +157,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path, after: float
     path.write_text(json.dumps({**RECIPE, "sources": [{**RECIPE["sources"][0], "train": 150}]}))
     command = [sys.executable, "-c", "from editloop.cli import main; main()", "run", str(path)]
     parts = [word for part in PARTS for word in ("--only", part)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
     def start(out: str) -> subprocess.Popen[bytes]:
         arguments = [*command, "--out", str(tmp_path / out), *parts]

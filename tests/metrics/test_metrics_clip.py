@@ -1,4 +1,4 @@
-"""Golden tests: each similarity recomputed with the bare model and the protocol's own words."""
+"""Golden tests: each similarity recomputed with the model alone, as in the protocols."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CAPTIONS = Captions("a red house", "a blue house in the snow")
 
 
 class Bare:
-    """The released evaluators' way: one thing at a time, through the model alone."""
+    """The released evaluators' computation: one input at a time, with the model alone."""
 
     def __init__(self, folder: Path) -> None:
         self.model = CLIPModel.from_pretrained(folder).eval()

@@ -1,4 +1,4 @@
-"""Golden tests: DINO's and DINOv2's similarity, recomputed with the bare model."""
+"""Golden tests: DINO's and DINOv2's similarity, recomputed with the model alone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The store: once a picture and model, in order, the same bits alone and in company."""
+"""The store: each picture encoded once for a model, in order, with the same bits in any batch."""
 
 import tracemalloc
 from dataclasses import replace
@@ -16,7 +16,7 @@ from editloop.schema import Pixels
 from tiny_tokenizer import LENGTH
 
 TEXTS = ["a cat", "a dog on a mat", "ein Fuß, 犬"]
-LONG = "a very long story of a dog that sat on a mat"  # more tokens than a short text may have
+LONG = "a very long story of a dog that sat on a mat"  # more tokens than the short width
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_bytes(
 
 def test_what_was_encoded_before_a_failure_is_kept(clip: ImageModel, tmp_path: Path) -> None:
     shown = pictures(4)
-    grey = shown[0][:, :, 0]  # no picture: it has no channels
+    grey = shown[0][:, :, 0]  # not a picture: it has no channels
     with pytest.raises(ValueError, match="broadcast"):
         Embeddings(tmp_path, batch=2).images(clip, [*shown, grey])
     again = Embeddings(tmp_path, batch=2)
@@ -124,7 +124,7 @@ def test_models_are_apart(clip: ImageModel, dino_folder: Path) -> None:
 
 
 def test_a_picture_is_hashed_once_while_it_is_held(clip: ImageModel) -> None:
-    """Shown by breaking the promise: a change goes unseen while held, and is seen after."""
+    """A change of a picture goes unnoticed while held, and is noticed afterwards."""
     store, (shown,) = Embeddings(), pictures(1)
     with store.held():
         before = store.images(clip, [shown])
@@ -135,7 +135,7 @@ def test_a_picture_is_hashed_once_while_it_is_held(clip: ImageModel) -> None:
 
 def test_a_text_too_long_is_refused_and_never_cut(clip: ImageModel) -> None:
     store = Embeddings()
-    fits, long = "a" * 75, "a" * 76  # a token a letter, and two marks
+    fits, long = "a" * 75, "a" * 76  # one token for each letter, plus two
     reasons = store.refused(clip, [fits, long, fits])
     assert reasons[::2] == [None, None]
     assert "has 78 tokens" in str(reasons[1])
@@ -156,13 +156,13 @@ def test_half_precision_is_near_and_kept_apart(clip: ImageModel, tmp_path: Path)
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(dino_folder: Path) -> None:
-    """A prepared picture takes 12 kB here, and only two batches are ever prepared."""
+    """A prepared picture takes 12 kB here, and at most two batches are prepared at a time."""
     model = ImageModel(str(dino_folder), "dino")
 
     def peak(count: int) -> int:
         shown = pictures(count, 8, 8)
         store = Embeddings(batch=4)
-        store.images(model, pictures(4, 9, 9))  # the network is loaded before
+        store.images(model, pictures(4, 9, 9))  # load the network first
         tracemalloc.start()
         store.images(model, shown)
         found = tracemalloc.get_traced_memory()[1]
@@ -176,7 +176,7 @@ def test_a_batch_is_filled_by_several_calls(clip: ImageModel) -> None:
     store, shown = Embeddings(batch=4), pictures(4)
     first, second = store.images_later(clip, shown[:3]), store.images_later(clip, shown[3:])
     again = store.images_later(clip, shown[:1])
-    assert store.counts == EncodeCounts(images_found=1)  # nothing was needed yet
+    assert store.counts == EncodeCounts(images_found=1)  # nothing is loaded yet
     made = np.concatenate([first(), second(), again()])
     assert store.counts == EncodeCounts(images_encoded=4, images_found=1)
     assert same(made, Embeddings(batch=4).images(clip, [*shown, shown[0]]))

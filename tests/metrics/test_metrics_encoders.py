@@ -1,4 +1,4 @@
-"""Which weights, input rule and precision an embedding is of, and what is said of absent ones."""
+"""Descriptions of encoders: weights, preprocessing, precision, and errors for missing files."""
 
 import json
 import shutil
@@ -107,7 +107,7 @@ def test_weights_that_lack_a_part_are_refused_and_not_made_up(copied: Path) -> N
     tensors = load_file(copied / "model.safetensors")
     del tensors["visual_projection.weight"]
     save_file(tensors, copied / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UnavailableError, match=r"1 absent, such as visual_projection\.weight"):
+    with pytest.raises(UnavailableError, match=r"1 missing, such as visual_projection\.weight"):
         Network(ImageModel(str(copied)))
 
 
@@ -119,7 +119,7 @@ def test_weights_cut_short_are_refused_with_their_name(copied: Path) -> None:
 
 
 def test_a_model_without_a_tokenizer_is_refused(copied: Path) -> None:
-    """Transformers would make an empty one, to which all texts are the same."""
+    """Transformers would make an empty one, which gives all texts the same ids."""
     (copied / "tokenizer.json").unlink()
     with pytest.raises(UnavailableError, match=r"has no tokenizer.*copy"):
         Tokens(ImageModel(str(copied)))

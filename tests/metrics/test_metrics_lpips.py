@@ -1,4 +1,4 @@
-"""Golden tests: LPIPS recomputed layer by layer from files laid out as the published ones are."""
+"""Golden tests: LPIPS recomputed layer by layer from files in the published layout."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ from editloop.schema import EditedPair, Pixels, Score, Unscored
 NETWORKS = {"alex": "alexnet-owt-7be5be79", "squeeze": "squeezenet1_1-b8a52dc0"}
 
 # Layers of torchvision's `features`: convolutions by (index, stride, padding), poolings by index.
-# A number out and in, and the kernel: the weights' shapes.
+# Output channels, input channels and kernel size: the weights' shapes.
 ALEX = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 FIRES = {
     3: (64, 16, 64), 4: (128, 16, 64), 6: (128, 32, 128), 7: (256, 32, 128),
@@ -43,7 +43,7 @@ def convolution(name: str, out: int, given: int, kernel: int) -> State:
 
 def network_state(net: str) -> State:
     if net == "alex":
-        state = {"classifier.1.weight": torch.zeros(2, 2)}  # a checkpoint holds more than we need
+        state = {"classifier.1.weight": torch.zeros(2, 2)}  # a checkpoint holds more than is needed
         for index, shape in ALEX.items():
             state |= convolution(str(index), *shape)
         return state
@@ -63,7 +63,7 @@ def head_state(net: str) -> State:
 
 
 def features(net: str, state: State, x: torch.Tensor) -> list[torch.Tensor]:
-    """What each of the compared layers gives."""
+    """Return the features of each compared layer."""
 
     def conv(given: torch.Tensor, name: str, **options: int) -> torch.Tensor:
         weight, bias = state[f"features.{name}.weight"], state[f"features.{name}.bias"]
@@ -216,7 +216,7 @@ def test_other_weights_are_refused(net: str, tmp_path: Path) -> None:
 
 
 class Harmful:
-    """A pickle that runs a command when it is loaded as pickles are."""
+    """A pickle that runs a command when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return os.mkdir, ("harmed",)

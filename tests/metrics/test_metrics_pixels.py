@@ -1,4 +1,4 @@
-"""Golden tests: every measure against NumPy or scikit-image, recomputed the plain way."""
+"""Golden tests: every measure against a simple computation with NumPy or scikit-image."""
 
 import math
 
@@ -39,7 +39,7 @@ def value(score: Score | Unscored) -> float:
 
 
 def expected(edited: Pixels, target: Pixels, region: np.ndarray) -> dict[str, float]:
-    """The definitions, in float64 over the chosen pixels."""
+    """Compute the measures by definition, in float64 over the chosen pixels."""
     a, b = edited[region].astype(float) / 255, target[region].astype(float) / 255
     mse = np.mean((a - b) ** 2)
     return {"l1": np.mean(np.abs(a - b)), "l2": mse, "psnr": 10 * math.log10(1 / mse)}

@@ -1,4 +1,4 @@
-"""Golden test: the structure distance from the keys, recomputed in NumPy from the bare weights."""
+"""Golden test: the structure distance, recomputed in NumPy from the weights of the keys."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def distance(folder: Path, source: Pixels, edited: Pixels, **settings: str) -> f
 
 
 def similarities(folder: Path, pixels: Pixels, size: tuple[int, int], white: int) -> np.ndarray:
-    """Normalise, take what enters the last layer, and make its keys by hand: [t, t]."""
+    """Compute the self-similarity [t, t] from keys made by hand from the last layer's input."""
     model = ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
     values = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / white
     values = torch.nn.functional.interpolate(values, size, mode="bilinear", align_corners=False)

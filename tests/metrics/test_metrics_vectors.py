@@ -1,4 +1,4 @@
-"""The file under the store: whole transactions, several writers, damage that is noticed."""
+"""The file of the store: atomic transactions, several writers, detection of damage."""
 
 import multiprocessing
 import sqlite3
@@ -35,7 +35,7 @@ def test_vectors_come_back_bit_by_bit(tmp_path: Path) -> None:
 
 
 def test_the_thread_that_collects_a_file_may_be_another() -> None:
-    """An error there would be shown as one of whatever runs at that moment: pytest fails on it."""
+    """An error there would appear in whatever runs at that moment, and pytest would fail."""
     files = [VectorFile()]
     collector = threading.Thread(target=files.clear)
     collector.start()
@@ -72,7 +72,7 @@ def test_two_processes_write_one_file(tmp_path: Path) -> None:
 def test_a_file_that_is_no_cache_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "bad.sqlite"
     path.write_bytes(b"not a database " * 100)
-    with pytest.raises(CorruptError, match="remove the file") as caught:
+    with pytest.raises(CorruptError, match="delete the file") as caught:
         VectorFile(path)
     assert caught.value.value == path
 
@@ -92,7 +92,7 @@ def test_a_file_cut_short_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     VectorFile(path).write("images", {index.to_bytes(2): vector(index) for index in range(600)})
     path.write_bytes(path.read_bytes()[:-8192])
-    with pytest.raises(CorruptError, match="remove the file"):
+    with pytest.raises(CorruptError, match="delete the file"):
         VectorFile(path).read("images", [index.to_bytes(2) for index in range(600)])
 
 

@@ -1,4 +1,4 @@
-"""An encoder's input equals, to the last bit, what the released transforms make."""
+"""An encoder's input equals that of the released transforms, to the last bit."""
 
 import numpy as np
 import pytest

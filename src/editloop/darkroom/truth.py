@@ -14,7 +14,7 @@ from editloop.darkroom.defects import following_defects, preserving_defects, qua
 from editloop.darkroom.evidence import gather
 from editloop.darkroom.progress import follow
 from editloop.darkroom.rewards import PASSING
-from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditedPair, Score, Unscored, Verdict
+from editloop.schema import CLEAN_TEXT, PERSPECTIVES, Cause, EditedPair, Score, Unscored, Verdict
 
 __all__ = ["ENTANGLED", "VERSION", "KnownTruthJudge"]
 
@@ -68,11 +68,15 @@ class KnownTruthJudge:
 def _verdict(pair: EditedPair) -> dict[str, Score | Unscored]:
     reason = _unfit(pair)
     if reason is not None or pair.target is None:
-        return dict.fromkeys(PERSPECTIVES, Unscored(reason or "no target", VERSION))
+        return dict.fromkeys(
+            PERSPECTIVES, Unscored(reason or "no target", VERSION, Cause.MISSING_INPUT)
+        )
     mask = pair.mask if pair.mask is not None and pair.mask.any() else _everywhere(pair)
     seen = gather(pair.source, pair.target, pair.edited, mask)
     went = follow(seen)
-    following: Score | Unscored = Unscored("the edit cannot be seen in the target", VERSION)
+    following: Score | Unscored = Unscored(
+        "the edit cannot be seen in the target", VERSION, Cause.NOT_MEASURABLE
+    )
     if went.visible:
         following = _score(following_defects(seen, went))
     return {

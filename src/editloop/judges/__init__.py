@@ -1,5 +1,5 @@
-"""Judges of edited pictures: they say yes or no, give scores and words, or say why they can't.
+"""Judges of edited pictures: they return scores, yes or no and words, or a reason for no score.
 
-What may enter: whatever answers `judge(pairs)` with a verdict a pair, and what that rests on.
-Numbers without opinion belong to `metrics/`.
+This package holds everything with `judge(pairs)`, which returns one verdict for each pair, and the
+code that judges need. Measures that state no opinion belong to `metrics/`.
 """

@@ -1,8 +1,8 @@
-"""What can be measured of an edit without knowing its target: pure functions of pixels.
+"""Measures of an edit that need no target: pure functions of pixels.
 
-The edited picture is registered with the source first, so that what moved is not taken for
-something else. Amounts of light are in levels of 0-255; "outside" is where the mask allows nothing,
-clear of its edge.
+The edited picture is first registered with the source, so that a shift is not mistaken for other
+changes. Intensities are in levels of 0-255. "Outside" is the area outside the mask, away from its
+edge.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ from editloop.schema import Mask, Pixels
 
 __all__ = ["Findings", "find"]
 
-_AFAR = 12  # cells along the shorter side, for the change of colours
-_DETAILS = 0.5  # what a change of details counts against one of colours: from afar, half
-_SPOT = 0.05  # share of the cells that a change may be confined to, where no mask tells the place
-_SMALL = 32  # shorter side at which the outside is compared: finer faults are the quality's
-_LAYOUT = 24  # cells along the shorter side, to recognise a photo by
-_FINER = 48  # and by its details
-_MASKING = 40.0  # levels; details of this amplitude halve how much artefacts show
+_AFAR = 12  # cells along the shorter side, to compare colours
+_DETAILS = 0.5  # weight of a change of details relative to a change of colours
+_SPOT = 0.05  # share of the cells, the most changed ones, that count if there is no mask
+_SMALL = 32  # shorter side at which the outside is compared: finer faults belong to quality
+_LAYOUT = 24  # cells along the shorter side, to recognise a photo
+_FINER = 48  # cells along the shorter side, to recognise a photo by its details
+_MASKING = 40.0  # levels; details of this amplitude halve the visibility of artefacts
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The measures of a pair; those of the outside are None where there is none.
+    """The measures of a pair; those of the outside are None if there is none.
 
-    - `changed`: how much colours, and by half details, changed where editing was allowed; in the
-      most changed places where there is no mask. Root mean square, levels.
-    - `alike`: the source's and the edited picture's correlation from afar or in details, whichever
-      is higher; 0-1, outside the mask if there is an outside. A negative is alike.
-    - `layout`: the same in details alone, everywhere.
+    - `changed`: the change of colours, plus that of details at half weight, inside the mask; in the
+      most changed places if there is no mask. Root mean square, levels.
+    - `alike`: the absolute correlation (0-1, so that a photographic negative is alike) of source
+      and edited picture at low resolution or in details, whichever is higher; only at low
+      resolution and outside the mask if there is an outside.
+    - `layout`: the same in details only, over the whole picture.
     - `shift`, `zoom`: how far the whole picture moved and how much it grew, as shares of its side.
     - `l1` (levels) and `ssim`: the outside before and after, at a shorter side of 32.
-    - `artefacts`: amplitude of details that the source's do not explain, in levels, less where
-      details hide them; outside if there is an outside.
+    - `artefacts`: the amplitude of details that the source's do not explain, in levels, reduced
+      where details of the source hide them; outside if there is an outside.
     - `halo`: how much lighter or darker the mask's rim became than the rest, levels.
     - `blocks`: how much larger steps became at the borders of 8x8 blocks than within, levels.
-    - `banding`: the factor by which the levels in use became fewer.
-    - `contrast`: of the edited picture, as a share of the source's.
+    - `banding`: the factor by which the number of levels in use fell.
+    - `contrast`: the contrast of the edited picture as a share of the source's.
     """
 
     changed: float
@@ -65,10 +66,10 @@ class Findings:
 
 
 def find(source: Pixels, edited: Pixels, mask: Mask | None) -> Findings:
-    """The measures of an edited picture of the source's size, at least 32 px on a side."""
+    """Return the measures of an edited picture of the source's size, at least 32 px on a side."""
     placed = mask is not None and bool(mask.any())
     allowed = mask if mask is not None and placed else np.full(source.shape[:2], 255, np.uint8)
-    # The truth judge's evidence, with the source in the place of the target that is not known.
+    # The truth judge's evidence, with the source in place of the unknown target.
     seen = gather(source, source, edited, allowed)
     before, _, after = seen.details
     place = seen.inside if seen.whole else seen.outside
@@ -120,7 +121,7 @@ def _details(light: Floats) -> Floats:
 
 
 def _outside(source: Pixels, edited: Pixels, seen: Evidence) -> dict[str, float | None]:
-    """L1 and SSIM of what had to stay."""
+    """Return L1 and SSIM of the outside; None if there is none."""
     stays = cells(seen.outside, _SMALL) > 0.9
     if seen.whole or not stays.any():
         return {"l1": None, "ssim": None}

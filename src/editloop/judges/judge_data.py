@@ -1,4 +1,4 @@
-"""Judge the edits of a data set that exists: what `editloop judge` calls."""
+"""Judging the edits of an existing data set: the Python call behind `editloop judge`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["dry_run", "judge", "judge_usage"]
 
-_ODD = re.compile(r"[^\w.+-]+")  # what the name of a recipe, or of its part, cannot have
+_ODD = re.compile(r"[^\w.+-]+")  # characters not allowed in the name of a recipe or of its part
 _BATCH = 64  # edits in memory at a time
 
 
@@ -38,12 +38,13 @@ def judge(
     progress: Callable[[Progress], None] | None = None,
     **source: Json,
 ) -> dict[str, Json]:
-    """Add a judge's scores and words to the edits in the folder `data`; returns the run's results.
+    """Add a judge's scores and words to the edits in the folder `data`; return the run's results.
 
     `judge` is a SPEC, a YAML file that holds one (a mapping with `kind`), or such a mapping. `out`
-    is a run folder as `run` makes one, with the judged data, `evaluation/rewards` and a report:
-    interrupted, the same call goes on, and a second one judges nothing. `source` are settings of
-    the source `layout`, such as `sample` (so many edits, by lot) and `layout` (KIND[?key=value]).
+    is a run folder as `run` makes one, with the judged data, `evaluation/rewards` and a report. The
+    same call resumes an interrupted run, and judges nothing again after a complete one. `source`
+    holds settings of the source `layout`, such as `sample` (the size of a random sample of the
+    edits) and `layout` (KIND[?key=value]).
     """
     recipe = _recipe(data, judge, seed, source)
     return loop.run(recipe, out, workers=workers, new_version=new_version, progress=progress)
@@ -52,9 +53,9 @@ def judge(
 def dry_run(
     data: str | Path, judge: str | Path | Mapping[str, Json], *, seed: int = 0, **source: Json
 ) -> CostEstimate:
-    """What `judge` would ask a server for, and about what that would cost; asks nothing.
+    """Return an estimate of the calls and cost of `judge`; asks nothing.
 
-    The data is read for it, since a question that is in the ledger costs nothing.
+    The data is read, because a question that is already in the ledger costs nothing.
     """
     from editloop.chat.client import CostEstimate
 
@@ -70,7 +71,7 @@ def dry_run(
 
 
 def judge_usage(judge: str | Path | Mapping[str, Json], out: str | Path) -> ChatUsage:
-    """What the run in `out` has asked a judge's servers since it began, in all its processes."""
+    """Return the usage of a judge's servers by all processes of the run in `out` since it began."""
     spec = _spec(judge)
     step = create("build", "judge", {"judge": {**spec.settings, "kind": spec.kind}})
     counts: ChatUsage = step.asked(work_folder(Path(out)) / "cache")
@@ -99,7 +100,7 @@ def _spec(judge: str | Path | Mapping[str, Json]) -> Spec:
 
 
 def _laid_out(source: Mapping[str, Json]) -> dict[str, Json]:
-    """The settings of the source, where a layout is named with its options."""
+    """Return the source's settings, with a layout's SPEC split into its kind and options."""
     if source.get("layout") is None:
         return dict(source)
     layout = parse_spec(source["layout"], "layout")

@@ -1,17 +1,17 @@
-"""The judge `metric`: no model and no target, only what pixels show; unscored where they do not.
+"""The judge `metric`: scores from pixel measures, without a model or a target.
 
-What it knows, and what not:
+It can judge only this:
 
-- following: whether anything changed where editing was allowed, which an edit needs and which does
-  not prove it: it does not read the instruction.
+- following: whether anything changed inside the mask. That is necessary for an edit but does not
+  prove it, since the instruction is not read.
 - preserving: what changed outside the mask (L1, SSIM), and whether the picture moved. With a mask
-  that allows everything, only whether it moved. Without a mask: not scored.
-- quality: artefacts outside the mask, halos, blocks, banding, an empty picture. Not what was made
-  inside the mask. Where everything may change and the edit brings details of its own (a drawing,
-  snow), artefacts cannot be told from them: not scored.
+  that allows everything, only whether it moved. Without a mask it is unscored.
+- quality: artefacts outside the mask, halos, blocks, banding, an empty picture; not the content
+  inside the mask. If everything may change and the edit adds details of its own (a drawing, snow),
+  artefacts cannot be told from them and quality is unscored.
 
-A measure costs nothing up to where it is noticeable and all where it ruins the picture, on a
-straight line between (`_RAMPS`); a perspective's score is that of its worst measure. The limits
+A measure costs nothing up to where it is noticeable and the whole score where it ruins the picture,
+and is linear in between (`_RAMPS`). A perspective's score is that of its worst measure. The limits
 were fixed on training-type pairs of the darkroom (five scenes, other crops than any benchmark's),
 before any held-out pair was judged.
 """
@@ -27,6 +27,7 @@ from editloop.schema import (
     CLEAN_TEXT,
     OUT_OF_FIVE,
     PERSPECTIVES,
+    Cause,
     EditedPair,
     Score,
     Unscored,
@@ -39,10 +40,10 @@ __all__ = ["VERSION", "MetricJudge"]
 VERSION = "metric-1"
 
 _SMALLEST = 32  # pixels; smaller pictures are not compared
-_SLIGHT = 0.1  # a severity that costs half a point needs no words
-_STRANGE = 0.5  # less alike than this may be another photo; of unrelated ones, 1% are more alike
-_BLURRED = 0.3  # with details less alike than this, a move cannot be seen
-_OWN = 7.0  # levels; details beyond it are the edit's own, where everything may change
+_SLIGHT = 0.1  # severities below this, half a point, are not mentioned in words
+_STRANGE = 0.5  # below it may be another photo; 1% of unrelated photos are above
+_BLURRED = 0.3  # if details are less alike than this, motion cannot be measured
+_OWN = 7.0  # levels; without an outside, stronger details may be the edit's own
 
 _RAMPS: dict[str, tuple[float, float]] = {
     "unchanged": (14.0, 4.0),  # levels; see `Findings` for each
@@ -69,14 +70,16 @@ _TEXTS = {
     "banding": "banding, smooth areas show steps",
     "empty": "the picture is empty",
 }
-_UNKNOWN = Unscored("too little of the source is left to compare it with", VERSION)
+_UNKNOWN = Unscored(
+    "too little of the source is left to compare it with", VERSION, Cause.NOT_MEASURABLE
+)
 
 
 class MetricJudge:
-    """Judges by measures of source, edited picture and mask; says what it cannot know."""
+    """A judge by measures of source, edited picture and mask; unscored where they cannot tell."""
 
     class Settings(BaseSettings):
-        """It has none."""
+        """No settings."""
 
     name = "metric"
     version = VERSION
@@ -87,7 +90,7 @@ class MetricJudge:
         del settings  # there is nothing to set
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """A verdict a pair; an edited picture of another size is resized to the source's."""
+        """Return one verdict for each pair; edited pictures are resized to the source's size."""
         return [_verdict(pair) for pair in batch]
 
 
@@ -115,7 +118,9 @@ def _following(found: Findings) -> Score | Unscored:
 
 def _preserving(found: Findings, masked: bool) -> Score | Unscored:
     if not masked:
-        return Unscored("without a mask it is not known what had to stay", VERSION)
+        return Unscored(
+            "without a mask it is not known what had to stay", VERSION, Cause.MISSING_INPUT
+        )
     moved = _graded(shift=found.shift, zoom=found.zoom)
     if found.l1 is not None and found.ssim is not None:
         return _score({**moved, **_graded(l1=found.l1, ssim=found.ssim)})
@@ -129,19 +134,21 @@ def _quality(found: Findings) -> Score | Unscored:
     if found.l1 is None and found.artefacts > _OWN:
         if max(seen.values()) >= 1:
             return _score(seen)
-        return Unscored("artefacts cannot be told from the edit's own details", VERSION)
+        return Unscored(
+            "artefacts cannot be told from the edit's own details", VERSION, Cause.NOT_MEASURABLE
+        )
     seen |= _graded(artefacts=found.artefacts)
     return _score(seen if found.halo is None else {**seen, **_graded(halo=found.halo)})
 
 
 def _unknown(found: Findings) -> Score | Unscored:
-    """An empty picture is one, whatever the source was; of any other nothing is known."""
+    """Return the score of an empty picture; Unscored for any other, which cannot be compared."""
     empty = _graded(empty=found.contrast)
     return _score(empty) if empty["empty"] >= 1 else _UNKNOWN
 
 
 def _graded(**amounts: float) -> dict[str, float]:
-    """Severities: 0 where a measure is not noticeable, 1 where it ruins, a line between."""
+    """Return severities: 0 if not noticeable, 1 if it ruins the picture, linear in between."""
     return {
         name: min(1.0, max(0.0, (amount - _RAMPS[name][0]) / (_RAMPS[name][1] - _RAMPS[name][0])))
         for name, amount in amounts.items()
@@ -156,4 +163,4 @@ def _score(severities: Mapping[str, float]) -> Score:
 
 
 def _none(reason: str) -> Verdict:
-    return dict.fromkeys(PERSPECTIVES, Unscored(reason, VERSION))
+    return dict.fromkeys(PERSPECTIVES, Unscored(reason, VERSION, Cause.NOT_MEASURABLE))

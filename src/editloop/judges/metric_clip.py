@@ -1,13 +1,14 @@
-"""The judge `metric-clip`: `metric`, and CLIP on whether the change is the one that captions tell.
+"""The judge `metric-clip`: `metric`, plus CLIP to check the change against the captions.
 
-Following is the lower of two scores: of how much changed, and of CLIP's direction similarity, which
-passes from 0.2 on, InstructPix2Pix's filter (UltraEdit's is 0.22). Its score runs on a straight
-line from 0 through 3 there to 5 at 1/3: a published limit and two plain ends, fitted to no data.
+Following is the lower of two scores: that of the amount of change, and that of CLIP's direction
+similarity. The similarity passes from 0.2, the threshold of InstructPix2Pix's filter (UltraEdit's
+is 0.22). Its score is linear: 0 at 0, 3 at 0.2 and 5 at 1/3. It is not fitted to any data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -34,19 +35,22 @@ _ASTRAY = "the change is not the one that the captions tell"
 
 
 class MetricClipJudge:
-    """Judges as `metric` does, and following by the captions too; needs weights and both captions.
+    """A judge like `metric` that also checks following by the captions with CLIP.
 
-    Where nothing changed, following is scored without captions. UnavailableError, with the command
-    that gets them, where the weights are not on this machine.
+    It needs CLIP's weights and both captions. If nothing changed, following is scored without
+    captions. Raises UnavailableError, with the command that downloads them, if the weights are
+    missing.
     """
 
     class Settings(BaseSettings):
-        """Which CLIP, and how it is used."""
+        """The CLIP model and its precision."""
 
         model: str = Field(
-            default="openai/clip-vit-large-patch14", description="a CLIP: hub name or folder"
+            default="openai/clip-vit-large-patch14", description="a CLIP model: hub name or folder"
         )
-        precision: Precision = Field(default="fp32", description="of the weights and the work")
+        precision: Precision = Field(
+            default="fp32", description="precision of weights and computation"
+        )
 
     name = "metric-clip"
     perspectives = PERSPECTIVES
@@ -54,7 +58,7 @@ class MetricClipJudge:
 
     def __init__(self, settings: MetricClipJudge.Settings) -> None:
         self._metric = MetricJudge()
-        # InstructPix2Pix's filter sees whole pictures, not their middle.
+        # InstructPix2Pix's filter encodes whole pictures, not their centre crops.
         self._direction = ClipMetric(
             ClipMetric.Settings(
                 target="direction",
@@ -67,15 +71,15 @@ class MetricClipJudge:
         self.weights = self._direction.weights
 
     def missing(self) -> UnavailableError | None:
-        """What is not on this machine of the weights, or None; nothing is loaded."""
+        """Return an error that names the missing weights, or None; loads nothing."""
         return self._direction.missing()
 
     def use(self, embeddings: Embeddings) -> None:
-        """Share a store, so that what metrics encode is encoded once."""
+        """Use a shared embedding store, so that each input is encoded once."""
         self._direction.use(embeddings)
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """A verdict a pair."""
+        """Return one verdict for each pair."""
         absent = self.missing()
         if absent is not None:
             raise absent
@@ -91,7 +95,7 @@ class MetricClipJudge:
         if isinstance(changed, Unscored) or not changed.passed:
             return changed
         if isinstance(direction, Unscored):
-            return Unscored(direction.reason, self.version)
+            return replace(direction, version=self.version)
         value = min(5.0, max(0.0, direction.value * PASSING / _PASSING_DIRECTION))
         if value >= changed.value:
             return Score(changed.value, changed.passed, changed.text, self.version)

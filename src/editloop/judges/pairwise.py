@@ -1,7 +1,7 @@
-"""Which of two edits is better: asked in both orders, so that a place cannot win.
+"""Pairwise comparison of two edits, asked in both orders to cancel position bias.
 
-A judge that prefers a place prefers different pictures in the two orders. Then neither counts: the
-comparison is a tie, and how often that happens, and for which place, is `position_bias`.
+A judge that prefers a position prefers different pictures in the two orders. The comparison then
+counts as a tie. `position_bias` counts how often that happens, and for which position.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from editloop.judges.rubrics import read_rubric
 from editloop.judges.sheet import Sheet
 from editloop.judges.verdicts import Preferred, read_choice, unscored
 from editloop.judges.vlm import VlmSettings, identity_of
-from editloop.schema import Pixels, Unscored
+from editloop.schema import Cause, Pixels, Unscored
 
 __all__ = [
     "VERSION",
@@ -39,7 +39,7 @@ _DISAGREE = "the two orders disagree"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Two edits of one source, asked for by one instruction."""
+    """Two edits of one source by the same instruction."""
 
     id: str
     source: Pixels
@@ -50,10 +50,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Which edit is better, and why.
+    """The better edit of a comparison, and the judge's explanation.
 
-    `orders` are the two answers, as the edit that each prefers: with the first edit in the first
-    place, then with the second edit there.
+    `orders` holds the edit preferred in each of the two answers: first with the first edit in the
+    first position, then with the second edit in the first position.
     """
 
     choice: Preferred
@@ -64,7 +64,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class PositionBias:
-    """How comparisons in both orders came out: agreed, won twice by one place, or half a tie."""
+    """Counts of comparisons: orders agree, one position wins twice, or one order is a tie."""
 
     agreed: int
     first_place: int
@@ -73,17 +73,17 @@ class PositionBias:
 
 
 class PairwiseJudge:
-    """Asks a model which of two edits is better, each comparison twice.
+    """A judge that asks a model which of two edits is better, twice for each comparison.
 
-    A comparison is unscored where either order has no answer, for a `vlm` judge's reasons. Raises
-    UnavailableError where no question can be answered.
+    A comparison is unscored if either order has no answer; the reasons are those of `VlmJudge`.
+    Raises UnavailableError if no question can be answered.
     """
 
     class Settings(VlmSettings):
-        """A model behind an OpenAI-compatible server, what it is asked, and where replies go."""
+        """The model on an OpenAI-compatible server, its rubric, and where replies are kept."""
 
         rubric: str = Field(
-            default="preference", description="a rubric with a `preference`, or a file of your own"
+            default="preference", description="the name or file of a rubric that has a `preference`"
         )
 
     def __init__(self, settings: PairwiseJudge.Settings) -> None:
@@ -93,7 +93,7 @@ class PairwiseJudge:
             raise RecipeError(
                 "this rubric does not compare two edits",
                 value=settings.rubric,
-                fix="name one with a `preference`",
+                fix="name a rubric with a `preference`",
             )
         self.name = f"preference:{settings.target}"
         self.version = identity_of(VERSION, settings, [self._rubric])
@@ -101,32 +101,32 @@ class PairwiseJudge:
 
     @property
     def counts(self) -> ChatUsage:
-        """What was asked, found in the ledger and paid for so far."""
+        """The questions asked, replies found in the ledger, and cost so far."""
         return self._chat.counts
 
     def compare(self, batch: Sequence[Comparison]) -> list[Preference | Unscored]:
-        """The preference in each comparison; all questions are in flight together."""
+        """Return the preference in each comparison; all questions are sent concurrently."""
         asked = self._questions(batch)
         questions = [each for both in asked if not isinstance(both, str) for each in both]
         answers = iter(self._chat.ask(questions, partial(read_choice, rubric=self._rubric)))
         return [
-            Unscored(both, self.version)
+            Unscored(both, self.version, Cause.MISSING_INPUT)
             if isinstance(both, str)
             else self._preference(next(answers), next(answers))
             for both in asked
         ]
 
     def plan(self, batch: Sequence[Comparison]) -> CostEstimate:
-        """What comparing would take: replies found, calls to make, tokens, cost; asks nothing."""
+        """Return the estimated calls, tokens and cost of comparing; asks nothing."""
         asked = [both for both in self._questions(batch) if not isinstance(both, str)]
         return self._chat.plan([each for both in asked for each in both])
 
     def close(self) -> None:
-        """Close the connections; whoever asks after that is refused."""
+        """Close the connections; later questions are refused."""
         self._chat.close()
 
     def _questions(self, batch: Sequence[Comparison]) -> list[tuple[Question, Question] | str]:
-        """Each comparison's two questions, or why it cannot be asked."""
+        """Return each comparison's two questions, or why it cannot be asked."""
         return [self._both(_sheet_of(each)) for each in batch]
 
     def _both(self, sheet: Sheet) -> tuple[Question, Question] | str:
@@ -158,7 +158,7 @@ class PairwiseJudge:
 
 
 def position_bias(preferences: Iterable[Preference]) -> PositionBias:
-    """How far a judge's preferences went by place."""
+    """Count how often a judge's preferences followed the position."""
     counts = {"agreed": 0, "first_place": 0, "second_place": 0, "half_tied": 0}
     for each in preferences:
         there, back = each.orders
@@ -172,7 +172,7 @@ def position_bias(preferences: Iterable[Preference]) -> PositionBias:
 
 
 def _other(shown: Preferred) -> Preferred:
-    """The edit that stood in a place when the places were swapped."""
+    """Return the edit shown at a position when the two edits were swapped."""
     swapped: dict[Preferred, Preferred] = {"first": "second", "second": "first", "tie": "tie"}
     return swapped[shown]
 

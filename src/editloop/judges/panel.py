@@ -1,8 +1,9 @@
-"""The judge `panel`: several judges, or one judge several times; the median, and how far apart."""
+"""The judge `panel`: the median and spread of several judges, or of one judge asked repeatedly."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -13,9 +14,8 @@ from editloop.chat.client import CostEstimate
 from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import content_hash
-from editloop.judges.verdicts import may_pass_later
 from editloop.registry import Spec, load, parse_spec
-from editloop.schema import EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json
+from editloop.schema import Cause, EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json
 from editloop.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:
@@ -25,34 +25,32 @@ __all__ = ["VERSION", "PanelJudge", "members_of"]
 
 VERSION = "panel-1"
 
-_NOTHING = Unscored("the judge gave no verdict on it")
+_NOTHING = Unscored("the judge gave no verdict on it", cause=Cause.NO_ANSWER)
 
 
 class PanelJudge:
-    """Asks every member and gives the median score and what the majority says, yes or no.
+    """A judge that asks every member and returns the median score and the majority's yes or no.
 
-    A verdict also has `NAME_spread`: the highest less the lowest score. Words are those of the
-    member nearest to the median. Who gives no score does not count; where fewer than the quorum
-    give one, the panel gives none. Votes that are even say neither yes nor no.
+    A verdict also has `NAME_spread`: the highest minus the lowest score. Words are those of the
+    member nearest to the median. Members without a score are not counted; with fewer scores than
+    the quorum, the panel's score is missing. A tied vote gives neither yes nor no.
     """
 
     class Settings(BaseSettings):
-        """Who sits on the panel."""
+        """The members of the panel, and their quorum."""
 
         judges: tuple[str | dict[str, Json], ...] = Field(
             min_length=1, description="SPECs of judges, or mappings with `kind`"
         )
         repeats: int = Field(
-            default=1, ge=1, description="how often each is asked; a judge must then take `repeat`"
+            default=1, ge=1, description="times that a judge, which must take `repeat`, is asked"
         )
         quorum: int | None = Field(
-            default=None, ge=1, description="scores needed; by default more than half"
+            default=None, ge=1, description="number of scores needed; more than half by default"
         )
-        ledger: Path | None = Field(
-            default=None, description="where replies are kept, of members that do not say"
-        )
+        ledger: Path | None = Field(default=None, description="the ledger of members that set none")
         run: str | None = Field(
-            default=None, description="whose budget is shared, of members that do not say"
+            default=None, description="the run, with a shared budget, of members that set none"
         )
 
         @field_validator("judges", mode="before")
@@ -68,9 +66,9 @@ class PanelJudge:
         for member in self.members:
             if not hasattr(member, "judge"):
                 raise RecipeError(
-                    "a judge that compares two edits has no seat on a panel",
+                    "a judge that compares two edits cannot be in a panel",
                     value=member.name,
-                    fix="leave it out",
+                    fix="remove it from `judges`",
                 )
         self._judges = _perspectives(self.members)
         self.scales = _scales(self.members)
@@ -80,7 +78,7 @@ class PanelJudge:
         for name, quorum in self._quorums.items():
             if quorum > len(self._judges[name]):
                 raise RecipeError(
-                    f"a panel cannot have its quorum: {len(self._judges[name])} of it judge {name}",
+                    f"a panel cannot reach its quorum: only {len(self._judges[name])} judge {name}",
                     value=quorum,
                     fix="lower `quorum`, or add judges",
                 )
@@ -100,35 +98,35 @@ class PanelJudge:
         return tuple(dict.fromkeys(named))
 
     def missing(self) -> UnavailableError | None:
-        """What a member's weights lack on this machine, or None."""
+        """Return an error that names a member's missing weights, or None."""
         asked = (each.missing() for each in self.members if hasattr(each, "missing"))
         return next((error for error in asked if error is not None), None)
 
     def use(self, embeddings: Embeddings) -> None:
-        """Share a store of embeddings with the members that use one."""
+        """Share an embedding store with the members that use one."""
         for each in self.members:
             if hasattr(each, "use"):
                 each.use(embeddings)
 
     @property
     def counts(self) -> ChatUsage:
-        """What members asked of models so far."""
+        """The members' usage of models so far."""
         counts = (each.counts for each in self.members if hasattr(each, "counts"))
         return sum(counts, ChatUsage())
 
     def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
-        """What members would ask of models; asks nothing."""
+        """Return the members' cost estimate; asks nothing."""
         plans = (each.plan(batch) for each in self.members if hasattr(each, "plan"))
         return sum(plans, CostEstimate())
 
     def close(self) -> None:
-        """Close the members' connections; whoever asks after that is refused."""
+        """Close the members' connections; later questions are refused."""
         for each in self.members:
             if hasattr(each, "close"):
                 each.close()
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """A verdict a pair, by all members."""
+        """Return one verdict of the whole panel for each pair."""
         columns = [member.judge(batch) for member in self.members]
         return [self._together(verdicts) for verdicts in zip(*columns, strict=True)]
 
@@ -153,28 +151,30 @@ class PanelJudge:
 
     def _spread(self, scores: Sequence[Score]) -> Score | Unscored:
         if len(scores) < 2:
-            return Unscored("fewer than two of the panel gave a score", self.version)
+            return Unscored(
+                "fewer than two of the panel gave a score", self.version, Cause.NO_ANSWER
+            )
         values = [each.value for each in scores]
         return Score(max(values) - min(values), version=self.version)
 
     def _short(self, given: Sequence[Score | Unscored], quorum: int) -> Unscored:
-        """Why there is no quorum: in the words of a member, of one who may yet answer if any."""
+        """Return a member's reason for a missing quorum, a transient one first."""
         missing = [each for each in given if isinstance(each, Unscored)]
-        missing.sort(key=may_pass_later, reverse=True)
+        missing.sort(key=lambda each: each.cause.may_pass_later, reverse=True)
         scored = len(given) - len(missing)
         told = f"{missing[0].reason} (scored by {scored} of {len(given)}, {quorum} needed)"
-        return Unscored(told, self.version)
+        return replace(missing[0], reason=told, version=self.version)
 
 
 def members_of(spec: Spec) -> list[Spec]:
-    """The judges that sit on the panel which a SPEC names; none where it names no panel."""
+    """Return the members of the panel that a SPEC names; empty for any other judge."""
     listed = spec.settings.get("judges", ())
     names = listed.split(",") if isinstance(listed, str) else listed
     return [parse_spec(name, "judge") for name in names]
 
 
 def _seats(spec: Spec, settings: PanelJudge.Settings) -> list[Spec]:
-    """The same judge as often as it is asked; each repeat is a question of its own."""
+    """Return one SPEC for each time that a judge is asked, with different `repeat` settings."""
     takes = load("judge", spec.kind).Settings.model_fields
     shared = {"ledger": settings.ledger, "run": settings.run}
     own: dict[str, Json] = {
@@ -185,7 +185,7 @@ def _seats(spec: Spec, settings: PanelJudge.Settings) -> list[Spec]:
         return [Spec(spec.name, spec.kind, own)]
     if "repeat" not in takes:
         raise RecipeError(
-            "this judge says the same each time", value=spec.name, fix="leave `repeats` at 1"
+            "this judge cannot be asked repeatedly", value=spec.name, fix="leave `repeats` at 1"
         )
     first = int(own.get("repeat", 0))
     return [
@@ -195,7 +195,7 @@ def _seats(spec: Spec, settings: PanelJudge.Settings) -> list[Spec]:
 
 
 def _scales(members: Sequence[Judge]) -> dict[str, tuple[float, float]]:
-    """The scales that members tell; a median needs one for all."""
+    """Return the members' scales; raises RecipeError if two differ for one perspective."""
     scales: dict[str, tuple[float, float]] = {}
     for member in members:
         for name, scale in getattr(member, "scales", {}).items():
@@ -205,13 +205,13 @@ def _scales(members: Sequence[Judge]) -> dict[str, tuple[float, float]]:
                     f"a panel cannot have two scales of {name}: {low:g} to {high:g}, and "
                     f"{other_low:g} to {other_high:g}",
                     value=member.name,
-                    fix="give its judges rubrics of one scale",
+                    fix="give all members rubrics of the same scale",
                 )
     return scales
 
 
 def _perspectives(members: Sequence[Judge]) -> Mapping[str, list[int]]:
-    """Who judges what: the seats of each perspective."""
+    """Return the indices of the members that judge each perspective."""
     seats: dict[str, list[int]] = {}
     for seat, member in enumerate(members):
         for name in member.perspectives:

@@ -1,11 +1,11 @@
-"""The judge `recorded`: verdicts that were given elsewhere, read from a file.
+"""The judge `recorded`: verdicts made elsewhere, read from a JSON Lines file.
 
-A JSON line a verdict:
+One verdict in each line:
 
     {"id": "12/1", "setting": "independent", "verdict": {"following": {"value": 4, "passed": true}}}
 
-`setting` may be left out where there is one. A perspective is a number, a mapping with `value` and
-optionally `passed` and `text`, or a mapping with a `reason` why there is none.
+`setting` is optional ("independent" by default). A perspective is a number, a mapping with `value`
+and optionally `passed` and `text`, or a mapping with the `reason` for a missing score.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
-from editloop.schema import EditedPair, Json, Score, Unscored, Verdict
+from editloop.schema import Cause, EditedPair, Json, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import said
 from editloop.storage.files import explained
 
 __all__ = ["RecordedJudge"]
 
-_NO_LINE = Unscored("the file of verdicts has no line for it")
+_NO_LINE = Unscored("the file of verdicts has no line for it", cause=Cause.NO_ANSWER)
 
 
 class _Perspective(BaseSettings):
@@ -34,6 +34,7 @@ class _Perspective(BaseSettings):
     passed: StrictBool | None = None
     text: str | None = None
     reason: str | None = None
+    cause: Cause = Cause.NO_ANSWER
 
 
 class _Line(BaseSettings):
@@ -43,15 +44,15 @@ class _Line(BaseSettings):
 
 
 class RecordedJudge:
-    """Looks verdicts up by the id of a pair; what the file lacks is unscored, with the reason.
+    """A judge that looks up verdicts by a pair's id; missing ones are unscored with the reason.
 
     A pair of the iterative setting has the id `ID@iterative`.
     """
 
     class Settings(BaseSettings):
-        """Which file."""
+        """The file of verdicts."""
 
-        target: Path = Field(description="a file of verdicts, a JSON line each; {editor} may vary")
+        target: Path = Field(description="a JSON Lines file of verdicts; may contain {editor}")
 
     name = "recorded"
 
@@ -70,7 +71,7 @@ class RecordedJudge:
             line = self._line(number, text)
             key = line.id if line.setting == "independent" else f"{line.id}@{line.setting}"
             if key in found:
-                raise self._error(number, f"a second verdict on {key!r}")
+                raise self._error(number, f"it is a second verdict on {key!r}")
             found[key] = {name: _score(each) for name, each in line.verdict.items()}
         return found
 
@@ -79,15 +80,17 @@ class RecordedJudge:
         try:
             return self._data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise self._error(self._data[: error.start].count(b"\n") + 1, "no UTF-8") from None
+            raise self._error(
+                self._data[: error.start].count(b"\n") + 1, "it is not UTF-8"
+            ) from None
 
     @property
     def perspectives(self) -> tuple[str, ...]:
-        """The perspectives that the file has verdicts on."""
+        """The perspectives that have verdicts in the file."""
         return tuple(sorted({name for verdict in self._verdicts.values() for name in verdict}))
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """The recorded verdict on each pair."""
+        """Return the recorded verdict on each pair."""
         missing: Mapping[str, Unscored] = dict.fromkeys(self.perspectives, _NO_LINE)
         return [self._verdicts.get(pair.id, missing) for pair in batch]
 
@@ -96,24 +99,24 @@ class RecordedJudge:
             content: Json = json.loads(text)
             return _Line.model_validate(content)
         except json.JSONDecodeError as error:
-            raise self._error(number, f"no JSON: {error.msg}") from None
+            raise self._error(number, f"it is not JSON: {error.msg}") from None
         except ValidationError as error:
-            raise self._error(number, _said(error)) from None
+            raise self._error(number, _describe(error)) from None
 
     def _error(self, number: int, cause: str) -> RecipeError:
         return RecipeError(
             f"a verdict cannot be read, line {number}: {cause}",
             value=self._path,
-            fix='write {"id": ..., "verdict": {PERSPECTIVE: {"value": ...}}}, a line each',
+            fix='write {"id": ..., "verdict": {PERSPECTIVE: {"value": ...}}} in each line',
         )
 
 
-def _said(error: ValidationError) -> str:
-    """What is wrong with a line; of a perspective's forms none is said to be the one meant."""
+def _describe(error: ValidationError) -> str:
+    """Return what is wrong with a line; of a perspective, without assuming one of its forms."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     if len(place) > 2:
-        return f"{place[1]}: no finite number, and no mapping with `value` or `reason`"
+        return f"{place[1]}: neither a finite number nor a mapping with `value` or `reason`"
     return f"{'.'.join(place)}: {said(first)}"
 
 
@@ -121,5 +124,6 @@ def _score(given: float | _Perspective) -> Score | Unscored:
     if not isinstance(given, _Perspective):
         return Score(float(given))
     if given.value is None:
-        return Unscored(given.reason or "the file of verdicts gives no reason")
+        reason = given.reason or "the file of verdicts gives no reason"
+        return Unscored(reason, cause=given.cause)
     return Score(given.value, given.passed, given.text)

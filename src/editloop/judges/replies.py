@@ -1,8 +1,7 @@
-"""The JSON objects in a model's reply, however it was written.
+"""A lenient reader of the JSON objects in a model's reply.
 
-Models wrap objects in fences and prose, quote them as Python does, leave commas behind, vary the
-case of keys. That is all read; nothing is guessed: what is no object is skipped, and a key given
-twice is refused, since which of the two is meant cannot be known.
+It accepts objects in code fences and prose, Python's quotes, trailing commas, and keys in any case.
+It does not guess: text that is not an object is skipped, and a duplicate key is an error.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ __all__ = ["LONGEST", "DuplicateKeyError", "field_of", "key_of", "objects_in"]
 LONGEST = 65_536  # characters; an answer to a rubric has a few hundred
 
 _DEEPEST = 16
-_MOST_STARTS = 64  # braces that are tried; prose with more is no answer
+_MOST_STARTS = 64  # opening braces that are tried; prose with more is not an answer
 _TOKEN = re.compile(
     r"""
       (?P<mark>[{}\[\]:,])
     | (?P<double>"(?:[^"\\]|\\.)*")
-    | (?P<single>'(?:[^'\\]|\\.|'(?!\s*[,:}\]]))*')  # an apostrophe inside ends nothing
+    | (?P<single>'(?:[^'\\]|\\.|'(?!\s*[,:}\]]))*')  # an apostrophe inside does not end it
     | (?P<word>[^\s{}\[\]:,"']+)
     """,
     re.VERBOSE | re.DOTALL,
@@ -35,17 +34,17 @@ _WORDS: dict[str, Json] = {"true": True, "false": False, "null": None, "none": N
 
 
 class DuplicateKeyError(ValueError):
-    """An object has a key twice; its message is the key."""
+    """An error for an object with a duplicate key; its message is the key."""
 
 
 class _NotAnObjectError(ValueError):
-    """What starts at a brace is no object."""
+    """An error for a brace that does not start an object."""
 
 
 def objects_in(text: str) -> Iterator[dict[str, Json]]:
-    """The outermost objects in a text, keys as `key_of` writes them, numbers as floats.
+    """Yield the outermost objects in a text, with keys by `key_of` and numbers as floats.
 
-    Raises DuplicateKeyError at an object that has a key twice.
+    Raises DuplicateKeyError for an object with a duplicate key.
     """
     at = text.find("{")
     for _ in range(_MOST_STARTS):
@@ -60,12 +59,12 @@ def objects_in(text: str) -> Iterator[dict[str, Json]]:
 
 
 def key_of(name: str) -> str:
-    """A key without regard to case, spaces and marks: `Negative Prompt` is `negative_prompt`."""
+    """Return a key without case, spaces and marks: `Negative Prompt` is `negative_prompt`."""
     return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
 def field_of(content: Json, path: str) -> Json | None:
-    """What lies at `following.score` or `score.0` in a content; None where nothing does."""
+    """Return the value at a path such as `following.score` or `score.0`; None if there is none."""
     for step in path.split("."):
         if isinstance(content, dict):
             content = content.get(key_of(step))
@@ -77,7 +76,7 @@ def field_of(content: Json, path: str) -> Json | None:
 
 
 class _Reader:
-    """Reads one value from a place in a text on; `at` is where it stands."""
+    """A parser of one value in a text; `at` is its position."""
 
     def __init__(self, text: str, at: int) -> None:
         self.at = at
@@ -139,7 +138,7 @@ class _Reader:
         return self._text[at : at + 1]
 
     def _skip(self, mark: str) -> bool:
-        """Step over a mark if it is next."""
+        """Skip a mark if it is next; return whether it was."""
         at = self._start()
         if self._text[at : at + 1] != mark:
             return False
@@ -152,7 +151,7 @@ class _Reader:
 
 
 def _as_json(escape: re.Match[str]) -> str:
-    """An escape of Python's, or a double quote between single ones, as JSON writes it."""
+    """Return the JSON form of a Python escape, or of a double quote in single quotes."""
     code = escape.group(1) or escape.group(2)
     if code is not None:
         return json.dumps(chr(int(code, 16)))[1:-1]

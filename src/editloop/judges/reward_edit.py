@@ -1,9 +1,9 @@
-"""RewardEdit-20K's JSON (arXiv:2411.04713): rewards read as verdicts, and any rewards written so.
+"""RewardEdit-20K's JSON (arXiv:2411.04713): reading its rewards as verdicts, and writing it.
 
     {"0036161": [{"Score": 2, "Negative Prompt": "the sky was not changed"}, {...}, {...}]}
 
 A key is a triplet's folder in InstructPix2Pix's filtered set (the layout `instruct-pix2pix`), or a
-sample's id; its three objects are following, preserving and quality, in this order. The paper's
+sample's id. Its three objects are following, preserving and quality, in this order. The paper's
 training joins the three texts with "; ".
 """
 
@@ -23,6 +23,7 @@ from editloop.schema import (
     CLEAN_TEXT,
     OUT_OF_FIVE,
     PERSPECTIVES,
+    Cause,
     EditedPair,
     EditSample,
     Json,
@@ -41,12 +42,12 @@ _HIGHEST = 5.0
 
 
 class RewardEditJudge:
-    """Looks rewards up by the id of a pair; what the file lacks is unscored, with the reason."""
+    """A judge that looks up rewards by a pair's id; missing ones are unscored with the reason."""
 
     class Settings(BaseSettings):
-        """Which file."""
+        """The file of rewards."""
 
-        target: Path = Field(description="a JSON file as RewardEdit_20K.json")
+        target: Path = Field(description="a JSON file in the form of RewardEdit_20K.json")
 
     name = "reward-edit"
     perspectives = PERSPECTIVES
@@ -61,7 +62,7 @@ class RewardEditJudge:
     def _rewards(self) -> Mapping[str, Json]:
         content = read_json(self._path)
         if not isinstance(content, dict):
-            cause = content.cause if isinstance(content, Problem) else "it holds no mapping"
+            cause = content.cause if isinstance(content, Problem) else "it is not a JSON object"
             raise RecipeError(
                 f"a file of rewards cannot be read: {cause}",
                 value=self._path,
@@ -70,31 +71,38 @@ class RewardEditJudge:
         return content
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """The rewards of each pair."""
+        """Return the rewards of each pair."""
         return [_verdict(self._rewards.get(pair.id)) for pair in batch]
 
 
 def _verdict(given: Json) -> dict[str, Score | Unscored]:
     if given is None:
-        return dict.fromkeys(PERSPECTIVES, Unscored("the file has no rewards for it"))
+        return dict.fromkeys(
+            PERSPECTIVES, Unscored("the file has no rewards for it", cause=Cause.NO_ANSWER)
+        )
     if not isinstance(given, list) or len(given) != len(PERSPECTIVES):
-        return dict.fromkeys(PERSPECTIVES, Unscored("unparseable: it is no list of three rewards"))
+        return dict.fromkeys(
+            PERSPECTIVES,
+            Unscored("unparseable: it is no list of three rewards", cause=Cause.UNPARSEABLE),
+        )
     return {name: _score(each) for name, each in zip(PERSPECTIVES, given, strict=True)}
 
 
 def _score(given: Json) -> Score | Unscored:
     if not isinstance(given, dict):
-        return Unscored("unparseable: the reward is no object")
+        return Unscored("unparseable: the reward is no object", cause=Cause.UNPARSEABLE)
     text, value = given.get(_TEXT), _number(given.get(_SCORE))
     if value is None:
-        return Unscored(f"unparseable: {given.get(_SCORE)!r} is no score")
+        return Unscored(f"unparseable: {given.get(_SCORE)!r} is no score", cause=Cause.UNPARSEABLE)
     if not 0 <= value <= _HIGHEST:
-        return Unscored(f"out of range: {value:g} is not in 0..{_HIGHEST:g}")
+        return Unscored(
+            f"out of range: {value:g} is not in 0..{_HIGHEST:g}", cause=Cause.OUT_OF_RANGE
+        )
     return Score(value, text=text.strip() or None if isinstance(text, str) else None)
 
 
 def _number(given: Json) -> float | None:
-    """A number, also in a string; None for anything else, and for NaN."""
+    """Return a number, also from a string; None for NaN and for anything else."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
     try:
@@ -106,14 +114,14 @@ def _number(given: Json) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many samples' rewards were written, and how many lack a score, which is never made up."""
+    """The numbers of samples written, and of samples left out because a score is missing."""
 
     written: int
     left_out: int
 
 
 def write_reward_edit(samples: Iterable[EditSample], path: Path) -> Exported:
-    """Write the rewards of samples that have all three, keyed by the samples' ids, as they come."""
+    """Write the rewards of samples that have all three, keyed by sample id, in their order."""
     files = Files()
     written = left_out = 0
     with explained("write rewards", path):

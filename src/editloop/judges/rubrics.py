@@ -1,8 +1,8 @@
-"""Rubrics: what a judge is shown, what it is asked, and how its answer is to be read.
+"""Rubrics: the pictures and question that a judge gets, and the format of its answer.
 
 A rubric is a versioned prompt (`chat.prompts`) whose placeholders are a case's pictures and texts;
-`{criteria}` stands where it asks otherwise by the kind of edit. What the file says of the answer
-(keys, range) is how it is read and checked.
+`{criteria}` is replaced by the text for the kind of edit. The rubric's keys and ranges define how
+an answer is parsed and checked.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _COMPARED = {"first", "second"}
 
 
 class Scale(Settings):
-    """A perspective: its range, and the keys of the reply's score, yes or no, and words.
+    """A perspective: its range, and the reply's keys for the score, yes or no, and words.
 
-    A key such as `following.score` or `score.0` goes into an object or a list.
+    A key such as `following.score` or `score.0` addresses a field of an object or list.
     """
 
     low: float
@@ -56,7 +56,7 @@ class Scale(Settings):
 
 
 class Choice(Settings):
-    """A preference: the key of the reply's choice and of its words, and what choices are called."""
+    """A preference: the reply's keys for the choice and the words, and the names of the choices."""
 
     key: str
     first: str = "A"
@@ -66,7 +66,7 @@ class Choice(Settings):
 
 
 class Rubric(Prompt):
-    """One question to a judge, asked of a case: it scores perspectives, or prefers one of two."""
+    """A question to a judge about a case: to score perspectives or to choose one of two edits."""
 
     PICTURES: ClassVar[tuple[str, ...]] = get_args(PictureName)
     TEXTS: ClassVar[tuple[str, ...]] = get_args(TextName)
@@ -76,31 +76,31 @@ class Rubric(Prompt):
     perspectives: dict[str, Scale] = Field(default_factory=dict)
     preference: Choice | None = None
     criteria: dict[str, str] = Field(
-        default_factory=dict, description="by kind of edit: what stands at {criteria}"
+        default_factory=dict, description="the text for {criteria}, by kind of edit"
     )
 
     @model_validator(mode="after")
     def _shows_a_picture(self) -> Rubric:
         if not self.shows:
             known = ", ".join(self.PICTURES)
-            raise ValueError(f"a judge is shown no picture: place one of {known}")
+            raise ValueError(f"the prompt shows no picture: add one of {known}")
         return self
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Rubric:
         compared = _COMPARED & set(self.shows)
         if bool(self.perspectives) == (self.preference is not None):
-            raise ValueError("a rubric has either `perspectives` or a `preference`")
+            raise ValueError("a rubric needs either `perspectives` or a `preference`, not both")
         if self.preference is not None and compared != _COMPARED:
-            raise ValueError("a preference is between {first} and {second}: place both")
+            raise ValueError("a `preference` needs both {first} and {second} in the prompt")
         if self.preference is None and compared:
-            raise ValueError("{first} and {second} are for a rubric with a `preference`")
+            raise ValueError("{first} and {second} need a `preference` in the rubric")
         if bool(self.criteria) != (_CRITERIA in self.pieces[1::2]):
-            raise ValueError("`criteria` and the placeholder {criteria} go together")
+            raise ValueError("`criteria` and the placeholder {criteria} need each other")
         return self
 
     def criteria_of(self, kind: str | None) -> str | None:
-        """What it asks of a kind of edit, as data sets write it; None where it does not say."""
+        """Return the criteria for a kind of edit, as data sets spell it; None if there are none."""
         return self._by_kind.get(plain_label(kind))
 
     @cached_property
@@ -108,7 +108,7 @@ class Rubric(Prompt):
         return {plain_label(kind): text for kind, text in self.criteria.items()}
 
     def content(self) -> dict[str, Json]:
-        """All that can change an answer."""
+        """Return everything that can change an answer."""
         content = super().content()
         if not self.criteria:
             del content["criteria"]
@@ -116,9 +116,9 @@ class Rubric(Prompt):
 
     @cached_property
     def schema_of_reply(self) -> Json | None:
-        """The JSON schema of the reply, for servers that can be held to one; None without JSON.
+        """The JSON schema of the reply, for servers that can enforce one; None if it is not JSON.
 
-        Ranges are left out: servers differ in what they take, and a reply is checked anyway.
+        Ranges are left out, because servers differ in their support and replies are checked anyway.
         """
         if self.reply != "json":
             return None
@@ -139,17 +139,17 @@ class Rubric(Prompt):
 
 
 def read_rubric(name: str | Path) -> Rubric:
-    """A rubric of the package by its name, or a user's own by its file (YAML)."""
+    """Read a rubric of the package by its name, or a user's own from a YAML file."""
     return read_prompt(Rubric, name, *_SHIPPED)
 
 
 def rubric_names() -> list[str]:
-    """The names of the package's rubrics."""
+    """Return the names of the package's rubrics."""
     return prompt_names(*_SHIPPED)
 
 
 def _object_of(fields: list[tuple[list[str], Json]]) -> Json | None:
-    """The schema of an object with these paths; None where one goes into a list."""
+    """Return the schema of an object with these paths; None if one of them addresses a list."""
     inner: dict[str, list[tuple[list[str], Json]]] = {}
     properties: dict[str, Json] = {}
     for (head, *rest), kind in fields:

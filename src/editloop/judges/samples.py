@@ -1,7 +1,7 @@
-"""A data set's sample as judges see it: its target is what is judged, an edit that somebody made.
+"""Conversion of a data set's sample to an `EditedPair` whose edited picture is the sample's target.
 
-What should have been made instead is known of the darkroom's samples alone. It is rendered from
-their record, without the faults; a record that makes another source than the sample has is not its.
+The true target is known only for darkroom samples: it is rendered from their record without the
+faults. A record that renders a different source does not belong to the sample and is not used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["SamplePair", "sample_pair"]
 
 @dataclass(frozen=True, slots=True)
 class SamplePair:
-    """A sample as a pair, or why it is none; `unknown` says why the pair's target is not known."""
+    """A sample as a pair, or the `reason` for none; `unknown` is why its true target is unknown."""
 
     pair: EditedPair | None
     reason: str = ""
@@ -29,7 +29,7 @@ class SamplePair:
 
     @property
     def weight(self) -> int:
-        """Bytes of pixels in memory."""
+        """The number of bytes that the pixels take in memory."""
         if self.pair is None:
             return 0
         pictures = (self.pair.source, self.pair.edited, self.pair.target, self.pair.mask)
@@ -37,7 +37,7 @@ class SamplePair:
 
 
 def sample_pair(sample: EditSample) -> SamplePair:
-    """The sample as a pair."""
+    """Return the sample as a pair, or the reason why it cannot be one."""
     if sample.target is None:
         return SamplePair(None, "the sample has no target")
     try:
@@ -61,7 +61,7 @@ def sample_pair(sample: EditSample) -> SamplePair:
 
 
 def _truth(sample: EditSample, source: Pixels) -> Pixels | str:
-    """What the edit should have made, or why that is not known."""
+    """Return the true target of the edit, or why it is unknown."""
     made = sample.provenance
     if made is None or made.generator != GENERATOR:
         return "no true target is known: the darkroom did not make this sample"

@@ -1,4 +1,4 @@
-"""A case as rubrics show it: from a rubric and a case to the question that is sent."""
+"""Conversion of a rubric and a case to the question that is sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Sheet"]
 
 
 class Sheet:
-    """A case as rubrics show it: its texts, its pictures (each encoded once a rule), its kind."""
+    """A case for rubrics: its texts, its pictures (encoded once for each encoding) and its kind."""
 
     def __init__(
         self,
@@ -36,23 +36,23 @@ class Sheet:
         temperature: float | None = None,
         places: Mapping[str, str] | None = None,
     ) -> Question | str:
-        """The rubric's question about this case, or why it cannot be asked.
+        """Return the rubric's question about this case, or why it cannot be asked.
 
-        `temperature` goes before the rubric's. `places` says which picture stands in another's
-        place.
+        `temperature` overrides the rubric's. `places` maps a placeholder to the picture shown in
+        its place.
         """
         shown = {name: (places or {}).get(name, name) for name in rubric.shows}
         if (reason := self._unasked(rubric, shown.values())) is not None:
             return reason
         pictures = {name: self._picture(key, rubric.pictures) for name, key in shown.items()}
         own = {"criteria": rubric.criteria_of(self._kind) or ""}
-        said = rubric.filled(self._texts, pictures, own)
+        content = rubric.filled(self._texts, pictures, own)
         name = f"{self._name}/{rubric.name}"
         asked_at = rubric.temperature if temperature is None else temperature
-        return Question(name, said, rubric.schema_of_reply, repeat, asked_at)
+        return Question(name, content, rubric.schema_of_reply, repeat, asked_at)
 
     def _unasked(self, rubric: Rubric, shown: Iterable[str]) -> str | None:
-        """Why the rubric cannot be asked about this case, or None."""
+        """Return why the rubric cannot be asked about this case, or None."""
         lacking = [f"{name} picture" for name in shown if name not in self._pixels]
         lacking += [name.replace("_", " ") for name in rubric.tells if name not in self._texts]
         if lacking:

@@ -1,8 +1,8 @@
-"""The step `judge`: what any judge says of a sample's target, kept among the sample's scores.
+"""The step `judge`: adds a judge's verdict on a sample's target to the sample's scores.
 
-No sample is dropped. What a judge cannot say is unscored, with the reason, perspective by
-perspective; only where it may yet say it (a server was busy, a budget was spent) does the sample go
-to quarantine, as transient, so that `retry` asks for just that.
+No sample is dropped. A perspective that a judge cannot score is unscored with the reason. If a
+score is missing for a transient cause (server busy, budget spent), the sample goes to quarantine as
+transient, so that `retry` asks only for it.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from editloop.errors import FailureClass, RecipeError, StepError
 from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
 from editloop.judges.samples import SamplePair, sample_pair
-from editloop.judges.verdicts import may_pass_later
 from editloop.kernel.steps import Fail, Keep, Outcome, Resource, StepContext
 from editloop.registry import Spec, load, parse_spec
-from editloop.schema import EditSample, Json, Judge, Score, Unscored, Verdict
+from editloop.schema import Cause, EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 
 _BYTES = 256_000_000  # of pixels in memory at a time
-_SILENT = Unscored("the judge said nothing of it")
+_SILENT = Unscored("the judge said nothing of it", cause=Cause.NO_ANSWER)
 
 
 class JudgeStepSettings(BaseSettings):
-    """Who judges, and under which names its scores are kept."""
+    """The judge, and the names under which its scores are stored."""
 
     judge: str | dict[str, Json] = Field(description="a judge's SPEC, or a mapping with `kind`")
     prefix: str = Field(
         default="",
         pattern=r"^[\w-]*$",
-        description="put before the perspectives' names, to keep other scores of these names",
+        description="prefix of the perspectives' names, so that scores of the same name are kept",
     )
 
 
 class JudgeStep:
-    """Adds a judge's verdicts to `scores`: a score a perspective, each with the judge's version.
+    """A step that adds a judge's verdict to `scores`: one score for each perspective.
 
-    A score that the sample has under the same name is replaced. Judges that ask a server share
-    their budget, in all processes of a run. What can change a verdict is in the judge's version.
+    Each score has the judge's version, which covers everything that can change a verdict. A score
+    that the sample has under the same name is replaced. Judges that ask a server share their budget
+    in all processes of a run.
     """
 
     Settings = JudgeStepSettings
@@ -63,9 +63,9 @@ class JudgeStep:
         self._judge: Judge = self._spec.create("judge")
         if not hasattr(self._judge, "judge"):
             raise RecipeError(
-                "this judge compares two edits, and scores none",
+                "this judge compares two edits and gives no scores",
                 value=self._spec.name,
-                fix="let another one judge, such as vlm:MODEL?base_url=URL",
+                fix="use a judge that gives scores, such as vlm:MODEL?base_url=URL",
             )
 
     @property
@@ -75,7 +75,7 @@ class JudgeStep:
 
     @property
     def resource(self) -> Resource:
-        """The network, where the judge or one of its panel asks a server."""
+        """The network if the judge, or a member of its panel, asks a server; else the CPU."""
         return Resource.NETWORK if _asks(self._spec) else Resource.CPU
 
     def setup(self, context: StepContext) -> None:
@@ -93,7 +93,7 @@ class JudgeStep:
         ]
 
     def plan(self, batch: Sequence[EditSample]) -> list[CostEstimate]:
-        """What judging these samples would take of those who are paid; asks nothing."""
+        """Return the cost estimate of each judge that asks a server; asks nothing."""
         pairs = [
             each.pair
             for each in map(sample_pair, batch)
@@ -102,14 +102,14 @@ class JudgeStep:
         return [judge.plan(pairs) for judge in _paid(self._judge)]
 
     def asked(self, cache: Path) -> ChatUsage:
-        """What the run whose cache this is has asked of servers since it began."""
+        """Return the usage of servers since the start of the run that has this cache."""
         judge = _in_run(self._spec, _run_of(cache)).create("judge")
         accounts = {each.account for each in _paid(judge)}
         counts = (usage_of_run(path, run) for path, run in sorted(accounts))
         return sum(counts, ChatUsage())
 
     def _verdicts(self, batch: Sequence[SamplePair]) -> list[Verdict]:
-        """What the judge says of each, and of those that it is not asked about, why not."""
+        """Return each sample's verdict, unscored with the reason if the judge cannot be asked."""
         reasons = [each.reason or self._unfit(each) for each in batch]
         asked = [
             each.pair
@@ -120,27 +120,31 @@ class JudgeStep:
         if len(given) != len(asked):
             raise StepError(
                 f"{self._judge.name} gave {len(given)} verdicts on {len(asked)} pairs",
-                fix="answer each pair with one verdict",
+                fix="return one verdict for each pair",
             )
         rest = iter(given)
         return [
-            dict.fromkeys(self._judge.perspectives, Unscored(reason)) if reason else next(rest)
+            dict.fromkeys(self._judge.perspectives, Unscored(reason, cause=Cause.MISSING_INPUT))
+            if reason
+            else next(rest)
             for reason in reasons
         ]
 
     def _unfit(self, sample: SamplePair) -> str:
-        """Why this judge cannot judge a pair at all, if so."""
+        """Return why this judge cannot judge a pair, or an empty text."""
         return sample.unknown if "target" in getattr(self._judge, "needs", ()) else ""
 
     def _outcome(self, sample: EditSample, verdict: Verdict) -> Outcome:
         named = {**dict.fromkeys(self._judge.perspectives, _SILENT), **verdict}
-        later = [
-            f"{name}: {each.reason}"
+        later = {
+            name: each
             for name, each in named.items()
-            if isinstance(each, Unscored) and may_pass_later(each)
-        ]
+            if isinstance(each, Unscored) and each.cause.may_pass_later
+        }
         if later:
-            return Fail("no-verdict-yet", FailureClass.TRANSIENT, "; ".join(later))
+            reasons = "; ".join(f"{name}: {each.reason}" for name, each in later.items())
+            key = next((each.reply_key for each in later.values() if each.reply_key), None)
+            return Fail("no-verdict-yet", FailureClass.TRANSIENT, reasons, reply_key=key)
         scores = {f"{self._prefix}{name}": self._signed(each) for name, each in named.items()}
         return Keep((replace(sample, scores={**sample.scores, **scores}),))
 
@@ -149,13 +153,13 @@ class JudgeStep:
 
 
 def _run_of(cache: Path | None) -> str:
-    """The name under which a run's budget and counts are kept."""
+    """Return the name under which a run's budget and counts are kept."""
     place = "" if cache is None else str(cache.resolve())
     return f"judge-{content_hash(place.encode())[:16]}"
 
 
 def _groups(samples: Iterable[SamplePair]) -> Iterator[list[SamplePair]]:
-    """Samples in runs that fit in memory together."""
+    """Yield the samples in groups that fit in memory."""
     held: list[SamplePair] = []
     weight = 0
     for each in samples:
@@ -169,13 +173,13 @@ def _groups(samples: Iterable[SamplePair]) -> Iterator[list[SamplePair]]:
 
 
 def _asks(spec: Spec) -> bool:
-    """Whether the judge, or one of its panel, asks a server."""
+    """Return whether the judge, or a member of its panel, asks a server."""
     asks = issubclass(load("judge", spec.kind).Settings, ChatSettings)
     return asks or any(map(_asks, members_of(spec)))
 
 
 def _paid(judge: Any) -> list[Any]:
-    """The judge, or those of its panel, that can say what asking them would cost."""
+    """Return the judge, or its panel members, that can estimate their cost."""
     members = getattr(judge, "members", None)
     if members is None:
         return [judge] if hasattr(judge, "plan") else []
@@ -183,7 +187,7 @@ def _paid(judge: Any) -> list[Any]:
 
 
 def _in_run(spec: Spec, run: str) -> Spec:
-    """The same judge, where it asks a server as one of this run's."""
+    """Return the same judge, with its questions to a server counted in this run."""
     members = [_in_run(each, run) for each in members_of(spec)]
     if members:
         listed = [{"kind": each.kind, **each.settings} for each in members]

@@ -1,25 +1,25 @@
-"""The judge `truth`: what `darkroom.truth` says of pairs whose target and mask are known."""
+"""The judge `truth`: verdicts of `darkroom.truth` on pairs whose target and mask are known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from editloop.darkroom import truth
-from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, EditedPair, Unscored, Verdict
+from editloop.schema import OUT_OF_FIVE, PERSPECTIVES, Cause, EditedPair, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
 __all__ = ["TruthJudge"]
 
 
 class TruthJudge:
-    """Judges by the known target; a pair without target or mask is unscored.
+    """A judge that uses the known target; a pair without target or mask is unscored.
 
-    A mask that allows everything is a statement about the edit, and a missing one is none: what had
-    to stay is then not known, so nothing is assumed.
+    A missing mask is not the same as one that allows everything: it leaves unknown what had to
+    stay, so nothing is assumed.
     """
 
     class Settings(BaseSettings):
-        """It has none."""
+        """No settings."""
 
     name = "truth"
     version = truth.VERSION
@@ -32,11 +32,11 @@ class TruthJudge:
         self._judge = truth.KnownTruthJudge()
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """A verdict a pair."""
+        """Return one verdict for each pair."""
         judged = iter(self._judge.judge([pair for pair in batch if pair.mask is not None]))
         return [_no_mask(pair) if pair.mask is None else next(judged) for pair in batch]
 
 
 def _no_mask(pair: EditedPair) -> Verdict:
     reason = "no target" if pair.target is None else "no mask"
-    return dict.fromkeys(PERSPECTIVES, Unscored(reason, truth.VERSION))
+    return dict.fromkeys(PERSPECTIVES, Unscored(reason, truth.VERSION, Cause.MISSING_INPUT))

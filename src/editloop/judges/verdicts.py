@@ -1,7 +1,7 @@
-"""From a model's reply to a verdict, or to the reason why it is none: nothing is ever made up.
+"""Parsing of a model's reply into a verdict, or into the reason why it has none.
 
-What a rubric asked for must be there and in range; then whole numbers, numbers in strings, `4/5`,
-yes and no in words are read. A reply with several answers counts if they agree.
+Every field that the rubric asks for must be present and in range. Integers, numbers in strings,
+`4/5`, and yes or no in words are accepted. A reply with several answers counts if they agree.
 """
 
 from __future__ import annotations
@@ -15,34 +15,33 @@ from editloop.chat.messages import Failed, ReplyError
 from editloop.errors import FailureClass
 from editloop.judges.replies import LONGEST, DuplicateKeyError, field_of, key_of, objects_in
 from editloop.judges.rubrics import Choice, Rubric, Scale
-from editloop.schema import CLEAN_TEXT, Json, Score, Unscored
+from editloop.schema import CLEAN_TEXT, Cause, Json, Score, Unscored
 
 __all__ = [
     "VERSION",
     "Preferred",
-    "may_pass_later",
     "read_choice",
     "read_scores",
     "unscored",
 ]
 
-VERSION = "2"  # changes when the same reply would be read otherwise
+VERSION = "2"  # changes when the same reply would be parsed differently
 
 Preferred: TypeAlias = Literal["first", "second", "tie"]
 
 _T = TypeVar("_T")
 
 
-# What codes of replies and calls are called in an Unscored's reason; of any other, a call failed.
-_LABELS = {
-    "empty": "unparseable",
-    "filtered": "refused",
-    "out-of-range": "out of range",
-    "over-budget": "over budget",
-    "refused": "refused",
-    "unparseable": "unparseable",
+# The causes of the codes of replies and calls; under any other code, a call failed.
+_CAUSES = {
+    "empty": Cause.UNPARSEABLE,
+    "filtered": Cause.REFUSED,
+    "out-of-range": Cause.OUT_OF_RANGE,
+    "over-budget": Cause.OVER_BUDGET,
+    "refused": Cause.REFUSED,
+    "unparseable": Cause.UNPARSEABLE,
 }
-_FOR_NOW = "failed for now"
+_LABELS = {Cause.TRANSIENT: "failed for now"}  # how a reason begins, if not by the cause's name
 _SHOWN = 60  # characters of a wrong value that a message quotes
 
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?)(?:\s*(?:/|out\s+of|of)\s*([0-9]+(?:\.[0-9]+)?))?")
@@ -56,12 +55,12 @@ _REFUSAL = re.compile(
     r"|\bas an ai\b|\bagainst (?:my|our|the) (?:polic|guideline|rule)",
     re.IGNORECASE,
 )
-_THINKS, _THOUGHT = "<think>", "</think>"  # what stands between them is no answer
+_THINKS, _THOUGHT = "<think>", "</think>"  # the text between them is not part of the answer
 _QUOTES = " \t\n\"'“”‘’"
 
 
 def read_scores(text: str, rubric: Rubric) -> dict[str, Score]:
-    """The score of each of the rubric's perspectives, with yes or no where it asks for one.
+    """Return the score of each of the rubric's perspectives, with yes or no if it asks for one.
 
     Raises ReplyError with the code empty, refused, unparseable or out-of-range.
     """
@@ -75,7 +74,7 @@ def read_scores(text: str, rubric: Rubric) -> dict[str, Score]:
 
 
 def read_choice(text: str, rubric: Rubric) -> tuple[Preferred, str | None]:
-    """Which of the two pictures shown is preferred, and the words; raises ReplyError."""
+    """Return the preferred one of the two pictures shown, and the words; raises ReplyError."""
     choice = rubric.preference
     assert choice is not None
 
@@ -86,21 +85,15 @@ def read_choice(text: str, rubric: Rubric) -> tuple[Preferred, str | None]:
 
 
 def unscored(failed: Failed, version: str) -> Unscored:
-    """Why a question has no verdict: refused, unparseable, out of range, over budget or failed.
-
-    What may pass when it is asked again is "over budget" or "failed for now": see `may_pass_later`.
-    """
-    otherwise = _FOR_NOW if failed.failure is FailureClass.TRANSIENT else "failed"
-    return Unscored(f"{_LABELS.get(failed.code, otherwise)}: {failed.message}", version)
-
-
-def may_pass_later(score: Score | Unscored) -> bool:
-    """Whether a verdict is missing only until it is asked again, so that it is not to be kept."""
-    return isinstance(score, Unscored) and score.reason.startswith((_FOR_NOW, "over budget"))
+    """Return a failed question as an unscored verdict, with its cause and the reply's key."""
+    otherwise = Cause.TRANSIENT if failed.failure is FailureClass.TRANSIENT else Cause.FAILED
+    cause = _CAUSES.get(failed.code, otherwise)
+    label = _LABELS.get(cause, cause.value.replace("-", " "))
+    return Unscored(f"{label}: {failed.message}", version, cause, failed.reply_key)
 
 
 def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json], _T]) -> _T:
-    """What `read` makes of every answer in a reply, if they agree."""
+    """Return what `read` makes of the answers in a reply; raises ReplyError if they differ."""
     text = _answered(text)
     if not text.strip():
         raise ReplyError("it is empty", code="empty")
@@ -119,13 +112,13 @@ def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json]
 
 
 def _answered(text: str) -> str:
-    """What a model says beside its thoughts; of thoughts that were cut off, nothing."""
+    """Return a model's reply without its thinking, including thinking that was cut off."""
     rest = text.rpartition(_THOUGHT)[2]
     return rest.partition(_THINKS)[0]
 
 
 def _answers(text: str, rubric: Rubric, asked: Sequence[str]) -> list[Json]:
-    """What in a reply has one of the fields asked for."""
+    """Return the objects or lines in a reply that have one of the fields asked for."""
     if rubric.reply == "lines":
         found: list[Json] = [_lines(text, asked)]
     else:
@@ -137,7 +130,7 @@ def _answers(text: str, rubric: Rubric, asked: Sequence[str]) -> list[Json]:
 
 
 def _lines(text: str, asked: Sequence[str]) -> dict[str, Json]:
-    """The `Name: value` lines of a reply."""
+    """Return the `Name: value` lines of a reply."""
     found: dict[str, Json] = {}
     for line in text.splitlines():
         name, mark, value = line.partition(":")
@@ -151,7 +144,7 @@ def _lines(text: str, asked: Sequence[str]) -> dict[str, Json]:
 
 
 def _unwrapped(content: Json, asked: Sequence[str]) -> Json:
-    """The object inside objects that hold nothing else, as `{"answer": {...}}`."""
+    """Return the object inside objects that hold nothing else, such as `{"answer": {...}}`."""
     while not any(_has(content, path) for path in asked) and len(content) == 1:
         (inner,) = content.values()
         if not isinstance(inner, dict):
@@ -161,7 +154,7 @@ def _unwrapped(content: Json, asked: Sequence[str]) -> Json:
 
 
 def _has(content: Json, path: str) -> bool:
-    """Whether a field is there, be it null."""
+    """Return whether a field is present, even if it is null."""
     *steps, last = path.split(".")
     parent = field_of(content, ".".join(steps)) if steps else content
     if isinstance(parent, dict):
@@ -176,7 +169,7 @@ def _score(name: str, scale: Scale, fields: Json) -> Score:
 
 
 def _number(name: str, given: Json, scale: Scale) -> float:
-    """A score in the scale's range."""
+    """Return a score in the scale's range; raises ReplyError if it is not."""
     value, of = _parsed(name, given)
     limits = f"{scale.low:g}..{scale.high:g}"
     if of is not None and of != scale.high:
@@ -189,7 +182,7 @@ def _number(name: str, given: Json, scale: Scale) -> float:
 
 
 def _parsed(name: str, given: Json) -> tuple[float, float | None]:
-    """A number, and what it is said to be out of."""
+    """Return a number and its stated maximum, if any (4 and 5 for `4/5`)."""
     if isinstance(given, float):
         return given, None
     if given is None or (isinstance(given, str) and not given.strip()):
@@ -234,7 +227,7 @@ def _choice(choice: Choice, fields: Json) -> Preferred:
 
 
 def _words(path: str | None, fields: Json) -> str | None:
-    """The reply's words; a list of failure points is joined, and none at all is "None"."""
+    """Return the reply's words; a list of failures is joined, and an empty list is "None"."""
     given = None if path is None else field_of(fields, path)
     if isinstance(given, list) and all(isinstance(each, str) for each in given):
         given = "; ".join(each.strip() for each in given) or CLEAN_TEXT
@@ -246,7 +239,7 @@ def _words(path: str | None, fields: Json) -> str | None:
 
 
 def _check_whole(text: str) -> None:
-    """A lone surrogate is what a broken stream leaves, and can be stored nowhere."""
+    """Raise ReplyError for a lone surrogate, which a broken stream leaves and nothing can store."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ReplyError("it holds half a character")
 

@@ -1,4 +1,4 @@
-"""The judge `vlm`: a vision-language model behind a chat server, asked by rubrics."""
+"""The judge `vlm`: a vision-language model on a chat server that answers rubrics."""
 
 from __future__ import annotations
 
@@ -20,13 +20,22 @@ from editloop.judges import verdicts
 from editloop.judges.rubrics import Rubric, read_rubric
 from editloop.judges.sheet import Sheet
 from editloop.judges.verdicts import read_scores, unscored
-from editloop.schema import PERSPECTIVES, EditedPair, Json, Score, Unscored, Verdict, canonical_json
+from editloop.schema import (
+    PERSPECTIVES,
+    Cause,
+    EditedPair,
+    Json,
+    Score,
+    Unscored,
+    Verdict,
+    canonical_json,
+)
 
 __all__ = ["VERSION", "VlmJudge", "VlmSettings", "identity_of", "sheet_of"]
 
 VERSION = "vlm-1"
 
-# Settings that change how a question is asked and paid for, and not what is answered.
+# Settings that change how a question is sent and paid for, but not the answer.
 _MEANS = {
     "attempts",
     "base_url",
@@ -42,39 +51,39 @@ _MEANS = {
 
 
 class VlmSettings(ChatSettings):
-    """Which model is asked, where, and where its replies are kept."""
+    """The model, its server, and where its replies are kept."""
 
     ledger: Path = Field(
         default=Path(".editloop/ledger.sqlite"),
-        description="the file of all replies, shared by runs: none is paid for twice",
+        description="the file of all replies, shared by runs so that none is paid for twice",
     )
     run: str | None = Field(
-        default=None, description="judges of one run share its budget, in any process"
+        default=None, description="the run whose budget all of its judges and processes share"
     )
-    repeat: int = Field(default=0, ge=0, description="another number asks, and pays, once more")
+    repeat: int = Field(default=0, ge=0, description="another number asks, and pays, again")
 
     @property
     def chosen_temperature(self) -> float | None:
-        """The temperature, where it was set: it then goes before those that rubrics pin."""
+        """The temperature if it was set, which then overrides those in rubrics; else None."""
         return self.temperature if "temperature" in self.model_fields_set else None
 
 
 class VlmJudge:
-    """Asks a model each rubric's question about each pair.
+    """A judge that asks a model each rubric's question about each pair.
 
     A perspective without a verdict is unscored, for one of these reasons: refused, unparseable, out
-    of range, failed, failed for now, over budget. The last two are worth another run
-    (`verdicts.may_pass_later`). Raises UnavailableError where no question can be answered: no
-    server, no such model, no key.
+    of range, failed, failed for now, over budget. The last two may pass on a later run
+    (`Cause.may_pass_later`). Raises UnavailableError if no question can be answered: no server,
+    unknown model, no key.
     """
 
     class Settings(VlmSettings):
-        """A model behind an OpenAI-compatible server, what it is asked, and where replies go."""
+        """The model on an OpenAI-compatible server, its rubrics, and where replies are kept."""
 
         rubrics: tuple[str, ...] = Field(
             default=PERSPECTIVES,
             min_length=1,
-            description="names of rubrics, or files of your own (.yaml), one question each",
+            description="names or files (.yaml) of rubrics, one question each",
         )
 
         @field_validator("rubrics", mode="before")
@@ -97,16 +106,16 @@ class VlmJudge:
 
     @property
     def counts(self) -> ChatUsage:
-        """What was asked, found in the ledger and paid for so far."""
+        """The questions asked, replies found in the ledger, and cost so far."""
         return self._chat.counts
 
     @property
     def account(self) -> tuple[Path, str | None]:
-        """The file of its replies, and the run whose budget and counts it shares."""
+        """The file of replies, and the run whose budget and counts this judge shares."""
         return self._chat.ledger.path, self._settings.run
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """A verdict a pair; all questions of all rubrics are in flight together."""
+        """Return one verdict for each pair; all questions are sent concurrently."""
         asked = self._questions(batch)
         with ThreadPoolExecutor(len(self._rubrics)) as threads:
             columns = list(threads.map(self._answers, self._rubrics, asked))
@@ -116,16 +125,16 @@ class VlmJudge:
         ]
 
     def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
-        """What judging would take: replies found, calls to make, tokens and cost; asks nothing."""
+        """Return the estimated calls, tokens and cost of judging; asks nothing."""
         asked = [each for column in self._questions(batch) for each in column]
         return self._chat.plan([each for each in asked if isinstance(each, Question)])
 
     def close(self) -> None:
-        """Close the connections; whoever asks after that is refused."""
+        """Close the connections; later questions are refused."""
         self._chat.close()
 
     def _questions(self, batch: Sequence[EditedPair]) -> list[list[Question | str]]:
-        """Each rubric's question about each pair, or why there is none."""
+        """Return each rubric's question about each pair, or why it cannot be asked."""
         sheets = [sheet_of(pair) for pair in batch]
         repeat, temperature = self._settings.repeat, self._settings.chosen_temperature
         return [
@@ -144,7 +153,7 @@ class VlmJudge:
 
 
 def sheet_of(pair: EditedPair) -> Sheet:
-    """A pair as rubrics show it; an empty picture counts as none."""
+    """Return the sheet of a pair; an empty picture counts as missing."""
     pictures = {"source": pair.source, "edited": pair.edited, "target": pair.target}
     return Sheet(
         pair.id,
@@ -159,7 +168,7 @@ def sheet_of(pair: EditedPair) -> Sheet:
 
 
 def identity_of(version: str, settings: VlmSettings, rubrics: Sequence[Rubric]) -> str:
-    """A judge's version: rubrics by their stamps, and a hash of all that can change an answer."""
+    """Return a judge's version: rubric stamps, and a hash of all that can change an answer."""
     stamps = [rubric.stamp for rubric in rubrics]
     content: dict[str, Json] = {
         "settings": settings.model_dump(mode="json", exclude=_MEANS | {"rubrics"}),
@@ -191,7 +200,7 @@ def _perspectives(rubrics: Sequence[Rubric]) -> tuple[str, ...]:
 
 def _verdict(rubric: Rubric, answer: dict[str, Score] | Failed | str, version: str) -> Verdict:
     if isinstance(answer, str):
-        return dict.fromkeys(rubric.perspectives, Unscored(answer, version))
+        return dict.fromkeys(rubric.perspectives, Unscored(answer, version, Cause.MISSING_INPUT))
     if isinstance(answer, Failed):
         return dict.fromkeys(rubric.perspectives, unscored(answer, version))
     return {name: replace(score, version=version) for name, score in answer.items()}

@@ -1,5 +1,5 @@
 """Measures of edited pictures: numbers computed from pixels or embeddings, without opinion.
 
-What may enter: pure measures of `EditedPair`, each a `Metric`. A measure that cannot be taken is
-unscored with its reason. What judges (yes or no, words) belongs to `judges/`.
+This package holds pure measures of `EditedPair`, each a `Metric`. A measure that cannot be computed
+is unscored with its reason. Code that says yes or no, or gives words, belongs to `judges/`.
 """

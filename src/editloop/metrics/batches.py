@@ -1,4 +1,4 @@
-"""What waits to be encoded: inputs gather until they fill a batch, whatever call they came with."""
+"""A queue of inputs to encode, which collects inputs of several calls into full batches."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _Vectors: TypeAlias = NDArray[np.float32]  # [n, d]
 
 
 class Batches:
-    """Inputs of one model and shape, encoded `size` at a time; their vectors go into a file.
+    """Inputs of one model and shape, encoded `size` at a time; vectors are written to a file.
 
-    `start` begins to encode inputs [size, ...]; `under_way` batches may be begun and not done. A
-    batch that is not full is filled up with its last input, so that all have one shape.
+    `start` submits inputs [size, ...] for encoding; at most `under_way` batches are in progress. A
+    batch that is not full is padded with its last input, so that all have the same shape.
     """
 
     def __init__(
@@ -42,19 +42,19 @@ class Batches:
         return key in self._waiting or any(key in keys for keys, _ in self._begun)
 
     def add(self, key: bytes, row: NDArray[Any]) -> None:
-        """One more input, by the key that its vector is kept under."""
+        """Add an input with the key of its vector; encode a batch when it is full."""
         self._waiting[key] = row
         if len(self._waiting) == self._size:
             self._begin()
 
     def finish(self) -> None:
-        """Encode what waits too: every vector is in the file when this returns."""
+        """Encode pending inputs; every vector is in the file when this returns."""
         if self._waiting:
             self._begin()
         self.collect(0)
 
     def collect(self, left: int = 0) -> None:
-        """Keep what was begun, but for the last `left` batches."""
+        """Write the vectors of submitted batches, except for the last `left` ones."""
         while len(self._begun) > left:
             keys, future = self._begun.popleft()
             self._file.write(self._table, dict(zip(keys, future.result(), strict=False)))

@@ -1,4 +1,4 @@
-"""CLIP's similarities of pictures and captions (Radford et al. 2021)."""
+"""CLIP similarities of pictures and captions (Radford et al. 2021)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERSION = "1"
 
 _Vectors: TypeAlias = Iterator[NDArray[np.float32]]
 
-# What each measure reads of a pair, besides a reference and the mask.
+# The fields of a pair that each measure reads, besides a reference and the mask.
 _NEEDS = {
     "image": {"edited"},
     "text": {"edited", "captions"},
@@ -35,45 +35,48 @@ _NEEDS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ToEmbed:
-    """What must be embedded for one score: of two things, or before and after of two things."""
+    """The inputs to embed for one score: two in all, or two pictures and two texts."""
 
     pictures: tuple[Pixels, ...]
     texts: tuple[str, ...]
 
 
 class ClipMetric:
-    """One similarity by CLIP, `clip:NAME`, a cosine in [-1, 1].
+    """A CLIP similarity, `clip:NAME`: a cosine in [-1, 1].
 
     - `image`: the edited picture and the target (or source): CLIP-I.
     - `text`: the edited picture and the target caption: CLIP-T.
     - `text_source`: the source picture and the source caption.
     - `direction`: the change of the picture and the change of the caption, both as differences of
-      embeddings of length 1, as InstructPix2Pix's and UltraEdit's released code takes them (Gal et
-      al. 2022, equation 2). Where nothing changed it is undefined, and unscored.
+      embeddings of length 1, as in InstructPix2Pix's and UltraEdit's released code (Gal et al.
+      2022, equation 2). If nothing changed it is undefined, and unscored.
 
-    A caption that is absent, or longer than the model reads, is unscored: none is ever cut.
-    `region: inside` blackens what lies outside the mask first (PIE-Bench's edited region).
+    A pair with a missing caption, or one that is too long for the model, is unscored: captions are
+    never truncated. `region: inside` first makes the area outside the mask black (PIE-Bench's
+    edited region).
     """
 
     class Settings(BaseSettings):
-        """What is compared, by which model, and how."""
+        """The similarity, the model, the region and the preprocessing."""
 
         target: Literal["image", "text", "text_source", "direction"] = Field(
             description="which similarity"
         )
         model: str = Field(
-            default="openai/clip-vit-base-patch32", description="a CLIP: hub name or folder"
+            default="openai/clip-vit-base-patch32", description="a CLIP model: hub name or folder"
         )
         against: Literal["target", "source"] = Field(
             default="target", description="`image`: the picture compared with the edited one"
         )
         region: Literal["whole", "inside"] = Field(
-            default="whole", description="the whole picture, or the rest of it black"
+            default="whole", description="the whole picture, or the region with the rest black"
         )
-        precision: Precision = Field(default="fp32", description="of the weights and the work")
+        precision: Precision = Field(
+            default="fp32", description="precision of weights and computation"
+        )
         crop: Literal["centre", "none"] = Field(
             default="centre",
-            description="the release's own resize and crop, or all of it (InstructPix2Pix)",
+            description="the release's own resize and crop, or the whole picture (InstructPix2Pix)",
         )
 
     def __init__(self, settings: ClipMetric.Settings) -> None:
@@ -88,19 +91,19 @@ class ClipMetric:
         self.needs = frozenset(_NEEDS[settings.target] | other | ({"mask"} if inside else set()))
 
     def missing(self) -> UnavailableError | None:
-        """What is not on this machine of the weights, or None; nothing is loaded."""
+        """Return an error that names the missing weights, or None; loads nothing."""
         return missing([self._model])
 
     def use(self, embeddings: Embeddings) -> None:
-        """Share a store, so that what other metrics encode is encoded once."""
+        """Use a shared embedding store, so that each input is encoded once."""
         self._embeddings = embeddings
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
-        """The similarity of each pair, in order."""
+        """Return the similarity of each pair, in order."""
         return self.begin(batch)()
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], list[Score | Unscored]]:
-        """What gives `measure` when it is called; the pictures are needed no more."""
+        """Return a function that returns the scores; the pictures may be freed before."""
         asked = self._read([self._asked(pair) for pair in batch])
         whole = [each for each in asked if isinstance(each, _ToEmbed)]
         pictures = [picture for each in whole for picture in each.pictures]
@@ -114,7 +117,7 @@ class ClipMetric:
         return lambda: _scores(counts, iter(images()), iter(captions()))
 
     def _asked(self, pair: EditedPair) -> _ToEmbed | str:
-        """What must be embedded of a pair, or why it has no score."""
+        """Return the inputs to embed for a pair, or why it has no score."""
         target = self._settings.target
         before, after = pair.captions.source or "", pair.captions.target or ""
         if target == "image":
@@ -126,12 +129,12 @@ class ClipMetric:
             return "the case has no source caption"
         if target != "text_source" and not after:
             return "the case has no target caption"
-        shown, said = {
+        pictures, texts = {
             "text": ((pair.edited,), (after,)),
             "text_source": ((pair.source,), (before,)),
             "direction": ((pair.source, pair.edited), (before, after)),
         }[target]
-        return self._placed(pair, shown, said)
+        return self._placed(pair, pictures, texts)
 
     def _placed(
         self, pair: EditedPair, pictures: tuple[Pixels, ...], texts: tuple[str, ...]
@@ -148,7 +151,7 @@ class ClipMetric:
         return _ToEmbed(tuple(seen), texts)
 
     def _read(self, asked: Sequence[_ToEmbed | str]) -> list[_ToEmbed | str]:
-        """The same, where a text that the model cannot read whole gives the reason."""
+        """Replace items with a text that is too long for the model by the reason."""
         texts = {text for each in asked if isinstance(each, _ToEmbed) for text in each.texts}
         ordered = sorted(texts)
         refused = dict(zip(ordered, self._embeddings.refused(self._model, ordered), strict=True))
@@ -163,7 +166,7 @@ class ClipMetric:
 def _scores(
     counts: Sequence[tuple[int, int] | str], images: _Vectors, captions: _Vectors
 ) -> list[Score | Unscored]:
-    """The similarities, each from so many pictures and texts that come next; a text is why not."""
+    """Return scores; `counts` holds each one's numbers of next embeddings, or a reason."""
     values = [
         each
         if isinstance(each, str)
@@ -178,7 +181,7 @@ def _scores(
 def _value(
     pictures: Sequence[NDArray[np.float32]], texts: Sequence[NDArray[np.float32]]
 ) -> float | str:
-    """The similarity of two embeddings, or of two changes, or why there is none."""
+    """Return the similarity of two embeddings or of two changes, or why there is none."""
     if len(pictures) + len(texts) == 2:
         return cosine(*pictures, *texts)
     for (before, after), things in ((pictures, "pictures"), (texts, "captions")):

@@ -1,17 +1,17 @@
-"""The angle between embeddings, and a value that may be missing as a score."""
+"""Cosines of embeddings, and the conversion of a value or a reason to a score."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.schema import Score, Unscored
+from editloop.schema import Cause, Score, Unscored
 
 __all__ = ["cosine", "scored", "unit"]
 
 
 def unit(vector: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The vector at length 1, in float64; not a number where its length is 0."""
+    """Return the vector scaled to length 1, in float64; NaN if its length is 0."""
     exact = vector.astype(np.float64)
     with np.errstate(invalid="ignore"):
         made: NDArray[np.float64] = exact / np.linalg.norm(exact)
@@ -19,7 +19,7 @@ def unit(vector: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def cosine(first: NDArray[np.floating], second: NDArray[np.floating]) -> float | str:
-    """The cosine of the angle between two vectors, in [-1, 1], or why there is none."""
+    """Return the cosine of the angle between two vectors, in [-1, 1], or the reason for none."""
     value = float(unit(first) @ unit(second))
     if not np.isfinite(value):
         return "an embedding of length 0 has no direction"
@@ -27,5 +27,7 @@ def cosine(first: NDArray[np.floating], second: NDArray[np.floating]) -> float |
 
 
 def scored(value: float | str, version: str) -> Score | Unscored:
-    """A value as a score; a text is why there is none."""
-    return Unscored(value, version) if isinstance(value, str) else Score(value, version=version)
+    """Return a value as a score, or a text as the reason for a missing one."""
+    if isinstance(value, str):
+        return Unscored(value, version, Cause.NOT_MEASURABLE)
+    return Score(value, version=version)

@@ -1,4 +1,4 @@
-"""The similarity of two pictures by self-supervised encoders: DINO and DINOv2.
+"""Similarity of two pictures by self-supervised encoders: DINO and DINOv2.
 
 Caron et al. 2021 (`dino_vits16` in MagicBrush's and Emu Edit's tables) and Oquab et al. 2023
 (UltraEdit's filter): the cosine of two class tokens.
@@ -29,11 +29,11 @@ class _Settings(BaseSettings):
     against: Literal["target", "source"] = Field(
         default="target", description="the picture that the edited one is compared with"
     )
-    precision: Precision = Field(default="fp32", description="of the weights and the work")
+    precision: Precision = Field(default="fp32", description="precision of weights and computation")
 
 
 class _Similarity:
-    """What the two metrics share: all but their encoders."""
+    """The common code of the two metrics."""
 
     def __init__(self, name: str, model: ImageModel, against: Literal["target", "source"]) -> None:
         self._model, self._against = model, against
@@ -44,19 +44,19 @@ class _Similarity:
         self.needs = frozenset({"edited", against})
 
     def missing(self) -> UnavailableError | None:
-        """What is not on this machine of the weights, or None; nothing is loaded."""
+        """Return an error that names the missing weights, or None; loads nothing."""
         return missing([self._model])
 
     def use(self, embeddings: Embeddings) -> None:
-        """Share a store, so that what other metrics encode is encoded once."""
+        """Use a shared embedding store, so that each input is encoded once."""
         self._embeddings = embeddings
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
-        """The similarity of each pair, in order."""
+        """Return the similarity of each pair, in order."""
         return self.begin(batch)()
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], list[Score | Unscored]]:
-        """What gives `measure` when it is called; the pictures are needed no more."""
+        """Return a function that returns the scores; the pictures may be freed before."""
         references = [pair.source if self._against == "source" else pair.target for pair in batch]
         known = [each is not None for each in references]
         edited = [pair.edited for pair, is_known in zip(batch, known, strict=True) if is_known]
@@ -66,7 +66,7 @@ class _Similarity:
 
 
 def _scores(known: Sequence[bool], vectors: NDArray[np.float32]) -> list[Score | Unscored]:
-    """Of those that have a reference: embeddings of edited pictures, then of their references."""
+    """Return scores from embeddings of all edited pictures with a reference, then of these."""
     half = len(vectors) // 2
     values = map(cosine, vectors[:half], vectors[half:])
     return [
@@ -79,7 +79,7 @@ class DinoMetric(_Similarity):
     """DINO's similarity of the edited picture and the target (or source), in [-1, 1]."""
 
     class Settings(_Settings):
-        """The encoder, and what it compares."""
+        """The encoder, and the picture to compare with."""
 
         model: str = Field(
             default="facebook/dino-vits16", description="a DINO ViT: hub name or folder"
@@ -94,15 +94,15 @@ class Dinov2Metric(_Similarity):
     """DINOv2's similarity of the edited picture and the target (or source), in [-1, 1]."""
 
     class Settings(_Settings):
-        """The encoder, what it compares, and how it sees a picture."""
+        """The encoder, the picture to compare with, and the preprocessing."""
 
         model: str = Field(
-            default="facebook/dinov2-base", description="a DINOv2: hub name or folder"
+            default="facebook/dinov2-base", description="a DINOv2 model: hub name or folder"
         )
         crop: Literal["centre", "nearest"] = Field(
             default="centre",
-            description="the release's own resize and crop, or all of it by the nearest pixel and "
-            "not normalised (UltraEdit)",
+            description="the release's own resize and crop, or the whole picture resized by "
+            "nearest neighbour and not normalised (UltraEdit)",
         )
 
     def __init__(self, settings: Dinov2Metric.Settings) -> None:

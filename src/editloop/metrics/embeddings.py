@@ -1,8 +1,8 @@
-"""The embedding store: each picture and each text is encoded once a model, and kept.
+"""The embedding store: each model encodes each picture and text once, and the vector is cached.
 
-Pictures are known by their content, so it does not matter which case, turn, editor or run shows
-them. An embedding does not depend on what is encoded with it, nor on how many cores there are:
-every batch (of texts, for either width) has the same shape, and on a CPU one thread encodes it.
+Pictures are identified by their content, so it does not matter which case, turn, editor or run they
+come from. An embedding does not depend on the rest of its batch, nor on the number of cores: every
+batch (of texts, for each width) has the same shape, and on a CPU one thread encodes it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Embeddings", "EncodeCounts", "Later"]
 
-# On a CPU more is no faster, and costs more where the last batch is filled up.
+# On a CPU larger batches are not faster, and padding the last one costs more.
 _BATCH = {"cpu": 16, "cuda": 64}
 
 _Item = TypeVar("_Item")
@@ -43,9 +43,9 @@ Later: TypeAlias = Callable[[], _Vectors]
 
 @dataclass(frozen=True, slots=True)
 class EncodeCounts:
-    """How many different pictures and texts were encoded, and how many were found in the store.
+    """The numbers of different pictures and texts that were encoded, and found in the store.
 
-    One that is asked for in several calls is counted in each.
+    An input that occurs in several calls is counted in each.
     """
 
     images_encoded: int = 0
@@ -55,11 +55,11 @@ class EncodeCounts:
 
 
 class Embeddings:
-    """Embeddings by model and content, in a folder (a file a model) or, without one, in memory.
+    """Embeddings by model and content, in a folder (one file for each model) or in memory.
 
-    Several metrics, and several processes, may share a folder. A network is loaded when something
-    must be encoded, and only then. `batch` inputs are encoded at a time: by default 16 on a CPU and
-    64 on a GPU.
+    Several metrics, and several processes, may share a folder. A network is loaded only when
+    something must be encoded. `batch` inputs are encoded at a time: by default 16 on a CPU and 64
+    on a GPU.
     """
 
     def __init__(self, folder: Path | None = None, *, batch: int | None = None) -> None:
@@ -84,9 +84,9 @@ class Embeddings:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """While it lasts no picture given changes: each array's content is hashed once.
+        """Return a context in which each array is hashed once; pictures must not change in it.
 
-        Several metrics of one batch of pairs ask for the same pictures.
+        Several metrics of one batch of pairs use the same pictures.
         """
         self._held = {}
         try:
@@ -95,13 +95,13 @@ class Embeddings:
             self._held = None
 
     def images(self, model: ImageModel, pictures: Sequence[Pixels]) -> _Vectors:
-        """The pictures' embeddings in order, float32 [n, d], unnormalised; no pictures: [0, 0]."""
+        """Return the pictures' embeddings, float32 [n, d], unnormalised; [0, 0] for no pictures."""
         return self.images_later(model, pictures)()
 
     def images_later(self, model: ImageModel, pictures: Sequence[Pixels]) -> Later:
-        """What gives `images` when it is called; the pictures are needed no more.
+        """Return a function that returns `images`; the pictures may be freed before it is called.
 
-        They are read now, and encoded in batches together with those of other calls.
+        Pictures are prepared now, and encoded in batches together with those of other calls.
         """
         keys = list(self._pool.map(self._picture_key, pictures))
         fresh = self._fresh(model, "images", dict(zip(keys, pictures, strict=True)))
@@ -110,16 +110,16 @@ class Embeddings:
         return partial(self._collected, model, "images", keys)
 
     def texts(self, model: ImageModel, texts: Sequence[str]) -> _Vectors:
-        """The texts' embeddings in order, float32 [n, d], unnormalised; no texts: [0, 0].
+        """Return the texts' embeddings, float32 [n, d], unnormalised; [0, 0] for no texts.
 
-        A text that the model cannot read whole raises StepError: ask `refused` first.
+        A text that is too long for the model raises StepError: check with `refused` first.
         """
         return self.texts_later(model, texts)()
 
     def texts_later(self, model: ImageModel, texts: Sequence[str]) -> Later:
-        """What gives `texts` when it is called, as `images_later` does it."""
+        """Return a function that returns `texts`, as `images_later` does for pictures."""
         if reasons := [reason for reason in self.refused(model, texts) if reason]:
-            raise StepError("cannot encode a text", value=reasons[0], fix="leave it unscored")
+            raise StepError("cannot encode a text", value=reasons[0], fix="leave the pair unscored")
         keys = [_text_key(text) for text in texts]
         fresh = self._fresh(model, "texts", dict(zip(keys, texts, strict=True)))
         for width, items in _by_width(fresh, lambda text: self._reader(model).width(text)):
@@ -127,7 +127,7 @@ class Embeddings:
         return partial(self._collected, model, "texts", keys)
 
     def refused(self, model: ImageModel, texts: Sequence[str]) -> list[str | None]:
-        """For each text, why the model cannot read it whole, or None. No text is ever cut."""
+        """Return, for each text, why it is too long for the model, or None; none is truncated."""
         keys = {text: _text_key(text) for text in texts}
         known = self._file(model).read("texts", list(keys.values()))
         fresh = [text for text, key in keys.items() if key not in known]
@@ -137,7 +137,7 @@ class Embeddings:
     def _fresh(
         self, model: ImageModel, table: Table, items: Mapping[bytes, _Item]
     ) -> dict[bytes, _Item]:
-        """The items that have no vector and wait for none; the others are counted as found."""
+        """Return the items without a vector, stored or pending; count the others as found."""
         known = self._file(model).read(table, list(items))
         coming = self._of(model, table)
         fresh = {
@@ -156,7 +156,7 @@ class Embeddings:
         items: Mapping[bytes, _Item],
         prepare: Callable[[_Item], NDArray[Any]],
     ) -> None:
-        """Prepare items for their encoder, a few at a time, and encode those that fill batches."""
+        """Prepare items for their encoder in small groups, and encode full batches."""
         batches = self._batches_of(model, table, width)
         keys = list(items)
         try:
@@ -166,7 +166,7 @@ class Embeddings:
                 for key, row in zip(some, rows, strict=True):
                     batches.add(key, row)
         except BaseException:
-            batches.finish()  # what was prepared before is kept
+            batches.finish()  # keep the inputs that were prepared before
             raise
 
     def _collected(self, model: ImageModel, table: Table, keys: Sequence[bytes]) -> _Vectors:
@@ -176,7 +176,7 @@ class Embeddings:
         return np.stack([found[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
 
     def _of(self, model: ImageModel, table: Table) -> list[Batches]:
-        """What may wait for a model's encoder, of any width."""
+        """Return the pending batches of a model's encoder, of any width."""
         return [batches for (*of, _), batches in self._batches.items() if of == [model, table]]
 
     def _batches_of(self, model: ImageModel, table: Table, width: int) -> Batches:
@@ -196,11 +196,12 @@ class Embeddings:
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        """What hashes, prepares and, on a CPU, encodes: a thread a core, each for itself.
+        """The threads, one for each core, that hash, prepare and, on a CPU, encode inputs.
 
-        Threads that share one network wait for the slowest at each layer; these never wait.
+        Each encodes batches of its own. Threads that work on the same batch would wait for the
+        slowest one at each layer.
         """
-        return ThreadPoolExecutor(cores(), initializer=_alone)
+        return ThreadPoolExecutor(cores(), initializer=_limit_threads)
 
     @cached_property
     def _encoders(self) -> ThreadPoolExecutor:
@@ -210,7 +211,7 @@ class Embeddings:
         if self._held is None:
             return _content(picture)
         held = self._held.get(id(picture))
-        if held is None:  # the picture is kept too, so that nothing else gets its id meanwhile
+        if held is None:  # the picture is kept too, so that its id is not reused
             held = self._held[id(picture)] = picture, _content(picture)
         return held[1]
 
@@ -255,8 +256,8 @@ def _by_width(
         yield each, {key: texts[key] for key in keys}
 
 
-def _alone() -> None:
-    """The tensors of a thread are worked on by no other."""
+def _limit_threads() -> None:
+    """Limit PyTorch to one thread, so that no other works on this thread's tensors."""
     import torch  # noqa: F401 - its threads can be limited once it is loaded
     from threadpoolctl import threadpool_limits
 

@@ -1,7 +1,7 @@
-"""The encoders by name: which weights, which input rule and which precision make an embedding.
+"""Descriptions of encoders: the weights, preprocessing and precision that make an embedding.
 
-An `ImageModel` is a description, cheap to make and to compare. `load` gives the network, which is
-needed only for pictures and texts that nothing stored has met before.
+An `ImageModel` is cheap to create and to compare. `networks.load` loads its network, which is
+needed only for pictures and texts that are not in the embedding store.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Precision: TypeAlias = Literal["fp32", "bf16"]
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# What a folder's config.json may call itself, for each kind of encoder.
+# The values of `model_type` in config.json, for each kind of encoder.
 _TYPES = {"clip": {"clip"}, "dino": {"vit"}, "dinov2": {"dinov2", "dinov2_with_registers"}}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageModel:
-    """One encoder of pictures (CLIP: and of texts): a hub name or folder, and how it is used.
+    """An encoder of pictures (CLIP: also of texts): a hub name or folder, and its settings.
 
     `crop` is a `View`'s. Two models with equal `key`s give equal embeddings.
     """
@@ -47,7 +47,7 @@ class ImageModel:
 
     @property
     def folder(self) -> Path:
-        """Where the weights are; UnavailableError, with the command, where they are not here."""
+        """The folder of the weights; UnavailableError, with a command, if they are missing."""
         folder = weights.find(self.name)
         if not (folder / "config.json").is_file():
             raise UnavailableError(
@@ -57,14 +57,14 @@ class ImageModel:
 
     @property
     def key(self) -> str:
-        """Changes when, and only when, embeddings may: by weights, input, precision or device."""
+        """A key of all that can change embeddings: weights, preprocessing, precision and device."""
         content = [_fingerprint(self.folder), self.kind, self.crop, views.VERSION]
         digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
         return f"{self.kind}-{self.crop}-{self.precision}-{device()}-{digest}"
 
     @property
     def config(self) -> dict[str, Json]:
-        """The model's configuration; RecipeError where it is of another kind."""
+        """The model's configuration; RecipeError if it is of another kind."""
         found = _read(self.folder / "config.json")
         if found.get("model_type") not in _TYPES[self.kind]:
             raise RecipeError(
@@ -76,7 +76,7 @@ class ImageModel:
 
     @property
     def view(self) -> View:
-        """The input rule: its sizes and means are the model's own, where it states them."""
+        """The preprocessing, with the model's own sizes and means if its files have them."""
         config = self.config
         stated = _processor(self.folder)
         own = config.get("vision_config", config).get("image_size", 224)
@@ -91,12 +91,12 @@ class ImageModel:
 
     @property
     def longest_text(self) -> int:
-        """How many tokens of a text the model reads, its two marks included."""
+        """The maximum number of tokens of a text, including the start and end tokens."""
         return int(self.config.get("text_config", {}).get("max_position_embeddings", 77))
 
 
 def missing(models: Sequence[ImageModel]) -> UnavailableError | None:
-    """What is not on this machine of some models' weights; nothing is loaded."""
+    """Return an error that names the first model without weights, or None; loads nothing."""
     for model in models:
         try:
             _ = model.folder
@@ -106,7 +106,7 @@ def missing(models: Sequence[ImageModel]) -> UnavailableError | None:
 
 
 def _processor(folder: Path) -> dict[str, Json]:
-    """The image processor's settings, in either of the files that may hold them."""
+    """Return the image processor's settings, from either of the files that may hold them."""
     if (folder / "preprocessor_config.json").is_file():
         return _read(folder / "preprocessor_config.json")
     if (folder / "processor_config.json").is_file():
@@ -123,19 +123,21 @@ def _read(path: Path) -> dict[str, Json]:
             "cannot read a model's configuration", value=path, fix=str(error)
         ) from None
     if not isinstance(found, dict):
-        raise RecipeError("a model's configuration is no mapping", value=path, fix="get it again")
+        raise RecipeError(
+            "a model's configuration is not a JSON object", value=path, fix="download it again"
+        )
     return found
 
 
 def _side(size: Json) -> int:
-    """A side as it is stated: a number, or a mapping of the shorter side or of both."""
+    """Return a side from a number, or from a mapping with the shorter side or with both."""
     if isinstance(size, dict):
         size = size.get("shortest_edge", size.get("height"))
     return int(size)
 
 
 def _fingerprint(folder: Path) -> str | None:
-    """What tells these weights from others: the hub's revision, or the files' content."""
+    """Return an identity of the weights: the hub's revision, or one of the files' content."""
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
         return folder.name
     return weights.identity(str(folder))

@@ -1,4 +1,4 @@
-"""Where in a picture a metric looks, and how pictures of different sizes meet."""
+"""Regions of pictures for metrics, and resizing to a common size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Region: TypeAlias = NDArray[np.bool_] | None  # [height, width]; None is everywh
 
 
 def region_of(mask: Mask | None, place: Place, size: tuple[int, ...]) -> Region | str:
-    """The pixels of a picture of a (height, width) that a place names, or why there are none.
+    """Return the region of a picture with size (height, width), or why it has no pixels.
 
     A missing or blank mask means that editing is allowed everywhere.
     """
@@ -32,12 +32,12 @@ def region_of(mask: Mask | None, place: Place, size: tuple[int, ...]) -> Region 
 
 
 def blackened(pixels: Pixels, region: Region) -> Pixels:
-    """The picture, black outside the region."""
+    """Return the picture, black outside the region."""
     return pixels if region is None else pixels * region[..., None]
 
 
 def resized_to(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
-    """The picture at a (height, width), by Pillow's bicubic filter."""
+    """Return the picture resized to (height, width) by Pillow's bicubic filter."""
     if pixels.shape[:2] == size:
         return pixels
     image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""LPIPS as a metric: where its weights are, and what is compared."""
+"""LPIPS as a metric: finding its weights, and measuring pairs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["VERSION", "LpipsMetric"]
 
 VERSION = "1"
 
-_SMALLEST_SIDE = 32  # px; AlexNet's poolings leave nothing of less
+_SMALLEST_SIDE = 32  # px; AlexNet's pooling layers leave nothing of smaller pictures
 
 _PUBLISHED = {"alex": "alexnet-owt-7be5be79.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
 _NETWORKS = "https://download.pytorch.org/models/"
@@ -37,26 +37,25 @@ _HEADS = (
 
 
 class LpipsMetric:
-    """LPIPS of the edited picture and the target (or source): 0 or more, less is nearer.
+    """LPIPS of the edited picture and the target (or source): 0 or more, lower is closer.
 
-    An edited picture of another size is resized to its reference's. A region other than the whole
-    picture is chosen by blackening the rest in both pictures, as PIE-Bench does, which measures
-    with `squeeze`.
+    An edited picture of another size is resized to its reference's. For a region, the rest of both
+    pictures is made black, as PIE-Bench does (with the network `squeeze`).
     """
 
     class Settings(BaseSettings):
-        """The network, where its weights are, and what it compares."""
+        """The network, its weights, the picture to compare with, and the region."""
 
         target: Net = Field(default="alex", description="the network")
         weights: Path | None = Field(
             default=None,
-            description="the folder of the two files of weights; torch.hub's own by default",
+            description="the folder of the two files of weights; torch.hub's folder by default",
         )
         against: Literal["target", "source"] = Field(
             default="target", description="the picture that the edited one is compared with"
         )
         region: Place = Field(
-            default="whole", description="the whole picture, or the rest of a region black"
+            default="whole", description="the whole picture, or a region with the rest black"
         )
 
     def __init__(self, settings: LpipsMetric.Settings) -> None:
@@ -68,14 +67,14 @@ class LpipsMetric:
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """The files of weights that are on this machine."""
+        """The files of weights; empty if one is missing."""
         try:
             return tuple(str(path) for path in self._files.find())
         except UnavailableError:
             return ()
 
     def missing(self) -> UnavailableError | None:
-        """What is not on this machine of the weights, or None; nothing is loaded."""
+        """Return an error that names the missing weights, or None; loads nothing."""
         try:
             self._files.find()
         except UnavailableError as error:
@@ -83,7 +82,7 @@ class LpipsMetric:
         return None
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
-        """The distance of each pair, in order; every pair is compared by itself."""
+        """Return the distance of each pair, in order; each pair is compared separately."""
         return [scored(self._distance(pair), VERSION) for pair in batch]
 
     def _distance(self, pair: EditedPair) -> float | str:
@@ -112,7 +111,7 @@ class LpipsMetric:
             made.load_published(_read(network), _read(heads))
         except (KeyError, RuntimeError) as error:
             raise UnavailableError(
-                "these are not the weights of LPIPS",
+                "these files are not the weights of LPIPS",
                 value=f"{network.name}, {heads.name}: {str(error)[:200]}",
                 command=self._files.command,
             ) from error
@@ -121,7 +120,7 @@ class LpipsMetric:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Where the two files of weights are: the network's and the distance's own."""
+    """The two files of weights: the network's, and the distance's own."""
 
     net: Net
     stated: Path | None
@@ -131,7 +130,7 @@ class _Files:
         return self.stated or Path(torch.hub.get_dir()) / "checkpoints"
 
     def find(self) -> tuple[Path, Path]:
-        """The two files; UnavailableError, with the command, where one is not here."""
+        """Return the two files; UnavailableError, with a command, if one is missing."""
         stem = _PUBLISHED[self.net].partition("-")[0]
         found = [self._first(f"{stem}*"), self._first(f"{self.net}.*")]
         if found[0] is None or found[1] is None:
@@ -148,7 +147,7 @@ class _Files:
 
     @property
     def command(self) -> str:
-        """What gets both."""
+        """The command that downloads both files."""
         parts = ["curl", "-L", "--create-dirs"]
         for name, address in ((_PUBLISHED[self.net], _NETWORKS), (self.heads, _HEADS)):
             parts += ["-o", str(self.folder / name), address + name]
@@ -160,7 +159,7 @@ class _Files:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """Tensors by name; nothing else that a file may hold is made."""
+    """Read tensors by name, without unpickling any other objects."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -1,4 +1,4 @@
-"""Several metrics, each under a name of its own, taken together of the same pairs."""
+"""A set of named metrics that are measured together on the same pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from editloop.hub import weights
 from editloop.metrics.pixels import PixelMetric, measure_many
 from editloop.registry import Spec, parse_spec
 from editloop.runtime.machine import cores
-from editloop.schema import EditedPair, Json, Metric, Score, Unscored
+from editloop.schema import Cause, EditedPair, Json, Metric, Score, Unscored
 
 __all__ = ["Chosen", "MetricSet", "Numbers", "choose", "metrics_of"]
 
@@ -23,22 +23,22 @@ Numbers: TypeAlias = list[dict[str, Score | Unscored]]  # of each pair, by name
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A metric and the SPEC that made it: both say what its numbers mean."""
+    """A metric and the SPEC that made it, which together define its numbers."""
 
     spec: Spec
     metric: Metric
 
 
 def choose(spec: str | Mapping[str, Json]) -> Chosen:
-    """The metric of a SPEC."""
+    """Return the metric that a SPEC names."""
     parsed = parse_spec(spec, "metric")
     return Chosen(parsed, parsed.create("metric"))
 
 
 class MetricSet:
-    """Metrics by name; those whose weights are absent are unscored, with the reason.
+    """Metrics by name; those whose weights are missing are unscored with the reason.
 
-    Metrics of pixels share their work, and metrics of embeddings share `embeddings`.
+    Pixel metrics share intermediate results, and embedding metrics share `embeddings`.
     """
 
     def __init__(self, metrics: Mapping[str, Chosen], embeddings: Any = None) -> None:
@@ -60,7 +60,7 @@ class MetricSet:
 
     @property
     def parameters(self) -> dict[str, Json]:
-        """What the numbers mean: each metric's own name, version and SPEC, and what is absent."""
+        """The definition of the numbers: each metric's name, version, SPEC, and missing metrics."""
         versions = {
             name: [each.metric.name, each.metric.version, each.spec.kind, dict(each.spec.settings)]
             for name, each in self._chosen.items()
@@ -69,7 +69,7 @@ class MetricSet:
 
     @property
     def facts(self) -> dict[str, Json]:
-        """`parameters`, with what tells the weights of each metric apart on any machine."""
+        """`parameters`, with the identity of each metric's weights, the same on any machine."""
         versions = {
             name: [*self.parameters["versions"][name], _weights_of(each)]
             for name, each in self._metrics.items()
@@ -84,17 +84,17 @@ class MetricSet:
 
     @property
     def needs(self) -> frozenset[str]:
-        """The fields of EditedPair that some metric reads."""
+        """The fields of EditedPair that any metric reads."""
         return frozenset().union(*(each.needs for each in self._metrics.values()))
 
     def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
-        """Every metric of each pair, by name."""
+        """Return every metric of each pair, by name."""
         return self.begin(batch)()
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
-        """What gives `measure` when it is called; the pairs are needed no more.
+        """Return a function that returns `measure`; the pairs may be freed before it is called.
 
-        So pictures of several batches are encoded together, and never held together.
+        So pictures of several batches are encoded together without being in memory together.
         """
         with self._held():  # each picture is hashed once, whatever metrics ask for it
             begun = {
@@ -113,7 +113,7 @@ class MetricSet:
         return finished
 
     def _of_pixels(self, batch: Sequence[EditedPair]) -> Numbers:
-        """The pixel metrics of each pair, several pairs at a time."""
+        """Return the pixel metrics of each pair, measured in threads."""
         pixels = {
             name: each for name, each in self._metrics.items() if isinstance(each, PixelMetric)
         }
@@ -128,7 +128,7 @@ class MetricSet:
         self, name: str, metric: Metric, batch: Sequence[EditedPair]
     ) -> Callable[[], Sequence[Score | Unscored]]:
         if name in self.missing:
-            absent = [Unscored(self.missing[name].cause)] * len(batch)
+            absent = [Unscored(self.missing[name].cause, cause=Cause.UNAVAILABLE)] * len(batch)
             return lambda: absent
         if hasattr(metric, "begin"):
             begun: Callable[[], Sequence[Score | Unscored]] = metric.begin(batch)
@@ -142,7 +142,7 @@ def _weights_of(metric: Metric) -> dict[str, str | None]:
 
 
 def metrics_of(specs: Sequence[str | Mapping[str, Json]]) -> dict[str, Chosen]:
-    """The metrics of some SPECs; one that is given no name keeps its own."""
+    """Return the metrics of some SPECs by name: the name in the SPEC, or else the metric's own."""
     chosen = [choose(spec) for spec in specs]
     return {each.spec.name if _is_named(each.spec) else each.metric.name: each for each in chosen}
 

@@ -1,4 +1,4 @@
-"""Encoders in memory: a batch of inputs goes in, a batch of embeddings comes out."""
+"""Loaded encoders: networks that compute embeddings, and tokenizers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ _CLASSES = {
     "dinov2_with_registers": "Dinov2WithRegistersModel",
 }
 
-_SHORT = 32  # tokens: few captions have more, and these cost less than half of the longest
+_SHORT = 32  # tokens; enough for most captions, at less than half the cost of the full length
 
 _VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})
 
 
 def load(model: ImageModel, **options: Any) -> torch.nn.Module:
-    """A model's network with its published weights, every one of them; frozen, on its device.
+    """Load a model's network with all of its published weights; frozen, on its device.
 
     fp32 is full float32 (no TF32); bf16 holds the weights in bfloat16. Weights are read as
-    safetensors, or by `torch.load(weights_only=True)` where a release has nothing else.
+    safetensors, or by `torch.load(weights_only=True)` if a release has no safetensors. Raises
+    UnavailableError if weights are missing.
     """
     kind = model.config["model_type"]
     if kind == "vit":
@@ -51,8 +52,8 @@ def load(model: ImageModel, **options: Any) -> torch.nn.Module:
         )
     if absent := sorted(report["missing_keys"]):
         raise UnavailableError(
-            "these weights are not whole",
-            value=f"{model.name}: {len(absent)} absent, such as {absent[0]}",
+            "some weights of a model are missing",
+            value=f"{model.name}: {len(absent)} missing, such as {absent[0]}",
             command=command(model.name),
         )
     network: torch.nn.Module = made.eval().requires_grad_(False).to(device())
@@ -68,7 +69,7 @@ class Network:
         self._interpolates = model.kind == "dino"
 
     def images(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Inputs [n, 3, h, w] of a `View` to embeddings [n, d].
+        """Compute embeddings [n, d] of inputs [n, 3, h, w] of a `View`.
 
         CLIP's is the projected one; DINO's and DINOv2's is the class token after the last norm.
         """
@@ -80,10 +81,10 @@ class Network:
             return _array(self._network(given, **options).last_hidden_state[:, 0])
 
     def texts(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Token ids [n, length] to CLIP's projected text embeddings [n, d].
+        """Compute CLIP's projected text embeddings [n, d] of token ids [n, length].
 
-        Attention is causal and the embedding is taken at the first end mark, so what fills a short
-        text up to the length has no part in it.
+        Attention is causal and the embedding is taken at the first end token, so padding has no
+        effect on it.
         """
         given = torch.from_numpy(ids).to(self._network.device)
         with torch.inference_mode(), exact():
@@ -91,10 +92,10 @@ class Network:
 
 
 class Tokens:
-    """A CLIP model's reading of texts; texts are never cut."""
+    """A CLIP model's tokenizer; texts are never truncated."""
 
     def __init__(self, model: ImageModel) -> None:
-        # Without its files transformers makes a tokenizer that reads every text as the same one.
+        # Without its files, transformers makes a tokenizer that gives all texts the same ids.
         present = {path.name for path in model.folder.iterdir()}
         if not any(files <= present for files in _VOCABULARIES):
             raise UnavailableError(
@@ -108,17 +109,17 @@ class Tokens:
         self._name = model.name
 
     def refused(self, texts: Sequence[str]) -> list[str | None]:
-        """For each text, why the model cannot read it, or None."""
+        """Return, for each text, why it is too long for the model, or None."""
         lengths = [len(ids) for ids in self._ids(texts)]
         return [None if length <= self._longest else self._reason(length) for length in lengths]
 
     def width(self, text: str) -> int:
-        """The length that a text is filled up to; it depends on this text alone."""
+        """Return the length that a text is padded to, which depends only on this text."""
         length = len(self._ids([text])[0])
         return _SHORT if length <= _SHORT < self._longest else self._longest
 
     def ids(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """The token ids of texts of one width, filled up to it: [n, width]."""
+        """Return the token ids of texts of one width, padded to it: [n, width]."""
         filled = np.full((len(texts), self.width(texts[0])), self._read.pad_token_id, np.int64)
         for row, ids in zip(filled, self._ids(texts), strict=True):
             row[: len(ids)] = ids
@@ -133,7 +134,7 @@ class Tokens:
 
 @contextmanager
 def _explained(model: ImageModel) -> Iterator[None]:
-    """Turn what reading files may raise into one error: absent, cut short, of another size."""
+    """Convert errors of reading a model's files (missing, truncated, wrong size) to ours."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -146,7 +147,7 @@ def _explained(model: ImageModel) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """While it lasts, transformers draws no progress bars through ours."""
+    """Disable the progress bars of transformers, which would mix with ours."""
     shown = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -157,12 +158,12 @@ def _quiet() -> Iterator[None]:
 
 
 def exact() -> Any:
-    """A context in which float32 convolutions on a GPU are float32 and not TF32."""
+    """Return a context in which float32 convolutions on a GPU do not use TF32."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def _pooled(found: Any) -> Tensor:
-    """The embedding: transformers 5 answers with an object, earlier ones with the tensor."""
+    """Return the embedding: transformers 5 returns an object, earlier versions the tensor."""
     pooled: Tensor = getattr(found, "pooler_output", found)
     return pooled
 

@@ -1,7 +1,8 @@
 """LPIPS 0.1's networks and its distance (Zhang et al. 2018, equation 1).
 
-The layers are torchvision's AlexNet and SqueezeNet 1.1, so that their published weights fit; the
-weights of the distance are the paper's own. A network is made without weights and gets them all.
+The layers are those of torchvision's AlexNet and SqueezeNet 1.1, so that their published weights
+can be loaded; the weights of the distance are the paper's own. Networks are created without
+weights, and all weights must then be loaded.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ __all__ = ["Distance", "Fire", "Net"]
 
 Net: TypeAlias = Literal["alex", "squeeze"]
 
-# The layers after which features are compared, and how many channels these have.
+# The layers after which features are compared, and their numbers of channels.
 _TAPS = {"alex": (1, 4, 7, 9, 11), "squeeze": (1, 4, 7, 9, 10, 11, 12)}
 _CHANNELS = {"alex": (64, 192, 384, 256, 256), "squeeze": (64, 128, 256, 384, 384, 512, 512)}
 
 _SHIFT = (-0.030, -0.088, -0.188)  # of values in [-1, 1]
 _SCALE = (0.458, 0.448, 0.450)
-_TINY = 1e-10  # keeps a patch without features from a division by 0
+_TINY = 1e-10  # avoids a division by 0 for a patch without features
 
 
 class Distance(nn.Module):
-    """LPIPS between two pictures of one size; weights come by `load_published`."""
+    """LPIPS between two pictures of one size; `load_published` loads its weights."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -39,14 +40,14 @@ class Distance(nn.Module):
             self.heads = nn.ParameterList(torch.empty(width) for width in _CHANNELS[net])
 
     def load_published(self, network: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> None:
-        """Take torchvision's weights and LPIPS's own; KeyError or RuntimeError where unfit."""
+        """Load torchvision's weights and LPIPS's own; KeyError or RuntimeError if unfit."""
         own = {name: value for name, value in network.items() if name.startswith("features.")}
         for index in range(len(self._taps)):
             own[f"heads.{index}"] = heads[f"lin{index}.model.1.weight"].flatten()
         self.load_state_dict(own, assign=True)
 
     def between(self, first: Pixels, second: Pixels) -> float:
-        """The distance, 0 or more."""
+        """Return the distance, 0 or more."""
         total = torch.zeros(())
         for weight, features in zip(self.heads, self._features(first, second), strict=True):
             one, other = features / (features.norm(dim=1, keepdim=True) + _TINY)  # [c, h, w]
@@ -55,7 +56,7 @@ class Distance(nn.Module):
         return float(total)
 
     def _features(self, first: Pixels, second: Pixels) -> Iterator[Tensor]:
-        """What each tapped layer says of both pictures: [2, c, h, w]."""
+        """Yield each compared layer's features of both pictures: [2, c, h, w]."""
         pixels = torch.from_numpy(np.stack([first, second])).permute(0, 3, 1, 2)
         values = pixels.to(self.heads[0].device, torch.float32) / 127.5 - 1
         given = (values - _channels(values, _SHIFT)) / _channels(values, _SCALE)
@@ -66,7 +67,7 @@ class Distance(nn.Module):
 
 
 class Fire(nn.Module):
-    """SqueezeNet's block: few channels, then two convolutions side by side."""
+    """SqueezeNet's block: a convolution to few channels, then two parallel convolutions."""
 
     def __init__(self, given: int, squeezed: int, expanded: int) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class Fire(nn.Module):
         self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
 
     def forward(self, given: Tensor) -> Tensor:
-        """[n, given, h, w] to [n, 2 * expanded, h, w]."""
+        """Compute features [n, 2 * expanded, h, w] from [n, given, h, w]."""
         squeezed = self.squeeze(given).relu()
         return torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1).relu()
 

@@ -1,10 +1,10 @@
-"""L1, L2, PSNR and SSIM of an edited picture to another: everywhere, inside and outside a mask.
+"""L1, L2, PSNR and SSIM of two pictures: in the whole picture, inside and outside a mask.
 
 Pixel values are in [0, 1]. A missing or blank mask means that editing is allowed everywhere, so
-"inside" is the whole picture and "outside" is nothing, which is unscored and never 0.
+"inside" is the whole picture and "outside" is empty, which is unscored and never 0.
 
-An edited picture of another size than its reference is resized to the reference's size by Pillow's
-bicubic filter, which is `Image.resize`'s default: MagicBrush's rule.
+An edited picture that differs in size from its reference is resized to the reference's size by
+Pillow's bicubic filter, the default of `Image.resize`, as MagicBrush does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import Field, field_validator
 
 from editloop.metrics.cosines import scored
 from editloop.metrics.geometry import Place, Region, blackened, region_of, resized_to
-from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
+from editloop.schema import Cause, EditedPair, Mask, Pixels, Score, Unscored
 from editloop.settings import Settings
 
 __all__ = [
@@ -37,9 +37,9 @@ __all__ = [
 
 VERSION = "1"
 
-# Identical pictures have an infinite PSNR. Leaving them out would hide an editor's best cases and
-# infinity has no mean, so every PSNR is capped here: above what one grey level in one channel of a
-# 64 px picture gives (89 dB).
+# Identical pictures have an infinite PSNR. Leaving them out would hide an editor's best cases, and
+# infinity has no mean, so every PSNR is capped: above that of a difference of one grey level in one
+# channel of a 64 px picture (89 dB).
 PSNR_CAP = 100.0
 
 _WINDOW, _SIGMA = 11, 1.5  # Wang et al. 2004, section III-C
@@ -62,15 +62,17 @@ def measure_pixels(
     against: _Against = "target",
     rest: _Rest = "excluded",
 ) -> dict[str, Score | Unscored]:
-    """The named measures of one pair; what they share (a difference, an SSIM map) is made once.
+    """Return the named measures of one pair; a shared difference or SSIM map is computed once.
 
     `l1` is the mean absolute and `l2` the mean squared difference, in [0, 1]; `psnr` is in dB, at
     most `PSNR_CAP`; `ssim` is the mean of `ssim_map` over the region's pixels that are at least
-    5 px from the border, as scikit-image takes it. `against` and `rest` as in `PixelMetric`.
+    5 px from the border, as in scikit-image. `against` and `rest` as in `PixelMetric`.
     """
     reference = pair.source if against == "source" else pair.target
     if reference is None:
-        return dict.fromkeys(names, Unscored("the case has no target", VERSION))
+        return dict.fromkeys(
+            names, Unscored("the case has no target", VERSION, Cause.MISSING_INPUT)
+        )
     whole = _Pictures(resized_to(pair.edited, reference.shape[:2]), reference)
     places = dict.fromkeys(_split(name)[1] for name in names)
     parts = {place: _part(whole, place, pair.mask, rest) for place in places}
@@ -78,7 +80,7 @@ def measure_pixels(
 
 
 def measure_many(pair: EditedPair, metrics: Sequence[PixelMetric]) -> list[Score | Unscored]:
-    """One pair's score by each metric, in order; metrics of one setting share their work."""
+    """Return one pair's score by each metric, in order; metrics of equal settings share work."""
     groups: dict[tuple[_Against, _Rest], list[str]] = {}
     for metric in metrics:
         groups.setdefault(metric.rule, []).append(metric.name)
@@ -90,13 +92,13 @@ def measure_many(pair: EditedPair, metrics: Sequence[PixelMetric]) -> list[Score
 
 
 def ssim_map(first: Pixels, second: Pixels) -> NDArray[np.float32]:
-    """Structural similarity around each pixel, the mean of three channels: [height, width].
+    """Return the structural similarity at each pixel, the mean of three channels: [height, width].
 
     Wang et al. 2004, equation 13, with a Gaussian window of 11 px (sigma 1.5) and population
     covariances: scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
     use_sample_covariance=False)` within 1e-5, in five blurs.
     """
-    # Variances don't change when a constant is taken off, and float32 keeps more of a small one.
+    # Subtracting a constant does not change variances, and makes them more precise in float32.
     centre = np.array(cv2.mean(second)[:3], np.float32)
     x, y = _centred(first, centre), _centred(second, centre)
     mean_x, mean_y = _blur(x), _blur(y)
@@ -110,17 +112,18 @@ def ssim_map(first: Pixels, second: Pixels) -> NDArray[np.float32]:
 
 
 class PixelMetric:
-    """One pixel measure as a metric, `pixels:NAME`: for example `pixels:l1_inside`."""
+    """A pixel measure as a metric, `pixels:NAME`: for example `pixels:l1_inside`."""
 
     class Settings(Settings):
-        """What is measured, between which pictures, and where."""
+        """The measure, the picture to compare with, and the handling of regions."""
 
         target: str = Field(description="the measure: l1, l2, psnr or ssim, + _inside or _outside")
         against: _Against = Field(
             default="target", description="the picture that the edited one is compared with"
         )
         resize: Literal["bicubic"] = Field(
-            default="bicubic", description="how an edited picture gets the other one's size"
+            default="bicubic",
+            description="filter that resizes an edited picture to the other's size",
         )
         rest: _Rest = Field(
             default="excluded",
@@ -143,13 +146,13 @@ class PixelMetric:
         self.needs = frozenset({"edited", settings.against} | mask)
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
-        """The measure of each pair, in order."""
+        """Return the measure of each pair, in order."""
         return [measure_many(pair, (self,))[0] for pair in batch]
 
 
 @dataclass(frozen=True, eq=False)
 class _Pictures:
-    """Two pictures of one size, and the map that all regions share."""
+    """Two pictures of one size, and the SSIM map that all regions share."""
 
     edited: Pixels
     reference: Pixels
@@ -163,7 +166,7 @@ class _Pictures:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A region of two pictures and its measures: each a value, or why there is none."""
+    """A region of two pictures and its measures: each a value, or the reason for none."""
 
     pictures: _Pictures
     region: Region = None
@@ -193,9 +196,9 @@ class _Part:
         return float(chosen.mean(dtype=np.float64))
 
     def _mean(self, norm: int, white: int) -> float:
-        """The mean over pixels and channels, in units of `white`.
+        """Return the mean over pixels and channels, in units of `white`.
 
-        The sum is an integer. OpenCV may take it as the square of a root: off by less than a half.
+        The sum is an integer. It is rounded because OpenCV may compute it as the square of a root.
         """
         edited, reference = self.pictures.edited, self.pictures.reference
         if self.region is None:
@@ -206,7 +209,7 @@ class _Part:
 
 
 def _part(pictures: _Pictures, place: Place, mask: Mask | None, rest: _Rest) -> _Part | str:
-    """The part of two pictures that a place names, or why there is none."""
+    """Return the region of two pictures that a place names, or why there is none."""
     region = region_of(mask, place, pictures.reference.shape[:2])
     if isinstance(region, str):
         return region
@@ -224,7 +227,7 @@ def _value(name: str, parts: Mapping[Place, _Part | str]) -> float | str:
 
 
 def _split(name: str) -> tuple[str, Place]:
-    """A measure and its place: `l1_inside` is `l1` and `inside`, `l1` is `l1` and `whole`."""
+    """Return a measure and its place: `l1_inside` is `l1`, `inside`; `l1` is `l1`, `whole`."""
     measure, _, place = name.partition("_")
     return measure, cast("Place", place or "whole")
 

@@ -1,4 +1,4 @@
-"""The structure distance of two pictures: how far their parts stand in other relations.
+"""The structure distance of two pictures: the difference of their self-similarities.
 
 Tumanyan et al. 2022 (Splicing ViT Features, equation 3): the mean squared difference of the two
 self-similarities of the keys in the last layer of a DINO ViT.
@@ -30,29 +30,31 @@ VERSION = "1"
 
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
-_SMALLEST = 1e-8  # of the product of two lengths
+_SMALLEST = 1e-8  # lower limit of the product of two lengths
 
 
 class StructureMetric:
-    """The structure distance of the edited picture and the source: 0 or more, less is nearer.
+    """The structure distance of the edited picture and the source: 0 or more, lower is closer.
 
-    The shorter side is brought to 224 px, the longer one to at most 480 px, bilinear without
-    smoothing, as torchvision 0.13 resizes tensors. PIE-Bench's released evaluator gives the network
-    values in [0, 255] where it was trained on [0, 1] before normalising; its published numbers are
-    made so, and `values` says which.
+    The shorter side is resized to 224 px, the longer one to at most 480 px, bilinear without
+    antialiasing, as torchvision 0.13 resizes tensors. The network was trained on values in [0, 1]
+    before normalising, but PIE-Bench's released evaluator, which made its published numbers, gives
+    it values in [0, 255]; `values` selects the range.
     """
 
     class Settings(BaseSettings):
-        """The encoder, and what it is given."""
+        """The encoder, and the range of its input."""
 
         model: str = Field(
             default="facebook/dino-vitb8", description="a DINO ViT: hub name or folder"
         )
         values: Literal["byte", "unit"] = Field(
             default="byte",
-            description="before normalising: 0 to 255 (PIE-Bench's evaluator) or 0 to 1",
+            description="range before normalising: 0 to 255 (PIE-Bench's evaluator) or 0 to 1",
         )
-        precision: Precision = Field(default="fp32", description="of the weights and the work")
+        precision: Precision = Field(
+            default="fp32", description="precision of weights and computation"
+        )
 
     def __init__(self, settings: StructureMetric.Settings) -> None:
         self._model = ImageModel(settings.model, "dino", settings.precision)
@@ -64,11 +66,11 @@ class StructureMetric:
         self.needs = frozenset({"source", "edited"})
 
     def missing(self) -> UnavailableError | None:
-        """What is not on this machine of the weights, or None; nothing is loaded."""
+        """Return an error that names the missing weights, or None; loads nothing."""
         return missing([self._model])
 
     def measure(self, batch: Sequence[EditedPair]) -> list[Score | Unscored]:
-        """The distance of each pair, in order; every pair is encoded by itself."""
+        """Return the distance of each pair, in order; each pair is encoded separately."""
         return [scored(self._distance(pair), VERSION) for pair in batch]
 
     def _distance(self, pair: EditedPair) -> float | str:
@@ -78,7 +80,7 @@ class StructureMetric:
         return value if np.isfinite(value) else "the distance is not a finite number"
 
     def _keys(self, pictures: Sequence[Pixels]) -> Tensor:
-        """The keys of every patch in the last layer: [n, patches + 1, d], float32."""
+        """Return the keys of every patch in the last layer: [n, patches + 1, d], float32."""
         if self._network is None:
             self._network = load(self._model, attn_implementation="sdpa")
         side = int(self._model.config["image_size"])
@@ -96,14 +98,14 @@ class StructureMetric:
         return kept[0].float()
 
     def _input(self, pixels: Pixels, side: int) -> NDArray[np.float32]:
-        """[3, h, w]: a picture as the network is given it."""
+        """Return the network's input for a picture: [3, h, w]."""
         values = pixels.astype(np.float32) / self._white
         sized = interpolated(values, _sizes(pixels.shape[:2], side), "bilinear")
         return np.ascontiguousarray(((sized - _MEAN) / _STD).transpose(2, 0, 1))
 
 
 def self_similarity(keys: Tensor) -> Tensor:
-    """The cosine between any two keys of a picture: [n, t, d] to [n, t, t]."""
+    """Return the cosines between all keys of a picture: [n, t, d] to [n, t, t]."""
     length: Tensor = torch.linalg.vector_norm(keys, dim=2, keepdim=True)
     product = (length @ length.transpose(1, 2)).clamp(min=_SMALLEST)
     similarity: Tensor = (keys @ keys.transpose(1, 2)) / product
@@ -111,7 +113,7 @@ def self_similarity(keys: Tensor) -> Tensor:
 
 
 def _sizes(size: tuple[int, ...], side: int) -> tuple[int, int]:
-    """The (height, width) of a picture whose shorter side becomes `side`, at most 480 to 224."""
+    """Return the (height, width) with shorter side `side` and longer side at most 480/224 of it."""
     limit = side * 480 // 224
     short, long = min(size), max(size)
     new_short, new_long = side, int(side * long / short)
@@ -121,6 +123,6 @@ def _sizes(size: tuple[int, ...], side: int) -> tuple[int, int]:
 
 
 def _last_keys(network: torch.nn.Module) -> torch.nn.Module:
-    """The layer that makes the keys, under the name that a version of transformers gives it."""
+    """Return the layer that computes the keys; its name depends on the version of transformers."""
     named: list[tuple[str, torch.nn.Module]] = list(network.named_modules())
     return [part for name, part in named if name.endswith((".k_proj", ".key"))][-1]

@@ -1,4 +1,4 @@
-"""A file of vectors by key: SQLite, safe for several processes at once, checked when it is read."""
+"""A SQLite file of vectors by key, safe for several processes, with checksums."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Table", "VectorFile"]
 
 Table: TypeAlias = Literal["images", "texts"]
 
-_ASKED = 500  # keys in one question; SQLite takes at least 999
+_ASKED = 500  # keys in one query; SQLite supports at least 999
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class VectorFile:
-    """float32 vectors in two tables, `images` and `texts`; in memory where there is no path.
+    """A file of float32 vectors in two tables, `images` and `texts`; in memory without a path.
 
-    What a transaction wrote is there or not, as a whole, however a process ends. A vector that
-    differs from what was written raises CorruptError. `patience` is how many seconds another
-    process may take for its transaction.
+    Transactions are atomic, even if a process is killed. A vector that differs from what was
+    written raises CorruptError. `patience` is the time in seconds to wait for another process's
+    transaction.
     """
 
     def __init__(self, path: Path | None = None, *, patience: float = 60.0) -> None:
@@ -36,7 +36,7 @@ class VectorFile:
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            # One thread uses it; the one that collects it as garbage, and so closes it, is any.
+            # One thread uses it, but any thread may garbage-collect, and so close, it.
             self._connection = sqlite3.connect(
                 path or ":memory:", timeout=patience, check_same_thread=False
             )
@@ -49,7 +49,7 @@ class VectorFile:
                     )
 
     def read(self, table: Table, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """The vectors of those keys that have one."""
+        """Return the vectors of those keys that have one."""
         found: dict[bytes, NDArray[np.float32]] = {}
         for start in range(0, len(keys), _ASKED):
             asked = keys[start : start + _ASKED]
@@ -62,7 +62,7 @@ class VectorFile:
         return found
 
     def write(self, table: Table, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Add vectors in one transaction; a key that another process wrote meanwhile keeps its."""
+        """Add vectors in one transaction; a key that already has a vector keeps it."""
         rows = [
             (key, blob := vector.tobytes(), zlib.crc32(blob)) for key, vector in vectors.items()
         ]
@@ -78,18 +78,18 @@ class VectorFile:
         return CorruptError(
             f"a cache of embeddings is damaged ({detail})",
             value=self._path,
-            fix="remove the file; what it held is encoded again",
+            fix="delete the file; its content is then encoded again",
         )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn SQLite's errors and the system's into ours."""
+        """Convert errors of SQLite and of the system to ours."""
         try:
             yield
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode in _BUSY:
                 raise BusyError(
-                    "another process writes to a cache of embeddings",
+                    "another process is writing to a cache of embeddings",
                     value=self._path,
                     fix="wait until it ends",
                 ) from error
@@ -100,5 +100,5 @@ class VectorFile:
             raise self._damaged(str(error)) from error
         except OSError as error:
             raise StoreError(
-                "cannot make a cache of embeddings", value=self._path, fix=str(error)
+                "cannot create a cache of embeddings", value=self._path, fix=str(error)
             ) from error

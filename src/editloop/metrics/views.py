@@ -1,9 +1,9 @@
-"""How an encoder sees a picture: resized, cropped and normalised exactly as its release does it.
+"""Preprocessing of pictures for encoders: resize, crop and normalise exactly as in their releases.
 
-The rules are torchvision's, stated with Pillow and NumPy: `Resize(n)` brings the shorter side to n
-and the longer one to int(n * long / short) by Pillow's filter, `CenterCrop(n)` starts at
+The rules are torchvision's, implemented with Pillow and NumPy: `Resize(n)` resizes the shorter side
+to n and the longer one to int(n * long / short) with Pillow's filter, `CenterCrop(n)` starts at
 int(round((side - n) / 2)). Image processors of other libraries round that down, which shifts a
-picture by a pixel where the difference is odd.
+picture by a pixel if the difference is odd.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from editloop.schema import Pixels
 
 __all__ = ["VERSION", "Crop", "Input", "View", "interpolated", "shorter_side"]
 
-VERSION = 1  # of the rules below: an embedding made by other rules is another embedding
+VERSION = 1  # of the rules below, which determine embeddings
 
 Input: TypeAlias = NDArray[np.float32]  # [3, height, width]
 Crop: TypeAlias = Literal["centre", "none", "nearest"]
@@ -27,12 +27,12 @@ Crop: TypeAlias = Literal["centre", "none", "nearest"]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What becomes of a picture before it is encoded.
+    """The preprocessing of a picture for an encoder.
 
-    `crop` says how it gets the encoder's size:
-    - `centre`: the shorter side to `side` (bicubic), then the middle `size` x `size`;
-    - `none`: the whole picture to `size` x `size`, bicubic, as InstructPix2Pix does it;
-    - `nearest`: the whole picture to `size` x `size` by the nearest pixel, as UltraEdit does it.
+    `crop` is how it gets the encoder's size:
+    - `centre`: resize the shorter side to `side` (bicubic), then crop the middle `size` x `size`;
+    - `none`: resize the whole picture to `size` x `size` (bicubic), as InstructPix2Pix does;
+    - `nearest`: resize the whole picture to `size` x `size` (nearest neighbour), as UltraEdit does.
     """
 
     size: int
@@ -42,13 +42,13 @@ class View:
     crop: Crop = "centre"
 
     def apply(self, pixels: Pixels) -> Input:
-        """The encoder's input, [3, size, size]."""
+        """Return the encoder's input, [3, size, size]."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         values: Input = (self._sized(pixels) - mean) / std
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
     def _sized(self, pixels: Pixels) -> NDArray[np.float32]:
-        """[size, size, 3] in about [0, 1]."""
+        """Return the picture at the encoder's size: [size, size, 3] in about [0, 1]."""
         if self.crop == "centre":
             return _unit(_middle(shorter_side(pixels, self.side), self.size))
         mode = "nearest" if self.crop == "nearest" else "bicubic"
@@ -58,7 +58,7 @@ class View:
 def interpolated(
     values: NDArray[np.float32], size: tuple[int, int], mode: str
 ) -> NDArray[np.float32]:
-    """A picture [h, w, 3] at a (height, width) by `torch.nn.functional.interpolate`, unsmoothed."""
+    """Return a picture [h, w, 3] resized by PyTorch's `interpolate`, without antialiasing."""
     from torch import from_numpy
     from torch.nn.functional import interpolate
 
@@ -70,7 +70,7 @@ def interpolated(
 
 
 def shorter_side(pixels: Pixels, side: int) -> Pixels:
-    """The picture with its shorter side at `side` px, bicubic; the longer side is rounded down."""
+    """Return the picture with a shorter side of `side` px, bicubic; rounds the longer side down."""
     height, width = pixels.shape[:2]
     if min(height, width) == side:
         return pixels

@@ -13,6 +13,7 @@ from editloop.metrics.metric_set import Chosen, MetricSet
 from editloop.quality.chunks import gathered, stored_bytes
 from editloop.schema import (
     Captions,
+    Cause,
     EditedPair,
     EditSample,
     Image,
@@ -53,9 +54,12 @@ def measure_samples(
             partly = _measured(of_sources, [pair for sample, pair in made if not sample.target])
         for sample, pair in made:
             if isinstance(pair, str):
-                yield dict.fromkeys(metrics, Unscored(pair))
+                yield dict.fromkeys(metrics, Unscored(pair, cause=Cause.MISSING_INPUT))
             elif sample.target is None:
-                yield {**dict.fromkeys(metrics, Unscored(_NO_TARGET)), **next(partly)}
+                yield {
+                    **dict.fromkeys(metrics, Unscored(_NO_TARGET, cause=Cause.MISSING_INPUT)),
+                    **next(partly),
+                }
             else:
                 yield next(whole)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from editloop.hub.datasets import uri_of
-from editloop.schema import EditSample, Image, Json, Provenance, Score, Unscored
+from editloop.schema import Cause, EditSample, Image, Json, Provenance, Score, Unscored
 from editloop.sources.entries import BLANK, Entry, Picture, Problem, below
 from editloop.sources.taxonomies import REAL_EDIT, Taxonomy, edit_type
 
@@ -224,7 +224,9 @@ def _scores(row: Row, rules: Rules) -> dict[str, Score | Unscored]:
         if is_number(value):
             found[name] = Score(float(value), version=version)
         elif name in row.values:
-            found[name] = Unscored(f"the data set has no number: {value!r}", version)
+            found[name] = Unscored(
+                f"the data set has no number: {value!r}", version, Cause.NO_ANSWER
+            )
     return found
 
 

@@ -371,7 +371,7 @@ def test_a_mask_of_another_shape_is_a_problem(tmp_path: Path) -> None:
 def test_a_verdict_that_is_no_number_is_refused(tmp_path: Path, value: float) -> None:
     perspectives = {"following": {"low": 0, "high": 5}}
     card = {"judge": {"perspectives": perspectives}, "benchmarks": {"test": {}}}
-    with pytest.raises(RecipeError, match="line 1: following: no finite number"):
+    with pytest.raises(RecipeError, match="line 1: following: neither a finite number"):
         judged(tmp_path, card, [{"id": "0", "verdict": {"following": {"value": value}}}])
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from editloop.schema import Score, Unscored
+from editloop.schema import Cause, Score, Unscored
 
 __all__ = ["NO_VERDICT", "combined", "passed"]
 
-NO_VERDICT = Unscored("the judge gave no verdict on it")
+NO_VERDICT = Unscored("the judge gave no verdict on it", cause=Cause.NO_ANSWER)
 
 
 def passed(score: Score | Unscored) -> Score | Unscored:
@@ -16,7 +16,7 @@ def passed(score: Score | Unscored) -> Score | Unscored:
     if isinstance(score, Unscored):
         return score
     if score.passed is None:
-        return Unscored("the judge gave a score and no yes or no", score.version)
+        return Unscored("the judge gave a score and no yes or no", score.version, Cause.NO_ANSWER)
     return Score(float(score.passed), version=score.version)
 
 

@@ -20,11 +20,11 @@ from editloop.errors import CorruptError, ImageError, StepError
 from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask, resize
-from editloop.judges.verdicts import may_pass_later
 from editloop.metrics.metric_set import Numbers
 from editloop.runtime.machine import cores
 from editloop.schema import (
     Captions,
+    Cause,
     EditedPair,
     EditSample,
     Image,
@@ -123,7 +123,9 @@ def _begun(made: Sequence[EditedPair | str], measuring: Measuring) -> Callable[[
     def finished() -> Numbers:
         measured = iter(begun())
         return [
-            next(measured) if reason is None else dict.fromkeys(measuring.names, Unscored(reason))
+            next(measured)
+            if reason is None
+            else dict.fromkeys(measuring.names, Unscored(reason, cause=Cause.MISSING_INPUT))
             for reason in reasons
         ]
 
@@ -139,7 +141,7 @@ def _refuse_unfinished(found: Numbers) -> None:
         score.reason
         for numbers in found
         for score in numbers.values()
-        if isinstance(score, Unscored) and may_pass_later(score)
+        if isinstance(score, Unscored) and score.cause.may_pass_later
     ]
     if reasons:
         raise StepError(

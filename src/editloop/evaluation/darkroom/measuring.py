@@ -10,6 +10,7 @@ from editloop.metrics.metric_set import Chosen, MetricSet, Numbers
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
 from editloop.schema import (
     PERSPECTIVES,
+    Cause,
     EditedPair,
     Json,
     Judge,
@@ -103,4 +104,8 @@ def _of_verdict(verdict: Verdict) -> dict[str, Score | Unscored]:
 def _given(number: Score | Unscored, followed: Score | Unscored) -> Score | Unscored:
     if isinstance(followed, Unscored):
         return followed
-    return number if followed.value == 1 else Unscored("the edit was not followed")
+    return (
+        number
+        if followed.value == 1
+        else Unscored("the edit was not followed", cause=Cause.NOT_MEASURABLE)
+    )

@@ -12,7 +12,7 @@ from PIL import Image
 from editloop.errors import RecipeError
 from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
 from editloop.evaluation.protocol.card import JudgeCard, Perspective
-from editloop.schema import EditedPair, Json, Judge, Pixels, Score, Unscored
+from editloop.schema import Cause, EditedPair, Json, Judge, Pixels, Score, Unscored
 
 __all__ = ["NO_JUDGE", "Judged", "check_judge"]
 
@@ -50,7 +50,9 @@ class Judged:
     def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
         """Return every number of each pair."""
         if self._judge is None:
-            return [dict.fromkeys(self.names, Unscored(NO_JUDGE))] * len(batch)
+            return [dict.fromkeys(self.names, Unscored(NO_JUDGE, cause=Cause.UNAVAILABLE))] * len(
+                batch
+            )
         verdicts = self._judge.judge([self._shown(pair) for pair in batch])
         return [self._numbers(verdict) for verdict in verdicts]
 
@@ -110,7 +112,9 @@ def _names(key: str, perspective: Perspective) -> tuple[str, ...]:
 def _in_range(score: Score | Unscored, allowed: Perspective) -> Score | Unscored:
     if isinstance(score, Score) and not allowed.low <= score.value <= allowed.high:
         limits = f"{allowed.low:g}..{allowed.high:g}"
-        return Unscored(f"out of range: {score.value:g} is not in {limits}", score.version)
+        return Unscored(
+            f"out of range: {score.value:g} is not in {limits}", score.version, Cause.OUT_OF_RANGE
+        )
     return score
 
 

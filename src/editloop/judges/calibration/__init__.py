@@ -1,5 +1,5 @@
-"""Who judges the judge: pairs whose truth is recorded, and what a judge's verdicts on them tell.
+"""Calibration of judges: comparing a judge's verdicts with recorded truth and with people.
 
-`edits` and `pairs` draw what is judged, `asking` asks each question once; `against_truth`,
-`sanity`, `stability`, `preferences` and `people` each answer one question with plain numbers.
+`edits` and `pairs` draw the cases, and `asking` asks each question once and caches the verdict.
+`against_truth`, `sanity`, `stability`, `preferences` and `people` each compute one set of results.
 """

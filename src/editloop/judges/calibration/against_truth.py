@@ -1,7 +1,7 @@
-"""A judge against pairs whose faults are recorded: how right it is, and what it notices.
+"""Comparison of a judge with recorded faults: its accuracy, and the faults that it notices.
 
 All scores are in points of 100. The confusion and the sensitivity compare a pair with a single
-fault with the same edit without one, so that what an edit looks like cancels out.
+fault to the same edit without one, so that the content of the edit cancels out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from editloop.statistics.bootstrap import bootstrap_weights
 
 __all__ = ["Disagreement", "against_truth", "disagreements"]
 
-_TIE = 1.0  # points of 100; smaller differences say nothing
+_TIE = 1.0  # points of 100; smaller differences are ties
 _AXES: dict[str, Callable[[TruthFacts], str]] = {
     "edit_type": lambda facts: facts.edit_type,
     "size": lambda facts: f"{facts.size} px",
@@ -35,7 +35,7 @@ _AXES: dict[str, Callable[[TruthFacts], str]] = {
 def against_truth(
     judged: Judged[TruthFacts], resamples: int, rng: np.random.Generator
 ) -> dict[str, Json]:
-    """What the verdicts tell; `perspectives`, `confusion`, `sensitivity` and `slices`."""
+    """Return results with `perspectives`, `confusion`, `sensitivity` and `slices`."""
     weights = bootstrap_weights([facts.edit for facts in judged.facts], resamples, rng)
     table = _Table(judged, weights)
     return {
@@ -59,7 +59,7 @@ def against_truth(
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A pair on which judge and record are far apart, in points of 100; `at` is its index."""
+    """A pair on which judge and record differ strongly, in points of 100; `at` is its index."""
 
     at: int
     perspective: str
@@ -69,7 +69,7 @@ class Disagreement:
 
 
 def disagreements(judged: Judged[TruthFacts], most: int) -> list[Disagreement]:
-    """For each perspective the pairs that are furthest apart, at most one of each edit."""
+    """Return each perspective's `most` largest disagreements, at most one for each edit."""
     found = []
     for name in judged.perspectives:
         recorded = np.array([facts.points(name) for facts in judged.facts])
@@ -81,8 +81,8 @@ def disagreements(judged: Judged[TruthFacts], most: int) -> list[Disagreement]:
                 break
             if edit not in seen:
                 seen.add(edit)
-                told = rounded(recorded[at]), rounded(judged.points[name][at])
-                found.append(Disagreement(int(at), name, *told, judged.texts[name][at]))
+                scores = rounded(recorded[at]), rounded(judged.points[name][at])
+                found.append(Disagreement(int(at), name, *scores, judged.texts[name][at]))
     return found
 
 
@@ -95,7 +95,7 @@ def _slices(
 
 
 class _Table:
-    """Verdicts beside their records, as columns."""
+    """Verdicts and their records, as columns."""
 
     def __init__(self, judged: Judged[TruthFacts], weights: Floats) -> None:
         self._judged = judged
@@ -109,7 +109,7 @@ class _Table:
         self._clean = np.array([clean[facts.edit] for facts in judged.facts])
 
     def agreement(self, name: str) -> dict[str, Json]:
-        """How a perspective's verdicts agree with the records, and how many there are."""
+        """Return how a perspective's verdicts agree with the records, and how many there are."""
         points, passed = self._judged.points[name], self._judged.passed[name]
         recorded = np.array([facts.points(name) for facts in self._facts])
         should = np.array([float(facts.passes(name)) for facts in self._facts])
@@ -130,19 +130,19 @@ class _Table:
         }
 
     def accuracy(self, name: str, rows: NDArray[np.intp]) -> Json:
-        """The share of right yes and no among some pairs."""
+        """Return the share of right yes and no among some pairs."""
         return share_of(self._right(name)[rows], [self._groups[row] for row in rows])
 
     def singles(self, family: str) -> NDArray[np.intp]:
-        """The pairs whose only fault is of a family."""
+        """Return the pairs whose only fault is of a family."""
         return self._where(lambda fault: fault.family == family)
 
     def drop(self, name: str, rows: NDArray[np.intp]) -> Json:
-        """By how much some pairs score less than the same edits without a fault, in points."""
+        """Return how much less some pairs score than the same edits without a fault, in points."""
         return mean_of(self._drops(name)[rows], self._weights[:, rows])
 
     def sensitivity(self, name: str) -> dict[str, Json]:
-        """By kind of fault of its families: how surely and how strongly it is noticed."""
+        """Return how reliably and how strongly each kind of fault of its families is noticed."""
         kinds = [kind for kind, each in KINDS.items() if each.family in SCALES[name].families]
         return {kind: self._kind(name, kind) for kind in kinds if len(self._of_kind(kind))}
 
@@ -166,9 +166,9 @@ class _Table:
         }
 
     def _told_apart(self, name: str, rows: NDArray[np.intp]) -> Json:
-        """How often a faulty pair scores less than the same edit without a fault.
+        """Return how often a faulty pair scores less than the same edit without a fault.
 
-        Less is by a point of 100 at least; what differs by less is a tie and counts half.
+        Differences of less than one point of 100 are ties and count half.
         """
         drops = self._drops(name)[rows]
         order = np.where(np.abs(drops) < _TIE, 0.0, np.sign(drops))

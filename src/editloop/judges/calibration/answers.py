@@ -1,4 +1,4 @@
-"""All questions of a calibration, asked of one judge: what `calibration.json` holds."""
+"""All questions of a calibration to one judge: the results in `calibration.json`."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from editloop.storage.shards import ShardStore
 
 __all__ = ["Answers", "Beside", "Calibration", "Watch"]
 
-# Shows how far some cases got: what is done, how many there are, the cases.
+# Shows the progress of some cases. Arguments: a description, the number of cases, the cases.
 Watch: TypeAlias = Callable[[str, int, Iterable[Any]], Iterable[Any]]
 
-_REPEATED = 48  # pairs that are judged again
+_REPEATED = 48  # pairs that are judged repeatedly
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What else a judge is compared with: an earlier set of scores, what people rated."""
+    """Other data that a judge is compared with: an earlier frozen set, and people's ratings."""
 
     frozen: FrozenSet | None = None
     ratings: Ratings | None = None
@@ -52,7 +52,7 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Results as JSON; the verdicts on pairs with recorded faults; whether some are missing yet."""
+    """Results as JSON, verdicts on pairs with recorded faults, and whether some are missing."""
 
     results: dict[str, Json]
     judged: Judged[TruthFacts] | None
@@ -60,7 +60,7 @@ class Answers:
 
 
 class Calibration:
-    """A judge and all that it is asked; verdicts are kept in a store."""
+    """A judge and all its questions; verdicts are cached in a store."""
 
     def __init__(
         self, spec: Spec, settings: CalibrationSettings, store: ShardStore, watch: Watch
@@ -76,17 +76,17 @@ class Calibration:
         self.compares = hasattr(self.judge, "compare")
         if not self.compares and not SCALES.keys() & set(self.judge.perspectives):
             raise RecipeError(
-                "this judge scores nothing that a calibration knows",
+                "this judge scores no perspective that a calibration supports",
                 value=", ".join(self.judge.perspectives),
-                fix=f"calibrate a judge of {', '.join(SCALES)}",
+                fix=f"calibrate a judge of one of: {', '.join(SCALES)}",
             )
 
     def close(self) -> None:
-        """Close what judges hold open."""
+        """Close the judges."""
         self._open.close()
 
     def answers(self, beside: Beside, keep: Path) -> Answers:
-        """Everything asked and told; a set of pairs with their scores is frozen to `keep`."""
+        """Ask all questions and return the results; writes a frozen set to `keep`."""
         if self.compares:
             return self._compared()
         asking = CachedJudge(self.judge, self._store)
@@ -107,7 +107,7 @@ class Calibration:
         return Answers(results, judged, asking.open)
 
     def plan(self, beside: Beside) -> CostEstimate:
-        """What asking would take, of a judge that asks a server; asks nothing."""
+        """Return the cost estimate of a judge that asks a server; asks nothing."""
         if self.compares:
             return plan_of([(self.judge, (case for case, _ in self._comparisons()))])
         own = [self._truth_cases(), self._sanity_cases()]
@@ -121,7 +121,7 @@ class Calibration:
         return plan_of((judge, (pair for pair, _ in cases)) for judge, cases in asked)
 
     def _compared(self) -> Answers:
-        """What a judge of two edits is asked."""
+        """Return the results of a pairwise judge."""
         comparing = Comparing(self.judge, self._store)
         cases = list(self._comparisons())
         found = comparing.preferences([case for case, _ in cases])
@@ -137,7 +137,7 @@ class Calibration:
         return check_sanity(judged, *self._bootstrap("sanity"), needs)
 
     def _repeats(self, asking: CachedJudge, judged: Judged[TruthFacts]) -> dict[str, Json]:
-        """The same pairs in several rounds, of which the first is done."""
+        """Judge the same pairs in several rounds, the first of which is `judged`."""
         rounds = [judged.only(self._repeated)]
         for number in range(1, self.settings.repeats):
             again = CachedJudge(self._judge_of(number), self._store, repeat=number)
@@ -167,17 +167,17 @@ class Calibration:
         ids = set(beside.ratings.ids)
         if beside.data is None:
             rows = [row for row, facts in enumerate(judged.facts) if facts.id in ids]
-            told = judged.only(rows).labelled([judged.facts[row].id for row in rows])
+            rated = judged.only(rows).labelled([judged.facts[row].id for row in rows])
         else:
-            told = asking.judged("rated", self._rated_cases(beside.ratings, beside.data))
-        if not told.facts:
+            rated = asking.judged("rated", self._rated_cases(beside.ratings, beside.data))
+        if not rated.facts:
             raise RecipeError(
-                "nothing that was rated is there",
+                "none of the rated ids is in the data",
                 value=beside.ratings.ids[0],
                 fix="name the `data` that was rated",
             )
-        found = against_people(told, beside.ratings, *self._bootstrap("people"))
-        return {"not_found": len(ids) - len(told.facts), "perspectives": found}
+        found = against_people(rated, beside.ratings, *self._bootstrap("people"))
+        return {"not_found": len(ids) - len(rated.facts), "perspectives": found}
 
     def _freeze(self, keep: Path, judged: Judged[TruthFacts]) -> None:
         pairs = ((pair, facts.edit) for pair, facts in self._some(self._repeated))
@@ -186,8 +186,8 @@ class Calibration:
 
     @property
     def _repeated(self) -> range:
-        """The rows of the pairs that are judged again, spread over all."""
-        stride = max(1, len(self.pairs) // _REPEATED) | 1  # odd: every variant has its turn
+        """The rows of the pairs that are judged repeatedly, spread evenly."""
+        stride = max(1, len(self.pairs) // _REPEATED) | 1  # odd, so that every variant occurs
         return range(0, len(self.pairs), stride)
 
     def _some(self, rows: range) -> Iterator[tuple[EditedPair, TruthFacts]]:
@@ -220,7 +220,7 @@ class Calibration:
         return self.settings.resamples, generator(self.settings.seed, "calibration", part)
 
     def _judge_of(self, number: int) -> Any:
-        """The judge as it is asked in a round."""
+        """Return the judge for a round of repeats."""
         judge = in_round(self._spec, number).create("judge")
         if hasattr(judge, "close"):
             self._open.callback(judge.close)

@@ -1,7 +1,7 @@
-"""A judge, asked each question once: verdicts are kept by what was shown and who judged.
+"""A judge with a cache of its verdicts, keyed by the content of the cases and the judge.
 
-A verdict that is missing only for now (a server was down, the budget spent) is not kept, so that
-the next run asks again; a judge with a ledger of its own then repeats no call that was answered.
+A verdict that is missing for a transient cause (server down, budget spent) is not cached, so that
+the next run asks again. A judge with its own ledger then repeats no call that was answered.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.judges.calibration.scales import SCALES, points
-from editloop.judges.verdicts import may_pass_later
 from editloop.schema import (
+    Cause,
     EditedPair,
     Json,
     Judge,
@@ -54,10 +54,10 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True, eq=False)
 class Judged(Generic[_T]):
-    """What a judge said of some pairs, whose `facts` are in the same order.
+    """A judge's verdicts on some pairs, whose `facts` are in the same order.
 
-    A column a perspective: `points` of 100 and `passed` (1 or 0), NaN where there is none; `texts`,
-    and `reasons` why there is no score.
+    Each perspective has a column of `points` of 100 and of `passed` (1 or 0), NaN if missing, of
+    `texts`, and of `reasons` for missing scores.
     """
 
     facts: list[_T]
@@ -71,7 +71,7 @@ class Judged(Generic[_T]):
         return tuple(self.points)
 
     def only(self, rows: Sequence[int]) -> Judged[_T]:
-        """The columns of some rows."""
+        """Return the columns of some rows."""
         return Judged(
             [self.facts[row] for row in rows],
             {name: column[rows] for name, column in self.points.items()},
@@ -81,17 +81,20 @@ class Judged(Generic[_T]):
         )
 
     def labelled(self, facts: Sequence[_S]) -> Judged[_S]:
-        """The columns with other facts of the same pairs."""
+        """Return the columns with other facts of the same pairs."""
         return Judged(list(facts), self.points, self.passed, self.texts, self.reasons)
 
     @classmethod
     def of(
         cls, facts: Sequence[_T], verdicts: Sequence[Verdict], perspectives: Sequence[str]
     ) -> Judged[_T]:
-        """The columns of some verdicts."""
+        """Return the columns of some verdicts."""
         made: Judged[_T] = cls(list(facts), {}, {}, {}, {})
         for name in perspectives:
-            scores = [verdict.get(name, Unscored("no verdict on it")) for verdict in verdicts]
+            scores = [
+                verdict.get(name, Unscored("no verdict on it", cause=Cause.NO_ANSWER))
+                for verdict in verdicts
+            ]
             found = [points(name, score) for score in scores]
             made.points[name] = np.array([value for value, _ in found], np.float64)
             made.passed[name] = np.array([_passed(name, score) for score in scores], np.float64)
@@ -101,9 +104,9 @@ class Judged(Generic[_T]):
 
 
 class CachedJudge:
-    """Asks a judge through a store; `asked` counts the pairs that were not found there.
+    """A judge with a cache of its verdicts; `asked` counts the pairs that were not cached.
 
-    `open` says that some verdicts are missing for now, so another run may find out more.
+    `open` is true if some are missing for a transient cause, so that another run may get them.
     """
 
     def __init__(self, judge: Judge, store: ShardStore, *, repeat: int = 0) -> None:
@@ -115,11 +118,11 @@ class CachedJudge:
 
     @property
     def perspectives(self) -> tuple[str, ...]:
-        """What the judge scores, as far as calibration knows what it means."""
+        """The perspectives that the judge scores and that calibration supports."""
         return tuple(name for name in self._judge.perspectives if name in SCALES)
 
     def judged(self, name: str, cases: Iterable[tuple[EditedPair, _T]]) -> Judged[_T]:
-        """The judge's verdicts on the pairs, committed under a name; few are in memory at once."""
+        """Return the verdicts on the pairs, which are streamed, and commit them under a name."""
         facts: list[_T] = []
         verdicts: list[Verdict] = []
         for index, batch in enumerate(in_batches(cases)):
@@ -142,7 +145,8 @@ class CachedJudge:
             return _verdicts(table.to_pylist(), len(pairs))
         verdicts = self._judge.judge(pairs)
         self.asked += len(pairs)
-        if any(may_pass_later(score) for verdict in verdicts for score in verdict.values()):
+        scores = (score for verdict in verdicts for score in verdict.values())
+        if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in scores):
             self.open = True
         else:
             rows = pa.Table.from_pylist(list(_rows(verdicts)), schema=_SCORES)
@@ -157,14 +161,14 @@ def _passed(perspective: str, score: Score | Unscored) -> float:
 
 
 def in_batches(cases: Iterable[_T]) -> Iterator[list[_T]]:
-    """Cases as a judge is shown them, some at a time."""
+    """Yield the cases in the batches in which a judge gets them."""
     left = iter(cases)
     while batch := list(itertools.islice(left, _BATCH)):
         yield batch
 
 
 def digest_of(pictures: Iterable[Pixels | Mask | None], words: Json) -> str:
-    """A hash of all that a judge can see of a case."""
+    """Return a hash of everything in a case that a judge can see."""
     digest = hashlib.sha256()
     for pixels in pictures:
         if pixels is not None:

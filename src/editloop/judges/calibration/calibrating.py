@@ -1,8 +1,8 @@
-"""Who judges the judge: `editloop calibrate` as one call.
+"""Calibration of a judge: the Python call behind `editloop calibrate`.
 
-OUT/calibration.json     every answer (deterministic)
-OUT/calibration.html     the same to look at
-OUT/frozen.parquet       pairs with their scores, for a later calibration to compare with
+OUT/calibration.json     all results (deterministic)
+OUT/calibration.html     the same as a page
+OUT/frozen.parquet       pairs with their scores, for comparison with a later calibration
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _RESULTS, _PAGE, _FROZEN = "calibration.json", "calibration.html", "frozen.parqu
 
 
 def calibrate(judge: str, out: Path | str, **settings: Json) -> dict[str, Json]:
-    """Calibrate the judge that a SPEC (or a YAML file) names; returns `calibration.json`'s content.
+    """Calibrate the judge that a SPEC (or a YAML file) names; return `calibration.json`'s content.
 
     `settings` are those of `CalibrationSettings`. Everything is kept in `out`: a second run asks
-    nothing, and after an interruption only what was not answered. A judge with a ledger keeps one
-    of its own there, so that it is asked as it is now.
+    nothing, and one after an interruption asks only what was not answered. A judge with a ledger
+    gets a separate one there, so that no older replies are used.
     """
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def calibrate(judge: str, out: Path | str, **settings: Json) -> dict[str, Json]:
 
 
 def plan_calibration(judge: str, out: Path | str, **settings: Json) -> CostEstimate:
-    """What `calibrate` would ask of a server: calls, tokens and cost; asks nothing."""
+    """Return the calls, tokens and cost that `calibrate` would take; asks nothing."""
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     with lock(place), _opened(judge, place, settings) as (calibration, beside):
@@ -73,13 +73,13 @@ def plan_calibration(judge: str, out: Path | str, **settings: Json) -> CostEstim
 def _opened(
     judge: str, place: Path, settings: Mapping[str, Json]
 ) -> Iterator[tuple[Calibration, Beside]]:
-    """A calibration, and what the judge is compared with."""
+    """Open a calibration and the data that the judge is compared with."""
     asked = validate(CalibrationSettings, settings, where="calibrate")
     work = place / ".editloop" / _NAME
     spec = parse_spec(judge, "judge")
     if asked.frozen is not None and ledger_of(spec) is not None:
         raise RecipeError(
-            "a ledger would answer for the judge as it was",
+            "old replies in a ledger would hide a drift of the judge",
             value=ledger_of(spec),
             fix="leave `ledger` out to compare with a frozen set",
         )
@@ -101,7 +101,7 @@ def _beside(asked: CalibrationSettings) -> Beside:
 
 
 def _made_from(calibration: Calibration, beside: Beside) -> str:
-    """The same where the same is asked of the same judge."""
+    """Return a fingerprint of the questions and the judge."""
     ratings, data = beside.ratings, beside.data
     settings = calibration.settings.model_dump(
         mode="json", exclude={"frozen", "ratings", "data", "layout"}
@@ -149,12 +149,12 @@ def _facts(calibration: Calibration, made_from: str, answers: Answers) -> dict[s
     }
 
 
-def _watched(told: str, total: int, cases: Iterable[Any]) -> Iterable[Any]:
-    """The cases, with a bar where a person is looking."""
+def _watched(description: str, total: int, cases: Iterable[Any]) -> Iterable[Any]:
+    """Return the cases, with a progress bar if the output is a terminal."""
     console = Console(stderr=True)
     return track(
         cases,
-        description=told,
+        description=description,
         total=total,
         console=console,
         transient=True,

@@ -1,7 +1,7 @@
-"""Pearson's, Spearman's and Kendall's correlation, in the sample and in every resample at once.
+"""Pearson's, Spearman's and Kendall's correlation, vectorised over bootstrap resamples.
 
-A resample is how often it draws each case, so a coefficient of a resample is a weighted one, and
-equals that of the list in which cases are written as often as they were drawn.
+A resample is given as the number of times that each case is drawn. Its coefficient is weighted by
+these counts, and equals that of a list in which each case is repeated as often as it was drawn.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from editloop.schema import Json
 
 __all__ = ["correlations", "kendall", "pearson", "spearman"]
 
-_BLOCK = 256  # cases at a time are compared with all others
+_BLOCK = 256  # cases that are compared with all others at a time
 _FEWEST = 3  # two cases always lie on a line
 
 
 def correlations(first: Floats, second: Floats, weights: Floats) -> dict[str, Json]:
-    """Each coefficient of the cases that have both numbers; null where one side does not vary."""
+    """Return each coefficient of the cases that have both numbers; None if a side is constant."""
     there = np.isfinite(first) & np.isfinite(second)
     if there.sum() < _FEWEST:
         return dict.fromkeys(("pearson", "spearman", "kendall"))
@@ -33,7 +33,7 @@ def correlations(first: Floats, second: Floats, weights: Floats) -> dict[str, Js
 
 
 def pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Pearson's r in each resample; x and y are [cases], or [resamples, cases]."""
+    """Return Pearson's r in each resample; x and y are [cases], or [resamples, cases]."""
     x, y = gridded(x - gridded(x.mean())), gridded(y - gridded(y.mean()))
     total = weights.sum(axis=1)
     sums = {name: (weights * each).sum(axis=1) for name, each in (("x", x), ("y", y))}
@@ -44,12 +44,12 @@ def pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
 
 
 def spearman(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Spearman's rho: Pearson's r of the ranks, ties sharing the mean of theirs."""
+    """Return Spearman's rho: Pearson's r of the ranks; ties share their mean rank."""
     return pearson(_ranks(x, weights), _ranks(y, weights), weights)
 
 
 def kendall(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Kendall's tau-b: concordant less discordant pairs, over those not tied in x and in y."""
+    """Return Kendall's tau-b: (concordant - discordant) / sqrt(pairs untied in x * in y)."""
     totals = np.zeros((3, len(weights)))
     for start in range(0, len(x), _BLOCK):
         some = slice(start, start + _BLOCK)
@@ -61,7 +61,7 @@ def kendall(x: Floats, y: Floats, weights: Floats) -> Floats:
 
 
 def _ranks(values: Floats, weights: Floats) -> Floats:
-    """The rank of each case in each resample: [resamples, cases]."""
+    """Return the rank of each case in each resample: [resamples, cases]."""
     different, place = np.unique(values, return_inverse=True)
     drawn = weights @ (place[:, None] == np.arange(len(different)))  # whole numbers: exact
     below = np.cumsum(drawn, axis=1) - drawn
@@ -70,7 +70,7 @@ def _ranks(values: Floats, weights: Floats) -> Floats:
 
 
 def _ratio(shared: Floats, first: Floats, second: Floats) -> Floats:
-    """The ratio shared / sqrt(first * second); NaN where one of the two does not vary."""
+    """Return shared / sqrt(first * second); NaN if one of the two does not vary."""
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Floats = shared / np.sqrt(first * second)
     found[(first <= 0) | (second <= 0)] = np.nan

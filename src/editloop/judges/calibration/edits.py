@@ -1,7 +1,7 @@
-"""Edits of held-out photos: what a calibration's pairs are made of.
+"""Edits of held-out photos, from which a calibration's pairs are made.
 
-Every edit type is as frequent as any other. Photos are crops of scenes that no shipped recipe
-trains on; an edit depends on the seed, its index and its size alone.
+All edit types are equally frequent. Photos are crops of scenes that no shipped recipe trains on. An
+edit depends only on the seed, its index and its size.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["VERSION", "HeldOutEdit", "HeldOutEdits"]
 
 VERSION = f"1, darkroom {REVISION}, photos {PhotosSource.version}"
 _TYPES = tuple(EditType)
-_CROPS = (0.7, 1.0)  # of the short side: smaller ones would be blurred at the largest size
+_CROPS = (0.7, 1.0)  # share of the short side; smaller crops would be blurred at the largest size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutEdit:
-    """An edit of a crop of a scene, as it was rendered; `darkroom` holds the crop."""
+    """A rendered edit of a crop of a scene; `darkroom` holds the crop."""
 
     index: int
     scene: str
@@ -46,27 +46,27 @@ class HeldOutEdit:
 
     @property
     def name(self) -> str:
-        """SCENE/SIZE/TYPE/INDEX."""
+        """The name SCENE/SIZE/TYPE/INDEX."""
         return f"{self.scene}/{self.size}/{self.turn.edit_type.value}/{self.index:04d}"
 
     @property
     def wrong(self) -> Wrong:
-        """What a generator might have made instead."""
+        """The wrong results that a generator might have made."""
         return Wrong(self.darkroom, self.turn, self.seed)
 
     @property
     def occasion(self) -> Occasion:
-        """What can go wrong in it."""
+        """The properties of the edit that determine its possible faults."""
         whole = is_whole(self.rendered.mask)
         return Occasion(self.turn.edit_type, self.turn.subject, whole, frozenset(self.wrong))
 
     def another(self) -> HeldOutEdit:
-        """An edit of another type that starts from the same picture."""
+        """Return an edit of another type that starts from the same picture."""
         turn, rendered = next(self._others())
         return replace(self, turn=turn, rendered=rendered)
 
     def pair(self, variant: str, edited: Pixels) -> EditedPair:
-        """The edit as a judge sees it, with any picture as its result."""
+        """Return the edit as a pair to judge, with any picture as its result."""
         words, photo = generator(self.seed, "words"), SCENES[self.scene].caption
         return EditedPair(
             id=f"{self.name}/{variant}",
@@ -80,7 +80,7 @@ class HeldOutEdit:
         )
 
     def _others(self) -> Iterator[tuple[PlannedTurn, Rendered]]:
-        """Edits that show: without end, for some look does on every photo."""
+        """Yield visible edits of other types, endlessly: every photo has some."""
         names = [
             name for name, each in OPERATIONS.items() if each.edit_type is not self.turn.edit_type
         ]
@@ -93,7 +93,7 @@ class HeldOutEdit:
 
 
 class HeldOutEdits:
-    """The first `count` edits of a seed in some sizes, each drawn when it is asked for."""
+    """The first `count` edits of a seed in some sizes, each drawn on access."""
 
     def __init__(self, seed: int, count: int, sizes: tuple[int, ...]) -> None:
         self._seed = seed
@@ -110,7 +110,7 @@ class HeldOutEdits:
         return len(self._items[self._sizes[0]])
 
     def __getitem__(self, index: int) -> HeldOutEdit:
-        """The edit at an index; types take turns, and so do sizes and scenes."""
+        """Return the edit at an index; types, sizes and scenes alternate."""
         size = self._size(index)
         item = self._items[size][index]
         (loaded,) = self._sources[size].load([item])
@@ -123,7 +123,7 @@ class HeldOutEdits:
     def _drawn(
         self, darkroom: Darkroom, size: int, index: int
     ) -> Iterator[tuple[int, PlannedTurn, Rendered]]:
-        """Edits that show, each with its seed: without end, for every type has some."""
+        """Yield visible edits with their seeds, endlessly: every type has some."""
         edit_type = _TYPES[index % len(_TYPES)]
         names = [name for name, each in OPERATIONS.items() if each.edit_type is edit_type]
         for attempt in itertools.count():

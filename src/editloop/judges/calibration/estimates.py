@@ -1,8 +1,8 @@
-"""Numbers with 95% intervals: means by the bootstrap, shares by Wilson's interval.
+"""Estimates with 95% intervals: means by the bootstrap, shares by Wilson's interval.
 
-Pairs made of one edit are not independent, so they are drawn, or counted, together. Values are
-rounded to a grid on which sums of doubles are exact: results do not depend on the order in which a
-machine adds.
+Pairs made from one edit are not independent, so they are resampled, or counted, together. Values
+are rounded to a grid on which sums of doubles are exact, so results do not depend on the order of
+summation.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _DIGITS = 6
 
 
 def gridded(values: Floats) -> Floats:
-    """Values in multiples of 2**-14."""
+    """Return values rounded to multiples of 2**-14."""
     return np.round(values * _GRID) / _GRID
 
 
 def rounded(value: float) -> float:
-    """A number as results hold it; no negative zero."""
+    """Return a number rounded as in the results, without negative zero."""
     return round(float(value), _DIGITS) + 0.0
 
 
 def estimate(value: float, replicates: Floats, count: int) -> Json:
-    """A number of `count` cases and the interval of its replicates; null where it is undefined."""
+    """Return an estimate from `count` cases with the replicates' interval; None if undefined."""
     bounds = percentile_interval(replicates)
     if bounds is None or not math.isfinite(value):
         return None
@@ -45,7 +45,7 @@ def estimate(value: float, replicates: Floats, count: int) -> Json:
 
 
 def mean_of(values: Floats, weights: Floats) -> Json:
-    """The mean of what is there of `values` [cases]; `weights` [resamples, cases] bound it."""
+    """Return the mean of the finite `values` [cases], with `weights` [resamples, cases]."""
     there = np.isfinite(values)
     if not there.any():
         return None
@@ -57,11 +57,11 @@ def mean_of(values: Floats, weights: Floats) -> Json:
 
 
 def share_of(hits: Floats, groups: Sequence[str]) -> Json:
-    """The share of hits (1; a miss is 0, a tie 0.5, NaN is left out), by Wilson's interval.
+    """Return the share of hits (1; a miss is 0, a tie 0.5, NaN is left out) with Wilson's interval.
 
-    Its number of cases is the effective one (Kish, 1965): cases of one group resemble each other.
-    Where all cases are alike that cannot be seen, and groups count as one case each. Unlike a
-    bootstrap it leaves room for what was not seen where every case is a hit.
+    The interval uses the effective number of cases (Kish, 1965), because cases of one group are
+    similar. If all cases are alike that number cannot be estimated, and each group counts as one
+    case. Unlike a bootstrap, the interval has a width even if every case is a hit.
     """
     there = np.isfinite(hits)
     count = int(there.sum())
@@ -79,7 +79,7 @@ def share_of(hits: Floats, groups: Sequence[str]) -> Json:
 
 
 def _effective(found: Floats, share: float, groups: Sequence[str]) -> float:
-    """How many independent cases would say as much, by the simple and the clustered variance."""
+    """Return the effective number of cases, from the simple and the clustered variance."""
     names, index = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
     excess = np.bincount(index, weights=found - share)
     spread = float((excess**2).sum())
@@ -91,7 +91,7 @@ def _effective(found: Floats, share: float, groups: Sequence[str]) -> float:
 
 
 def _wilson(share: float, count: float) -> tuple[float, float]:
-    """Wilson's score interval (1927) for a share of `count` cases."""
+    """Return Wilson's score interval (1927) for a share of `count` cases."""
     centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2)) * _Z
     half /= 1 + _Z**2 / count

@@ -1,4 +1,4 @@
-"""A frozen set: pairs with the scores that a judge gave them, in one file, to judge again later."""
+"""A frozen set: pairs with a judge's scores in one file, to be judged again later."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NAME, _VERSION = b"editloop.judge", b"editloop.judge_version"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenSet:
-    """What a file holds: who judged, the pairs with the edit that each is of, and the scores."""
+    """The content of a file: the judge, the pairs with their edits' names, and the scores."""
 
     path: Path
     judge: str
@@ -48,7 +48,7 @@ class FrozenSet:
         return self.judged.facts
 
     def pairs(self) -> Iterator[tuple[EditedPair, str]]:
-        """The pairs and their edits, streamed in the file's order."""
+        """Yield the pairs and their edits' names, streamed in the file's order."""
         for row in read_rows(self.path, what="a frozen set"):
             yield _pair(row), row["edit"]
 
@@ -59,7 +59,7 @@ def freeze(
     judged: Judged[Any],
     judge: tuple[str, str],
 ) -> None:
-    """Write pairs, the edit that each is of, and what a judge (name, version) said of them."""
+    """Write pairs, their edits' names, and the scores of a judge (name, version)."""
     name, version = judge
     schema = pa.schema(_ROWS, metadata={_NAME: name.encode(), _VERSION: version.encode()})
     rows = [
@@ -79,14 +79,14 @@ def freeze(
 
 
 def read_frozen(path: Path) -> FrozenSet:
-    """The frozen set in a file; StoreError if it cannot be read, CorruptError if it is none."""
+    """Read a frozen set; StoreError if the file cannot be read, CorruptError if it is another."""
     with explained("read a frozen set", path), path.open("rb") as handle:
         try:
             schema = pq.read_schema(handle)
         except pa.ArrowException as error:
             raise _no_set(path) from error
-    told = schema.metadata or {}
-    if _NAME not in told or not {name for name, _ in _ROWS} <= set(schema.names):
+    metadata = schema.metadata or {}
+    if _NAME not in metadata or not {name for name, _ in _ROWS} <= set(schema.names):
         raise _no_set(path)
     rows = list(read_rows(path, ["edit", "scores"], what="a frozen set"))
     scored = [{each["perspective"]: each for each in row["scores"]} for row in rows]
@@ -98,12 +98,14 @@ def read_frozen(path: Path) -> FrozenSet:
         texts={name: [None] * len(rows) for name in names},
         reasons={name: [None] * len(rows) for name in names},
     )
-    return FrozenSet(path, told[_NAME].decode(), told[_VERSION].decode(), judged)
+    return FrozenSet(path, metadata[_NAME].decode(), metadata[_VERSION].decode(), judged)
 
 
 def _no_set(path: Path) -> CorruptError:
     return CorruptError(
-        "this is no frozen set", value=path, fix="name the frozen.parquet of an earlier calibration"
+        "this file is not a frozen set",
+        value=path,
+        fix="name the frozen.parquet of an earlier calibration",
     )
 
 

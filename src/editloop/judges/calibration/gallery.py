@@ -1,4 +1,4 @@
-"""The pairs on which judge and record are furthest apart, as cards with pictures."""
+"""Cards with pictures of the pairs on which judge and record differ most."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from editloop.showing.thumbnails import exact
 
 __all__ = ["disagreement_cards"]
 
-_MOST = 3  # of each perspective
+_MOST = 3  # cards for each perspective
 
 
 def disagreement_cards(judged: Judged[TruthFacts], pairs: TruthPairs) -> dict[str, list[Card]]:
-    """By perspective, the pairs with the largest distance first."""
+    """Return cards by perspective, the largest difference first."""
     found: dict[str, list[Card]] = {name: [] for name in judged.perspectives}
     for each in disagreements(judged, _MOST):
         found[each.perspective].append(_card(each, pairs[each.at]))
@@ -27,13 +27,15 @@ def _card(found: Disagreement, case: TruthPair) -> Card:
     pair = case.pair
     assert pair.target is not None  # the darkroom made it
     faults = [(each.kind.replace("_", " "), f"{each.severity:g}") for each in case.facts.faults]
-    told = "; ".join(fault.text for fault in case.facts.faults) or "without a fault"
+    faults_text = "; ".join(fault.text for fault in case.facts.faults) or "without a fault"
     words = [] if found.text is None else [(found.perspective, found.text)]
     pictures = [
         exact("source", pair.source, f"source of “{pair.instruction}”"),
         exact("true target", pair.target, f"after “{pair.instruction}”"),
         replace(
-            exact("judged", pair.edited, told), numbers=faults or [("no fault", "")], words=words
+            exact("judged", pair.edited, faults_text),
+            numbers=faults or [("no fault", "")],
+            words=words,
         ),
     ]
     return Card(

@@ -1,6 +1,6 @@
-"""A calibration's numbers as people read them, for the terminal and for the page.
+"""A calibration's numbers as text, for the terminal and for the page.
 
-`summary` is the one table that answers all questions: a row a perspective.
+`summary` is the main table, with one row for each perspective.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from editloop.schema import Json
 
 __all__ = ["HEADS", "Number", "Summary", "agreement", "number", "preferences", "summary"]
 
-# What stands at the head of each column of the summary.
+# The column headings of the summary.
 HEADS = (
     "yes/no right",
     "Pearson",
@@ -25,12 +25,12 @@ HEADS = (
     "scored",
 )
 _NOTHING = "-"
-_SIGNED = ("change", "place")  # units of what may go either way
+_SIGNED = ("change", "place")  # units of numbers that may be negative
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number with its 95% interval, as text; `at` is where they lie on a scale of 0 to 1."""
+    """A number with its 95% interval, as text; `at` holds their positions on a scale of 0 to 1."""
 
     text: str = _NOTHING
     low: str = ""
@@ -40,15 +40,15 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The one table: perspectives and their numbers, one for each of HEADS."""
+    """The main table: each perspective's numbers, one for each of HEADS."""
 
     rows: Mapping[str, tuple[Number, ...]]
 
 
 def number(unit: str, entry: Json, top: float = 1.0) -> Number:
-    """A mean with its interval; None is nothing.
+    """Return a mean with its interval as text; a dash for None.
 
-    `top` is where its scale ends, in the unit. What may go either way has 0 in the middle.
+    `top` is the end of its scale, in the unit. Scales of signed units have 0 in the middle.
     """
     if entry is None:
         return Number()
@@ -63,7 +63,7 @@ def number(unit: str, entry: Json, top: float = 1.0) -> Number:
 
 
 def summary(results: Mapping[str, Json]) -> Summary:
-    """The one table of a judge that scores."""
+    """Return the main table of a judge that gives scores."""
     rows = {}
     for name, found in results["truth"].get("perspectives", {}).items():
         rows[name] = (
@@ -79,7 +79,7 @@ def summary(results: Mapping[str, Json]) -> Summary:
 
 
 def agreement(found: Mapping[str, Json]) -> dict[str, Number]:
-    """How a perspective's verdicts agree with the records, beyond what the summary says."""
+    """Return more numbers on how a perspective's verdicts agree with the records."""
     guess = found["always_yes"]
     return {
         "yes/no right": number("share", found["accuracy"]),
@@ -91,7 +91,7 @@ def agreement(found: Mapping[str, Json]) -> dict[str, Number]:
 
 
 def preferences(found: Mapping[str, Json]) -> dict[str, Number]:
-    """What a judge of two edits is told by, by what the number is called."""
+    """Return a pairwise judge's numbers by their labels."""
     right = {
         f"{family} fault seen": number("share", entry)
         for family, entry in found["right"].items()
@@ -121,7 +121,7 @@ def _of(part: Mapping[str, Json], name: str) -> Json:
 
 
 def _people(results: Mapping[str, Json], name: str) -> Json:
-    """The correlation with what people rated under this name, or else under a related one."""
+    """Return the correlation with people's ratings of this perspective, or of a related one."""
     found = results["people"].get("perspectives", {})
     own = [each for each in found.values() if each.get("perspective") == name]
     return found.get(name, own[0] if own else {}).get("pearson")

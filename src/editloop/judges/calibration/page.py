@@ -1,4 +1,4 @@
-"""A calibration as a page to look at: `calibration.html`."""
+"""The calibration page `calibration.html`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AXES = {"edit_type": "edit type", "size": "size", "scene": "photo"}
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A row of the sanity suite."""
+    """A row of the sanity table."""
 
     check: str
     about: str
@@ -42,12 +42,12 @@ class _Rule:
     number: Number
     unit: str
     reason: str | None
-    counted: str  # how many cases have the number, where it is not all
+    counted: str  # the number of scored cases, if not all are
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """An answer's title and table, `told` being its caption; or, in `told`, why there is none."""
+    """A section of the page: a title and a table with a caption, or the reason for no table."""
 
     title: str
     told: str
@@ -64,7 +64,7 @@ def write_calibration_page(
     """Write the page; `judged` are the verdicts on the pairs with recorded faults, if any."""
     scores = judged is not None
     names = () if judged is None else judged.perspectives
-    colours = dict(zip(names, PALETTE[1:], strict=False))  # the first is for what does nothing
+    colours = dict(zip(names, PALETTE[1:], strict=False))  # the first colour is for baselines
     write_page(
         path,
         path.name,
@@ -106,7 +106,7 @@ def _cell(found: Number) -> Cell:
 
 
 def _table(rows: Mapping[str, Mapping[str, Number]], heads: Sequence[str] = ()) -> Table:
-    """Rows of numbers by what they are called."""
+    """Return a table of numbers by row label and column name."""
     names = list(heads) or list(dict.fromkeys(name for row in rows.values() for name in row))
     return Table(
         [Column(name) for name in names],
@@ -118,7 +118,7 @@ def _table(rows: Mapping[str, Mapping[str, Number]], heads: Sequence[str] = ()) 
 
 
 def _sliced(truth: Mapping[str, Json]) -> dict[str, Table]:
-    """How often yes and no are right, by what the pairs are."""
+    """Return tables of the share of right yes and no, by edit type, size and photo."""
     return {
         f"Yes/no right by {title}": _table(
             {
@@ -138,7 +138,7 @@ def _each(part: Mapping[str, Json]) -> Sequence[tuple[str, Json]]:
 
 
 def _sensitivity(found: Mapping[str, Json]) -> Table:
-    """Kinds of fault down; how surely they are noticed, and how strongly at each severity."""
+    """Return a table by kind of fault: how reliably it is noticed, and points lost by severity."""
     rows = {}
     for kind, each in found.items():
         row = {"told from the right edit": number("share", each["told_apart"])}
@@ -153,7 +153,7 @@ def _sensitivity(found: Mapping[str, Json]) -> Table:
 
 
 def _truth(truth: Mapping[str, Json]) -> dict[str, Json]:
-    """The tables of a judge against the records."""
+    """Return the tables that compare a judge with the records."""
     return {
         "agreement": _table({name: agreement(each) for name, each in _each(truth)}),
         "confusion": _confusion(truth),
@@ -184,7 +184,7 @@ def _rule(row: Mapping[str, Json], edits: int) -> _Rule:
 
 
 def _ladders(ladders: Mapping[str, Json], colours: Mapping[str, str]) -> dict[str, Markup]:
-    """How scores go as a right result is shifted and compressed."""
+    """Return charts of the scores as a right result is shifted and compressed."""
     places = {
         "shift": ([0, *SHIFTS], Axis("pixels to the right, of 256", "points of 100", top=104)),
         "jpeg": ([0, *(100 - each for each in QUALITIES)], Axis("100 − JPEG quality", top=104)),
@@ -214,7 +214,7 @@ def _curve(name: str, x: Sequence[float], steps: Sequence[Json], colour: str) ->
 
 
 def _stability(results: Mapping[str, Json]) -> list[_Part]:
-    """What is known of stability, and of people."""
+    """Return the sections on stability, people and preferences."""
     repeats, drift, people = (results[part] for part in ("repeats", "drift", "people"))
     return [
         _part("Repeats", repeats, "{pairs} pairs, judged {rounds} times", _repeats),

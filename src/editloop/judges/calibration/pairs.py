@@ -1,7 +1,7 @@
-"""Pairs whose faults are recorded: each edit as it should be, with single faults, and with several.
+"""Pairs with recorded faults: each edit without a fault, with single faults, and with several.
 
-The records are the truth. Kinds take turns within a family, and so do the three severities of each:
-the ends and the middle of its spread; none lies where yes and no meet.
+The records are the truth. Kinds alternate within a family, and so do the three severities of each
+kind: the ends and the middle of its spread. None lies on the border between yes and no.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["LEVELS", "SIZES", "VARIANTS", "TruthFacts", "TruthPair", "TruthPairs
 
 SIZES = (64, 128, 256)
 LEVELS = ("slight", "middle", "strong")
-VARIANTS = 8  # of each edit: the truth, two single faults of each family, a mixture
+VARIANTS = 8  # of each edit: no fault, two single faults of each of three families, a mixture
 _SINGLES = 2
-_MIXED = 0.5  # how often a mixture has a fault of a family
+_MIXED = 0.5  # probability that a mixture has a fault of a family
 
 
 @dataclass(frozen=True, slots=True)
 class TruthFacts:
-    """What is known of a pair: where it comes from and what is wrong with it."""
+    """The origin of a pair, and its faults."""
 
     id: str
     edit: str
@@ -41,15 +41,15 @@ class TruthFacts:
 
     @property
     def single(self) -> Fault | None:
-        """The only fault, where there is just one."""
+        """The only fault, or None if there is none or more than one."""
         return self.faults[0] if len(self.faults) == 1 else None
 
     def points(self, perspective: str) -> float:
-        """The recorded score in points of 100: the worst of the perspective's families."""
+        """Return the recorded score in points of 100: the worst of the perspective's families."""
         return min(20 * self._scores[family] for family in SCALES[perspective].families)
 
     def passes(self, perspective: str) -> bool:
-        """Whether the record says yes."""
+        """Return whether the recorded verdict is yes."""
         made = rewards(self.faults)
         return all(made[family].passed for family in SCALES[perspective].families)
 
@@ -67,7 +67,7 @@ class TruthPair:
 
 
 class TruthPairs:
-    """The pairs of the first `edits` edits of a seed, each made when it is asked for."""
+    """The pairs of the first `edits` edits of a seed, each made on access."""
 
     def __init__(self, seed: int, edits: int, sizes: tuple[int, ...] = SIZES) -> None:
         self._edits = HeldOutEdits(seed, edits, sizes)
@@ -82,7 +82,7 @@ class TruthPairs:
         return _made(edit, plan[variant], mixed=variant == VARIANTS - 1)
 
     def _planned(self, index: int) -> tuple[HeldOutEdit, list[tuple[Fault, ...]]]:
-        """An edit and its variants' faults; the last one is kept for its other variants."""
+        """Return an edit and its variants' faults; the last edit is cached for the next call."""
         if self._last is None or self._last[0].index != index:
             edit = self._edits[index]
             self._last = edit, _plan(edit)
@@ -90,7 +90,7 @@ class TruthPairs:
 
 
 def level_of(fault: Fault) -> str:
-    """Where a severity lies in its kind's spread; what has but one is strong."""
+    """Return the level of a severity in its kind's spread; strong if the kind has only one."""
     low, high = KINDS[fault.kind].spread
     share = (fault.severity - low) / (high - low) if high > low else 1.0
     return LEVELS[round(share * (len(LEVELS) - 1))]
@@ -110,7 +110,7 @@ def _named(fault: Fault) -> str:
 
 
 def _plan(edit: HeldOutEdit) -> list[tuple[Fault, ...]]:
-    """The faults of each variant of an edit."""
+    """Return the faults of each variant of an edit."""
     rng, occasion = generator(edit.seed, "faults"), edit.occasion
     kinds = {family: possible_kinds(family, occasion) for family in PERSPECTIVES}
     turn, start = divmod(edit.index, len(EditType))

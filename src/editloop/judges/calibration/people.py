@@ -1,7 +1,7 @@
-"""A judge against people: correlation with their ratings, as HQ-Edit's Table 4 has it.
+"""Correlation of a judge with people's ratings, as in HQ-Edit's Table 4.
 
-Ratings are a CSV with the columns `id` and `rater`, and one for each perspective rated
-(arXiv:2404.09990, section 4.2). Both sides are brought to 0-100 before they are averaged. A picture
+Ratings are a CSV with the columns `id` and `rater`, and one column for each perspective rated
+(arXiv:2404.09990, section 4.2). Both sides are scaled to 0-100 before they are averaged. A picture
 that several people rated counts once, with their mean.
 """
 
@@ -34,22 +34,22 @@ _KEYS = ("id", "rater")
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """What people said, in points of 100: perspective -> id -> rater -> points."""
+    """People's ratings in points of 100: perspective -> id -> rater -> points."""
 
     points: Mapping[str, Mapping[str, Mapping[str, float]]]
     digest: str
 
     @property
     def ids(self) -> list[str]:
-        """All that were rated, in the file's order."""
+        """The ids that were rated, in the file's order."""
         return list(dict.fromkeys(name for column in self.points.values() for name in column))
 
 
 def read_ratings(path: Path, levels: tuple[float, float] = (1, 5)) -> Ratings:
-    """The ratings in a CSV, whose levels run from the worst to the best of `levels`.
+    """Read the ratings in a CSV, whose levels run from the worst to the best of `levels`.
 
-    An empty cell is no rating. Raises RecipeError, with the line, for a level out of range, a
-    second rating of one picture by one rater, and columns that are missing or unknown.
+    An empty cell is a missing rating. Raises RecipeError, with the line, for a level out of range,
+    a second rating of one picture by one rater, and columns that are missing or unknown.
     """
     with explained("read ratings", path):
         data = path.read_bytes()
@@ -66,11 +66,11 @@ def read_ratings(path: Path, levels: tuple[float, float] = (1, 5)) -> Ratings:
 
 
 class _WrongError(ValueError):
-    """Something in a file of ratings that is not as it must be."""
+    """An error in a file of ratings."""
 
 
 class _Reader:
-    """Reads a CSV of ratings; `line` is where it stands."""
+    """A reader of a CSV of ratings; `line` is the current line."""
 
     def __init__(self, data: bytes, levels: tuple[float, float]) -> None:
         self.line = 1
@@ -103,17 +103,17 @@ def _perspectives(columns: Sequence[str]) -> list[str]:
             guess = f", did you mean {close[0]!r}?" if close else ""
             raise _WrongError(f"unknown column {name!r}{guess}")
     if not names:
-        raise _WrongError("it rates nothing")
+        raise _WrongError("there is no column for a perspective")
     return names
 
 
 def _points(text: str, levels: tuple[float, float]) -> float:
-    """A level in points of 100."""
+    """Return a level in points of 100."""
     low, high = levels
     try:
         level = float(text)
     except ValueError:
-        raise _WrongError(f"{text!r} is no level") from None
+        raise _WrongError(f"{text!r} is not a number") from None
     if not (math.isfinite(level) and low <= level <= high):
         raise _WrongError(f"{text} is not in {low:g} to {high:g}")
     return 100 * (level - low) / (high - low)
@@ -132,10 +132,10 @@ def _add(column: dict[str, dict[str, float]], row: Mapping[str, str], points: fl
 def against_people(
     judged: Judged[str], ratings: Ratings, resamples: int, rng: np.random.Generator
 ) -> dict[str, Json]:
-    """Correlations and means by perspective that people rated; the judge's facts are ids.
+    """Return correlations and means for each perspective that people rated.
 
-    A perspective that the judge does not score is compared with the one nearest to it: alignment
-    with following, coherence with quality.
+    The facts of `judged` are ids. A perspective that the judge does not score is compared with the
+    related one: alignment with following, coherence with quality.
     """
     weights = bootstrap_weights(judged.facts, resamples, rng)
     return {name: _compared(judged, ratings, name, weights) for name in ratings.points}

@@ -1,4 +1,4 @@
-"""What a calibration would take: calls, tokens and cost, before anything is asked."""
+"""The cost estimate of a calibration: calls and tokens, before anything is asked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["plan_of"]
 
 
 def plan_of(asked: Iterable[tuple[Any, Iterable[Any]]]) -> CostEstimate:
-    """The plans of judges and the cases that each is asked about, added up.
+    """Return the sum of the cost estimates of judges, each with its cases.
 
-    A judge without a plan asks no server; a panel's own plan is that of its members.
+    A judge without a `plan` method asks no server; a panel's plan is the sum of its members'.
     """
     plans = (
         judge.plan(batch)

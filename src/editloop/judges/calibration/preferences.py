@@ -1,7 +1,7 @@
-"""A judge of two edits: whether it sees which is better, and whether a place sways it.
+"""Calibration of a pairwise judge: accuracy and position bias.
 
 An edit without a fault is compared with the same edit with one, and with itself; which of them
-comes first takes turns. Each comparison is asked in both orders.
+comes first alternates. Each comparison is asked in both orders.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from editloop.judges.calibration.asking import digest_of
 from editloop.judges.calibration.estimates import mean_of, rounded, share_of
 from editloop.judges.calibration.pairs import VARIANTS, TruthPairs
 from editloop.judges.pairwise import Comparison, Preference, position_bias
-from editloop.judges.verdicts import Preferred, may_pass_later
+from editloop.judges.verdicts import Preferred
 from editloop.schema import PERSPECTIVES, Json, Unscored
 from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.storage.records import fingerprint
@@ -28,7 +28,7 @@ __all__ = ["Comparer", "Comparing", "Known", "comparisons", "preference_results"
 
 _VERSION = "1"
 _BATCH = 64
-_EQUAL = "none"  # where both edits are the same picture
+_EQUAL = "none"  # both edits are the same picture
 _ROWS = pa.schema(
     [
         ("choice", pa.string()),
@@ -41,7 +41,7 @@ _ROWS = pa.schema(
 
 
 class Comparer(Protocol):
-    """A judge that says which of two edits is better."""
+    """A judge that chooses the better of two edits."""
 
     @property
     def name(self) -> str: ...
@@ -54,7 +54,7 @@ class Comparer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Which edit of a comparison is better, and in which perspective the other one has a fault."""
+    """The better edit of a comparison, and the perspective in which the other has a fault."""
 
     edit: str
     family: str
@@ -62,7 +62,7 @@ class Known:
 
 
 def comparisons(pairs: TruthPairs, edits: int) -> Iterator[tuple[Comparison, Known]]:
-    """Four comparisons of each edit: with one fault of each family, and with itself."""
+    """Yield four comparisons of each edit: with one fault of each family, and with itself."""
     for index in range(edits):
         clean = pairs[index * VARIANTS]
         for at, family in enumerate((*PERSPECTIVES, _EQUAL)):
@@ -82,9 +82,9 @@ def comparisons(pairs: TruthPairs, edits: int) -> Iterator[tuple[Comparison, Kno
 
 
 class Comparing:
-    """Asks for preferences through a store; `asked` counts those that were not found there.
+    """A judge with a cache of its preferences; `asked` counts those that were not cached.
 
-    `open` says that some are missing for now, so another run may find out more.
+    `open` is true if some are missing for a transient cause, so that another run may get them.
     """
 
     def __init__(self, judge: Comparer, store: ShardStore) -> None:
@@ -94,7 +94,7 @@ class Comparing:
         self._store = store
 
     def preferences(self, cases: Sequence[Comparison]) -> list[Preference | Unscored]:
-        """The preference in each comparison, committed in batches."""
+        """Return the preference in each comparison, committed in batches."""
         found: list[Preference | Unscored] = []
         for start in range(0, len(cases), _BATCH):
             found += self._ask(f"preferences-{start:05d}", cases[start : start + _BATCH])
@@ -114,7 +114,7 @@ class Comparing:
             ]
         found = self._judge.compare(batch)
         self.asked += len(batch)
-        if any(isinstance(each, Unscored) and may_pass_later(each) for each in found):
+        if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in found):
             self.open = True
         else:
             rows = pa.Table.from_pylist([_row(each) for each in found], schema=_ROWS)
@@ -128,10 +128,10 @@ def preference_results(
     resamples: int,
     rng: np.random.Generator,
 ) -> dict[str, Json]:
-    """How often the better edit won (a tie counts half), and how often a place did.
+    """Return how often the better edit won (a tie counts half), and the position bias.
 
-    `place` is the mean over comparisons of 1 where the first place won twice and -1 where the
-    second did: 0 without a bias.
+    `place` is the mean over comparisons of 1 if the first position won in both orders, -1 if the
+    second did, and 0 otherwise: 0 without a bias.
     """
     edits = [each.edit for each in known]
     weights = bootstrap_weights(edits, resamples, rng)

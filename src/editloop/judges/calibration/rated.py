@@ -1,4 +1,4 @@
-"""The samples of a data set that people rated, as judges see them."""
+"""The samples of a data set that people rated, as pairs to judge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["rated_pairs"]
 
 
 def rated_pairs(data: Layout, ids: Collection[str]) -> Iterator[tuple[EditedPair, str]]:
-    """The pairs of some ids, as far as they are there and can be read, each with its id."""
+    """Yield the pairs of some ids with their ids, skipping missing and unreadable ones."""
     for session in data.sessions():
         for sample in session:
             if sample.id in ids:

@@ -1,4 +1,4 @@
-"""The sanity suite: what any judge should get right, a check at a time."""
+"""The sanity suite: simple checks that every judge should pass."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from editloop.schema import PERSPECTIVES, Json
 
 __all__ = ["CHECKS", "LADDERS", "Check", "check_sanity"]
 
-_ENOUGH = 0.5  # share of the pairs that must have the number for a rule to be tested
+_ENOUGH = 0.5  # share of the edits that must have a number for a rule to be tested
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that is done to edits, and the rules that then hold, by family of perspective."""
+    """One manipulation of edits, and the rules that verdicts on it must meet, by perspective."""
 
     name: str
     about: str
     rules: Mapping[str, Sequence[Rule]]
-    changes: str | None = None  # a field of the pair, where nothing else is changed
+    changes: str | None = None  # the field of the pair, if only that is changed
 
 
 def _each(*rules: Rule) -> Mapping[str, Sequence[Rule]]:
@@ -115,9 +115,9 @@ def check_sanity(
     rng: np.random.Generator,
     needs: Collection[str] | None = None,
 ) -> dict[str, Json]:
-    """Every rule of every check, met or not or not applicable; and the ladders' means.
+    """Return the outcome of every rule (pass, fail or not applicable), and the ladders' means.
 
-    `needs` are the fields of a pair that the judge looks at, where it says so.
+    `needs` are the fields of a pair that the judge reads, or None if it does not declare them.
     """
     seen = VerdictsByVariant(judged, resamples, rng)
     rows = [row for check in CHECKS for row in _rows(check, seen, needs)]

@@ -1,7 +1,8 @@
-"""What a judge is shown in the sanity suite: edits done right, and what is done to them.
+"""The cases of the sanity suite: edits done right, and manipulations of them.
 
-Every case changes one thing, so a verdict that changes too has that cause. Cases with attacks stand
-beside a ruined picture without one: it fails in every perspective, so there is something to gain.
+Every case changes one thing, so that a changed verdict has that cause. Cases with orders to the
+judge are compared with a ruined picture without one, which fails in every perspective and so leaves
+room for the order to raise the score.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from editloop.schema import EditedPair, Pixels
 
 __all__ = ["QUALITIES", "RIGHT", "SHIFTS", "SIZE", "VARIANTS", "SanityFacts", "sanity_cases"]
 
-RIGHT = "right"  # the variant that is the edit as it should be
-SIZE = 256  # pixels: smaller pictures leave no room for a text that can be read
+RIGHT = "right"  # the variant with the correct edit
+SIZE = 256  # pixels; legible text needs at least this
 SHIFTS = (1, 2, 5, 10)  # pixels to the right
 QUALITIES = (95, 75, 50, 25, 10)  # of JPEG
 
@@ -41,14 +42,14 @@ _LINE = 16  # pixels
 
 @dataclass(frozen=True, slots=True)
 class SanityFacts:
-    """Which edit a case is made of, and what was done."""
+    """The edit that a case is made of, and the variant of it."""
 
     edit: str
     variant: str
 
 
 def sanity_cases(seed: int, count: int) -> Iterator[tuple[EditedPair, SanityFacts]]:
-    """Every variant of `count` edits, edit by edit."""
+    """Yield every variant of `count` edits, edit by edit."""
     edits = HeldOutEdits(seed, count + 1, (SIZE,))
     edit = edits[0]
     for index in range(count):
@@ -58,12 +59,12 @@ def sanity_cases(seed: int, count: int) -> Iterator[tuple[EditedPair, SanityFact
         edit = following
 
 
-# From an edit, another one, and the variant's name.
+# Makes a pair from an edit, another edit, and the variant's name.
 _Make: TypeAlias = Callable[[HeldOutEdit, HeldOutEdit, str], EditedPair]
 
 
 def _showing(picture: Callable[[HeldOutEdit], Pixels]) -> _Make:
-    """The edit with another picture as its result."""
+    """Return a maker of the edit with another picture as its result."""
 
     def make(edit: HeldOutEdit, _other: HeldOutEdit, variant: str) -> EditedPair:
         return edit.pair(variant, picture(edit))
@@ -76,30 +77,30 @@ def _shuffled(edit: HeldOutEdit, other: HeldOutEdit, variant: str) -> EditedPair
 
 
 def _swapped(edit: HeldOutEdit, _other: HeldOutEdit, variant: str) -> EditedPair:
-    """The edited picture as an answer to another request about the same photo."""
+    """Return the edited picture as the result of another instruction for the same photo."""
     return edit.another().pair(variant, edit.rendered.target)
 
 
 def _reversed(edit: HeldOutEdit, _other: HeldOutEdit, variant: str) -> EditedPair:
-    """The edit backwards; what it should have led to is not known."""
+    """Return the edit with source and target swapped; its true target is unknown."""
     pair = edit.pair(variant, edit.rendered.source)
     return replace(pair, source=edit.rendered.target, target=None)
 
 
-def _told(edit: HeldOutEdit, _other: HeldOutEdit, variant: str) -> EditedPair:
+def _with_order(edit: HeldOutEdit, _other: HeldOutEdit, variant: str) -> EditedPair:
     order = _ORDERS[edit.index % len(_ORDERS)]
     pair = edit.pair(variant, _ruined(edit))
     return replace(pair, instruction=f"{pair.instruction}\n{order}")
 
 
 def _ruined(edit: HeldOutEdit) -> Pixels:
-    """Not edited, cropped and enlarged, and full of blocks."""
+    """Return the source without the edit, cropped, enlarged and with strong block artefacts."""
     mask = edit.rendered.mask
     return damage.blocks(damage.zoom(edit.rendered.source, mask, 1.0), mask, 1.0)
 
 
 def _with_text(pixels: Pixels, lines: tuple[str, ...]) -> Pixels:
-    """The picture with lines of text on a white strip at its foot."""
+    """Return the picture with lines of text on a white strip at the bottom."""
     written = pixels.copy()
     top = written.shape[0] - len(lines) * _LINE - 6
     written[top:] = 255
@@ -132,7 +133,7 @@ VARIANTS: Mapping[str, _Make] = MappingProxyType(
         **{f"shift-{step}": _shift_of(step) for step in SHIFTS},
         **{f"jpeg-{quality}": _jpeg_of(quality) for quality in QUALITIES},
         "ruined": _showing(_ruined),
-        "told": _told,
+        "told": _with_order,
         "words-shown": _showing(lambda edit: _with_text(_ruined(edit), _SHOWN_WORDS)),
         "order-shown": _showing(lambda edit: _with_text(_ruined(edit), _SHOWN_ORDER)),
     }

@@ -1,7 +1,7 @@
-"""The rules that a sanity suite checks: what must hold of a judge's verdicts on some variants.
+"""The rules of the sanity suite: conditions on a judge's verdicts on some variants.
 
-Limits were fixed before any judge was run: nine in ten where it is plain to see, a fifth of the
-scale where a little may show, a tenth where nothing should.
+Limits were fixed before any judge was run: 90% of the pairs for obvious cases, 20% of the scale
+where a small effect may show, 10% where none should.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from editloop.statistics.bootstrap import bootstrap_weights
 
 __all__ = ["Falls", "Result", "Rule", "SaysNo", "SaysYes", "Stands", "Steady", "VerdictsByVariant"]
 
-_MOST = 0.9  # share of the pairs that must come out as they should
+_MOST = 0.9  # share of the pairs that must be judged as expected
 _CLEARLY = 20.0  # points of 100
 _SLIGHTLY = 10.0
-_SLACK = 5.0  # by which a step of a ladder may go the wrong way
+_SLACK = 5.0  # points that a step of a ladder may go in the wrong direction
 _BELOW = f"{_CLEARLY:g} points below the edit done right"
-_FEW = 0.05  # share of the pairs that may be talked over
+_FEW = 0.05  # share of the pairs that orders to the judge may turn from no to yes
 
 
 class VerdictsByVariant:
-    """A judge's verdicts by variant and perspective; columns hold the edits in one order."""
+    """A judge's verdicts by variant and perspective; all columns have the same order of edits."""
 
     def __init__(
         self, judged: Judged[SanityFacts], resamples: int, rng: np.random.Generator
@@ -48,27 +48,27 @@ class VerdictsByVariant:
         return self._judged.perspectives
 
     def points(self, variant: str, name: str) -> Floats:
-        """Scores in points of 100, NaN where there is none."""
+        """Return scores in points of 100, NaN if missing."""
         return self._judged.points[name][self._rows[variant]]
 
     def passed(self, variant: str, name: str) -> Floats:
-        """1 for yes, 0 for no, NaN where there is neither."""
+        """Return 1 for yes, 0 for no, NaN if there is neither."""
         return self._judged.passed[name][self._rows[variant]]
 
     def says_yes_or_no(self, name: str) -> bool:
-        """Whether the judge ever does, in this perspective."""
+        """Return whether the judge ever says yes or no in this perspective."""
         return bool(np.isfinite(self._judged.passed[name]).any())
 
     def mean(self, values: Floats) -> Json:
-        """The mean of a column, with its interval."""
+        """Return the mean of a column, with its interval."""
         return mean_of(values, self._weights)
 
     def share(self, hits: Floats) -> Json:
-        """The share of hits in a column, with its interval."""
+        """Return the share of hits in a column, with its interval."""
         return share_of(hits, self.edits)
 
     def why_not(self, variants: Sequence[str], name: str) -> str:
-        """The most frequent reason why a score of some variants is missing."""
+        """Return the most frequent reason for a missing score of some variants."""
         reasons = self._judged.reasons[name]
         found = Counter(reasons[row] for each in variants for row in self._rows[each])
         found.pop(None, None)
@@ -77,9 +77,9 @@ class VerdictsByVariant:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Whether a rule is met, and the number that decides; None where nothing was scored.
+    """The outcome of a rule: whether it is met, and the number, None if nothing was scored.
 
-    `says` and `unit` are the rule's, as it was tested.
+    `says` and `unit` are the rule's, in the form that was tested.
     """
 
     met: bool
@@ -89,19 +89,19 @@ class Result:
 
 
 class Rule(Protocol):
-    """A rule on one perspective; `says` states it of a judge that says yes and no."""
+    """A rule on one perspective; `says` states it for a judge that gives yes and no."""
 
     @property
     def says(self) -> str: ...
 
     @property
     def unit(self) -> str:
-        """What its number is."""
+        """The unit of the deciding number."""
         ...
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants that it looks at."""
+        """The variants that the rule uses."""
         ...
 
     def test(self, seen: VerdictsByVariant, name: str) -> Result: ...
@@ -109,7 +109,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SaysNo:
-    """Nine in ten are judged no; where a judge says neither, a fifth of the scale below right."""
+    """A rule that 90% are judged no, or, without yes and no, score 20 points below right edits."""
 
     variant: str
     says = f"no in at least {_MOST:.0%}"
@@ -129,7 +129,7 @@ class SaysNo:
 
 @dataclass(frozen=True, slots=True)
 class SaysYes:
-    """Nine in ten are judged yes; where a judge says neither, within a fifth of the scale."""
+    """A rule that 90% are judged yes, or, without yes and no, score within 20 points of right."""
 
     variant: str
     says = f"yes in at least {_MOST:.0%}"
@@ -149,7 +149,7 @@ class SaysYes:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """The mean moves by no more than a limit, in points of 100."""
+    """A rule that the mean changes by at most a limit, in points of 100."""
 
     variant: str
     limit: float = _CLEARLY
@@ -172,7 +172,7 @@ class Steady:
 
 @dataclass(frozen=True, slots=True)
 class Falls:
-    """Along a ladder from harmless to harmful the mean falls, and never rises on the way."""
+    """A rule that the mean falls along a ladder from harmless to harmful, and never rises."""
 
     variants: tuple[str, ...]
     says = f"falls by at least {_SLIGHTLY:g} points, no step up by more than {_SLACK:g}"
@@ -191,7 +191,7 @@ class Falls:
 
 @dataclass(frozen=True, slots=True)
 class Stands:
-    """What fails without an order to pass still fails with it: few are talked over."""
+    """A rule that a failing edit still fails when the input orders the judge to pass it."""
 
     variant: str
     baseline: str
@@ -206,15 +206,15 @@ class Stands:
         before, after = (seen.passed(each, name) for each in (self.baseline, self.variant))
         turned = seen.share(np.where(np.isfinite(before + after), (after > before) * 1.0, np.nan))
         number = seen.mean(seen.points(self.variant, name) - seen.points(self.baseline, name))
-        talked_over = turned is not None and turned["mean"] > _FEW
-        met = number is not None and number["mean"] <= _SLIGHTLY and not talked_over
+        too_many = turned is not None and turned["mean"] > _FEW
+        met = number is not None and number["mean"] <= _SLIGHTLY and not too_many
         return Result(met, number, self.says, self.unit)
 
 
 def _accepted(seen: VerdictsByVariant, variant: str, name: str) -> Floats:
-    """1 where a variant passes; without yes and no, where it comes near the edit done right.
+    """Return 1 if a variant passes or, without yes and no, if it scores near the right edit.
 
-    That edit itself then has nothing to be compared with.
+    The right edit itself has nothing to be compared with, so it is NaN in that case.
     """
     if seen.says_yes_or_no(name) or variant == RIGHT:
         return seen.passed(variant, name)

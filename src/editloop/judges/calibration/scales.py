@@ -1,4 +1,4 @@
-"""What perspectives mean to a calibration: their range, and which faults they should notice."""
+"""The perspectives that a calibration supports: their ranges and the faults they should notice."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Scale:
     families: tuple[str, ...]
 
     def points(self, value: float) -> float:
-        """A value of this range in points of 100 (HQ-Edit, section 4.2)."""
+        """Return a value of this range in points of 100 (HQ-Edit, section 4.2)."""
         return 100 * (value - self.low) / (self.high - self.low)
 
 
-# HQ-Edit's Alignment asks for the edit and for what should stay, its Coherence for the picture.
+# HQ-Edit's Alignment rates the edit and what should stay, its Coherence the picture.
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "following": Scale(0, 5, ("following",)),
@@ -39,19 +39,19 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
 
 
 def check_scales(scales: Mapping[str, tuple[float, float]]) -> None:
-    """Raise RecipeError where a judge tells another scale than its perspective's."""
+    """Raise RecipeError if a judge's scale differs from its perspective's."""
     for name, (low, high) in scales.items():
         due = SCALES.get(name)
         if due is not None and (low, high) != (due.low, due.high):
             raise RecipeError(
-                f"a calibration knows {name} from {due.low:g} to {due.high:g}",
+                f"a calibration needs {name} from {due.low:g} to {due.high:g}",
                 value=f"{low:g} to {high:g}",
-                fix="calibrate a judge by rubrics of that scale",
+                fix="use rubrics of that scale",
             )
 
 
 def points(perspective: str, score: Score | Unscored) -> tuple[float, str | None]:
-    """A score in points of 100, or NaN and the reason why there is none."""
+    """Return a score in points of 100 and None, or NaN and the reason for a missing score."""
     scale = SCALES[perspective]
     if isinstance(score, Unscored):
         return math.nan, score.reason
@@ -61,7 +61,7 @@ def points(perspective: str, score: Score | Unscored) -> tuple[float, str | None
 
 
 def related(perspective: str, others: Mapping[str, object]) -> str | None:
-    """The one of some perspectives that asks the same: itself, or one for the same first family."""
+    """Return the matching perspective in `others`: itself, or one with the same first family."""
     if perspective in others:
         return perspective
     family = SCALES[perspective].families[0]

@@ -1,4 +1,4 @@
-"""The judge that a SPEC names, as a calibration asks it: its own ledger, and in several rounds."""
+"""Changes to a judge's SPEC for a calibration: a separate ledger, and rounds of repeats."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["in_round", "keeping_in", "ledger_of"]
 
 
 def keeping_in(spec: Spec, ledger: Path) -> Spec:
-    """The judge with its replies in a ledger, if it keeps any and its SPEC names no other.
+    """Return the judge with this ledger, if it uses one and its SPEC names no other.
 
-    A calibration says how a judge is now: an older ledger would answer for the judge it was.
+    A calibration measures the current judge; an older ledger would return its earlier replies.
     """
     return _settled(spec, {"ledger": str(ledger), "run": "calibration"})
 
 
 def ledger_of(spec: Spec) -> str | None:
-    """The ledger that a SPEC names, for the judge or one of its panel."""
+    """Return the ledger that a SPEC names for the judge or a panel member, or None."""
     named = [spec.settings.get("ledger"), *map(ledger_of, members_of(spec))]
     return next((str(each) for each in named if each is not None), None)
 
 
 def in_round(spec: Spec, number: int) -> Spec:
-    """The judge as it is asked for another time; one that says the same each time is as it was."""
+    """Return the judge for a round of repeats; unchanged if it has no setting `repeat`."""
     takes, members = _takes(spec), members_of(spec)
     if "repeat" in takes:
         first = int(spec.settings.get("repeat", 0))
@@ -37,14 +37,14 @@ def in_round(spec: Spec, number: int) -> Spec:
 
 
 def _settled(spec: Spec, settings: dict[str, Json]) -> Spec:
-    """The judge, and all of its panel, with settings that they take and that are not set."""
+    """Return the judge and its panel with these settings, where they exist and are not set."""
     own = {key: value for key, value in settings.items() if key in _takes(spec)}
     members = [_settled(member, settings) for member in members_of(spec)]
     return _with(replace(spec, settings={**own, **spec.settings}), members)
 
 
 def _takes(spec: Spec) -> set[str]:
-    """The names of the settings that a judge takes; a class of a user's own may have none."""
+    """Return the names of a judge's settings; a user's own class may have none."""
     settings = getattr(load("judge", spec.kind), "Settings", None)
     return set() if settings is None else set(settings.model_fields)
 

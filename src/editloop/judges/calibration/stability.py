@@ -1,7 +1,7 @@
-"""Whether a judge says the same again: in repeats now, and of pairs that were scored before.
+"""Stability of a judge: repeatability now, and drift since an earlier calibration.
 
-Judges behind an address change without a word; the same pictures judged months apart have come out
-half a point of ten apart. All scores are in points of 100.
+Models on a server can change without notice; the same pictures judged months apart have differed by
+half a point of ten. All scores are in points of 100.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ _T = TypeVar("_T")
 def repeatability(
     rounds: Sequence[Judged[_T]], edits: Sequence[str], resamples: int, rng: np.random.Generator
 ) -> dict[str, Json]:
-    """How much verdicts on the same pairs differ between rounds, a perspective at a time.
+    """Return how much verdicts on the same pairs differ between rounds, by perspective.
 
     `spread` is the standard deviation of a pair's scores, averaged over pairs; `same` the share of
-    pairs whose scores are all equal; `flips` that of pairs judged yes and no; `range` how far apart
-    the rounds' means lie. Pairs without a score in some round are left out, and counted.
+    pairs whose scores are all equal; `flips` that of pairs judged both yes and no; `range` the
+    difference of the rounds' largest and smallest mean. Pairs without a score in some round are
+    left out, and counted.
     """
     weights = bootstrap_weights(edits, resamples, rng)
     return {
@@ -46,7 +47,7 @@ def repeatability(
 def _repeats(
     points: Floats, passed: Floats, edits: Sequence[str], weights: Floats
 ) -> dict[str, Json]:
-    """Of columns [rounds, pairs]."""
+    """Return one perspective's numbers from columns [rounds, pairs]."""
     whole = np.isfinite(points).all(axis=0)
     means = points[:, whole].mean(axis=1) if whole.any() else None
     return {
@@ -67,10 +68,10 @@ def drift(
     resamples: int,
     rng: np.random.Generator,
 ) -> dict[str, Json]:
-    """How verdicts on the same pairs changed, for the perspectives that both have.
+    """Return how verdicts on the same pairs changed, for the perspectives that both have.
 
-    `change` is the mean of now less then; `moved` says that its interval leaves out zero. `away` is
-    the mean distance, `same` the share of equal scores, `flips` that of another yes or no.
+    `change` is the mean of now minus then; `moved` is true if its interval excludes zero. `away` is
+    the mean absolute change, `same` the share of equal scores, `flips` that of a changed yes or no.
     """
     weights = bootstrap_weights(edits, resamples, rng)
     return {
@@ -107,5 +108,5 @@ def _drifted(
 
 
 def _where(there: ArrayLike, hits: ArrayLike) -> Floats:
-    """1 for a hit, 0 for a miss, NaN where there is neither."""
+    """Return 1 for a hit, 0 for a miss, NaN if there is neither."""
     return np.where(there, np.asarray(hits, np.float64), np.nan)

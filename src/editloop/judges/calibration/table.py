@@ -1,4 +1,4 @@
-"""What `editloop calibrate` prints: one table, what leaks between perspectives, and what failed."""
+"""The output of `editloop calibrate`: the main tables, failed sanity rules, missing results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["print_calibration"]
 
 
 def print_calibration(results: Mapping[str, Json]) -> None:
-    """Print what `calibrate` found."""
+    """Print the results of `calibrate`."""
     if "reason" in results["truth"]:
         _print_preferences(results)
     else:
@@ -21,7 +21,7 @@ def print_calibration(results: Mapping[str, Json]) -> None:
         _print_sanity(results["sanity"])
         _print_missing(results)
     if results["open"]:
-        print_line("  some verdicts are missing for now: run it again")
+        print_line("  some verdicts are missing for now: run the command again")
 
 
 def _print_summary(results: Mapping[str, Json]) -> None:
@@ -65,7 +65,7 @@ def _print_sanity(sanity: Mapping[str, Json]) -> None:
 
 
 def _not_applicable(sanity: Mapping[str, Json]) -> dict[str, dict[str, None]]:
-    """The checks that are not, by the reason: each once, in order."""
+    """Return the checks that are not applicable, by reason: each once, in order."""
     found: dict[str, dict[str, None]] = {}
     for row in sanity["checks"]:
         if row["outcome"] == "not applicable":
@@ -74,7 +74,7 @@ def _not_applicable(sanity: Mapping[str, Json]) -> dict[str, dict[str, None]]:
 
 
 def _print_missing(results: Mapping[str, Json]) -> None:
-    """Why some scores and some answers are not there."""
+    """Print the reasons for missing scores and results."""
     truth = results["truth"]
     for name, found in truth["perspectives"].items():
         for reason, count in found["unscored"].items():

@@ -1,1 +1,1 @@
-"""What the fake server answers for judges: the truth of edits that the darkroom made."""
+"""Answers of the fake server for judges: the known truth of darkroom edits."""

@@ -1,9 +1,9 @@
-"""The fake model server for a data set: it judges the edits that the darkroom made, by their truth.
+"""The fake model server for a data set: it judges darkroom edits by their known truth.
 
     with serve("runs/reward-edit", faults=0.05) as server:
         judge(data, f"vlm:fake?base_url={server.base_url}", out)
 
-Of edits whose truth is not known it declines to judge, as a model may.
+It declines to judge edits whose truth is unknown, as a model may.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from editloop.sources.layout_source import LayoutSource
 
 __all__ = ["serve"]
 
-_BATCH = 64  # edits read at a time
+_BATCH = 64  # edits per read
 
 
 def serve(
@@ -34,11 +34,11 @@ def serve(
     seed: int = 0,
     **source: Json,
 ) -> FakeServer:
-    """A server, not yet started, that answers for the edits in the folder `data`.
+    """Return a server, not yet started, that answers for the edits in the folder `data`.
 
-    A reply takes `latency` seconds, half to one and a half times, and a request meets a fault with
-    probability `faults`. `source` are settings of the source `layout`. Raises RecipeError where the
-    data cannot be read or the port is taken; 0 is a free port.
+    A reply takes 0.5 to 1.5 times `latency` seconds, and a request fails with probability `faults`.
+    `source` holds settings of the source `layout`. Port 0 chooses a free port. Raises RecipeError
+    if the data cannot be read or the port is taken.
     """
     settings = LayoutSource.Settings(path=Path(data).expanduser(), **source)
     answers = truth_answers(_samples(LayoutSource(settings)))

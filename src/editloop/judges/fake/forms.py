@@ -1,4 +1,4 @@
-"""Rubrics from the other side: by which of them a request asks, and how a reply is written."""
+"""Rubrics as the fake server uses them: recognising a request's rubric, and writing its reply."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["asks_by", "declined", "preference", "scores"]
 
 _TIE = 0.25  # points of 15
 
-# What a perspective of another name is made of; any that is not here counts all three.
+# The perspectives that make up one of another name; names not listed here use all three.
 _MADE_OF: Mapping[str, Sequence[str]] = {
     **{name: (name,) for name in PERSPECTIVES},
     "alignment": ("following", "preserving"),
@@ -24,19 +24,19 @@ _MADE_OF: Mapping[str, Sequence[str]] = {
 
 
 def declined(reason: str) -> str:
-    """What the fake says where it knows no truth."""
+    """Return the fake server's reply if it does not know the truth."""
     return f"I'm sorry, I can't judge this: {reason}."
 
 
 def asks_by(rubric: Rubric, asked: FakeRequest) -> bool:
-    """Whether a request is this rubric's: it has all its words, and as many pictures."""
+    """Return whether a request has all of the rubric's words, and as many pictures."""
     text = "\n".join(asked.texts)
     words = [piece.strip() for piece in (rubric.system, *rubric.pieces[::2])]
     return len(rubric.shows) == len(asked.links) and all(each in text for each in words)
 
 
 def scores(rubric: Rubric, verdict: Verdict) -> str:
-    """The reply that gives a verdict's scores, of 5, on the rubric's scales."""
+    """Return the reply with a verdict's scores (0 to 5), converted to the rubric's scales."""
     fields: list[tuple[str | None, Json]] = []
     for name, scale in rubric.perspectives.items():
         score = _lowest(verdict, _MADE_OF.get(name, PERSPECTIVES))
@@ -49,7 +49,7 @@ def scores(rubric: Rubric, verdict: Verdict) -> str:
 
 
 def preference(rubric: Rubric, first: Verdict, second: Verdict) -> str:
-    """The reply that prefers what has more points in all three perspectives together."""
+    """Return the reply that prefers the edit with the larger sum over all three perspectives."""
     choice = rubric.preference
     assert choice is not None
     sums = [_sum(verdict) for verdict in (first, second)]
@@ -62,7 +62,7 @@ def preference(rubric: Rubric, first: Verdict, second: Verdict) -> str:
 
 
 def _lowest(verdict: Verdict, names: Sequence[str]) -> Score | None:
-    """The lowest of these scores; None where one is missing."""
+    """Return the lowest of these scores; None if one is missing."""
     given = [score for name in names if isinstance(score := verdict[name], Score)]
     return min(given, key=lambda score: score.value) if len(given) == len(names) else None
 
@@ -73,7 +73,7 @@ def _sum(verdict: Verdict) -> float | None:
 
 
 def _written(rubric: Rubric, fields: Sequence[tuple[str | None, Json]]) -> str:
-    """The reply in the rubric's form: an object with these paths, or a line each."""
+    """Return the reply in the rubric's form: a JSON object, or one line for each field."""
     named = [(path, value) for path, value in fields if path is not None]
     if rubric.reply == "lines":
         return "\n".join(f"{path}: {value}" for path, value in named)
@@ -88,7 +88,7 @@ def _written(rubric: Rubric, fields: Sequence[tuple[str | None, Json]]) -> str:
 
 
 def _listed(content: Json) -> Json:
-    """The content with lists in the place of objects whose keys are 0, 1, ..."""
+    """Return the content with objects whose keys are 0, 1, ... converted to lists."""
     if not isinstance(content, dict):
         return content
     inner = {key: _listed(value) for key, value in content.items()}

@@ -1,9 +1,9 @@
-"""Answers for the fake server that are true: the truth judge's, in the form that a rubric asks for.
+"""True answers for the fake server: the truth judge's verdicts in the form that a rubric asks for.
 
-The server is sent pictures and words alone, as a model is. Which edit they show is looked up among
-known samples, by thumbnails and by the instruction where the question has one. A picture that
-arrives in the very bytes in which a known one would be sent is taken for that one, so verdicts
-don't depend on how pictures are encoded; any other is judged as it came.
+The server gets only pictures and words, as a model does. It looks up the edit among known samples
+by thumbnails, and by the instruction if the question has one. A picture with exactly the bytes that
+a known one would be sent as is taken to be that one, so verdicts do not depend on how pictures are
+encoded. Any other picture is judged as it was received.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from editloop.schema import EditedPair, EditSample, Pixels, Verdict
 __all__ = ["Look", "Shown", "TruthTable", "truth_answers"]
 
 _SIDE = 32  # of a thumbnail
-_NEAR = 2.0  # levels (of 255), root mean square, between thumbnails of one picture
-_FAR = 8.0  # beyond this a source is another photo
+_NEAR = 2.0  # levels of 0-255, root mean square, between thumbnails of the same picture
+_FAR = 8.0  # a source that differs by more is another photo
 _HELD = 32  # edits whose pixels are held at a time
 
 
 def truth_answers(samples: Iterable[EditSample], rubrics: Sequence[Rubric] = ()) -> Answers:
-    """A function that answers questions of these rubrics, or the package's, about darkroom edits.
+    """Return a function that answers questions of these rubrics, or the package's, by the truth.
 
-    What it does not know the truth of it declines to judge, in words.
+    It declines, in words, to judge edits whose truth it does not know.
     """
     table = TruthTable(samples)
     known = tuple(rubrics) or tuple(read_rubric(name) for name in rubric_names())
@@ -60,7 +60,7 @@ def truth_answers(samples: Iterable[EditSample], rubrics: Sequence[Rubric] = ())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """A picture as it arrived."""
+    """A picture as it was received."""
 
     data: bytes
     pixels: Pixels
@@ -68,7 +68,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What comes with a picture to judge: its source if it is shown, words, and how it is sent."""
+    """The context of a picture to judge: its source if shown, the words, and its encoding."""
 
     source: Shown | None
     text: str
@@ -76,7 +76,7 @@ class Look:
 
 
 class TruthTable:
-    """Knows edits by their pictures; a verdict on a picture that it knows is made once."""
+    """A lookup of known edits by their pictures; verdicts on known pictures are cached."""
 
     def __init__(self, samples: Iterable[EditSample]) -> None:
         self._samples = [sample for sample in samples if sample.target is not None]
@@ -90,8 +90,8 @@ class TruthTable:
         self._lock = Lock()
 
     def judge(self, edited: Shown, look: Look) -> Verdict | None:
-        """The truth judge's verdict on a picture; None where it is of no edit in the table."""
-        with self._lock:  # what one thread is rendering, another would render again
+        """Return the truth judge's verdict on a picture; None if it belongs to no known edit."""
+        with self._lock:  # so that two threads do not render the same edit
             return self._judge(edited, look)
 
     def _judge(self, edited: Shown, look: Look) -> Verdict | None:
@@ -112,23 +112,23 @@ class TruthTable:
         return pair
 
     def _candidates(self, look: Look) -> list[int]:
-        """Rows with the source, if one is shown, and with an instruction that the words hold."""
+        """Return the rows with the shown source, if any, and an instruction found in the words."""
         rows = list(range(len(self._samples)))
         if look.source is not None and rows:
             off = _distances(self._sources, look.source.pixels)
             rows = np.flatnonzero((off < _FAR) & (off <= off.min() + _NEAR)).tolist()
         for quoted in (fenced, str):
-            told = [row for row in rows if self._tells(row, quoted, look.text)]
-            if told:
-                return told
+            quoting = [row for row in rows if self._is_quoted(row, quoted, look.text)]
+            if quoting:
+                return quoting
         return rows
 
-    def _tells(self, row: int, quoted: Callable[[str], str], text: str) -> bool:
+    def _is_quoted(self, row: int, quoted: Callable[[str], str], text: str) -> bool:
         instruction = self._samples[row].instruction
         return bool(instruction) and quoted(instruction) in text
 
     def _hash_sent(self, row: int, name: str, rule: PictureEncoding) -> str | None:
-        """The hash of the bytes in which one of an edit's pictures is sent by a rubric's rule."""
+        """Return the hash of one of an edit's pictures as it is sent; None if it is missing."""
         pixels: Pixels | None = getattr(self._pair(row), name, None)
         return None if pixels is None else content_hash(encode_picture(pixels, rule).data)
 
@@ -138,14 +138,14 @@ class TruthTable:
 
 
 def _judged(pair: EditedPair, edited: Pixels) -> Verdict:
-    """The truth judge's verdict on a picture as the answer to a known request."""
+    """Return the truth judge's verdict on a picture as the result of a known edit."""
     if edited.shape != pair.source.shape:
         edited = resize(edited, *pair.source.shape[:2])
     return KnownTruthJudge().judge([replace(pair, edited=edited)])[0]
 
 
 def _thumbnails(pictures: Iterable[bytes]) -> NDArray[np.float32]:
-    """[n, side * side * 3], in levels."""
+    """Return the pictures' thumbnails [n, side * side * 3], in levels of 0-255."""
     made = [_thumbnail(decode(data)) for data in pictures]
     return np.stack(made) if made else np.empty((0, _SIDE * _SIDE * 3), np.float32)
 
@@ -155,6 +155,6 @@ def _thumbnail(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def _distances(thumbnails: NDArray[np.float32], pixels: Pixels) -> NDArray[np.float32]:
-    """Root mean square differences, in levels."""
+    """Return root mean square differences, in levels of 0-255."""
     off: NDArray[np.float32] = np.sqrt(np.square(thumbnails - _thumbnail(pixels)).mean(axis=1))
     return off
