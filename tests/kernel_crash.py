@@ -17,6 +17,7 @@ from pathlib import Path
 from editloop.kernel.build import Options, build, retry
 from editloop.kernel.progress import Progress
 from editloop.storage.files import Files
+from editloop.storage.locks import lock
 from editloop.storage.manifests import find_manifest
 from editloop.storage.verify import verify
 from kernel_faults import CHANGES, FaultyFiles, UnsyncedFiles, die, published
@@ -128,14 +129,15 @@ def slow_build(out: Path) -> None:
 
 
 def many(out: Path, options: Options) -> None:
-    """A build of twelve shards."""
-    build(
-        [source(count={"train": 40, "heldout": 6})],
-        [step(), step("NetworkStep", label="n")],
-        out=out,
-        shard_size=4,
-        options=options,
-    )
+    """A build of twelve shards, with the folder locked as a run locks it."""
+    with lock(out):
+        build(
+            [source(count={"train": 40, "heldout": 6})],
+            [step(), step("NetworkStep", label="n")],
+            out=out,
+            shard_size=4,
+            options=options,
+        )
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def test_the_command_prints_who_is_preferred(
 def test_a_sample_without_a_judge_is_refused(runs: tuple[Path, Path]) -> None:
     said = CliRunner().invoke(app, ["compare", *map(str, runs), "--sample", "2"])
     assert isinstance(said.exception, RecipeError)
-    assert "give --judge too" in str(said.exception)
+    assert "add --judge" in str(said.exception)
 
 
 def departing(compared: Comparison) -> Comparison:

@@ -15,7 +15,7 @@ from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.ledger import Ledger
 from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.vlm import VlmJudge
-from editloop.schema import Captions, EditedPair, Pixels, Score, Unscored
+from editloop.schema import Captions, Cause, EditedPair, Pixels, Score, Unscored
 
 FIVE = {
     "following": '{"failures": "None", "score": 5, "followed": "yes"}',

@@ -125,7 +125,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path) -> None:
     command = ["run", str(path), "--out", str(tmp_path / "out"), "--workers", "1"]
     answer = CliRunner().invoke(app, command)
     assert answer.exit_code == 130
-    assert "Run the same command to go on" in answer.output
+    assert "Run the same command again to continue" in answer.output
 
 
 def test_a_second_driver_is_refused(tmp_path) -> None:

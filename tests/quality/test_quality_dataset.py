@@ -31,8 +31,8 @@ from evaluation_pages import Elements
 
 L1 = "l1=pixels:l1?against=source"
 SSIM = "ssim=pixels:ssim?against=source"
-CHANGE = "change=python:test_evaluation_dataset:Change"
-ABSENT = "far=python:test_evaluation_dataset:Absent"
+CHANGE = "change=python:test_quality_dataset:Change"
+ABSENT = "far=python:test_quality_dataset:Absent"
 
 
 class Change:
@@ -289,7 +289,7 @@ def test_a_sample_without_a_target_has_no_number_and_never_a_zero(tmp_path: Path
 
 def test_what_looks_at_the_source_alone_needs_no_target() -> None:
     (sample,) = single_edits(1)
-    metrics = {"light": choose("python:test_evaluation_dataset:OfSource")}
+    metrics = {"light": choose("python:test_quality_dataset:OfSource")}
     (found,) = measure_samples([replace(sample, target=None)], metrics, Embeddings())
     assert found == {"light": Score(float(decode(sample.source.bytes).mean()))}
 
@@ -306,7 +306,7 @@ class OfSource(Change):
 
 def test_a_picture_that_cannot_be_decoded_is_unscored() -> None:
     first, second = single_edits(2)
-    metrics = {"change": choose("python:test_evaluation_dataset:Change")}
+    metrics = {"change": choose("python:test_quality_dataset:Change")}
     broken = replace(first, target=Image(b"no picture"))
     found = list(measure_samples([broken, second], metrics, Embeddings()))
     assert "a picture cannot be read" in found[0]["change"].reason

@@ -186,7 +186,7 @@ def test_data_without_scores_is_refused(tmp_path: Path) -> None:
 
 def test_data_of_which_nothing_came_through_says_where_to_look(tmp_path: Path) -> None:
     run_of(tmp_path, [])
-    with pytest.raises(RecipeError, match=r"no edit came through.*rejects") as raised:
+    with pytest.raises(RecipeError, match=r"the data has no edits.*rejects") as raised:
         made(tmp_path)
     assert "editloop retry" in str(raised.value.fix)
 
@@ -223,5 +223,5 @@ def test_the_terminals_table_says_what_is_unscored_and_what_waits(tmp_path: Path
     printed = capsys.readouterr().out
     assert "following: no true target is known" in printed
     assert "50%" in printed
-    assert "3 wait for a verdict" in printed
+    assert "3 quarantined without a verdict" in printed
     assert max(map(len, printed.splitlines())) <= 80

@@ -412,7 +412,7 @@ def test_a_killed_import_goes_on_to_the_same_bytes_and_a_second_does_nothing(
 
 @pytest.mark.parametrize(
     ("maps", "cause"),
-    [(["source"], "a map names no column"), (["source=a", "source=b"], "a field is mapped twice")],
+    [(["source"], "--map names no column"), (["source=a", "source=b"], "a field is mapped twice")],
 )
 def test_a_map_that_cannot_be_read_is_refused(tmp_path: Path, maps: list[str], cause: str) -> None:
     typed = ["import", "table", str(tmp_path), "--out", str(tmp_path / "out")]

@@ -136,7 +136,7 @@ def fake_server(
     from editloop.judges.fake.data import serve
 
     with serve(data, port=port, latency=latency, faults=faults, seed=seed) as server:
-        typer.echo(f"serving the model `fake` at {server.base_url}; press Ctrl-C to stop")
+        typer.echo(f"serving the model `fake` at {server.base_url}; Ctrl-C stops it")
         try:
             server.wait()
         except KeyboardInterrupt:

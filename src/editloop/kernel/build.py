@@ -27,7 +27,6 @@ from editloop.kernel.tasks import StepSpec
 from editloop.kernel.worker import forget_parts
 from editloop.schema import Json
 from editloop.storage.files import Files, explained
-from editloop.storage.locks import lock
 from editloop.storage.manifests import Manifest, find_manifest
 from editloop.storage.records import read_record, write_record
 from editloop.storage.versions import claim_version, part_folder, retire_versions, work_folder
@@ -88,27 +87,28 @@ def build(
 ) -> BuildReport:
     """Build or resume a data set in the run folder `out`, and publish it.
 
-    `shard_size` is the number of inputs per shard, at most 512. Raises ChangedError if the folder
-    holds another version, BusyError if another process builds in it, StoreError if the disk
-    fails, StepError if a step breaks its contract beyond recovery, UnavailableError if something
-    a step needs is missing.
+    The caller holds `lock(out)`. `shard_size` is the number of inputs per shard, at most 512. Raises
+    ChangedError if the folder holds another version, StoreError if the disk fails, StepError if a
+    step breaks its contract beyond recovery, UnavailableError if something a step needs is missing.
     """
     if not 1 <= shard_size <= 512:
         raise RecipeError(
             "shard_size is out of range", value=shard_size, fix="set shard_size from 1 to 512"
         )
     options = options or Options()
-    with lock(out, BUILD):
-        recipe = BuildSpec(make_steps(sources), make_steps(steps), seed, shard_size)
-        listed = {spec.name: source for spec, source in recipe.sources}
-        plan = make_plan(listed, part_folder(out, BUILD), shard_size, options.files)
-        return _Build(out, recipe, plan, options).run(new_version)
+    recipe = BuildSpec(make_steps(sources), make_steps(steps), seed, shard_size)
+    listed = {spec.name: source for spec, source in recipe.sources}
+    plan = make_plan(listed, part_folder(out, BUILD), shard_size, options.files)
+    return _Build(out, recipe, plan, options).run(new_version)
 
 
 def retry(
     out: Path, failure: FailureClass | str = FailureClass.TRANSIENT, options: Options | None = None
 ) -> Retried:
-    """Run again the rows that the last build quarantined under one class, and publish again."""
+    """Run again the rows that the last build quarantined under one class, and publish again.
+
+    The caller holds `lock(out)`.
+    """
     known = [each.value for each in FailureClass]
     if failure not in known:
         raise RecipeError(
@@ -117,18 +117,17 @@ def retry(
     again = FailureClass(failure)
     options = options or Options()
     folder = part_folder(out, BUILD)
-    with lock(out, BUILD):
-        parts = read_record(options.files, folder / "parts.json")
-        if parts is None:
-            raise StoreError("there is no build to retry", value=out, fix="run the build first")
-        plan = load_plan(folder / parts["plan"], options.files)
-        job = _Build(out, read_build_spec(parts), plan, options)
-        before = job.run().counts  # first finish an interrupted build
-        tried = before["by_class"].get(again.value, 0)
-        if not tried:
-            return Retried(0, 0)
-        after = job.run(again=again).counts
-        return Retried(tried, max(0, before["quarantined"] - after["quarantined"]))
+    parts = read_record(options.files, folder / "parts.json")
+    if parts is None:
+        raise StoreError("there is no build to retry", value=out, fix="run the build first")
+    plan = load_plan(folder / parts["plan"], options.files)
+    job = _Build(out, read_build_spec(parts), plan, options)
+    before = job.run().counts  # first finish an interrupted build
+    tried = before["by_class"].get(again.value, 0)
+    if not tried:
+        return Retried(0, 0)
+    after = job.run(again=again).counts
+    return Retried(tried, max(0, before["quarantined"] - after["quarantined"]))
 
 
 class _Build:

@@ -18,7 +18,7 @@ def turn_chart(
 ) -> Markup | None:
     """Return a chart of a metric over the turns of a session; None if there is only one turn."""
     scale = 100 if "_accuracy" in metric else 1
-    curves, said = [], []
+    curves, descriptions = [], []
     for editor, colour in colours.items():
         by_turn = slices.get(editor, {}).get("turn", {})
         turns = [
@@ -31,12 +31,14 @@ def turn_chart(
         curves.append(
             Line(editor, [int(turn) for turn in turns], mean, colour, low, high, marked=True)
         )
-        said.append(f"{editor} {', '.join(amount(metric, each['mean']) for each in entries)}")
+        descriptions.append(
+            f"{editor} {', '.join(amount(metric, each['mean']) for each in entries)}"
+        )
     turns_seen = sorted({turn for curve in curves for turn in curve.x})
     if len(turns_seen) < 2:
         return None
     axis = Axis(x="turn", percent=scale == 100, ticks=turns_seen)
-    return lines(curves, axis, f"{label(metric)} by turn: {'; '.join(said)}")
+    return lines(curves, axis, f"{label(metric)} by turn: {'; '.join(descriptions)}")
 
 
 def sweep_chart(
@@ -47,7 +49,7 @@ def sweep_chart(
     Points are labelled with the swept value. None if no editor has both numbers at two values.
     """
     across, up = sweep["across"], sweep["up"]
-    curves, said = [], []
+    curves, descriptions = [], []
     for editor in (name for name in colours if name in sweep["curves"]):
         points = [
             (x, y, f"{seat['value']:g}")
@@ -59,12 +61,12 @@ def sweep_chart(
             continue
         xs, ys, names = zip(*points, strict=True)
         curves.append(Line(editor, xs, ys, colours[editor], marked=True, labels=names))
-        told = (f"{name}: {amount(across, x)}, {amount(up, y)}" for x, y, name in points)
-        said.append(f"{editor} at {'; '.join(told)}")
+        points_text = (f"{name}: {amount(across, x)}, {amount(up, y)}" for x, y, name in points)
+        descriptions.append(f"{editor} at {'; '.join(points_text)}")
     if not curves:
         return None
     axis = Axis(x=label(across), y=label(up), large=True)
-    return lines(curves, axis, f"{label(up)} against {label(across)}: {'. '.join(said)}")
+    return lines(curves, axis, f"{label(up)} against {label(across)}: {'. '.join(descriptions)}")
 
 
 def _mean(scores: Mapping[str, Json], metric: str) -> float | None:

@@ -37,7 +37,7 @@ def score_chart(
     total = sum(bins.values())
     note = f"{100 * below_highest(bins, high):.0f}% of {total:,} below {high:g}"
     ticks = [low + at * (high - low) / _TICKS for at in range(_TICKS + 1)]
-    told = ", ".join(f"{value:g}: {count}" for value, count in bins.items() if count)
+    counted = ", ".join(f"{value:g}: {count}" for value, count in bins.items() if count)
     axis = Axis(x="score", percent=True, ticks=ticks)
     step = (high - low) / _STEPS
-    return note, bars(bins, axis, PALETTE[3], f"{name} rewards ({told})", step=step)
+    return note, bars(bins, axis, PALETTE[3], f"{name} rewards ({counted})", step=step)

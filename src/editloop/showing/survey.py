@@ -46,7 +46,7 @@ def survey(data: Path, split: str, samples: int) -> Survey:
     The choice is random, seeded by the samples' ids only; it does not depend on their content.
     """
     found = Survey()
-    lots: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    drawn: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for row in _light_rows(data, split):
         kind = row["edit_type"] or _OTHER
         found.rows += 1
@@ -54,30 +54,32 @@ def survey(data: Path, split: str, samples: int) -> Survey:
         for score in row["scores"] or ():
             if score["name"] in PERSPECTIVES and score["value"] is not None:
                 found.scores[score["name"]][score["value"]] += 1
-        lot = (-derive_seed("report", row["id"]), row["id"])
-        if len(lots[kind]) < samples:
-            heapq.heappush(lots[kind], lot)
+        entry = (-derive_seed("report", row["id"]), row["id"])
+        if len(drawn[kind]) < samples:
+            heapq.heappush(drawn[kind], entry)
         elif samples:
-            heapq.heappushpop(lots[kind], lot)
-    found.chosen = _in_turn(
-        {kind: sorted(lot, reverse=True) for kind, lot in lots.items()}, samples
+            heapq.heappushpop(drawn[kind], entry)
+    found.chosen = _round_robin(
+        {kind: sorted(entries, reverse=True) for kind, entries in drawn.items()}, samples
     )
     return found
 
 
 def choose(names: Mapping[str, str | None], count: int) -> list[str]:
     """Return a random choice of `count` names, evenly over their types, independent of results."""
-    lots: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    drawn: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name, kind in names.items():
-        lots[kind or _OTHER].append((-derive_seed("report", name), name))
-    return _in_turn({kind: sorted(lot, reverse=True) for kind, lot in lots.items()}, count)
+        drawn[kind or _OTHER].append((-derive_seed("report", name), name))
+    return _round_robin(
+        {kind: sorted(entries, reverse=True) for kind, entries in drawn.items()}, count
+    )
 
 
-def _in_turn(lots: Mapping[str, Sequence[tuple[int, str]]], count: int) -> list[str]:
+def _round_robin(drawn: Mapping[str, Sequence[tuple[int, str]]], count: int) -> list[str]:
     ranked = [
         (rank, kind, name)
-        for kind, lot in lots.items()
-        for rank, (_, name) in enumerate(lot[:count])
+        for kind, entries in drawn.items()
+        for rank, (_, name) in enumerate(entries[:count])
     ]
     return [name for _, _, name in sorted(ranked)[:count]]
 

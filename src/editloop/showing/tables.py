@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def whole(self) -> bool:
-        """Whether all cases have the number."""
+        """Return whether all cases have the number."""
         return self.coverage == 1
 
     @property
