@@ -87,7 +87,7 @@ def build(
 ) -> BuildReport:
     """Build or resume a data set in the run folder `out`, and publish it.
 
-    The caller holds `lock(out)`. `shard_size` is the number of inputs per shard, at most 512. Raises
+    The caller holds `lock(out)`. `shard_size` is the number of inputs per shard, up to 512. Raises
     ChangedError if the folder holds another version, StoreError if the disk fails, StepError if a
     step breaks its contract beyond recovery, UnavailableError if something a step needs is missing.
     """
