@@ -1,6 +1,6 @@
-"""Networks and their parts: what is added to a UNet, the pocket model, its tokens and codec.
+"""Networks and their parts: conditions and channels of a UNet, the pocket model, tokens, codecs.
 
-What enters here maps tensors to tensors (or text to tokens) and knows nothing of data sets, of
-training or of editing requests. Networks are put together from diffusers' and transformers' parts,
-never forked. Importing a module of this room loads torch.
+What may enter: code that maps tensors to tensors, or text to tokens. It knows nothing about data
+sets, training or editing requests. Networks are assembled from the components of diffusers and
+transformers, never forked. Importing most modules of this room loads torch.
 """

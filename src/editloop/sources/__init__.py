@@ -1,8 +1,6 @@
-"""Where data comes in: photographs bundled with packages, folders of images, published data sets.
+"""Sources of data: bundled photographs, folders of pictures, published data sets.
 
-What may enter: sources (`steps.Source`) that list pictures cheaply in a fixed order and load them
-normalised, each with its caption and provenance; readers of the layouts that published data sets
-come in (`layouts.open_layout`), which pass on edits as they are, or say all that is wrong with
-them; and the steps by which an imported set is completed (its edits' ways back) and compared with
-test sets. No picture is edited here, and nothing needs a network unless a recipe names it.
+What may enter: sources, which list items cheaply in a fixed order and load them with captions and
+provenance; readers of published layouts; and steps that complete an imported set or compare it with
+test sets. No picture is edited here, and nothing uses the network unless a recipe names it.
 """
