@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from document_blocks import ROOT, blocks, write_files
 from editloop.cli import app
 from editloop.evaluation.protocol.card import Protocol
 from editloop.kernel.steps import Keep
@@ -27,7 +28,6 @@ from published_folders import hq_edit_rows, web_dataset
 from tiny_baselines import save_stable_diffusion
 from tiny_pipelines import tiny_unet
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 MAKE = {
@@ -63,11 +63,6 @@ def own_photos(folder: Path) -> None:
         (folder / f"{index}.png").write_bytes(outcome.samples[0].source.bytes)
 
 
-def blocks(language: str, *documents: Path) -> list[str]:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-
-
 def commands(document: Path) -> list[str]:
     joined = "\n".join(blocks("sh", document)).replace("\\\n", " ")
     return [line.partition("  #")[0].strip() for line in joined.splitlines() if line.strip()]
@@ -79,7 +74,7 @@ def arguments_of(command: str) -> list[str] | None:
         return None
     assert words[0] == "editloop", f"a command that no test runs: {command}"
     if words[1] == "run":
-        words += small(ROOT / words[2])
+        words += small(Path(words[2]))
     if words[1] == "train" and "--dry-run" not in words:
         words += [word for text in TINY for word in ("--set", text)]
     return words[1:]
@@ -98,6 +93,7 @@ def workplace(tmp_path_factory) -> Path:
     save_stable_diffusion(folder / "stable-diffusion-v1-5/stable-diffusion-v1-5", tiny_unet())
     for name in ("recipes", "docs"):
         (folder / name).symlink_to(ROOT / name)
+    write_files(folder, *DOCUMENTS)
     return folder
 
 
@@ -117,6 +113,7 @@ def background() -> Iterator[list[subprocess.Popen[str]]]:
 def test_a_documents_commands_run(document: Path, workplace, background, monkeypatch) -> None:
     """In this process, as each would start by importing the same; the first one is the README."""
     monkeypatch.chdir(workplace)
+    monkeypatch.syspath_prepend(workplace)  # PYTHONPATH=., for the documents' own classes
     address = SERVED
     if not (workplace / "runs/quickstart").exists():
         typed(arguments_of("make demo"))

@@ -98,9 +98,11 @@ def test_every_public_name_of_the_package_loads() -> None:
         assert getattr(editloop, name) is not None
 
 
-def test_every_room_says_what_it_is_for() -> None:
+def test_every_room_says_what_it_is_for_and_what_may_enter() -> None:
     for path in PACKAGE.glob("*/**/__init__.py"):
-        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert text, path
+        assert "What may enter: " in text, path
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["edit", "--help"]])

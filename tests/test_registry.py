@@ -3,7 +3,7 @@
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.registry import BUILT_IN, Spec, create, kinds, load, parse_spec
+from editloop.registry import BUILT_IN, Spec, create, kinds, load, parse_spec, settings_of
 from editloop.settings import Settings
 
 
@@ -100,6 +100,11 @@ def test_a_users_class_needs_no_prefix_and_no_settings() -> None:
     assert create("editor", "collections:OrderedDict", {}) == {}
     with pytest.raises(RecipeError, match="takes no settings"):
         create("editor", "collections:OrderedDict", {"a": 1})
+
+
+def test_the_settings_of_a_kind_are_those_of_its_class_or_none() -> None:
+    assert "steps" in settings_of("editor", OWN).model_fields
+    assert settings_of("editor", "collections:OrderedDict").model_fields == {}
 
 
 class Needy:

@@ -1,8 +1,9 @@
 """The registry of kinds and their classes: built-in ones in a table, plug-ins by entry point.
 
 A class of a kind has a `Settings` model (an `editloop.settings.Settings`) and takes an instance of
-it. Classes are imported on first use, so listing kinds is cheap. A plug-in package declares, for
-example, `[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
+it; a class without settings takes no arguments. Classes are imported on first use, so listing kinds
+is cheap. A plug-in package declares, for example,
+`[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from editloop.errors import RecipeError, known_names
 from editloop.schema import Json
 from editloop.settings import Settings, read_yaml, validate
 
-__all__ = ["Spec", "create", "kinds", "load", "parse_spec"]
+__all__ = ["Spec", "create", "kinds", "load", "parse_spec", "settings_of"]
 
 # group -> kind -> "module:class". The groups are the lists of a recipe, and the kinds of SPECs.
 BUILT_IN: dict[str, dict[str, str]] = {
@@ -98,6 +99,12 @@ def load(group: str, kind: str) -> Any:
     if path is None:
         raise RecipeError(f"unknown {group} kind", value=kind, fix=known_names(kind, kinds(group)))
     return _import(path)
+
+
+def settings_of(group: str, kind: str) -> type[Settings]:
+    """Return the `Settings` model of a kind; a model without keys if its class has none."""
+    model: type[Settings] = getattr(load(group, kind), "Settings", Settings)
+    return model
 
 
 def create(group: str, kind: str, settings: Mapping[str, Json], *, where: str = "") -> Any:

@@ -15,7 +15,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from editloop.kernel.progress import Progress
-from editloop.registry import kinds, load
+from editloop.registry import kinds, load, settings_of
 from editloop.schema import Json
 from editloop.showing.telling import told_departures, told_leftovers
 
@@ -218,7 +218,7 @@ def print_kinds(group: str) -> None:
         made = load(group, kind)
         settings = ", ".join(
             f"{name}" if field.is_required() else f"{name}={field.default}"
-            for name, field in made.Settings.model_fields.items()
+            for name, field in settings_of(group, kind).model_fields.items()
         )
         rows.append((kind, (made.__doc__ or "").strip().splitlines()[0], settings))
     _print_table(f"{group} kinds", ("kind", "description", "settings"), rows)

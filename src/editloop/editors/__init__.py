@@ -1,5 +1,5 @@
 """Editors: implementations of the `Editor` interface in `schema`, which edit by an instruction.
 
-An editor has a `Settings` model, a name and a fingerprint. It answers each request with a picture
-of the same size, or with the reason why it made none.
+What may enter: editors, each with a name, a fingerprint and `edit(requests)`, and the calls that
+edit pictures and files. An editor returns a picture of the same size, or the reason for none.
 """

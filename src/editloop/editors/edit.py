@@ -12,7 +12,7 @@ import numpy as np
 from editloop.errors import ImageError, InstructionError, RecipeError
 from editloop.images import codec
 from editloop.images.files import read_mask, read_pixels, save_pixels
-from editloop.registry import load, parse_spec
+from editloop.registry import parse_spec, settings_of
 from editloop.schema import Editor, EditRequest, Json, Mask, Pixels, Unedited
 
 __all__ = [
@@ -96,8 +96,7 @@ def edit_seeds(
 def editor_of(spec: str, settings: Mapping[str, Json]) -> Editor:
     """Create the editor of a SPEC with additional settings; RecipeError for an unknown setting."""
     parsed = parse_spec(spec, "editor")
-    kind = load("editor", parsed.kind)
-    known = sorted(kind.Settings.model_fields) if hasattr(kind, "Settings") else []
+    known = sorted(settings_of("editor", parsed.kind).model_fields)
     for name in settings:
         if name not in known:
             raise RecipeError(

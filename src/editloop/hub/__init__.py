@@ -1,1 +1,4 @@
-"""Weights and data sets by their published names: local ones first, downloads on request."""
+"""Published weights and data sets by name: first on this machine, downloaded only on request.
+
+What may enter: code that finds, identifies or downloads them; code that uses them lives elsewhere.
+"""

@@ -1,5 +1,5 @@
-"""Judges of edited pictures: they return scores, yes or no and words, or a reason for no score.
+"""Judges of edited pictures: they return scores, yes or no and texts, or a reason for no score.
 
-This package holds everything with `judge(pairs)`, which returns one verdict for each pair, and the
-code that judges need. Measures that state no opinion belong to `metrics/`.
+What may enter: judges, whose `judge(pairs)` returns one verdict per pair, and what they need:
+rubrics, parsing of replies, calibration. Measures without an opinion belong to `metrics/`.
 """

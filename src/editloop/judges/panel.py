@@ -14,7 +14,7 @@ from editloop.chat.client import CostEstimate
 from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import content_hash
-from editloop.registry import Spec, load, parse_spec
+from editloop.registry import Spec, parse_spec, settings_of
 from editloop.schema import Cause, EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json
 from editloop.settings import Settings as BaseSettings
 
@@ -175,7 +175,7 @@ def members_of(spec: Spec) -> list[Spec]:
 
 def _seats(spec: Spec, settings: PanelJudge.Settings) -> list[Spec]:
     """Return one SPEC for each time that a judge is asked, with different `repeat` settings."""
-    takes = load("judge", spec.kind).Settings.model_fields
+    takes = settings_of("judge", spec.kind).model_fields
     shared = {"ledger": settings.ledger, "run": settings.run}
     own: dict[str, Json] = {
         key: each for key, each in shared.items() if each is not None and key in takes

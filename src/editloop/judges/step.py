@@ -22,7 +22,7 @@ from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
 from editloop.judges.samples import SamplePair, sample_pair
 from editloop.kernel.steps import Fail, Keep, Outcome, Resource, StepContext
-from editloop.registry import Spec, load, parse_spec
+from editloop.registry import Spec, parse_spec, settings_of
 from editloop.schema import Cause, EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
@@ -174,7 +174,7 @@ def _groups(samples: Iterable[SamplePair]) -> Iterator[list[SamplePair]]:
 
 def _asks(spec: Spec) -> bool:
     """Return whether the judge, or a member of its panel, asks a server."""
-    asks = issubclass(load("judge", spec.kind).Settings, ChatSettings)
+    asks = issubclass(settings_of("judge", spec.kind), ChatSettings)
     return asks or any(map(_asks, members_of(spec)))
 
 

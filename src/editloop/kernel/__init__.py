@@ -1,4 +1,4 @@
-"""Steps and their contract, shards, segments, engines, resume, accounting.
+"""The machinery of long work: steps and their contract, shards, segments, resume, accounting.
 
-What may enter: the machinery that runs all long work. Steps themselves live elsewhere.
+What may enter: code that runs steps on samples, whatever they do. Steps themselves live elsewhere.
 """

@@ -19,7 +19,7 @@ from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import StepSpec
 from editloop.loop.parts import Checked, LoopPart, PartContext
 from editloop.loop.recipe import Entry, Recipe, read_recipe
-from editloop.registry import create, load
+from editloop.registry import create, settings_of
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
 from editloop.storage.files import explained
@@ -324,14 +324,14 @@ def build_specs(recipe: Recipe) -> tuple[list[StepSpec], list[StepSpec]]:
 
 
 def _judging(part: Entry) -> StepSpec:
-    of_step = load("build", "judge").Settings.model_fields
+    of_step = settings_of("build", "judge").model_fields
     judge = {key: value for key, value in part.own.items() if key not in of_step}
     own = {key: value for key, value in part.own.items() if key in of_step}
     return StepSpec("build", part.name, "judge", {**own, "judge": {"kind": part.kind, **judge}})
 
 
 def _seeded(part: Entry, seed: int) -> dict[str, Json]:
-    takes_seed = "seed" in load("source", part.kind).Settings.model_fields
+    takes_seed = "seed" in settings_of("source", part.kind).model_fields
     return {"seed": seed, **part.own} if takes_seed else part.own
 
 

@@ -1,5 +1,6 @@
-"""Measures of edited pictures: numbers computed from pixels or embeddings, without opinion.
+"""Measures of edited pictures: numbers computed from pixels or embeddings.
 
-This package holds pure measures of `EditedPair`, each a `Metric`. A measure that cannot be computed
-is unscored with its reason. Code that says yes or no, or gives words, belongs to `judges/`.
+What may enter: pure measures of `EditedPair`, each a `Metric`, and the store of embeddings. A
+measure that cannot be computed is unscored with its reason. Opinions (yes or no, texts) belong to
+`judges/`.
 """

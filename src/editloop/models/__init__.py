@@ -1,6 +1,6 @@
-"""Networks and their parts: conditions for UNets, backbones, the pocket model and its tokens.
+"""Networks and their parts: conditions and channels of a UNet, the pocket model, tokens, codecs.
 
-Code here maps tensors to tensors (or text to tokens) and doesn't depend on data sets, training or
-editing requests. Networks are composed from diffusers' and transformers' parts, never forked.
-Importing a module of this folder loads torch.
+What may enter: code that maps tensors to tensors, or text to tokens. It knows nothing about data
+sets, training or editing requests. Networks are assembled from the components of diffusers and
+transformers, never forked. Importing most modules of this room loads torch.
 """

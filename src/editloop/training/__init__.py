@@ -1,5 +1,6 @@
-"""Training: the objective, the data cache, the loop and its checkpoints, for any backbone.
+"""Training of editors: objective, data cache, training loop and checkpoints, for any backbone.
 
-Code here either serves every backbone (objective, dropout, cache, loop) or connects one backbone to
-its data as a recipe's `train` part (`pocket`, `diffusion`). Importing a module of it loads torch.
+What may enter: code that learns from published data, and the kinds of `train` parts, `pocket` and
+`diffusion`. Networks belong to `models/`, inference to `editors/`. Importing most modules of this
+room loads torch.
 """

@@ -1,5 +1,6 @@
 """The darkroom's language: it writes instructions, captions and rewards, and parses instructions.
 
-`phrases` and `reward_words` write. `parsing` parses: `lexicon` tags words, `clauses` finds the
-things that they name, and `grammar` applies the rules (`object_rules`, `look_rules`).
+What may enter: vocabulary, phrases and grammar. `phrases` and `reward_words` write text. `parsing`
+reads it: `lexicon` finds the words, `clauses` what they refer to, and `grammar` applies the rules
+(`object_rules`, `look_rules`) to find an operation.
 """

@@ -1,4 +1,4 @@
 """Editors' answers to cases: requested in chunks, measured, stored, counted and published.
 
-Only code that every benchmark shares, whatever its cases and metrics, belongs here.
+What may enter: code that every benchmark shares, whatever its cases and metrics.
 """

@@ -1,4 +1,5 @@
-"""Comparison of runs with the same benchmark fingerprints; other runs are refused.
+"""Comparison of runs with the same benchmark fingerprints; other runs are rejected.
 
-Contains the call behind `editloop compare`, the pairing of cases, the page and the table.
+What may enter: the call behind `editloop compare`, the pairing of cases, preferences, the page and
+the table.
 """

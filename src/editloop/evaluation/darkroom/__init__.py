@@ -1,4 +1,4 @@
 """The benchmark `darkroom`: held-out edits with a known true result.
 
-Only code that is specific to this benchmark belongs here.
+What may enter: code that is specific to this benchmark.
 """

@@ -1,4 +1,5 @@
 """The benchmark `protocol`: any editors, on any data, by a published protocol card.
 
-Contains the reader of cards (which are in `protocols/`), and the editing and measuring they define.
+What may enter: the reader of cards (the cards are in `protocols/`), and the editing and measuring
+that they define.
 """

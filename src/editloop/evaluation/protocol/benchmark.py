@@ -26,7 +26,7 @@ from editloop.hub import weights
 from editloop.images.codec import decode_rgb
 from editloop.loop.parts import PartContext, PartResult
 from editloop.metrics.metric_set import MetricSet
-from editloop.registry import load, parse_spec
+from editloop.registry import parse_spec, settings_of
 from editloop.schema import Editor, EditSample, Json, Judge
 from editloop.settings import Settings
 from editloop.sources.layouts import Layout, open_layout
@@ -276,7 +276,7 @@ class ProtocolBenchmark:
         if self._settings.judge is None or card is None:
             return None
         spec = parse_spec(self._settings.judge, "judge")
-        takes = load("judge", spec.kind).Settings.model_fields
+        takes = settings_of("judge", spec.kind).model_fields
         defaults: dict[str, Json] = {}
         if "rubrics" in takes:
             defaults["rubrics"] = list(card.rubrics or card.perspectives)

@@ -9,7 +9,7 @@ from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import Judged
 from editloop.metrics.metric_set import Chosen, MetricSet, Numbers, choose
-from editloop.registry import load, parse_spec
+from editloop.registry import parse_spec, settings_of
 from editloop.schema import EditedPair, Json, Judge
 
 __all__ = ["ProtocolMeasures", "protocol_metrics"]
@@ -127,5 +127,5 @@ def _is_spec(name: str) -> bool:
 
 
 def _precise(spec: Mapping[str, Json], precision: str) -> Mapping[str, Json]:
-    takes = "precision" in load("metric", spec["kind"]).Settings.model_fields
+    takes = "precision" in settings_of("metric", spec["kind"]).model_fields
     return {"precision": precision, **spec} if takes else spec

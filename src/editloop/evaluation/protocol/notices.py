@@ -8,7 +8,7 @@ from pathlib import Path
 
 from editloop.evaluation.answers.resuming import Answering, Benchmark, Round
 from editloop.evaluation.protocol.seats import Seat
-from editloop.registry import load
+from editloop.registry import settings_of
 from editloop.schema import Json
 from editloop.settings import validate
 from editloop.storage.commits import Commit
@@ -24,7 +24,7 @@ def departures(seat: Seat) -> dict[str, Json]:
     stated = set(seat.editing) & set(seat.spec.settings)
     if not stated:
         return {}
-    model = load("editor", seat.spec.kind).Settings
+    model = settings_of("editor", seat.spec.kind)
     read = validate(model, seat.spec.settings, where=f"editor {seat.name}")
     own = read.model_dump(mode="json", include=stated)  # converts the SPEC's text to numbers
     return {

@@ -1,4 +1,4 @@
 """The report of a run: one self-contained HTML page in which all texts are escaped.
 
-Contains the readers of a run folder, and the views that the page's templates show.
+What may enter: readers of a run folder, and the views that the page's templates show.
 """

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from editloop.judges.panel import members_of
-from editloop.registry import Spec, load
+from editloop.registry import Spec, settings_of
 from editloop.schema import Json
 
 __all__ = ["in_round", "keeping_in", "ledger_of"]
@@ -45,8 +45,7 @@ def _settled(spec: Spec, settings: dict[str, Json]) -> Spec:
 
 def _takes(spec: Spec) -> set[str]:
     """Return the names of a judge's settings; a user's own class may have none."""
-    settings = getattr(load("judge", spec.kind), "Settings", None)
-    return set() if settings is None else set(settings.model_fields)
+    return set(settings_of("judge", spec.kind).model_fields)
 
 
 def _with(spec: Spec, members: list[Spec]) -> Spec:

@@ -1,1 +1,5 @@
-"""Answers of the fake server for judges: the known truth of darkroom edits."""
+"""The answers of the fake server for judges, taken from the known truth of darkroom edits.
+
+What may enter: code that recognises a judge's question and answers it. The server itself is in
+`chat/fake`.
+"""

@@ -1,4 +1,4 @@
-"""Statistics of judges' scores of a data set, and the export of the rewards.
+"""Statistics of the judges' scores in a data set, and the export of the rewards.
 
-What may enter: the part `rewards`, its numbers, its page and its table.
+What may enter: the kind `rewards` of `evaluate` parts, its numbers, its page and its table.
 """
