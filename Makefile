@@ -11,7 +11,7 @@ HAS_TORCH := $(PYTHON) -c "import importlib.util, sys; sys.exit(importlib.util.f
 .PHONY: demo test lint types format clean
 
 demo: $(VENV)/.installed
-	$(BIN)/editloop run recipes/quickstart.yaml --out runs/quickstart
+	$(BIN)/editloop run quickstart --out runs/quickstart
 
 # One process a core, each with one thread: the tests of a file stay in order in one of them.
 test: lint types

@@ -88,7 +88,7 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
     """The recipe of a training: a given one with some settings replaced, or one of them alone."""
     if recipe is None:
         return _of_settings(settings)
-    read = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+    read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     if not read.train:
         raise RecipeError("this recipe trains nothing", value=read.name, fix="add a `train` part")
     parts = [
