@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAKE = {
     "make demo": "editloop run quickstart --out runs/quickstart",
+    "make check": None,
     "make test": None,
 }
 SERVED = "http://127.0.0.1:8010/v1"  # the address of the documents' server

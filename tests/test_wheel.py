@@ -44,7 +44,8 @@ def output(installed: Path, cwd: Path, *arguments: str | Path) -> bytes:
 
     Without the module `site`, an editable install of the source is not found.
     """
-    paths = [str(installed), *site.getsitepackages()]
+    users = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    paths = [str(installed), *site.getsitepackages(), *users]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     words = [sys.executable, "-S", *map(str, arguments)]
     done = subprocess.run(words, cwd=cwd, env=environment, stdout=subprocess.PIPE, check=True)
