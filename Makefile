@@ -1,4 +1,5 @@
-# Two commands do everything: `make demo` and `make test`. Both make .venv first.
+# `make demo` runs the quickstart, `make check` checks a change within minutes, and `make test` runs
+# all tests. Each makes .venv first.
 # A torch that the machine already has is used as it is; elsewhere TORCH names the one to install,
 # e.g. `make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"`.
 
@@ -8,14 +9,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 HAS_TORCH := $(PYTHON) -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
 
-.PHONY: demo test lint types format clean
+.PHONY: demo check test lint types format clean
 
 demo: $(VENV)/.installed
-	$(BIN)/editloop run recipes/quickstart.yaml --out runs/quickstart
+	$(BIN)/editloop run quickstart --out runs/quickstart
 
 # One process a core, each with one thread: the tests of a file stay in order in one of them.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# The tests that are not marked slow.
+check: lint types
+	$(PYTEST) -m "not slow"
+
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(PYTEST)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

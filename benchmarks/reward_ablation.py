@@ -1,4 +1,4 @@
-"""Run `recipes/reward-ablation.yaml` for two seeds by two splits, and pool the results.
+"""Run the shipped recipe `reward-ablation` for two seeds by two splits, and pool the results.
 
     python benchmarks/reward_ablation.py --runs runs/reward-ablation --out docs/reward-ablation
 
@@ -27,7 +27,7 @@ from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.statistics.means import Numbers, compare, summarise
 
-RECIPE = Path("recipes/reward-ablation.yaml")
+RECIPE = "reward-ablation"
 BENCHMARK = "darkroom/single-turn"
 REPLICATES = (("a", 0), ("a", 1), ("b", 0), ("b", 1))  # split, seed: crossed
 SPLITS = {"a": "[chelsea, china, coffee]", "b": "[astronaut, flower, motorcycle]"}

@@ -19,6 +19,7 @@ from editloop.evaluation.protocol.card import Protocol
 from editloop.kernel.steps import Keep
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe, read_recipe
+from editloop.loop.shipped import shipped_recipes
 from editloop.settings import read_yaml as read_yaml_file
 from editloop.settings import validate
 from editloop.sources.photos import PhotosSource
@@ -29,9 +30,9 @@ from tiny_baselines import save_stable_diffusion
 from tiny_pipelines import tiny_unet
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 MAKE = {
-    "make demo": "editloop run recipes/quickstart.yaml --out runs/quickstart",
+    "make demo": "editloop run quickstart --out runs/quickstart",
+    "make check": None,
     "make test": None,
 }
 SERVED = "http://127.0.0.1:8010/v1"  # the address of the documents' server
@@ -39,7 +40,7 @@ STEPS = 2  # of each training
 TINY = [f"steps={STEPS}", "batch=2", "size=32", "samples=1"]  # of a published model's
 
 
-def small(recipe: Path) -> list[str]:
+def small(recipe: str) -> list[str]:
     """Return overrides that make a recipe cheap to run."""
     settings = read_recipe(recipe)
     sets = [f"train.{part.name}.steps={STEPS}" for part in settings.train]
@@ -74,7 +75,7 @@ def arguments_of(command: str) -> list[str] | None:
         return None
     assert words[0] == "editloop", f"a command that no test runs: {command}"
     if words[1] == "run":
-        words += small(Path(words[2]))
+        words += small(words[2])
     if words[1] == "train" and "--dry-run" not in words:
         words += [word for text in TINY for word in ("--set", text)]
     return words[1:]
@@ -91,8 +92,7 @@ def workplace(tmp_path_factory) -> Path:
     pair = {"before.png": png(), "after.png": png(shade=2), "txt": "darken it"}
     web_dataset(folder / "shards/shard-000000.tar", [pair] * 3)
     save_stable_diffusion(folder / "stable-diffusion-v1-5/stable-diffusion-v1-5", tiny_unet())
-    for name in ("recipes", "docs"):
-        (folder / name).symlink_to(ROOT / name)
+    (folder / "docs").symlink_to(ROOT / "docs")
     write_files(folder, *DOCUMENTS)
     return folder
 
@@ -129,9 +129,12 @@ def test_a_documents_commands_run(document: Path, workplace, background, monkeyp
 
 
 def typed(arguments: list[str]) -> None:
-    """Run a command to its end and check that it succeeds."""
-    ended = CliRunner().invoke(app, arguments)
+    """Run a command to its end and check that it succeeds; `> FILE` takes its output."""
+    into = Path(arguments[-1]) if arguments[-2:-1] == [">"] else None
+    ended = CliRunner().invoke(app, arguments if into is None else arguments[:-2])
     assert ended.exit_code == 0, f"{arguments}\n{ended.output}\n{ended.exception!r}"
+    if into is not None:
+        into.write_bytes(ended.stdout_bytes)
 
 
 def served(arguments: list[str], running: list[subprocess.Popen[str]]) -> str:
@@ -149,9 +152,11 @@ def test_make_demo_is_what_the_documents_test_runs() -> None:
     assert f"$(BIN)/{MAKE['make demo']}\n" in (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
-def test_a_shipped_recipe_is_valid(path: Path, tmp_path) -> None:
-    assert loop.dry_run(read_recipe(path), tmp_path)
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_shipped_recipe_is_valid(name: str, tmp_path) -> None:
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    assert loop.dry_run(recipe, tmp_path)
 
 
 @pytest.mark.parametrize("text", blocks("yaml", *DOCUMENTS))

@@ -2,7 +2,7 @@
 
     import editloop
 
-    editloop.run("recipes/quickstart.yaml", "runs/quickstart")
+    editloop.run("quickstart", "runs/quickstart")
     pictures = editloop.edit("photo.jpg", ["make it night"], editor="darkroom")
 
 The public names are loaded on first use, so importing the package is cheap.

@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": looping.run,
+    "recipes": looping.recipes,
     "import": importing.import_data,
     "hashes": importing.hash_data,
     "evaluate": evaluating.evaluate,

@@ -1,4 +1,4 @@
-"""The commands on whole runs: run a recipe, show it, verify it, retry failed inputs."""
+"""The commands on recipes and whole runs: list and run recipes; show, verify, retry runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import typer
 
 from editloop.commands.common import RunFolder, going_on_later
 
-__all__ = ["retry", "run", "show", "verify"]
+__all__ = ["recipes", "retry", "run", "show", "verify"]
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="The recipe (YAML).", show_default=False)],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="The name of a shipped recipe, or your own recipe's YAML file.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="The run folder. (default: runs/NAME)")] = None,
     only: Annotated[
         list[str] | None,
@@ -68,6 +74,22 @@ def run(
     print_results(results)
     if (folder / "report.html").exists():
         typer.echo(f"report: {folder / 'report.html'}")
+
+
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A recipe to print as YAML. (default: list all)", show_default=False),
+    ] = None,
+) -> None:
+    """List the shipped recipes, or print one, to copy and change it."""
+    from editloop.commands.terminal import print_recipes
+    from editloop.loop.shipped import shipped_recipe, shipped_recipes
+
+    if name is None:
+        print_recipes(shipped_recipes())
+    else:
+        typer.echo(shipped_recipe(name), nl=False)
 
 
 def show(

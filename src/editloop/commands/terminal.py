@@ -1,4 +1,4 @@
-"""Terminal output of the commands: tables of plans, results, kinds, protocols and operations."""
+"""Terminal output of the commands: tables of plans, results, kinds, recipes, protocols."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ __all__ = [
     "print_plan",
     "print_protocol",
     "print_protocols",
+    "print_recipes",
     "print_results",
 ]
 
@@ -222,6 +223,15 @@ def print_kinds(group: str) -> None:
         )
         rows.append((kind, (made.__doc__ or "").strip().splitlines()[0], settings))
     _print_table(f"{group} kinds", ("kind", "description", "settings"), rows)
+
+
+def print_recipes(titles: Mapping[str, str]) -> None:
+    """Print the shipped recipes by name, and how to run and copy one."""
+    _print_table("recipes", ("recipe", "description"), list(titles.items()))
+    Console().print(
+        "run one: editloop run NAME; copy one: editloop recipes NAME > mine.yaml",
+        highlight=False,
+    )
 
 
 def print_protocols(cards: Sequence[Any]) -> None:

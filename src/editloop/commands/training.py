@@ -14,9 +14,10 @@ __all__ = ["train"]
 
 def train(
     recipe: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            help="A recipe (YAML) with a `train` part; without one, give --data and --base.",
+            help="A recipe with a `train` part: the name of a shipped one or a YAML file. Without "
+            "one, give --data and --base.",
             show_default=False,
         ),
     ] = None,

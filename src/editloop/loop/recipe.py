@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from editloop.errors import RecipeError, known_names
+from editloop.loop.shipped import recipe_file
 from editloop.schema import Json
 from editloop.settings import Settings, read_yaml, validate
 
@@ -58,12 +59,17 @@ class Recipe(Settings):
         return self
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from a YAML file and apply `key=value` overrides."""
-    content = read_yaml(path)
-    for text in overrides:
-        content = override(content, text)
-    return validate(Recipe, content, where=str(path))
+def read_recipe(recipe: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe by its name, or a YAML file, and apply `key=value` overrides.
+
+    Text without a path separator and without the suffix .yaml or .yml is a name; a Path is always
+    a file.
+    """
+    with recipe_file(recipe) as path:
+        content = read_yaml(path)
+        for text in overrides:
+            content = override(content, text)
+        return validate(Recipe, content, where=str(path))
 
 
 def override(content: Mapping[str, Json], text: str) -> dict[str, Json]:

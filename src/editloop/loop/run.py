@@ -67,10 +67,11 @@ def run(
 ) -> dict[str, Json]:
     """Run or resume the loop of a recipe in the folder `out`; returns its results.
 
+    `recipe` is a Recipe, the name of a shipped one, or the path of a YAML file (see `read_recipe`).
     `only` limits the work to some of PARTS, whose inputs must exist. `workers` never changes a
     result. Raises ChangedError if the folder holds another version and `new_version` is False.
     """
-    settings = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+    settings = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     wanted = _wanted(only)
     folder = Path(out)
     made = _Loop(settings, folder, workers or os.cpu_count() or 1, new_version)

@@ -88,7 +88,7 @@ def training_recipe(recipe: Recipe | Path | str | None = None, **settings: Json)
     """Return a given recipe with some settings replaced, or one made from the settings alone."""
     if recipe is None:
         return _of_settings(settings)
-    read = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+    read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     if not read.train:
         raise RecipeError(
             "this recipe has no train part", value=read.name, fix="add a `train` part"
