@@ -26,7 +26,7 @@ _NAME = "benchmark"
 def main() -> None:
     """Train for some steps, and write FACTS."""
     facts, count, run, settings = sys.argv[1:]
-    given = {**json.loads(settings), "steps": _STEPS, "rest": _STEPS}
+    given = {**json.loads(settings), "steps": _STEPS, "checkpoint_every": _STEPS}
     training = DiffusionTraining(DiffusionTrainingSettings.model_validate(given))
     steps = Steps(int(count))
     steps.watch()

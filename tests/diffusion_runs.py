@@ -44,5 +44,12 @@ def train_context(run: Path, name: str) -> PartContext:
 
 
 def diffusion(base: str, **changes) -> DiffusionTraining:
-    usual = {"size": SIZE, "steps": 2, "batch": 2, "precision": "fp32", "samples": 0, "rest": 50}
+    usual = {
+        "size": SIZE,
+        "steps": 2,
+        "batch": 2,
+        "precision": "fp32",
+        "samples": 0,
+        "checkpoint_every": 50,
+    }
     return DiffusionTraining(DiffusionTrainingSettings(base=base, **{**usual, **changes}))

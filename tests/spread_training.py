@@ -21,7 +21,7 @@ SETTINGS = {
     "batch": 4,
     "size": 32,
     "precision": "fp32",
-    "rest": 3,
+    "checkpoint_every": 3,
     "learning_rate": 0.001,
     "samples": 1,
 }

@@ -72,7 +72,9 @@ def test_it_trains_saves_loads_and_resumes_to_the_bit(
     tmp_path, monkeypatch, family, changes
 ) -> None:
     run = training_run(tmp_path / "run")
-    trainer = diffusion(saved_base(family, tmp_path / "base"), steps=4, rest=2, **changes)
+    trainer = diffusion(
+        saved_base(family, tmp_path / "base"), steps=4, checkpoint_every=2, **changes
+    )
     whole = train_context(run, "whole")
     made = trainer.run(whole)
     assert made.results["samples"] == 6
@@ -97,7 +99,7 @@ def test_it_trains_saves_loads_and_resumes_to_the_bit(
 
 def test_it_leaves_metrics_samples_and_a_card(tmp_path) -> None:
     here = train_context(training_run(tmp_path / "run"), "tiny")
-    diffusion(saved_base("sd", tmp_path / "base"), steps=4, rest=2, samples=2).run(here)
+    diffusion(saved_base("sd", tmp_path / "base"), steps=4, checkpoint_every=2, samples=2).run(here)
     lines = [json.loads(each) for each in (here.output / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "validation_loss" in line] == [2, 4]
     names = sorted(path.name for path in (here.output / "samples").iterdir())
@@ -110,7 +112,7 @@ def test_it_leaves_metrics_samples_and_a_card(tmp_path) -> None:
 def test_a_run_of_training_alone_has_a_report_with_its_sheet(tmp_path) -> None:
     training_run(tmp_path / "run")
     out = tmp_path / "out"
-    settings = {"steps": 2, "batch": 2, "size": SIZE, "rest": 1, "samples": 1}
+    settings = {"steps": 2, "batch": 2, "size": SIZE, "checkpoint_every": 1, "samples": 1}
     base = saved_base("sd", tmp_path / "base")
     found = editloop.train(out=out, data=str(tmp_path / "run"), base=base, **settings)
     assert found["train"]["editor"]["steps"] == 2

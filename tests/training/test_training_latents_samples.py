@@ -154,7 +154,7 @@ def test_a_task_learns_from_them(request, model, kind) -> None:
     random = torch.Generator().manual_seed(0)
     batch = task.batch(np.array([0, 3, 4]), random)
     assert task.loss(model.denoiser, batch).isfinite()
-    assert task.rest(model.denoiser, 1) > 0
+    assert task.validate(model.denoiser, 1) > 0
 
 
 def test_a_direct_sample_is_cut_by_its_seed_together_with_its_mask(folder, model) -> None:

@@ -39,7 +39,7 @@ BY_HEART = {
     "average": None,
     "drop": {"text": 0, "source": 0, "both": 0},
     "optimiser": {"weight_decay": 0},
-    "rest": 280,
+    "checkpoint_every": 280,
 }
 WORST = Score(0.0, False, "nothing right"), (0.0, 0.0, 0.0), "; ".join(["nothing right"] * 3)
 BEST = Score(5.0, True, "None"), (5.0, 5.0, 5.0), "; ".join(["None"] * 3)

@@ -60,7 +60,7 @@ class Regression:
         loss = (network(batch.inputs) - batch.inputs @ TRUTH.T - batch.noise).square().mean()
         return loss * math.nan if self.calls == self.spoil_at else loss
 
-    def rest(self, network, _step):
+    def validate(self, network, _step):
         with torch.no_grad():
             return (network.weight - TRUTH).square().mean().item()
 
@@ -71,7 +71,14 @@ def network():
 
 
 def plan(**changes):
-    usual = {"steps": 25, "batch": 4, "learning_rate": 0.05, "seed": 1, "rest": 5, "note": 2}
+    usual = {
+        "steps": 25,
+        "batch": 4,
+        "learning_rate": 0.05,
+        "seed": 1,
+        "checkpoint_every": 5,
+        "log_every": 2,
+    }
     return Schedule("tiny", **{**usual, **changes})
 
 
@@ -184,7 +191,7 @@ def test_what_needs_no_gradient_is_neither_trained_nor_kept(tmp_path) -> None:
     made = nn.Sequential(nn.Linear(3, 3, bias=False), network())
     made[0].requires_grad_(False)
     before = made[0].weight.clone()
-    task = type("Task", (Regression,), {"rest": lambda *_: None})
+    task = type("Task", (Regression,), {"validate": lambda *_: None})
     train(made, task(), plan(), tmp_path)
     assert torch.equal(made[0].weight, before)
     assert list(checkpoints.load_newest(tmp_path / "checkpoints")["network"]) == ["1.weight"]
@@ -196,7 +203,7 @@ def test_dropout_inside_a_network_resumes_to_the_bit(tmp_path) -> None:
         return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
 
     whole, parts, again = dropping(), dropping(), dropping()
-    task = type("Task", (Regression,), {"rest": lambda *_: None})
+    task = type("Task", (Regression,), {"validate": lambda *_: None})
     train(whole, task(), plan(), tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(parts, task(stop_at=13), plan(), tmp_path / "parts")
@@ -223,7 +230,7 @@ def test_8_bit_adam_resumes_to_the_bit(tmp_path) -> None:
         return nn.Sequential(nn.Linear(3, 2048), nn.Linear(2048, 1))
 
     whole, parts, again = wide(), wide(), wide()
-    task = type("Task", (Regression,), {"rest": lambda *_: None})
+    task = type("Task", (Regression,), {"validate": lambda *_: None})
     settings = plan(optimiser=Optimiser("adamw-8bit"), learning_rate=0.001)
     train(whole, task(), settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -257,7 +264,7 @@ class Enlarging(nn.Module):
 
 
 class Unwatched(Regression):
-    def rest(self, _network, _step):
+    def validate(self, _network, _step):
         return None
 
 
@@ -282,7 +289,7 @@ def test_compiled_it_learns_the_same_but_for_rounding(tmp_path) -> None:
 @compiling
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
 def test_compiled_and_resumed_it_ends_with_the_same_bits(tmp_path) -> None:
-    steps = plan(steps=3, rest=1, compile=True)
+    steps = plan(steps=3, checkpoint_every=1, compile=True)
     whole, stopped, resumed = Enlarging(), Enlarging(), Enlarging()
     train(whole, Unwatched(), steps, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -188,4 +188,4 @@ def test_the_loss_depends_on_its_random_state_only(tmp_path) -> None:
 
 def test_validation_is_the_same_every_time(tmp_path) -> None:
     model, task = task_of(tmp_path, "reward")
-    assert task.rest(model, 1) == task.rest(model, 2)
+    assert task.validate(model, 1) == task.validate(model, 2)

@@ -17,7 +17,25 @@ from editloop.training.schedule import LearningRateSchedule, Optimiser, Optimise
 __all__ = ["DiffusionTrainingSettings", "DropSettings", "LoraSettings", "OptimiserSettings"]
 
 _SIDES = 64  # sides of buckets are multiples of this
-_OF_THE_MACHINE = {"micro_batch", "compile", "keep", "trackers", "samples", "data", "rest", "note"}
+_OF_THE_MACHINE = {
+    "micro_batch",
+    "compile",
+    "keep",
+    "trackers",
+    "samples",
+    "data",
+    "checkpoint_every",
+    "log_every",
+}
+    "micro_batch",
+    "compile",
+    "keep",
+    "trackers",
+    "samples",
+    "data",
+    "checkpoint_every",
+    "log_every",
+}
 
 
 class LoraSettings(Settings):
@@ -87,8 +105,8 @@ class DiffusionTrainingSettings(Settings):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     gradient_checkpointing: bool = False
     compile: bool = False
-    rest: int = Field(default=500, ge=1, description="steps between checkpoints")
-    note: int = Field(default=10, ge=1, description="steps between lines of metrics")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    log_every: int = Field(default=10, ge=1, description="steps between lines of metrics")
     keep: int = Field(default=2, ge=1, description="checkpoints kept")
     samples: int = Field(default=4, ge=0, description="held-out edits previewed at each checkpoint")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
@@ -156,8 +174,8 @@ class DiffusionTrainingSettings(Settings):
             optimiser=Optimiser(chosen.kind, chosen.betas, chosen.weight_decay, chosen.clip),
             average=self.average,
             micro=self.micro_batch,
-            rest=self.rest,
-            note=self.note,
+            checkpoint_every=self.checkpoint_every,
+            log_every=self.log_every,
             keep=self.keep,
             compile=self.compile,
             trackers=self.trackers,

@@ -157,7 +157,7 @@ class EditTask:
             losses = losses * min_snr_weights(levels.prediction, alpha, sigma)
         return losses.mean()
 
-    def rest(self, network: nn.Module, step: int) -> float | None:
+    def validate(self, network: nn.Module, step: int) -> float | None:
         if self.look is not None:
             with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
                 self.look(network, step)

@@ -80,7 +80,7 @@ class Task(Protocol[_Batch]):
         """Return the mean loss of a batch, without waiting for the device."""
         ...
 
-    def rest(self, network: nn.Module, step: int) -> float | None:
+    def validate(self, network: nn.Module, step: int) -> float | None:
         """Validate the averaged network at a checkpoint.
 
         Returns the loss on held-out samples at fixed noise, or None if there are none.
@@ -166,9 +166,9 @@ class _Run:
         self.step = step + 1
         self.steps_here += 1
         self.seconds += time.perf_counter() - started
-        if self.step % self.plan.rest == 0 or self.step == self.plan.steps:
+        if self.step % self.plan.checkpoint_every == 0 or self.step == self.plan.steps:
             return self._rest()
-        return self._note() if self.step % self.plan.note == 0 else None
+        return self._note() if self.step % self.plan.log_every == 0 else None
 
     def _accumulated(self, batch: Any) -> Tensor:
         """Accumulate the gradients of a batch; return its mean loss, on the device."""
@@ -196,7 +196,7 @@ class _Run:
         with self.state.averaged():
             self.plain.eval()
             with torch.no_grad():
-                validation_loss = self.task.rest(self.plain, self.step)
+                validation_loss = self.task.validate(self.plain, self.step)
             self.plain.train()
         loss = self._note(validation_loss)
         state = {"step": self.step, **self.state.save()}

@@ -42,9 +42,9 @@ class Schedule:
     """The steps, batch size, learning rate and checkpoints of a training.
 
     A step has `batch` samples, over all processes; at most `micro` of them are in a process's
-    memory at a time, and their gradients are accumulated. Every `rest` steps, and at the end, the
+    memory at a time, and their gradients are accumulated. Every `checkpoint_every` steps, and at the end, the
     averaged weights (of decay `average`; None keeps no average) are validated and a checkpoint is
-    written, of which the last `keep` are kept; every `note` steps the loss is logged.
+    written, of which the last `keep` are kept; every `log_every` steps the loss is logged.
     """
 
     name: str
@@ -57,8 +57,8 @@ class Schedule:
     optimiser: Optimiser = Optimiser()
     average: float | None = 0.995
     micro: int | None = None
-    rest: int = 250
-    note: int = 10
+    checkpoint_every: int = 250
+    log_every: int = 10
     keep: int = 2
     compile: bool = False
     trackers: tuple[str, ...] = ()
