@@ -126,3 +126,7 @@ def test_a_class_that_cannot_be_made_of_nothing_is_refused() -> None:
 def test_a_kind_that_is_no_class_is_refused() -> None:
     with pytest.raises(RecipeError, match="a kind must be a class"):
         load("editor", f"{__name__}:a_function")
+
+
+def test_a_users_own_kind_may_be_spelt_as_in_a_spec() -> None:
+    assert load("editor", f"python:{OWN}") is load("editor", OWN) is Sample

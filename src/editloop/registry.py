@@ -90,10 +90,10 @@ def kinds(group: str) -> list[str]:
 
 
 def load(group: str, kind: str) -> Any:
-    """Return the class of a kind; a user's own is given as `module:Class`."""
+    """Return the class of a kind; a user's own is `module:Class`, or `python:module:Class`."""
     path = BUILT_IN[group].get(kind)
     if path is None and ":" in kind:
-        path = kind
+        path = kind.removeprefix("python:")
     if path is None:
         path = next((point.value for point in _plugged(group) if point.name == kind), None)
     if path is None:

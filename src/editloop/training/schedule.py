@@ -42,9 +42,10 @@ class Schedule:
     """The steps, batch size, learning rate and checkpoints of a training.
 
     A step has `batch` samples, over all processes; at most `micro` of them are in a process's
-    memory at a time, and their gradients are accumulated. Every `checkpoint_every` steps, and at the end, the
-    averaged weights (of decay `average`; None keeps no average) are validated and a checkpoint is
-    written, of which the last `keep` are kept; every `log_every` steps the loss is logged.
+    memory at a time, and their gradients are accumulated. Every `checkpoint_every` steps, and at
+    the end, the averaged weights (of decay `average`; None keeps no average) are validated and a
+    checkpoint is written, of which the last `keep` are kept; every `log_every` steps the loss is
+    logged.
     """
 
     name: str
