@@ -27,15 +27,6 @@ _OF_THE_MACHINE = {
     "checkpoint_every",
     "log_every",
 }
-    "micro_batch",
-    "compile",
-    "keep",
-    "trackers",
-    "samples",
-    "data",
-    "checkpoint_every",
-    "log_every",
-}
 
 
 class LoraSettings(Settings):
