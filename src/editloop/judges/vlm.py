@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -116,40 +115,43 @@ class VlmJudge:
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         """Return one verdict for each pair; all questions are sent concurrently."""
-        asked = self._questions(batch)
-        with ThreadPoolExecutor(len(self._rubrics)) as threads:
-            columns = list(threads.map(self._answers, self._rubrics, asked))
+        rows = [self._questions(pair) for pair in batch]
+        asked = [
+            (each, partial(read_scores, rubric=rubric))
+            for row in rows
+            for rubric, each in zip(self._rubrics, row, strict=True)
+            if isinstance(each, Question)
+        ]
+        answers = iter(self._chat.ask(asked))
         return [
-            {name: score for verdict in verdicts for name, score in verdict.items()}
-            for verdicts in zip(*columns, strict=True)
+            self._verdict([each if isinstance(each, str) else next(answers) for each in row])
+            for row in rows
         ]
 
-    def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
+    def estimate(self, batch: Sequence[EditedPair]) -> CostEstimate:
         """Return the estimated calls, tokens and cost of judging; asks nothing."""
-        asked = [each for column in self._questions(batch) for each in column]
-        return self._chat.plan([each for each in asked if isinstance(each, Question)])
+        asked = [each for pair in batch for each in self._questions(pair)]
+        return self._chat.estimate([each for each in asked if isinstance(each, Question)])
 
     def close(self) -> None:
         """Close the connections; later questions are refused."""
         self._chat.close()
 
-    def _questions(self, batch: Sequence[EditedPair]) -> list[list[Question | str]]:
-        """Return each rubric's question about each pair, or why it cannot be asked."""
-        sheets = [sheet_of(pair) for pair in batch]
+    def _questions(self, pair: EditedPair) -> list[Question | str]:
+        """Return each rubric's question about a pair, or why it cannot be asked."""
+        sheet = sheet_of(pair)
         repeat, temperature = self._settings.repeat, self._settings.chosen_temperature
         return [
-            [sheet.question(rubric, repeat=repeat, temperature=temperature) for sheet in sheets]
+            sheet.question(rubric, repeat=repeat, temperature=temperature)
             for rubric in self._rubrics
         ]
 
-    def _answers(self, rubric: Rubric, asked: Sequence[Question | str]) -> list[Verdict]:
-        questions = [each for each in asked if isinstance(each, Question)]
-        answers = iter(self._chat.ask(questions, partial(read_scores, rubric=rubric)))
-        version = f"{self._settings.target} {rubric.stamp}"
-        return [
-            _verdict(rubric, each if isinstance(each, str) else next(answers), version)
-            for each in asked
-        ]
+    def _verdict(self, answers: Sequence[dict[str, Score] | Failed | str]) -> Verdict:
+        """Return a pair's verdict from each rubric's answer, or from why there is none."""
+        verdict: dict[str, Score | Unscored] = {}
+        for rubric, answer in zip(self._rubrics, answers, strict=True):
+            verdict |= _scores(rubric, answer, f"{self._settings.target} {rubric.stamp}")
+        return verdict
 
 
 def sheet_of(pair: EditedPair) -> Sheet:
@@ -198,7 +200,7 @@ def _perspectives(rubrics: Sequence[Rubric]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _verdict(rubric: Rubric, answer: dict[str, Score] | Failed | str, version: str) -> Verdict:
+def _scores(rubric: Rubric, answer: dict[str, Score] | Failed | str, version: str) -> Verdict:
     if isinstance(answer, str):
         return dict.fromkeys(rubric.perspectives, Unscored(answer, version, Cause.MISSING_INPUT))
     if isinstance(answer, Failed):
