@@ -15,19 +15,13 @@ from editloop.chat.requests import Call, ReplyFormats, follow_up
 from editloop.chat.retrying import LONGEST_WAIT, retried
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import ConcurrencyLimit, Timer
-from editloop.chat.transport import (
-    CallError,
-    Transport,
-    check_usable,
-    parse_reply,
-    unavailable_error,
-)
+from editloop.chat.transport import CallError, Transport, check_usable, parse_reply
 from editloop.chat.usage import ChatUsage, RunUsage
 from editloop.errors import FailureClass
 
 __all__ = ["CallsInFlight"]
 
-_POLL_SECONDS = 0.1  # between attempts to lock a call that another process makes
+_POLL_SECONDS = 0.1  # between checks of a call that another process makes
 
 _T = TypeVar("_T")
 
@@ -118,7 +112,10 @@ class CallsInFlight:
         """Return the parsed answer; after an unusable reply, the question is asked again."""
         re_ask = 0
         while True:
-            reply = await self._reply(Call(self._settings, question, re_ask), effort)
+            call = Call(self._settings, question, re_ask)
+            key = call.key
+            reply = self._stored(key) or await self._only_call(call, key, effort)
+            effort.reply_key = key
             try:
                 return read(reply.text)
             except ReplyError as error:
@@ -127,12 +124,6 @@ class CallsInFlight:
                 question = follow_up(question, reply.text, error.reason)
             re_ask += 1
             self._counts.add(re_asks=1)
-
-    async def _reply(self, call: Call, effort: _Effort) -> Reply:
-        key = call.key
-        reply = self._stored(key) or await self._only_call(call, key, effort)
-        effort.reply_key = key
-        return reply
 
     def _stored(self, key: str) -> Reply | None:
         """Return the reply in the ledger, counted as found; None if there is none."""
@@ -150,8 +141,10 @@ class CallsInFlight:
         waited, patience = 0.0, self._settings.attempts * self._settings.timeout
         while True:
             with self._ledger.locks.hold(key, force=waited >= patience) as held:
+                if (reply := self._stored(key)) is not None:
+                    return reply
                 if held:
-                    return self._stored(key) or await self._fetch(call, key, effort)
+                    return await self._fetch(call, key, effort)
             if (released := self._ledger.locks.released(key)) is not None:
                 await asyncio.wrap_future(released)
             else:
@@ -164,7 +157,7 @@ class CallsInFlight:
                 lambda: self._attempt(call, key, effort), self._settings, key, self._timer
             )
         except CallError as error:
-            raise unavailable_error(error, self.counts, self._settings) or error from None
+            raise self._transport.unavailable_error(error, self.counts) or error from None
 
     async def _attempt(self, call: Call, key: str, effort: _Effort) -> Reply:
         """Make one attempt and record its cost; a usable reply is stored before it is parsed."""

@@ -72,7 +72,7 @@ class KeyLocks:
 
     def _take(self, offset: int, *, force: bool) -> bool:
         with self._lock, explained("lock a call", self.path):
-            if offset in self._held or not (_lock(self._opened(), offset) or force):
+            if offset in self._held or not (_lock(self._opened(), offset, held=True) or force):
                 return False
             released = self._held[offset] = Future()
             released.set_running_or_notify_cancel()  # so that who stops waiting cannot cancel it
@@ -82,7 +82,7 @@ class KeyLocks:
         with self._lock, explained("unlock a call", self.path):
             if (released := self._held.pop(offset, None)) is not None:
                 released.set_result(None)
-                _fcntl(self._opened(), offset, held=False)
+                _lock(self._opened(), offset, held=False)
 
     def _opened(self) -> int:
         if self._descriptor is None:
@@ -95,20 +95,19 @@ def _offset(name: str) -> int:
     return int(hashlib.sha256(name.encode()).hexdigest()[:_DIGITS], 16)
 
 
-def _lock(descriptor: int, offset: int) -> bool:
-    """Lock a byte; returns False if it is locked elsewhere."""
+def _lock(descriptor: int, offset: int, *, held: bool) -> bool:
+    """Lock or unlock a byte, per open file on Linux, per process on other systems.
+
+    Returns False if it is locked elsewhere.
+    """
     try:
-        _fcntl(descriptor, offset, held=True)
-    except (BlockingIOError, PermissionError):  # depending on the system
+        if sys.platform == "linux":
+            kind = fcntl.F_WRLCK if held else fcntl.F_UNLCK
+            request = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+        else:
+            kind = fcntl.LOCK_EX | fcntl.LOCK_NB if held else fcntl.LOCK_UN
+            fcntl.lockf(descriptor, kind, 1, offset)
+    except (BlockingIOError, PermissionError):  # a locked byte, depending on the system
         return False
     return True
-
-
-def _fcntl(descriptor: int, offset: int, *, held: bool) -> None:
-    """Lock or unlock a byte, per open file on Linux, per process on other systems."""
-    if sys.platform == "linux":
-        kind = fcntl.F_WRLCK if held else fcntl.F_UNLCK
-        request = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
-    else:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if held else fcntl.LOCK_UN, 1, offset)

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from editloop.chat.ledger import Reply
 from editloop.chat.settings import ChatSettings, read_key
@@ -25,23 +24,12 @@ from editloop.schema import Json
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["CallError", "Stop", "Transport", "check_usable", "parse_reply", "unavailable_error"]
+__all__ = ["CallError", "Transport", "check_usable", "parse_reply"]
 
 _CONNECTING = 10.0  # seconds to connect, at most
 _MAX_DETAIL = 300  # characters of a server's message to keep
 _LARGEST = 2**53  # tokens; a larger count is invalid
-_FILTERS = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 _REFUSED = "refusal"
-_NO_CREDIT = "insufficient_quota"
-
-
-class Stop(Enum):
-    """Why no other call can succeed either."""
-
-    UNREACHABLE = auto()  # unless a call had a reply
-    FORBIDDEN = auto()  # unless there is a reply: some servers also forbid single questions
-    KEY = auto()
-    MODEL = auto()
 
 
 @dataclass(eq=False)
@@ -50,7 +38,7 @@ class CallError(Exception):
 
     `retry`: the same request may succeed later. `overload`: the server is overloaded. `wait`:
     seconds it asked to wait. `billed`: it may have cost something without a usable reply. `stop`:
-    why no other call can succeed either, if so.
+    what makes all other calls fail too, if anything does.
     """
 
     code: str
@@ -60,15 +48,21 @@ class CallError(Exception):
     overload: bool = False
     wait: float | None = None
     billed: bool = False
-    stop: Stop | None = None
+    stop: Literal["server", "access", "key", "model"] | None = None
 
 
 _final = partial(CallError, failure=FailureClass.PERMANENT, retry=False)
-_BY_STATUS = {  # what each HTTP status from 400 on means
-    401: partial(_final, "key-rejected", stop=Stop.KEY),
-    402: partial(_final, "key-rejected", stop=Stop.KEY),
-    403: partial(_final, "forbidden", stop=Stop.FORBIDDEN),
-    404: partial(_final, "not-found", stop=Stop.MODEL),
+_filtered = partial(CallError, "filtered", failure=FailureClass.POLICY, retry=False)
+_key_rejected = partial(_final, "key-rejected", stop="key")
+_MEANINGS: Mapping[str | int, partial[CallError]] = {  # by a server's own code or HTTP status
+    "content_filter": _filtered,
+    "content_policy_violation": _filtered,
+    "moderation_blocked": _filtered,
+    "insufficient_quota": _key_rejected,
+    401: _key_rejected,
+    402: _key_rejected,
+    403: partial(_final, "forbidden", stop="access"),
+    404: partial(_final, "not-found", stop="model"),
     408: partial(CallError, "timeout", overload=True, billed=True),
     409: partial(CallError, "server-error"),
     425: partial(CallError, "server-error"),
@@ -106,6 +100,26 @@ class Transport:
             raise _connection_error(error, self._settings) from None
         return self._secret.hidden(data)
 
+    def unavailable_error(self, error: CallError, counts: ChatUsage) -> UnavailableError | None:
+        """Return an UnavailableError if `error` means that no call can succeed, else None."""
+        settings = self._settings
+        # Replies show that the server runs; some servers forbid single questions, but not all.
+        replies = {"server": counts.calls, "access": counts.calls + counts.found}
+        if error.stop is None or replies.get(error.stop):
+            return None
+        if error.stop == "server":
+            return UnavailableError("the server does not respond", value=settings.base_url)
+        if error.stop == "model":
+            return UnavailableError(
+                f"the server at {settings.base_url} has no such model or path",
+                value=f"{settings.target} ({error.message})",
+            )
+        return UnavailableError(
+            f"the server at {settings.base_url} rejects calls with this key (${settings.key_env})",
+            value=error.message,
+            command=f"export {settings.key_env}=KEY",
+        )
+
     async def close(self) -> None:
         await self._client.close()
 
@@ -134,38 +148,14 @@ def _client(settings: ChatSettings, key: str) -> openai.AsyncOpenAI:
 
 
 def _status_error(status: int, code: str, detail: str, wait: float | None) -> CallError:
-    """Return the error that an HTTP status means; the server's own code for it takes precedence."""
-    if code in _FILTERS:
-        return CallError("filtered", detail, FailureClass.POLICY, retry=False)
-    if code == _NO_CREDIT:
-        status = 402
-    error = _BY_STATUS.get(status, _OTHER_5XX if status >= 500 else _OTHER_4XX)(message=detail)
+    """Return the error that a server's code means, or else an HTTP status of 400 or more."""
+    other = _OTHER_5XX if status >= 500 else _OTHER_4XX
+    error = (_MEANINGS.get(code) or _MEANINGS.get(status) or other)(message=detail)
     if error.retry and wait is not None:
         error.wait = wait
         if status == 429:
             error.message += f" (it asks to wait {wait:g} s)"
     return error
-
-
-def unavailable_error(
-    error: CallError, counts: ChatUsage, settings: ChatSettings
-) -> UnavailableError | None:
-    """Return an UnavailableError if `error` means that no call can succeed, else None."""
-    replies = {Stop.UNREACHABLE: counts.calls, Stop.FORBIDDEN: counts.calls + counts.found}
-    if error.stop is None or replies.get(error.stop):
-        return None
-    if error.stop is Stop.UNREACHABLE:
-        return UnavailableError("the server does not respond", value=settings.base_url)
-    if error.stop is Stop.MODEL:
-        return UnavailableError(
-            f"the server at {settings.base_url} has no such model or path",
-            value=f"{settings.target} ({error.message})",
-        )
-    return UnavailableError(
-        f"the server at {settings.base_url} rejects calls with this key (${settings.key_env})",
-        value=error.message,
-        command=f"export {settings.key_env}=KEY",
-    )
 
 
 def _connection_error(error: Exception, settings: ChatSettings) -> CallError:
@@ -177,9 +167,7 @@ def _connection_error(error: Exception, settings: ChatSettings) -> CallError:
         detail = f"{what} within the time allowed ({settings.timeout:g} s)"
         return CallError("timeout", detail, overload=True, billed=not connecting)
     if connecting:
-        return CallError(
-            "connection", f"nothing answers at {settings.base_url}", stop=Stop.UNREACHABLE
-        )
+        return CallError("connection", f"nothing answers at {settings.base_url}", stop="server")
     return CallError("connection", f"the connection broke ({cause})", billed=True)
 
 

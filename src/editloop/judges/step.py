@@ -103,10 +103,10 @@ class JudgeStep:
 
     def usage(self, cache: Path) -> ChatUsage:
         """Return the usage of servers since the start of the run that has this cache."""
-        own = _run_of(cache)  # of the judges that set none
-        accounts = {(path, run or own) for path, run in (j.account for j in _paid(self._judge))}
-        counts = (usage_of_run(path, run) for path, run in sorted(accounts))
-        return sum(counts, ChatUsage())
+        default = _run_of(cache)  # of the judges that set none
+        accounts = [each.account for each in _paid(self._judge)]
+        found = sorted({(path, run or default) for path, run in accounts})
+        return sum((usage_of_run(path, run) for path, run in found), ChatUsage())
 
     def _verdicts(self, batch: Sequence[SamplePair]) -> list[Verdict]:
         """Return each sample's verdict, unscored with the reason if the judge cannot be asked."""

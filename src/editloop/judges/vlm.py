@@ -115,43 +115,47 @@ class VlmJudge:
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         """Return one verdict for each pair; all questions are sent concurrently."""
-        rows = [self._questions(pair) for pair in batch]
-        asked = [
+        asked = self._questions(batch)
+        questions = [
             (each, partial(read_scores, rubric=rubric))
-            for row in rows
-            for rubric, each in zip(self._rubrics, row, strict=True)
+            for _, rubric, each in asked
             if isinstance(each, Question)
         ]
-        answers = iter(self._chat.ask(asked))
-        return [
-            self._verdict([each if isinstance(each, str) else next(answers) for each in row])
-            for row in rows
-        ]
+        answers = iter(self._chat.ask(questions))
+        verdicts: list[Verdict] = [{} for _ in batch]
+        for row, rubric, each in asked:
+            answer = each if isinstance(each, str) else next(answers)
+            verdicts[row] = {**verdicts[row], **self._scores(rubric, answer)}
+        return verdicts
 
     def estimate(self, batch: Sequence[EditedPair]) -> CostEstimate:
         """Return the estimated calls, tokens and cost of judging; asks nothing."""
-        asked = [each for pair in batch for each in self._questions(pair)]
-        return self._chat.estimate([each for each in asked if isinstance(each, Question)])
+        asked = [each for *_, each in self._questions(batch) if isinstance(each, Question)]
+        return self._chat.estimate(asked)
 
     def close(self) -> None:
         """Close the connections; later questions are refused."""
         self._chat.close()
 
-    def _questions(self, pair: EditedPair) -> list[Question | str]:
-        """Return each rubric's question about a pair, or why it cannot be asked."""
-        sheet = sheet_of(pair)
+    def _questions(self, batch: Sequence[EditedPair]) -> list[tuple[int, Rubric, Question | str]]:
+        """Return, by pair and rubric, the questions, or why one cannot be asked."""
         repeat, temperature = self._settings.repeat, self._settings.chosen_temperature
         return [
-            sheet.question(rubric, repeat=repeat, temperature=temperature)
+            (row, rubric, sheet.question(rubric, repeat=repeat, temperature=temperature))
+            for row, sheet in enumerate(map(sheet_of, batch))
             for rubric in self._rubrics
         ]
 
-    def _verdict(self, answers: Sequence[dict[str, Score] | Failed | str]) -> Verdict:
-        """Return a pair's verdict from each rubric's answer, or from why there is none."""
-        verdict: dict[str, Score | Unscored] = {}
-        for rubric, answer in zip(self._rubrics, answers, strict=True):
-            verdict |= _scores(rubric, answer, f"{self._settings.target} {rubric.stamp}")
-        return verdict
+    def _scores(self, rubric: Rubric, answer: dict[str, Score] | Failed | str) -> Verdict:
+        """Return a rubric's scores from an answer, or from the reason why there is none."""
+        version = f"{self._settings.target} {rubric.stamp}"
+        if isinstance(answer, dict):
+            return {name: replace(score, version=version) for name, score in answer.items()}
+        if isinstance(answer, str):
+            missing = Unscored(answer, version, Cause.MISSING_INPUT)
+        else:
+            missing = unscored(answer, version)
+        return dict.fromkeys(rubric.perspectives, missing)
 
 
 def sheet_of(pair: EditedPair) -> Sheet:
@@ -198,11 +202,3 @@ def _perspectives(rubrics: Sequence[Rubric]) -> tuple[str, ...]:
                 fix="use it with the judge `preference`",
             )
     return tuple(names)
-
-
-def _scores(rubric: Rubric, answer: dict[str, Score] | Failed | str, version: str) -> Verdict:
-    if isinstance(answer, str):
-        return dict.fromkeys(rubric.perspectives, Unscored(answer, version, Cause.MISSING_INPUT))
-    if isinstance(answer, Failed):
-        return dict.fromkeys(rubric.perspectives, unscored(answer, version))
-    return {name: replace(score, version=version) for name, score in answer.items()}
