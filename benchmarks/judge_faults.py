@@ -161,10 +161,10 @@ def faulty(world: World) -> dict[str, Any]:
         again = world.run(spec, "faulty")
         world.run(spec, "other")
         more = seen.requests - requests
-    spoilt = faults.get(Fault.MALFORMED, 0)
-    assert (counts.attempts, counts.calls) == (requests, world.questions + spoilt)
+    malformed = faults.get(Fault.MALFORMED, 0)
+    assert (counts.attempts, counts.calls) == (requests, world.questions + malformed)
     assert (more, line.repeated, met) == (0, 0, line.whole)
-    assert check_ledger(world.folder / "faulty.sqlite", world.questions, spoilt)
+    assert check_ledger(world.folder / "faulty.sqlite", world.questions, malformed)
     check_ends(world, "faulty")
     assert world.content("plain") == world.content("faulty") == world.content("other")
     return {
@@ -224,14 +224,14 @@ def check_ends(world: World, name: str) -> None:
     assert ends == [world.pairs, world.pairs, 0, 0]
 
 
-def check_ledger(path: Path, good: int, spoilt: int) -> bool:
+def check_ledger(path: Path, good: int, malformed: int) -> bool:
     """Return whether a ledger has a complete reply to each question, and else only truncated ones.
 
     Replies that the model truncated stay in the ledger, because they are paid for; they are parsed
     as no answer.
     """
     with_reply = Counter(map(readable, texts_in(path)))
-    return with_reply == Counter({True: good, False: spoilt})
+    return with_reply == Counter({True: good, False: malformed})
 
 
 def texts_in(path: Path) -> list[str]:

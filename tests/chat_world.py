@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from editloop.chat.client import Chat
 from editloop.chat.fake.faults import Fault, Schedule, in_order
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import Answers, FakeServer, FakeSettings
-from editloop.chat.messages import Message, Question, ReplyError
+from editloop.chat.messages import Failed, Message, Question, ReplyError
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import Timer
 
@@ -24,6 +24,8 @@ SCHEMA = {
     "required": ["sum"],
     "additionalProperties": False,
 }
+
+_T = TypeVar("_T")
 
 
 class FlyingTimer(Timer):
@@ -58,6 +60,11 @@ def read_sum(text: str) -> int:
         return int(json.loads(text)["sum"])
     except (ValueError, KeyError, TypeError):
         raise ReplyError("it has no sum") from None
+
+
+def ask(chat: Chat, questions: Sequence[Question], read: Callable[[str], _T]) -> list[_T | Failed]:
+    """Ask questions whose replies are all read by one function."""
+    return chat.ask([(each, read) for each in questions])
 
 
 class World:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chat_world import add, question, read_sum, world
-from editloop.chat.budget import OverBudgetError, Purse, expected_tokens
+from chat_world import add, ask, question, read_sum, world
+from editloop.chat.budget import Budget, OverBudgetError, expected_tokens
 from editloop.chat.fake.faults import Fault
 from editloop.chat.messages import Failed, Message, Picture
 from editloop.chat.settings import ChatSettings
@@ -26,11 +26,11 @@ def settings(budget: float | None, **changes: object) -> ChatSettings:
 
 
 def spent(path: Path, run: str) -> float:
-    purse = Purse(settings(1.0), path, run)
+    budget = Budget(settings(1.0), path, run)
     try:
-        return purse.spent
+        return budget.spent
     finally:
-        purse.close()
+        budget.close()
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
@@ -38,7 +38,7 @@ def test_asking_stops_before_the_budget_is_passed(tmp_path, concurrency) -> None
     budget = 50.5 * COST
     with world(tmp_path) as here:
         chat = here.chat(budget=budget, concurrency=concurrency, **PRICES)
-        answers = chat.ask([question(n) for n in range(100)], read_sum)
+        answers = ask(chat, [question(n) for n in range(100)], read_sum)
         failed = [answer for answer in answers if isinstance(answer, Failed)]
         assert chat.counts.cost <= budget
         assert 40 <= chat.counts.calls <= 50
@@ -51,22 +51,22 @@ def test_asking_stops_before_the_budget_is_passed(tmp_path, concurrency) -> None
 
 def test_replies_in_the_ledger_cost_nothing(tmp_path) -> None:
     with world(tmp_path) as here:
-        here.chat().ask([question(1)], read_sum)
+        ask(here.chat(), [question(1)], read_sum)
         chat = here.chat(budget=1e-9, input_price=1.0)
-        assert chat.ask([question(1)], read_sum) == [2]
+        assert ask(chat, [question(1)], read_sum) == [2]
 
 
 def test_chats_of_one_run_share_a_budget_and_others_do_not(tmp_path) -> None:
     budget = 9.9 * COST
     with world(tmp_path) as here:
         first = here.chat(run="a", budget=budget, **PRICES)
-        first.ask([question(n) for n in range(20)], read_sum)
+        ask(first, [question(n) for n in range(20)], read_sum)
         again = here.chat(run="a", budget=budget, **PRICES)
-        (failed,) = again.ask([question(50)], read_sum)
+        (failed,) = ask(again, [question(50)], read_sum)
         assert isinstance(failed, Failed)
         assert first.counts.cost + again.counts.cost <= budget
         other = here.chat(run="b", budget=budget, **PRICES)
-        assert other.ask([question(51)], read_sum) == [52]
+        assert ask(other, [question(51)], read_sum) == [52]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_may_have_been_billed_counts_as_spent(tmp_path, fault, billed) -> N
     with world(tmp_path, fault) as here:
         timeout = 0.3 if fault is Fault.TIME_OUT else 10.0
         chat = here.chat(run="r", budget=1.0, timeout=timeout, **PRICES)
-        assert chat.ask([question(1)], read_sum) == [2]
+        assert ask(chat, [question(1)], read_sum) == [2]
     worst = (12 + 8 + 4) / 1e6
     assert spent(here.ledger, "r") == pytest.approx(COST + worst * billed)
 
@@ -92,7 +92,7 @@ def test_what_may_have_been_billed_counts_as_spent(tmp_path, fault, billed) -> N
 def test_unusable_replies_are_paid_as_the_server_counts(tmp_path, fault) -> None:
     with world(tmp_path, fault) as here:
         chat = here.chat(run="r", budget=1.0, **PRICES)
-        assert chat.ask([question(1)], read_sum) == [2]
+        assert ask(chat, [question(1)], read_sum) == [2]
         assert spent(here.ledger, "r") == pytest.approx(chat.counts.cost)
         assert chat.counts.cost > COST
 
@@ -100,7 +100,7 @@ def test_unusable_replies_are_paid_as_the_server_counts(tmp_path, fault) -> None
 def test_a_refused_key_costs_nothing(tmp_path) -> None:
     with world(tmp_path, key="another") as here:
         with pytest.raises(UnavailableError):
-            here.chat(run="r", budget=1.0, **PRICES).ask([question(1)], read_sum)
+            ask(here.chat(run="r", budget=1.0, **PRICES), [question(1)], read_sum)
         assert spent(here.ledger, "r") == 0
 
 
@@ -108,18 +108,18 @@ def test_without_counts_of_tokens_calls_go_one_by_one_at_the_highest_price(tmp_p
     worst = (12 + 8 + 4) / 1e6
 
     async def play() -> float:
-        purse = Purse(settings(2.5 * worst), tmp_path / "l.db", "r")
+        budget = Budget(settings(2.5 * worst), tmp_path / "l.db", "r")
         for _ in range(2):
-            made = await purse.set_aside([MICRO])
-            waiting = asyncio.create_task(purse.set_aside([MICRO]))
+            made = await budget.reserve([MICRO])
+            waiting = asyncio.create_task(budget.reserve([MICRO]))
             await asyncio.sleep(0)
             assert not waiting.done()
             waiting.cancel()
-            await purse.settle(made, None)
+            await budget.settle(made, None)
         with pytest.raises(OverBudgetError):
-            await purse.set_aside([MICRO])
-        left = purse.spent
-        purse.close()
+            await budget.reserve([MICRO])
+        left = budget.spent
+        budget.close()
         return left
 
     assert asyncio.run(play()) == pytest.approx(2 * worst)
@@ -130,10 +130,10 @@ def test_what_a_killed_process_set_aside_stays_spent(tmp_path) -> None:
     worst = (12 + 8 + 4) / 1e6
 
     async def killed() -> None:
-        await Purse(settings(1.5 * worst), path, "r").set_aside([MICRO])
+        await Budget(settings(1.5 * worst), path, "r").reserve([MICRO])
 
     async def next_one() -> None:
-        await Purse(settings(1.5 * worst), path, "r").set_aside([MICRO])
+        await Budget(settings(1.5 * worst), path, "r").reserve([MICRO])
 
     asyncio.run(killed())
     with pytest.raises(OverBudgetError):
@@ -141,20 +141,20 @@ def test_what_a_killed_process_set_aside_stays_spent(tmp_path) -> None:
 
 
 def test_the_first_call_goes_alone_and_the_rest_learn_from_it(tmp_path) -> None:
-    budget = settings(1.0)
+    limit = settings(1.0)
 
     async def play() -> list[str]:
-        purse, log = Purse(budget, tmp_path / "l.db", "r"), []
-        first = await purse.set_aside([MICRO])
-        waiting = asyncio.create_task(purse.set_aside([MICRO]))
+        budget, log = Budget(limit, tmp_path / "l.db", "r"), []
+        first = await budget.reserve([MICRO])
+        waiting = asyncio.create_task(budget.reserve([MICRO]))
         await asyncio.sleep(0)
         log.append("waits" if not waiting.done() else "goes")
-        await purse.settle(first, COST, input_tokens=3)
+        await budget.settle(first, COST, input_tokens=3)
         second = await waiting
-        third = await purse.set_aside([MICRO])
-        await purse.settle(second, COST, 3)
-        await purse.settle(third, COST, 3)
-        purse.close()
+        third = await budget.reserve([MICRO])
+        await budget.settle(second, COST, 3)
+        await budget.settle(third, COST, 3)
+        budget.close()
         return log
 
     assert asyncio.run(play()) == ["waits"]
@@ -165,19 +165,19 @@ def test_a_call_waits_for_room_that_calls_in_flight_may_leave(tmp_path) -> None:
     learnt = (3 * 1.25 + 4) / 1e6  # reserved per call once a token count is known
 
     async def play() -> float:
-        purse = Purse(settings(worst + learnt), tmp_path / "l.db", "r")
-        first = await purse.set_aside([MICRO])
-        await purse.settle(first, COST, 3)
-        held = [await purse.set_aside([MICRO]) for _ in range(3)]
-        waiting = asyncio.create_task(purse.set_aside([MICRO]))
+        budget = Budget(settings(worst + learnt), tmp_path / "l.db", "r")
+        first = await budget.reserve([MICRO])
+        await budget.settle(first, COST, 3)
+        held = [await budget.reserve([MICRO]) for _ in range(3)]
+        waiting = asyncio.create_task(budget.reserve([MICRO]))
         await asyncio.sleep(0)
         assert not waiting.done()
-        await purse.settle(held[0], 0.0)
-        await purse.settle(await waiting, 0.0)
+        await budget.settle(held[0], 0.0)
+        await budget.settle(await waiting, 0.0)
         for each in held[1:]:
-            await purse.settle(each, 0.0)
-        left = purse.spent
-        purse.close()
+            await budget.settle(each, 0.0)
+        left = budget.spent
+        budget.close()
         return left
 
     assert asyncio.run(play()) == pytest.approx(COST)
@@ -194,13 +194,13 @@ def test_the_first_call_sets_aside_the_most_for_its_pictures(tmp_path) -> None:
     prices = {"input_price": 1.0, "output_price": 0.0}
     most = (2 * (3_000 + 2 * 6_000) + 8) / 1e6
 
-    async def play(budget: float) -> None:
-        limit = ChatSettings(target="m", base_url="http://h/v1", budget=budget, **prices)
-        purse = Purse(limit, tmp_path / "l.db", str(budget))
+    async def play(most: float) -> None:
+        limit = ChatSettings(target="m", base_url="http://h/v1", budget=most, **prices)
+        budget = Budget(limit, tmp_path / "l.db", str(most))
         try:
-            await purse.settle(await purse.set_aside([Message("user", (wide, wide))]), 0.0)
+            await budget.settle(await budget.reserve([Message("user", (wide, wide))]), 0.0)
         finally:
-            purse.close()
+            budget.close()
 
     asyncio.run(play(most))
     with pytest.raises(OverBudgetError):
@@ -209,5 +209,5 @@ def test_the_first_call_sets_aside_the_most_for_its_pictures(tmp_path) -> None:
 
 def test_without_a_budget_nothing_is_written_down(tmp_path) -> None:
     with world(tmp_path, answers=add) as here:
-        here.chat(run="r").ask([question(1)], read_sum)
+        ask(here.chat(run="r"), [question(1)], read_sum)
         assert spent(here.ledger, "r") == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from editloop.chat.fake.faults import MIXED, Fault, at_random, in_order, spoilt
+from editloop.chat.fake.faults import MIXED, Fault, apply_fault, at_random, in_order
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.prompts import PictureEncoding, encode_picture
@@ -177,7 +177,7 @@ def test_random_faults_end_after_two_in_a_row() -> None:
     ],
 )
 def test_replies_are_spoilt_to_order(fault, text) -> None:
-    assert spoilt('{"score": 4.5, "n": -1}', fault) == text
+    assert apply_fault('{"score": 4.5, "n": -1}', fault) == text
 
 
 def test_pictures_of_a_request_are_decoded() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chat_world import add, question, read_sum, world
+from chat_world import add, ask, question, read_sum, world
 from editloop.chat.fake.faults import MIXED, Fault, at_random
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.ledger import Ledger
@@ -40,7 +40,7 @@ def patience(fault: Fault) -> float:
 def test_a_fault_that_passes_costs_one_attempt(tmp_path, fault) -> None:
     with world(tmp_path, fault, fault) as here:
         chat = here.chat(timeout=patience(fault))
-        assert chat.ask([question(1)], read_sum) == [2]
+        assert ask(chat, [question(1)], read_sum) == [2]
         assert (chat.counts.attempts, chat.counts.calls, here.server.seen.requests) == (3, 1, 3)
         assert chat.ledger.count() == 1
 
@@ -49,7 +49,7 @@ def test_a_fault_that_passes_costs_one_attempt(tmp_path, fault) -> None:
 def test_a_fault_that_stays_fails_after_the_attempts_allowed(tmp_path, fault, code) -> None:
     with world(tmp_path, schedule=lambda _: fault) as here:
         chat = here.chat(timeout=patience(fault), attempts=3)
-        (failed,) = chat.ask([question(1)], read_sum)
+        (failed,) = ask(chat, [question(1)], read_sum)
         assert isinstance(failed, Failed)
         assert (failed.code, failed.failure) == (code, FailureClass.TRANSIENT)
         assert (failed.attempts, chat.counts.attempts, here.server.seen.requests) == (3, 3, 3)
@@ -69,7 +69,7 @@ def test_a_reply_refused_or_cut_off_is_tried_as_often_as_re_asks_say(
 ) -> None:
     with world(tmp_path, schedule=lambda _: fault) as here:
         chat = here.chat(re_asks=2, attempts=9)
-        (failed,) = chat.ask([question(1)], read_sum)
+        (failed,) = ask(chat, [question(1)], read_sum)
         assert isinstance(failed, Failed)
         assert (failed.code, failed.failure, failed.attempts) == (code, failure, 3)
         assert (here.server.seen.requests, chat.ledger.count()) == (3, 0)
@@ -79,22 +79,22 @@ def test_a_reply_refused_or_cut_off_is_tried_as_often_as_re_asks_say(
 def test_a_refusal_that_passes_leaves_only_the_good_reply(tmp_path, fault) -> None:
     with world(tmp_path, fault) as here:
         chat = here.chat()
-        assert chat.ask([question(1)], read_sum) == [2]
+        assert ask(chat, [question(1)], read_sum) == [2]
         assert (chat.ledger.count(), chat.counts.calls, chat.counts.attempts) == (1, 1, 2)
-        assert here.chat().ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(), [question(1)], read_sum) == [2]
         assert here.server.seen.requests == 2
 
 
 def test_retry_after_is_waited_for_to_the_second(tmp_path) -> None:
     with world(tmp_path, Fault.RATE_LIMITED_UNTIL, retry_after="7") as here:
-        assert here.chat().ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(), [question(1)], read_sum) == [2]
         assert sum(here.timer.slept) == pytest.approx(7)
 
 
 def test_retry_after_may_be_a_date(tmp_path) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
     with world(tmp_path, Fault.RATE_LIMITED_UNTIL, retry_after=date) as here:
-        assert here.chat().ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(), [question(1)], read_sum) == [2]
         assert 40 < sum(here.timer.slept) <= 50
 
 
@@ -103,21 +103,21 @@ def test_retry_after_may_be_a_date(tmp_path) -> None:
 )
 def test_an_odd_retry_after_is_as_none(tmp_path, odd) -> None:
     with world(tmp_path, Fault.RATE_LIMITED_UNTIL, retry_after=odd) as here:
-        assert here.chat().ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(), [question(1)], read_sum) == [2]
         assert 0.25 <= sum(here.timer.slept) <= 0.5
 
 
 def test_retry_after_holds_back_every_other_call(tmp_path) -> None:
     with world(tmp_path, Fault.RATE_LIMITED_UNTIL, retry_after="9") as here:
         chat = here.chat(concurrency=1)
-        assert chat.ask([question(1), question(2)], read_sum) == [2, 3]
+        assert ask(chat, [question(1), question(2)], read_sum) == [2, 3]
         chat = here.chat(concurrency=2)
     assert here.timer.now() == pytest.approx(9)
 
 
 def test_a_server_that_asks_for_hours_is_not_waited_for(tmp_path) -> None:
     with world(tmp_path, Fault.RATE_LIMITED_UNTIL, retry_after="7200") as here:
-        (failed,) = here.chat().ask([question(1)], read_sum)
+        (failed,) = ask(here.chat(), [question(1)], read_sum)
         assert isinstance(failed, Failed)
         assert (failed.code, failed.failure) == ("rate-limited", FailureClass.TRANSIENT)
         assert (failed.attempts, here.timer.slept) == (1, [])
@@ -128,7 +128,7 @@ def test_waits_double_with_jitter_and_are_the_same_in_each_run(tmp_path) -> None
     waits = []
     for folder in ("a", "b"):
         with world(tmp_path / folder, schedule=lambda _: Fault.ERROR) as here:
-            here.chat(attempts=9).ask([question(1)], read_sum)
+            ask(here.chat(attempts=9), [question(1)], read_sum)
             waits.append(here.timer.slept)
     assert waits[0] == waits[1]
     wholes = [0.5, 1, 2, 4, 8, 16, 30, 30]
@@ -145,7 +145,7 @@ def test_no_connection_in_time_is_a_time_out(tmp_path) -> None:
             each.setblocking(False)
             each.connect_ex(("127.0.0.1", port))
         chat = here.chat(base_url=f"http://127.0.0.1:{port}/v1", timeout=0.4, attempts=2)
-        (failed,) = chat.ask([question(1)], read_sum)
+        (failed,) = ask(chat, [question(1)], read_sum)
         for each in waiting:
             each.close()
     assert isinstance(failed, Failed)
@@ -155,7 +155,7 @@ def test_no_connection_in_time_is_a_time_out(tmp_path) -> None:
 
 def test_the_time_allowed_is_for_the_whole_reply(tmp_path) -> None:
     with world(tmp_path, latency=9.0) as here:
-        (failed,) = here.chat(timeout=0.5, attempts=1).ask([question(1)], read_sum)
+        (failed,) = ask(here.chat(timeout=0.5, attempts=1), [question(1)], read_sum)
     assert isinstance(failed, Failed)
     assert failed.message == "no whole reply within the time allowed (0.5 s)"
 
@@ -165,7 +165,7 @@ def test_a_request_that_is_refused_is_not_tried_again(tmp_path) -> None:
         raise ValueError("context too long")
 
     with world(tmp_path, answers=refuse) as here:
-        (failed,) = here.chat().ask([question(1)], read_sum)
+        (failed,) = ask(here.chat(), [question(1)], read_sum)
     assert isinstance(failed, Failed)
     assert (failed.code, failed.failure, failed.attempts) == (
         "bad-request",
@@ -180,7 +180,7 @@ def test_a_servers_words_are_passed_on_as_one_plain_line(tmp_path) -> None:
         raise ValueError("first\nsecond \x1b[31mred\x07")
 
     with world(tmp_path, answers=refuse) as here:
-        (failed,) = here.chat().ask([question(1)], read_sum)
+        (failed,) = ask(here.chat(), [question(1)], read_sum)
     assert isinstance(failed, Failed)
     assert "first second  [31mred " in failed.message
     assert failed.message.isprintable()
@@ -188,7 +188,7 @@ def test_a_servers_words_are_passed_on_as_one_plain_line(tmp_path) -> None:
 
 def test_a_refused_key_stops_all_and_names_the_variable(tmp_path) -> None:
     with world(tmp_path, key="right") as here, pytest.raises(UnavailableError) as raised:
-        here.chat().ask([question(n) for n in range(100)], read_sum)
+        ask(here.chat(), [question(n) for n in range(100)], read_sum)
     assert raised.value.command == "export OPENAI_API_KEY=KEY"
 
 
@@ -197,17 +197,17 @@ def test_a_key_that_is_forbidden_everything_stops_all(tmp_path) -> None:
         world(tmp_path, schedule=lambda _: Fault.FORBIDDEN) as here,
         pytest.raises(UnavailableError, match="rejects calls with this key"),
     ):
-        here.chat().ask([question(n) for n in range(100)], read_sum)
+        ask(here.chat(), [question(n) for n in range(100)], read_sum)
 
 
 def test_a_question_that_is_forbidden_after_others_were_answered_fails_alone(tmp_path) -> None:
     with world(tmp_path, None, Fault.FORBIDDEN, None, Fault.FORBIDDEN) as here:
         questions = [question(n) for n in range(3)]
-        first, failed, third = here.chat(concurrency=1).ask(questions, read_sum)
+        first, failed, third = ask(here.chat(concurrency=1), questions, read_sum)
         assert (first, third) == (1, 3)
         assert isinstance(failed, Failed)
         assert (failed.code, failed.failure) == ("forbidden", FailureClass.PERMANENT)
-        (_, again, _) = here.chat(concurrency=1).ask(questions, read_sum)
+        (_, again, _) = ask(here.chat(concurrency=1), questions, read_sum)
         assert isinstance(again, Failed)
 
 
@@ -217,14 +217,14 @@ def test_mixed_faults_change_no_answer_and_lose_none(tmp_path) -> None:
     faults = at_random(0.2, 7, kinds, in_a_row=1)
     with world(tmp_path, schedule=faults) as here:
         chat = here.chat(timeout=3.0, concurrency=12)
-        assert chat.ask(questions, read_sum) == [n + 1 for n in range(300)]
+        assert ask(chat, questions, read_sum) == [n + 1 for n in range(300)]
         seen, counts = here.server.seen, chat.counts
         assert sum(seen.faults.values()) > 40
         assert counts.attempts == seen.requests
         assert counts.re_asks == seen.faults[Fault.MALFORMED]
         assert chat.ledger.count() == counts.calls == 300 + counts.re_asks
         again = here.chat()
-        assert again.ask(questions, read_sum) == [n + 1 for n in range(300)]
+        assert ask(again, questions, read_sum) == [n + 1 for n in range(300)]
         assert again.counts.attempts == 0
 
 
@@ -232,12 +232,12 @@ CHILD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from chat_world import question, read_sum
+from chat_world import ask, question, read_sum
 from editloop.chat.client import Chat
 from editloop.chat.settings import ChatSettings
 settings = ChatSettings(target="adder", base_url={url!r}, concurrency=4)
 with Chat(settings, Path({ledger!r})) as chat:
-    chat.ask([question(n) for n in range(80)], read_sum)
+    ask(chat, [question(n) for n in range(80)], read_sum)
 """
 
 
@@ -264,7 +264,7 @@ def test_the_ledger_holds_no_reply_of_a_bad_transport(tmp_path) -> None:
     every = [fault for fault, _ in TRANSPORT] + [Fault.FILTERED, Fault.REFUSAL, Fault.TRUNCATED]
     with world(tmp_path, *every) as here:
         chat = here.chat(timeout=0.2, attempts=20, re_asks=20)
-        assert chat.ask([question(1)], read_sum) == [2]
+        assert ask(chat, [question(1)], read_sum) == [2]
         chat.ledger.export(tmp_path / "all.parquet")
     import pyarrow.parquet as pq
 
@@ -274,11 +274,11 @@ def test_the_ledger_holds_no_reply_of_a_bad_transport(tmp_path) -> None:
 
 def test_settings_that_cannot_change_a_reply_change_no_key(tmp_path) -> None:
     with world(tmp_path) as here:
-        here.chat().ask([question(1)], read_sum)
+        ask(here.chat(), [question(1)], read_sum)
         other = here.chat(
             concurrency=2, timeout=9.0, attempts=2, re_asks=0, key_env="OTHER",
             base_url=here.server.base_url + "/", budget=1.0, input_price=1.0,
         )  # fmt: skip
-        assert other.ask([question(1)], read_sum) == [2]
+        assert ask(other, [question(1)], read_sum) == [2]
         assert here.server.seen.requests == 1
     assert ChatSettings(target="m", base_url="http://h/v1/").base_url == "http://h/v1"

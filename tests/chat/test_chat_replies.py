@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from chat_world import SCHEMA, add, question, read_sum, world
+from chat_world import SCHEMA, add, ask, question, read_sum, world
 from editloop.chat.fake.faults import Fault
 from editloop.chat.messages import Failed, Message, Question, ReplyError
-from editloop.chat.requests import Call, Dialect, re_asked
+from editloop.chat.requests import Call, ReplyFormats, follow_up
 from editloop.chat.settings import ChatSettings
 from editloop.chat.transport import CallError, check_usable, parse_reply
 from editloop.errors import FailureClass
@@ -22,7 +22,7 @@ def test_an_unusable_reply_is_asked_again_with_the_reason(tmp_path) -> None:
 
     with world(tmp_path, Fault.MALFORMED, answers=look) as here:
         chat = here.chat()
-        assert chat.ask([question(1)], read_sum) == [2]
+        assert ask(chat, [question(1)], read_sum) == [2]
         assert (chat.counts.re_asks, chat.counts.calls, chat.ledger.count()) == (1, 2, 2)
     (first, second) = came
     assert second[:1] == first
@@ -33,7 +33,7 @@ def test_an_unusable_reply_is_asked_again_with_the_reason(tmp_path) -> None:
 def test_re_asks_are_bounded_and_the_last_reply_can_be_found(tmp_path) -> None:
     with world(tmp_path, schedule=lambda _: Fault.DECLINED) as here:
         chat = here.chat(re_asks=2)
-        (failed,) = chat.ask([question(1)], read_sum)
+        (failed,) = ask(chat, [question(1)], read_sum)
         assert here.server.seen.requests == 3
         assert isinstance(failed, Failed)
         assert (failed.code, failed.attempts) == ("unparseable", 3)
@@ -45,9 +45,9 @@ def test_re_asks_are_bounded_and_the_last_reply_can_be_found(tmp_path) -> None:
 
 def test_re_asks_are_replayed_from_the_ledger(tmp_path) -> None:
     with world(tmp_path, Fault.MALFORMED, Fault.EMPTY) as here:
-        assert here.chat().ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(), [question(1)], read_sum) == [2]
         again = here.chat()
-        assert again.ask([question(1)], read_sum) == [2]
+        assert ask(again, [question(1)], read_sum) == [2]
         assert (again.counts.found, again.counts.attempts, again.counts.re_asks) == (3, 0, 2)
 
 
@@ -56,10 +56,10 @@ def test_a_better_reader_reads_old_replies(tmp_path) -> None:
         raise ReplyError("never good enough", code="refused")
 
     with world(tmp_path) as here:
-        (failed,) = here.chat(re_asks=0).ask([question(1)], strict)
+        (failed,) = ask(here.chat(re_asks=0), [question(1)], strict)
         assert isinstance(failed, Failed)
         assert (failed.code, failed.failure) == ("refused", FailureClass.POLICY)
-        assert here.chat().ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(), [question(1)], read_sum) == [2]
         assert here.server.seen.requests == 1
 
 
@@ -76,8 +76,8 @@ def test_a_better_reader_reads_old_replies(tmp_path) -> None:
 def test_odd_replies_reach_the_reader_and_the_ledger_as_they_came(tmp_path, fault, text) -> None:
     with world(tmp_path, fault) as here:
         chat = here.chat()
-        assert chat.ask([question(1)], str) == [text]
-        assert chat.ask([question(1)], str) == [text]
+        assert ask(chat, [question(1)], str) == [text]
+        assert ask(chat, [question(1)], str) == [text]
         assert here.server.seen.requests == 1
 
 
@@ -90,12 +90,12 @@ def test_odd_replies_can_be_asked_again(tmp_path, fault) -> None:
 
     with world(tmp_path, fault) as here:
         chat = here.chat()
-        assert chat.ask([question(1)], exact) == [2]
+        assert ask(chat, [question(1)], exact) == [2]
         assert chat.counts.re_asks == 1
 
 
 def test_what_is_shown_again_of_a_reply_is_short_and_whole() -> None:
-    asked = re_asked(question(1), "x" * 1999 + "\ud83d" + "y" * 1000, "it is long")
+    asked = follow_up(question(1), "x" * 1999 + "\ud83d" + "y" * 1000, "it is long")
     shown = asked.messages[1].parts[0]
     assert shown == "x" * 1999 + "\ufffd"
     assert asked.messages[1].role == "assistant"
@@ -119,7 +119,7 @@ def test_the_best_format_that_a_server_takes_is_found_and_remembered(
 
     with world(tmp_path, schedule=look, formats=frozenset(formats)) as here:
         chat = here.chat(concurrency=1)
-        assert chat.ask([question(n, schema=SCHEMA) for n in range(2)], read_sum) == [1, 2]
+        assert ask(chat, [question(n, schema=SCHEMA) for n in range(2)], read_sum) == [1, 2]
         assert chat.counts.attempts == len(asked)
     assert came == asked
 
@@ -132,14 +132,14 @@ def test_the_schema_is_sent_as_it_is(tmp_path) -> None:
         return add(asked)
 
     with world(tmp_path, answers=look) as here:
-        here.chat().ask([question(1, schema=SCHEMA), question(2)], read_sum)
+        ask(here.chat(), [question(1, schema=SCHEMA), question(2)], read_sum)
     assert sorted(came, key=str) == sorted([SCHEMA, None], key=str)
 
 
 def test_a_format_that_was_fixed_is_not_left(tmp_path) -> None:
     with world(tmp_path, formats=frozenset()) as here:
-        (failed,) = here.chat(reply_format="json_schema").ask(
-            [question(1, schema=SCHEMA)], read_sum
+        (failed,) = ask(
+            here.chat(reply_format="json_schema"), [question(1, schema=SCHEMA)], read_sum
         )
         assert isinstance(failed, Failed)
         assert (failed.code, here.server.seen.requests) == ("bad-request", 1)
@@ -158,23 +158,23 @@ def test_a_refusal_for_another_reason_does_not_change_the_format(tmp_path) -> No
 
     with world(tmp_path, answers=refuse_one, schedule=look) as here:
         chat = here.chat(concurrency=1)
-        answers = chat.ask([question(n, schema=SCHEMA) for n in (1, 5, 2)], read_sum)
+        answers = ask(chat, [question(n, schema=SCHEMA) for n in (1, 5, 2)], read_sum)
     assert [isinstance(answer, Failed) for answer in answers] == [False, True, False]
     assert came == ["json_schema"] * 3
 
 
 def test_servers_that_want_max_completion_tokens_get_them() -> None:
     settings = ChatSettings(target="m", base_url="http://h/v1")
-    dialect = Dialect(settings)
-    style = dialect.style(None)
+    formats = ReplyFormats(settings)
+    style = formats.style(None)
     told = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-    simpler = dialect.simpler(None, style, told)
+    simpler = formats.simpler(None, style, told)
     assert simpler is not None
-    dialect.found(None, simpler)
-    body = json.loads(Call(settings, question(1)).body(dialect.style(SCHEMA)))
+    formats.accepted(None, simpler)
+    body = json.loads(Call(settings, question(1)).body(formats.style(SCHEMA)))
     assert body["max_completion_tokens"] == 1024
     assert "max_tokens" not in body
-    assert dialect.simpler(None, simpler, told) is None
+    assert formats.simpler(None, simpler, told) is None
 
 
 def body(**changes) -> bytes:

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from chat_world import add, question, read_sum, world
+from chat_world import add, ask, question, read_sum, world
 from editloop.chat.fake.faults import MIXED
 from editloop.chat.messages import Failed
 from editloop.chat.settings import ChatSettings, Secret, read_key
@@ -51,19 +51,19 @@ def files_with_key(folder) -> list[str]:
 
 def test_the_key_reaches_the_server(tmp_path, key) -> None:
     with world(tmp_path, key=KEY) as here:
-        assert here.chat(key_env=key).ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(key_env=key), [question(1)], read_sum) == [2]
 
 
 def test_the_variable_is_the_settings_own(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with world(tmp_path, key=KEY) as here, pytest.raises(UnavailableError):
-        here.chat(key_env="NOT_SET").ask([question(1)], read_sum)
+        ask(here.chat(key_env="NOT_SET"), [question(1)], read_sum)
 
 
 def test_ledger_export_logs_and_reprs_are_free_of_it(tmp_path, key, caplog) -> None:
     with world(tmp_path, *MIXED, key=KEY) as here:
         chat = here.chat(key_env=key, timeout=0.3, budget=9.0, input_price=1.0)
-        assert chat.ask([question(n) for n in range(8)], read_sum) == list(range(1, 9))
+        assert ask(chat, [question(n) for n in range(8)], read_sum) == list(range(1, 9))
         chat.ledger.export(tmp_path / "ledger.parquet")
         shown = [repr(chat), repr(vars(chat)), repr(chat._open), repr(chat.settings)]
     assert files_with_key(tmp_path) == []
@@ -75,7 +75,7 @@ def test_ledger_export_logs_and_reprs_are_free_of_it(tmp_path, key, caplog) -> N
 def test_a_reply_that_echoes_it_is_stored_without(tmp_path, key) -> None:
     with world(tmp_path, answers=lambda asked: add(asked) + f" by {KEY}", key=KEY) as here:
         chat = here.chat(key_env=key)
-        assert chat.ask([question(1)], str) == ['{"sum": 2} by [key]']
+        assert ask(chat, [question(1)], str) == ['{"sum": 2} by [key]']
         chat.ledger.close()
     assert files_with_key(tmp_path) == []
 
@@ -87,14 +87,14 @@ def test_a_placeholder_in_a_keys_place_leaves_replies_as_they_are(
     monkeypatch.setenv("EDITLOOP_TEST_KEY", placeholder)
     with world(tmp_path, key=placeholder) as here:
         chat = here.chat(key_env="EDITLOOP_TEST_KEY")
-        assert chat.ask([question(1)], str) == ['{"sum": 2}']
+        assert ask(chat, [question(1)], str) == ['{"sum": 2}']
 
 
 def test_errors_and_tracebacks_are_free_of_it(tmp_path, key) -> None:
     # The fake server echoes a rejected key.
     with world(tmp_path, key="another") as here:
         with pytest.raises(UnavailableError) as raised:
-            here.chat(key_env=key).ask([question(1)], read_sum)
+            ask(here.chat(key_env=key), [question(1)], read_sum)
         text = "".join(traceback.format_exception(raised.value))
         assert "[key]" in str(raised.value)
         assert KEY not in text + repr(raised.value) + str(pickle.dumps(raised.value))
@@ -105,7 +105,7 @@ def test_failures_are_free_of_it(tmp_path, key) -> None:
         raise ValueError(f"no such account: {KEY}")
 
     with world(tmp_path, answers=refuse) as here:
-        (failed,) = here.chat(key_env=key).ask([question(1)], read_sum)
+        (failed,) = ask(here.chat(key_env=key), [question(1)], read_sum)
     assert isinstance(failed, Failed)
     assert "no such account: [key]" in failed.message
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chat_world import FlyingTimer, question, read_sum, world
+from chat_world import FlyingTimer, ask, question, read_sum, world
 from editloop.chat.client import Chat
 from editloop.chat.fake.faults import Fault
 from editloop.chat.fake.request import FakeRequest
@@ -25,7 +25,7 @@ ASKER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from chat_world import question
+from chat_world import ask, question
 from editloop.chat.client import Chat
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import Timer
@@ -37,7 +37,7 @@ class Telling(Timer):
 
 settings = ChatSettings(target="m", base_url={url!r}, timeout=60.0)
 with Chat(settings, Path({ledger!r}), timer=Telling()) as chat:
-    print(chat.ask([question(n) for n in range({count})], str), flush=True)
+    print(ask(chat, [question(n) for n in range({count})], str), flush=True)
 """
 
 
@@ -120,11 +120,11 @@ def test_two_chats_of_one_process_pay_once(tmp_path: Path, held: Held) -> None:
         found: list[object] = []
         settings = ChatSettings(target="m", base_url=here.server.base_url)
 
-        def ask() -> None:
+        def ask_once() -> None:
             with Chat(settings, here.ledger) as chat:
-                found.append((chat.ask([question(1)], str), chat.counts.found, chat.counts.calls))
+                found.append((ask(chat, [question(1)], str), chat.counts.found, chat.counts.calls))
 
-        threads = [threading.Thread(target=ask) for _ in range(2)]
+        threads = [threading.Thread(target=ask_once) for _ in range(2)]
         for each in threads:
             each.start()
         assert held.came.wait(60)
@@ -137,24 +137,38 @@ def test_two_chats_of_one_process_pay_once(tmp_path: Path, held: Held) -> None:
 
 def test_a_call_that_fails_is_free_for_the_next(tmp_path: Path) -> None:
     with world(tmp_path, Fault.ERROR) as here:
-        (failed,) = here.chat(attempts=1).ask([question(1)], read_sum)
+        (failed,) = ask(here.chat(attempts=1), [question(1)], read_sum)
         assert isinstance(failed, Failed)
-        assert here.chat(attempts=1).ask([question(1)], read_sum) == [2]
+        assert ask(here.chat(attempts=1), [question(1)], read_sum) == [2]
 
 
-def test_a_claim_that_outlasts_all_attempts_holds_nobody_up_for_ever(tmp_path: Path) -> None:
+def test_a_lock_that_outlasts_all_attempts_holds_nobody_up_for_ever(tmp_path: Path) -> None:
     with world(tmp_path) as here:
         chat = here.chat(timeout=5.0, attempts=2)
         stopped = Ledger(here.ledger)
-        with stopped.claim(Call(chat.settings, question(1)).key) as ours:
+        with stopped.locks.hold(Call(chat.settings, question(1)).key) as ours:
             assert ours
-            assert chat.ask([question(1), question(2)], read_sum) == [2, 3]
+            assert ask(chat, [question(1), question(2), question(1)], read_sum) == [2, 3, 2]
         stopped.close()
-        assert sum(here.timer.slept) == pytest.approx(10.0, abs=0.2)
+        assert sum(here.timer.slept) == pytest.approx(2 * 10.0, abs=0.4)
+        assert here.server.seen.requests == 2
 
 
 def test_nobody_waits_where_nobody_asks(tmp_path: Path) -> None:
     with world(tmp_path) as here:
-        here.chat().ask([question(n) for n in range(50)], read_sum)
+        ask(here.chat(), [question(n) for n in range(50)], read_sum)
         assert isinstance(here.timer, FlyingTimer)
         assert here.timer.slept == []
+
+
+def test_equal_questions_of_a_process_wait_without_looking_again_and_again(tmp_path: Path) -> None:
+    with world(tmp_path, latency=0.05) as here:
+        assert ask(here.chat(), [question(1)] * 5, read_sum) == [2] * 5
+        assert (here.server.seen.requests, here.timer.slept) == (1, [])
+
+
+def test_after_a_failed_call_one_of_those_that_wait_makes_it(tmp_path: Path) -> None:
+    with world(tmp_path, Fault.ERROR, latency=0.05) as here:
+        failed, *others = ask(here.chat(attempts=1), [question(1)] * 4, read_sum)
+        assert isinstance(failed, Failed)
+        assert (others, here.server.seen.requests) == ([2] * 3, 2)

@@ -1,21 +1,21 @@
-"""The gate: an adaptive limit on concurrent calls."""
+"""The limit: an adaptive limit on concurrent calls."""
 
 import asyncio
 
 import pytest
 
-from chat_world import FlyingTimer, question, read_sum, world
+from chat_world import FlyingTimer, ask, question, read_sum, world
 from editloop.chat.fake.faults import Fault
-from editloop.chat.throttle import Gate
+from editloop.chat.throttle import ConcurrencyLimit
 
 
-async def busiest(gate: Gate, calls: int) -> int:
+async def busiest(limit: ConcurrencyLimit, calls: int) -> int:
     """Return the largest number of these calls that run at the same time."""
     inside = most = 0
 
     async def call() -> None:
         nonlocal inside, most
-        async with gate.passed():
+        async with limit.slot():
             inside += 1
             most = max(most, inside)
             for _ in range(3):
@@ -27,75 +27,75 @@ async def busiest(gate: Gate, calls: int) -> int:
 
 
 def test_no_more_than_the_ceiling_pass_at_once() -> None:
-    assert asyncio.run(busiest(Gate(5, FlyingTimer()), 30)) == 5
+    assert asyncio.run(busiest(ConcurrencyLimit(5, FlyingTimer()), 30)) == 5
 
 
 def test_overload_narrows_by_a_quarter() -> None:
-    gate = Gate(32, FlyingTimer())
-    gate.narrow(entered=1.0)
-    assert gate.width == 24
-    assert asyncio.run(busiest(gate, 60)) == 24
+    limit = ConcurrencyLimit(32, FlyingTimer())
+    limit.decrease(entered=1.0)
+    assert limit.current == 24
+    assert asyncio.run(busiest(limit, 60)) == 24
 
 
 def test_calls_of_the_same_overload_narrow_once() -> None:
     timer = FlyingTimer()
-    gate = Gate(32, timer)
+    limit = ConcurrencyLimit(32, timer)
     asyncio.run(timer.sleep(10))
-    gate.narrow(entered=4.0)
-    gate.narrow(entered=5.0)
-    assert gate.width == 24
-    gate.narrow(entered=11.0)
-    assert gate.width == 18
+    limit.decrease(entered=4.0)
+    limit.decrease(entered=5.0)
+    assert limit.current == 24
+    limit.decrease(entered=11.0)
+    assert limit.current == 18
 
 
 def test_one_call_always_passes() -> None:
-    gate = Gate(4, FlyingTimer())
+    limit = ConcurrencyLimit(4, FlyingTimer())
     for time in range(1, 50):
-        gate.narrow(entered=float(time))
-    assert gate.width == 1
-    assert asyncio.run(busiest(gate, 5)) == 1
+        limit.decrease(entered=float(time))
+    assert limit.current == 1
+    assert asyncio.run(busiest(limit, 5)) == 1
 
 
 def test_eight_rounds_of_replies_open_it_wholly_and_no_further() -> None:
-    gate = Gate(32, FlyingTimer())
+    limit = ConcurrencyLimit(32, FlyingTimer())
     for time in range(1, 50):
-        gate.narrow(entered=float(time))
+        limit.decrease(entered=float(time))
     rounds = 0
-    while gate.width < 32:
+    while limit.current < 32:
         rounds += 1
-        for _ in range(int(gate.width)):
-            gate.widen()
+        for _ in range(int(limit.current)):
+            limit.increase()
     assert rounds in (8, 9)
-    gate.widen()
-    assert gate.width == 32
+    limit.increase()
+    assert limit.current == 32
 
 
 def test_while_closed_nobody_enters() -> None:
     timer = FlyingTimer()
-    gate = Gate(2, timer)
+    limit = ConcurrencyLimit(2, timer)
 
     async def enter() -> float:
-        async with gate.passed() as entered:
+        async with limit.slot() as entered:
             return entered
 
-    gate.close_for(7)
+    limit.pause(7)
     assert asyncio.run(enter()) >= 7
 
 
 def test_closing_holds_those_who_were_already_waiting() -> None:
     timer = FlyingTimer()
-    gate = Gate(1, timer)
+    limit = ConcurrencyLimit(1, timer)
     entered: list[float] = []
 
     async def play() -> None:
         async def second() -> None:
-            async with gate.passed() as at:
+            async with limit.slot() as at:
                 entered.append(at)
 
-        async with gate.passed():
+        async with limit.slot():
             task = asyncio.create_task(second())
             await asyncio.sleep(0)
-            gate.close_for(3)
+            limit.pause(3)
         await task
 
     asyncio.run(play())
@@ -103,14 +103,14 @@ def test_closing_holds_those_who_were_already_waiting() -> None:
 
 
 def test_a_caller_who_gives_up_leaves_no_hole() -> None:
-    gate = Gate(1, FlyingTimer())
+    limit = ConcurrencyLimit(1, FlyingTimer())
 
     async def pass_through() -> None:
-        async with gate.passed():
+        async with limit.slot():
             await asyncio.sleep(0)
 
     async def play() -> None:
-        async with gate.passed():
+        async with limit.slot():
             tasks = [asyncio.create_task(pass_through()) for _ in range(3)]
             await asyncio.sleep(0)
             tasks[0].cancel()
@@ -119,21 +119,21 @@ def test_a_caller_who_gives_up_leaves_no_hole() -> None:
         assert not tasks[2].cancelled()
 
     asyncio.run(play())
-    assert asyncio.run(busiest(gate, 3)) == 1
+    assert asyncio.run(busiest(limit, 3)) == 1
 
 
 def test_a_server_that_bears_four_calls_is_soon_asked_by_about_four() -> None:
     timer = FlyingTimer()
-    gate = Gate(32, timer)
+    limit = ConcurrencyLimit(32, timer)
     asked = []
     for _ in range(100):
         asyncio.run(timer.sleep(1))
-        asked.append(int(gate.width))
+        asked.append(int(limit.current))
         for call in range(asked[-1]):
             if call < 4:
-                gate.widen()
+                limit.increase()
             else:
-                gate.narrow(entered=timer.now())
+                limit.decrease(entered=timer.now())
     assert asked[0] == 32
     assert all(4 <= each < 8 for each in asked[20:])
 
@@ -147,6 +147,6 @@ def test_questions_that_an_overloaded_server_refused_are_all_answered(tmp_path) 
     with world(tmp_path, schedule=overloaded, latency=0.002) as here:
         holder.append(here)
         chat = here.chat(concurrency=32, attempts=500)
-        answers = chat.ask([question(n) for n in range(300)], read_sum)
+        answers = ask(chat, [question(n) for n in range(300)], read_sum)
         assert answers == [n + 1 for n in range(300)]
         assert here.server.seen.faults[Fault.RATE_LIMITED] > 0

@@ -11,7 +11,7 @@ from calibration_judges import CountingJudge, FirstPlace
 from editloop.chat.fake.server import FakeServer
 from editloop.errors import RecipeError
 from editloop.images.codec import encode_png
-from editloop.judges.calibration.calibrating import calibrate, plan_calibration
+from editloop.judges.calibration.calibrating import calibrate, estimate_calibration
 from editloop.judges.calibration.numbers import number
 from editloop.judges.calibration.pairs import TruthPairs
 from editloop.judges.calibration.table import print_calibration
@@ -195,11 +195,11 @@ def test_a_model_is_asked_once_and_anew_in_each_round_and_each_calibration(
     server, tmp_path
 ) -> None:
     judge = vlm(server, tmp_path)
-    plan = plan_calibration(judge, tmp_path / "a", **SMALL)
+    estimate = estimate_calibration(judge, tmp_path / "a", **SMALL)
     assert server.seen.requests == 0
     calibrate(judge, tmp_path / "a", **SMALL)
     first = server.seen.requests
-    assert first == plan.calls
+    assert first == estimate.calls
     calibrate(judge, tmp_path / "a", **SMALL)
     assert server.seen.requests == first
     frozen = tmp_path / "a/frozen.parquet"

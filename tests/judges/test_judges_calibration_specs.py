@@ -4,7 +4,7 @@ import pytest
 
 from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
-from editloop.judges.calibration.planning import plan_of
+from editloop.judges.calibration.cost import estimate_of
 from editloop.judges.calibration.scales import check_scales
 from editloop.judges.calibration.specs import in_round, keeping_in, ledger_of
 from editloop.registry import parse_spec
@@ -83,13 +83,13 @@ def test_a_panels_rounds_do_not_repeat_its_own_repeats(tmp_path) -> None:
 
 
 class Priced:
-    def plan(self, batch):
+    def estimate(self, batch):
         return CostEstimate(1, len(batch), 10 * len(batch), len(batch), 0.5)
 
 
-def test_a_plan_adds_up_batches_and_judges() -> None:
+def test_an_estimate_adds_up_batches_and_judges() -> None:
     asked = [(Priced(), range(100)), (Priced(), range(3)), (object(), range(9))]
-    assert plan_of(asked) == CostEstimate(
+    assert estimate_of(asked) == CostEstimate(
         3, calls=103, input_tokens=1030, output_tokens=103, cost=1.5
     )
 

@@ -143,8 +143,8 @@ def test_a_comparison_without_an_instruction_is_not_asked(make: Make) -> None:
     assert judge.counts.attempts == 0
 
 
-def test_a_plan_counts_both_orders(make: Make) -> None:
-    assert make(brighter).plan([comparison(200, 50)]).calls == 2
+def test_an_estimate_counts_both_orders(make: Make) -> None:
+    assert make(brighter).estimate([comparison(200, 50)]).calls == 2
 
 
 def test_a_rubric_of_scores_compares_nothing(make: Make) -> None:

@@ -9,7 +9,7 @@ import pytest
 from editloop.chat.client import CostEstimate
 from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
-from editloop.judges.calibration.planning import plan_of
+from editloop.judges.calibration.cost import estimate_of
 from editloop.judges.panel import PanelJudge
 from editloop.schema import Cause, EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
@@ -163,7 +163,7 @@ class Paid(Fixed):
         self.counts = ChatUsage(questions=2, cost=0.5)
         self.closed = False
 
-    def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
+    def estimate(self, batch: Sequence[EditedPair]) -> CostEstimate:
         return CostEstimate(1, len(batch), 10, 20, 0.25)
 
     def close(self) -> None:
@@ -175,15 +175,15 @@ PAID = {"kind": "test_judges_panel:Paid"}
 
 def test_what_members_ask_is_added_up() -> None:
     made = panel(PAID, PAID, {})
-    assert made.plan([PAIR, PAIR]) == CostEstimate(2, 4, 20, 40, 0.5)
+    assert made.estimate([PAIR, PAIR]) == CostEstimate(2, 4, 20, 40, 0.5)
     assert made.counts == ChatUsage(questions=4, cost=1.0)
     made.close()
     assert [getattr(each, "closed", None) for each in made.members] == [True, True, None]
 
 
-def test_a_calibration_plans_what_members_ask_once() -> None:
+def test_a_calibration_estimates_what_members_ask_once() -> None:
     made = panel(PAID, PAID, {})
-    assert plan_of([(made, [PAIR, PAIR])]) == made.plan([PAIR, PAIR])
+    assert estimate_of([(made, [PAIR, PAIR])]) == made.estimate([PAIR, PAIR])
 
 
 def test_ledger_and_run_are_for_members_that_do_not_say() -> None:

@@ -235,12 +235,12 @@ def test_without_a_server_the_judge_is_unavailable(world: World) -> None:
         judge.judge([pair()])
 
 
-def test_a_plan_counts_calls_and_asks_nothing(world: World) -> None:
+def test_an_estimate_counts_calls_and_asks_nothing(world: World) -> None:
     judge = world.judge()
-    plan = judge.plan([pair(0), pair(1)])
-    assert (plan.calls, plan.found, world.server.seen.requests) == (6, 0, 0)
+    estimate = judge.estimate([pair(0), pair(1)])
+    assert (estimate.calls, estimate.found, world.server.seen.requests) == (6, 0, 0)
     judge.judge([pair(0)])
-    assert judge.plan([pair(0), pair(1)]).calls == 3
+    assert judge.estimate([pair(0), pair(1)]).calls == 3
 
 
 def test_a_users_rubric_takes_a_name_s_place(world: World) -> None:

@@ -5,8 +5,8 @@ ever taken. The number of tokens that a server counts for a picture is not known
 first call runs alone and reserves the most that any known server counts; after it, the server's own
 counts are used. If a server counts no tokens, calls run one at a time, each at its maximum cost.
 
-The purse is stored in the ledger's file, so all processes of a run share it and a restart finds it.
-The reservations of a killed process stay reserved, as the server may have billed them.
+The spending is stored in the ledger's file, shared by all processes of a run and by restarts. The
+reservations of a killed process stay reserved, as the server may have billed them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from editloop.chat.messages import Message, Picture
 from editloop.chat.settings import ChatSettings
 from editloop.storage.small_sqlite import Database
 
-__all__ = ["OverBudgetError", "Purse", "SetAside", "expected_tokens"]
+__all__ = ["Budget", "OverBudgetError", "Reservation", "expected_tokens"]
 
 # The largest known count for a picture is that of gpt-4o-mini: 2,833, plus 5,667 per tile.
 _PICTURE_TOKENS, _TILE_TOKENS, _TILE = 3_000, 6_000, 512  # pixels along a tile's side
@@ -31,7 +31,7 @@ _BYTES_A_TOKEN = 4  # of English
 _MESSAGE_TOKENS = 8  # overhead per message
 _MARGIN = 1.25  # factor over the largest excess seen
 
-_TABLES = {
+_TABLES = {  # of runs and of reservations; old ledgers have these names
     # `excess`: the largest ratio of counted to expected input tokens, once one is known
     "purses": "(name TEXT PRIMARY KEY, spent REAL NOT NULL, excess REAL)",
     "set_aside": "(id INTEGER PRIMARY KEY, purse TEXT NOT NULL, cost REAL NOT NULL)",
@@ -43,7 +43,7 @@ class OverBudgetError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class Reservation:
     """A reservation: its row (None without a limit) and the expected input tokens."""
 
     id: int | None
@@ -56,7 +56,7 @@ def expected_tokens(messages: Sequence[Message]) -> int:
     return _letters(messages) // _BYTES_A_TOKEN + pictures + _MESSAGE_TOKENS * len(messages)
 
 
-class Purse:
+class Budget:
     """A run's spending and the reservations of running calls, with an optional limit in USD."""
 
     def __init__(self, settings: ChatSettings, path: Path, name: str) -> None:
@@ -66,15 +66,15 @@ class Purse:
         self._in_flight = 0
         self._changed = asyncio.Condition()
 
-    async def set_aside(self, messages: Sequence[Message]) -> SetAside:
+    async def reserve(self, messages: Sequence[Message]) -> Reservation:
         """Reserve the most that a call may cost; waits for running calls if that may help.
 
         Raises OverBudgetError. Every reservation must be settled.
         """
         if self._settings.budget is None:
-            return SetAside(None, 0)
+            return Reservation(None, 0)
         async with self._changed:
-            while (made := self._reserve(messages)) is None:
+            while (made := self._try_to_reserve(messages)) is None:
                 if not self._in_flight:
                     raise OverBudgetError
                 await self._changed.wait()
@@ -82,7 +82,7 @@ class Purse:
             return made
 
     async def settle(
-        self, reserved: SetAside, cost: float | None, input_tokens: int | None = None
+        self, reserved: Reservation, cost: float | None, input_tokens: int | None = None
     ) -> None:
         """Replace a reservation by the actual cost, and update the estimate from counted tokens.
 
@@ -106,7 +106,7 @@ class Purse:
     def close(self) -> None:
         self._database.close()
 
-    def _reserve(self, messages: Sequence[Message]) -> SetAside | None:
+    def _try_to_reserve(self, messages: Sequence[Message]) -> Reservation | None:
         assert self._settings.budget is not None
         expected = expected_tokens(messages)
         with self._database.transaction() as file:
@@ -115,15 +115,15 @@ class Purse:
                 return None
             taken = _most_tokens(messages) if excess is None else expected * excess * _MARGIN
             cost = self._settings.price(taken, self._settings.max_tokens)
-            (aside,) = file.execute(
+            (reserved,) = file.execute(
                 "SELECT coalesce(sum(cost), 0) FROM set_aside WHERE purse = ?", (self._name,)
             ).fetchone()
-            if spent + aside + cost > self._settings.budget:
+            if spent + reserved + cost > self._settings.budget:
                 return None
             made = file.execute(
                 "INSERT INTO set_aside (purse, cost) VALUES (?, ?)", (self._name, cost)
             )
-            return SetAside(made.lastrowid, expected)
+            return Reservation(made.lastrowid, expected)
 
     def _standing(self, file: Connection) -> tuple[float, float | None]:
         query = "SELECT spent, excess FROM purses WHERE name = ?"

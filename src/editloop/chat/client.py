@@ -2,7 +2,7 @@
 
     settings = ChatSettings(target="MODEL", base_url="http://127.0.0.1:8000/v1")
     with Chat(settings, Path("ledger.db")) as chat:
-        answers = chat.ask(questions, read)
+        answers = chat.ask([(question, read) for question in questions])
 
 Calls run concurrently, up to a limit that adapts to the server; one layer retries temporary errors
 and respects Retry-After. Every complete reply is stored in the ledger before it is parsed, so a
@@ -20,7 +20,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from editloop.chat.background import Background
-from editloop.chat.budget import Purse, expected_tokens
+from editloop.chat.budget import Budget, expected_tokens
 from editloop.chat.in_flight import CallsInFlight
 from editloop.chat.ledger import Ledger
 from editloop.chat.messages import Failed, Question
@@ -75,22 +75,22 @@ class Chat:
         self._lock = Lock()
         self._open: _Open | None = None
 
-    def ask(self, questions: Sequence[Question], read: Callable[[str], _T]) -> list[_T | Failed]:
-        """Return the answer to each question, in order, as parsed by `read` from the raw reply.
+    def ask(self, asked: Sequence[tuple[Question, Callable[[str], _T]]]) -> list[_T | Failed]:
+        """Return the answer to each question, in order, as read from the raw reply by its function.
 
-        If `read` raises ReplyError, the reason is sent to the model, at most `re_asks` times.
+        If that raises ReplyError, the reason is sent to the model, at most `re_asks` times.
         Raises UnavailableError if no call can succeed (no server, no such model, no valid key);
         replies received before that are in the ledger.
         """
         opened = self._opened()
-        return opened.background.run(lambda: opened.asking.ask(questions, read))
+        return opened.background.run(lambda: opened.calls.ask(asked))
 
     @property
     def counts(self) -> ChatUsage:
         """The usage so far."""
-        return ChatUsage() if self._open is None else replace(self._open.asking.counts)
+        return ChatUsage() if self._open is None else replace(self._open.calls.counts)
 
-    def plan(self, questions: Sequence[Question]) -> CostEstimate:
+    def estimate(self, questions: Sequence[Question]) -> CostEstimate:
         """Estimate the calls and cost of `ask` with these questions, without asking."""
         calls = {call.key: call for call in (Call(self.settings, each) for each in questions)}
         missing = [call for key, call in calls.items() if self.ledger.find(key) is None]
@@ -115,10 +115,10 @@ class Chat:
         with self._lock:
             if self._open is None:
                 path = self.ledger.path
-                purse = Purse(self.settings, path, self._run or uuid4().hex)
+                budget = Budget(self.settings, path, self._run or uuid4().hex)
                 counts = RunUsage(path, self._run)
-                asking = CallsInFlight(self.settings, self.ledger, purse, counts, self._timer)
-                self._open = _Open(Background(), asking)
+                calls = CallsInFlight(self.settings, self.ledger, budget, counts, self._timer)
+                self._open = _Open(Background(), calls)
                 weakref.finalize(self, self._open.close)
             return self._open
 
@@ -128,7 +128,7 @@ class _Open:
     """A chat's open resources, kept separately so a finaliser can close them."""
 
     background: Background
-    asking: CallsInFlight
+    calls: CallsInFlight
 
     def close(self) -> None:
-        self.background.close(self.asking.close)
+        self.background.close(self.calls.close)

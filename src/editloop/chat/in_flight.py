@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from editloop.chat.budget import OverBudgetError, Purse
+from editloop.chat.budget import Budget, OverBudgetError
 from editloop.chat.ledger import Ledger, Reply
 from editloop.chat.messages import Failed, Question, ReplyError
-from editloop.chat.requests import Call, Dialect, re_asked
+from editloop.chat.requests import Call, ReplyFormats, follow_up
 from editloop.chat.retrying import LONGEST_WAIT, retried
 from editloop.chat.settings import ChatSettings
-from editloop.chat.throttle import Gate, Timer
-from editloop.chat.transport import CallError, Transport, check_usable, hopeless, parse_reply
+from editloop.chat.throttle import ConcurrencyLimit, Timer
+from editloop.chat.transport import CallError, Transport, check_usable, parse_reply
 from editloop.chat.usage import ChatUsage, RunUsage
-from editloop.errors import FailureClass, UnavailableError
+from editloop.errors import FailureClass
 
 __all__ = ["CallsInFlight"]
 
-_POLL_SECONDS = 0.1  # between checks for the reply to a call made elsewhere
+_POLL_SECONDS = 0.1  # between checks of a call that another process makes
 
 _T = TypeVar("_T")
 
@@ -41,23 +41,20 @@ class CallsInFlight:
         self,
         settings: ChatSettings,
         ledger: Ledger,
-        purse: Purse,
+        budget: Budget,
         counts: RunUsage,
         timer: Timer,
     ) -> None:
         self._counts = counts
         self._settings = settings
         self._ledger = ledger
-        self._purse = purse
+        self._budget = budget
         self._timer = timer
-        self._gate = Gate(settings.concurrency, timer)
-        self._dialect = Dialect(settings)
+        self._limit = ConcurrencyLimit(settings.concurrency, timer)
+        self._formats = ReplyFormats(settings)
         self._transport = Transport(settings)
-        self._running: dict[str, asyncio.Event] = {}
 
-    async def ask(
-        self, questions: Sequence[Question], read: Callable[[str], _T]
-    ) -> list[_T | Failed]:
+    async def ask(self, asked: Sequence[tuple[Question, Callable[[str], _T]]]) -> list[_T | Failed]:
         """Return the answers in order.
 
         After an error that no question caused, running calls finish and are stored, the remaining
@@ -65,10 +62,10 @@ class CallsInFlight:
         """
         answers: dict[int, _T | Failed] = {}
         stops: list[Exception] = []
-        queue = iter(enumerate(questions))
+        queue = iter(enumerate(asked))
 
         async def work() -> None:
-            for index, question in queue:
+            for index, (question, read) in queue:
                 try:
                     answers[index] = await self._answer(question, read)
                 except Exception as error:
@@ -76,13 +73,13 @@ class CallsInFlight:
                 if stops:
                     return
 
-        workers = min(self._settings.concurrency, len(questions))
+        workers = min(self._settings.concurrency, len(asked))
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(work())
         if stops:
             raise stops[0]
-        return [answers[index] for index in range(len(questions))]
+        return [answers[index] for index in range(len(asked))]
 
     @property
     def counts(self) -> ChatUsage:
@@ -91,7 +88,7 @@ class CallsInFlight:
 
     async def close(self) -> None:
         await self._transport.close()
-        self._purse.close()
+        self._budget.close()
         self._counts.close()
 
     async def _answer(self, question: Question, read: Callable[[str], _T]) -> _T | Failed:
@@ -115,48 +112,44 @@ class CallsInFlight:
         """Return the parsed answer; after an unusable reply, the question is asked again."""
         re_ask = 0
         while True:
-            reply = await self._reply(Call(self._settings, question, re_ask), effort)
+            call = Call(self._settings, question, re_ask)
+            key = call.key
+            reply = self._stored(key) or await self._only_call(call, key, effort)
+            effort.reply_key = key
             try:
                 return read(reply.text)
             except ReplyError as error:
                 if re_ask == self._settings.re_asks:
                     raise
-                question = re_asked(question, reply.text, error.reason)
+                question = follow_up(question, reply.text, error.reason)
             re_ask += 1
             self._counts.add(re_asks=1)
 
-    async def _reply(self, call: Call, effort: _Effort) -> Reply:
-        """Return the reply from the ledger, after waiting for the same call, or from the server."""
-        key = call.key
-        while (reply := self._ledger.find(key)) is None and key in self._running:
-            await self._running[key].wait()
+    def _stored(self, key: str) -> Reply | None:
+        """Return the reply in the ledger, counted as found; None if there is none."""
+        reply = self._ledger.find(key)
         if reply is not None:
             self._counts.add(found=1)
-        else:
-            finished = self._running[key] = asyncio.Event()
-            try:
-                reply = await self._claimed(call, key, effort)
-            finally:
-                del self._running[key]
-                finished.set()
-        effort.reply_key = key
         return reply
 
-    async def _claimed(self, call: Call, key: str, effort: _Effort) -> Reply:
-        """Return the server's reply, or the reply to the same call made by another process.
+    async def _only_call(self, call: Call, key: str, effort: _Effort) -> Reply:
+        """Return the server's reply, after waiting for an equal call that is in flight.
 
-        If the other process dies or its call fails, this one makes the call. If it is suspended,
-        this one makes the call after the maximum time of all attempts; it may be billed twice.
+        If that call fails or its process dies, this one is made. If another process is suspended,
+        this one is made after the maximum time of all attempts; it may be billed twice.
         """
-        patience = self._timer.now() + self._settings.attempts * self._settings.timeout
+        waited, patience = 0.0, self._settings.attempts * self._settings.timeout
         while True:
-            with self._ledger.claim(key) as ours:
-                if (reply := self._ledger.find(key)) is not None:
-                    self._counts.add(found=1)
+            with self._ledger.locks.hold(key, force=waited >= patience) as held:
+                if (reply := self._stored(key)) is not None:
                     return reply
-                if ours or self._timer.now() >= patience:
+                if held:
                     return await self._fetch(call, key, effort)
-            await self._timer.sleep(_POLL_SECONDS)
+            if (released := self._ledger.locks.released(key)) is not None:
+                await asyncio.wrap_future(released)
+            else:
+                await self._timer.sleep(_POLL_SECONDS)
+                waited += _POLL_SECONDS
 
     async def _fetch(self, call: Call, key: str, effort: _Effort) -> Reply:
         try:
@@ -164,12 +157,11 @@ class CallsInFlight:
                 lambda: self._attempt(call, key, effort), self._settings, key, self._timer
             )
         except CallError as error:
-            stop = hopeless(error, self.counts, self._settings)
-            raise stop or error from None
+            raise self._transport.unavailable_error(error, self.counts) or error from None
 
     async def _attempt(self, call: Call, key: str, effort: _Effort) -> Reply:
         """Make one attempt and record its cost; a usable reply is stored before it is parsed."""
-        reserved = await self._purse.set_aside(call.question.messages)
+        reserved = await self._budget.reserve(call.question.messages)
         cost: float | None = None  # unknown until the reply arrives
         tokens: int | None = None
         try:
@@ -178,11 +170,8 @@ class CallsInFlight:
         except CallError as error:
             cost = None if error.billed else 0.0
             raise
-        except UnavailableError:
-            cost = 0.0
-            raise
         finally:
-            await self._purse.settle(reserved, cost, tokens)
+            await self._budget.settle(reserved, cost, tokens)
         paid = {
             "input_tokens": reply.input_tokens or 0,
             "output_tokens": reply.output_tokens or 0,
@@ -200,8 +189,8 @@ class CallsInFlight:
     async def _exchange(self, call: Call, effort: _Effort) -> Reply:
         """Return one reply from the server, in the strictest style that it accepts."""
         schema = call.question.schema
-        style = self._dialect.style(schema)
-        async with self._gate.passed() as entered:
+        style = self._formats.style(schema)
+        async with self._limit.slot() as entered:
             while True:
                 effort.attempts += 1
                 self._counts.add(attempts=1)
@@ -210,21 +199,21 @@ class CallsInFlight:
                     reply = parse_reply(await self._transport.send(call.body(style)))
                 except CallError as error:
                     self._slow_down(error, entered)
-                    simpler = self._dialect.simpler(schema, style, error.message)
+                    simpler = self._formats.simpler(schema, style, error.message)
                     if error.code != "bad-request" or simpler is None:
                         raise
                     style = simpler
                 else:
-                    self._gate.widen()
-                    self._dialect.found(schema, style)
+                    self._limit.increase()
+                    self._formats.accepted(schema, style)
                     return self._priced(reply, time.perf_counter() - started)
 
     def _slow_down(self, error: CallError, entered: float) -> None:
         """Reduce concurrency if the server is overloaded, and wait if it asks for that."""
         if error.overload:
-            self._gate.narrow(entered)
+            self._limit.decrease(entered)
         if error.wait is not None and error.wait <= LONGEST_WAIT:
-            self._gate.close_for(error.wait)
+            self._limit.pause(error.wait)
 
     def _priced(self, reply: Reply, seconds: float) -> Reply:
         cost = None

@@ -1,6 +1,6 @@
 """Locks on names across threads and processes, released by the system when a process ends.
 
-A name maps to a byte of an empty file, locked by `fcntl`; nothing is ever written. So a claim costs
+A name maps to a byte of an empty file, locked by `fcntl`; nothing is ever written. So a lock costs
 only a system call, and none is left behind, however its process ends.
 """
 
@@ -12,20 +12,21 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
 from editloop.storage.files import explained
 
-__all__ = ["Claims"]
+__all__ = ["KeyLocks"]
 
 _FLOCK = "hhqqi0q"  # `struct flock` of Linux: type, whence, start, length, process
 _DIGITS = 14  # of a name's digest, in hex: files have fewer than 2**63 bytes to lock
 
 
-class Claims:
-    """Claims on names in a lock file; threads share one object, other processes open their own.
+class KeyLocks:
+    """Locks on names in a lock file; threads share one object, other processes open their own.
 
     Raises StoreError if the file cannot be opened or locked.
     """
@@ -33,50 +34,54 @@ class Claims:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
-        self._held: set[int] = set()
+        self._held: dict[int, Future[None]] = {}
         self._descriptor: int | None = None
 
     @contextmanager
-    def claim(self, name: str) -> Iterator[bool]:
-        """Claim a name; yields False if it is already claimed elsewhere."""
-        offset = int(hashlib.sha256(name.encode()).hexdigest()[:_DIGITS], 16)
-        held = self._take(offset)
+    def hold(self, name: str, *, force: bool = False) -> Iterator[bool]:
+        """Lock a name; yields False if it is held already.
+
+        `force` disregards another process that holds it, but not a holder of this object.
+        """
+        offset = _offset(name)
+        held = self._take(offset, force=force)
         try:
             yield held
         finally:
             if held:
                 self._release(offset)
 
+    def released(self, name: str) -> Future[None] | None:
+        """Return a future that is done when this object's lock on a name ends; None if unlocked."""
+        return self._held.get(_offset(name))
+
     def close(self) -> None:
-        """Close the file, which releases all claims; the next use opens it again."""
+        """Close the file, which releases all locks; the next use opens it again."""
         with self._lock:
             if self._descriptor is not None:
                 os.close(self._descriptor)
             self._descriptor = None
-            self._held.clear()
+            while self._held:
+                self._held.popitem()[1].set_result(None)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (Claims, (self.path,))
+        return (KeyLocks, (self.path,))
 
     def __del__(self) -> None:
         self.close()
 
-    def _take(self, offset: int) -> bool:
-        with self._lock, explained("claim a call", self.path):
-            if offset in self._held:
+    def _take(self, offset: int, *, force: bool) -> bool:
+        with self._lock, explained("lock a call", self.path):
+            if offset in self._held or not (_lock(self._opened(), offset, held=True) or force):
                 return False
-            descriptor = self._opened()
-            try:
-                _lock(descriptor, offset, held=True)
-            except (BlockingIOError, PermissionError):  # a locked byte, depending on the system
-                return False
-            self._held.add(offset)
+            released = self._held[offset] = Future()
+            released.set_running_or_notify_cancel()  # so that who stops waiting cannot cancel it
             return True
 
     def _release(self, offset: int) -> None:
-        with self._lock, explained("end a claim", self.path):
-            if offset in self._held:
-                self._held.remove(offset)
+        with self._lock, explained("unlock a call", self.path):
+            if (released := self._held.pop(offset, None)) is not None:
+                released.set_result(None)
                 _lock(self._opened(), offset, held=False)
 
     def _opened(self) -> int:
@@ -86,11 +91,23 @@ class Claims:
         return self._descriptor
 
 
-def _lock(descriptor: int, offset: int, *, held: bool) -> None:
-    """Lock or unlock a byte, per open file on Linux, per process on other systems."""
-    if sys.platform == "linux":
-        kind = fcntl.F_WRLCK if held else fcntl.F_UNLCK
-        request = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
-    else:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if held else fcntl.LOCK_UN, 1, offset)
+def _offset(name: str) -> int:
+    return int(hashlib.sha256(name.encode()).hexdigest()[:_DIGITS], 16)
+
+
+def _lock(descriptor: int, offset: int, *, held: bool) -> bool:
+    """Lock or unlock a byte, per open file on Linux, per process on other systems.
+
+    Returns False if it is locked elsewhere.
+    """
+    try:
+        if sys.platform == "linux":
+            kind = fcntl.F_WRLCK if held else fcntl.F_UNLCK
+            request = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+        else:
+            kind = fcntl.LOCK_EX | fcntl.LOCK_NB if held else fcntl.LOCK_UN
+            fcntl.lockf(descriptor, kind, 1, offset)
+    except (BlockingIOError, PermissionError):  # a locked byte, depending on the system
+        return False
+    return True

@@ -1,8 +1,8 @@
 """The ledger: every raw reply of a model is stored, so each call is billed once.
 
 It is one SQLite file on a local disk, shared by runs, threads and processes. A reply is stored
-under the key of its call (`requests.Call.key`); the first one is never replaced. A caller claims
-the key first (`claim`), so that others with the same call wait for the reply. Each row has a
+under the key of its call (`requests.Call.key`); the first one is never replaced. A caller locks
+the key first (`locks`), so that others with the same call wait for the reply. Each row has a
 digest, so a flipped byte is detected and never read as an answer. API keys are never stored here.
 """
 
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from editloop.chat.key_locks import Claims
+from editloop.chat.key_locks import KeyLocks
 from editloop.errors import CorruptError
 from editloop.schema import canonical_json
 from editloop.storage.files import Files, explained, temporary
@@ -59,6 +58,9 @@ _COLUMNS = ", ".join(field.name for field in fields(Reply))
 class Ledger:
     """The replies in one file, which is opened on first use.
 
+    `locks` are locks on keys, held while a reply is fetched. After locking a key, look for its
+    reply again, as it may have been stored in the meantime.
+
     Raises StoreError if the disk fails, BusyError if another process locks the file for long, and
     CorruptError if it is damaged.
     """
@@ -66,7 +68,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._database = Database(path, _TABLES)
-        self._claims = Claims(path.with_name(f"{path.name}-claims"))
+        self.locks = KeyLocks(path.with_name(f"{path.name}-claims"))
 
     def find(self, key: str) -> Reply | None:
         """Return the reply stored under a key, or None; raises CorruptError if it is damaged."""
@@ -91,14 +93,6 @@ class Ledger:
             (key, *row, _digest(key, row)),
         )
         return self.find(key) or reply
-
-    def claim(self, key: str) -> AbstractContextManager[bool]:
-        """Claim a key while fetching its reply; yields False if it is claimed elsewhere.
-
-        After claiming, look for the reply again, as it may have been stored in the meantime. The
-        claims of a process end with it.
-        """
-        return self._claims.claim(key)
 
     def count(self) -> int:
         """Return the number of stored replies."""
@@ -125,7 +119,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
-        self._claims.close()
+        self.locks.close()
         self._database.close()
 
     def _pages(self) -> Iterator[list[Row]]:

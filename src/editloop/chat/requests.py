@@ -12,7 +12,7 @@ from editloop.chat.messages import Message, Question
 from editloop.chat.settings import ChatSettings
 from editloop.schema import Json, canonical_json
 
-__all__ = ["Call", "Dialect", "Format", "Style", "re_asked"]
+__all__ = ["Call", "Format", "ReplyFormats", "Style", "follow_up"]
 
 _TOKENS_FIELD, _OTHER_TOKENS_FIELD = "max_tokens", "max_completion_tokens"
 _ECHOED = 2000  # characters of an unusable reply sent back to the model
@@ -88,7 +88,7 @@ def _response_format(form: Format, schema: Json) -> Mapping[str, Json]:
     return {"type": "json_schema", "json_schema": named}
 
 
-def re_asked(question: Question, reply: str, reason: str) -> Question:
+def follow_up(question: Question, reply: str, reason: str) -> Question:
     """Return the question followed by its unusable reply and the reason, to ask again.
 
     Lone surrogates in the reply, which servers reject, are replaced by U+FFFD.
@@ -113,7 +113,7 @@ class Style:
     tokens_field: str
 
 
-class Dialect:
+class ReplyFormats:
     """The styles one server is known to accept, by schema; it starts with the strictest format."""
 
     def __init__(self, settings: ChatSettings) -> None:
@@ -129,7 +129,7 @@ class Dialect:
         form = form if self._fixed is None else self._fixed
         return Style(Format.TEXT if schema is None else form, self._tokens_field)
 
-    def found(self, schema: Json | None, style: Style) -> None:
+    def accepted(self, schema: Json | None, style: Style) -> None:
         """Record that a request in this style was answered."""
         self._tokens_field = style.tokens_field
         self._formats[canonical_json(schema)] = style.format

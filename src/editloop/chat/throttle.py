@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-__all__ = ["Gate", "Timer"]
+__all__ = ["ConcurrencyLimit", "Timer"]
 
-_NARROWING = 0.75
+_DECREASE = 0.75
 _ROUNDS = 8  # rounds of replies to grow from one concurrent call to the ceiling
 
 
@@ -29,57 +29,57 @@ class Timer:
         await asyncio.sleep(seconds)
 
 
-class Gate:
-    """A limit of `width` concurrent calls; width is in [1, ceiling]."""
+class ConcurrencyLimit:
+    """A limit of `current` concurrent calls, in [1, ceiling]."""
 
     def __init__(self, ceiling: int, timer: Timer) -> None:
-        self.width = float(ceiling)
+        self.current = float(ceiling)
         self._ceiling = ceiling
         self._timer = timer
-        self._inside = 0
+        self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._closed_until = 0.0
-        self._narrowed = -1.0
+        self._paused_until = 0.0
+        self._decreased_at = -1.0
 
     @asynccontextmanager
-    async def passed(self) -> AsyncIterator[float]:
-        """Hold a slot for a call; yields the time of entry, for `narrow`."""
+    async def slot(self) -> AsyncIterator[float]:
+        """Hold a slot for a call; yields the time of entry, for `decrease`."""
         await self._enter()
         try:
             yield self._timer.now()
         finally:
-            self._leave()
+            self._free_slot()
 
-    def widen(self) -> None:
+    def increase(self) -> None:
         """Raise the limit after a reply."""
-        step = self._ceiling / _ROUNDS / self.width
-        self.width = min(self.width + step, float(self._ceiling))
+        step = self._ceiling / _ROUNDS / self.current
+        self.current = min(self.current + step, float(self._ceiling))
         self._admit()
 
-    def narrow(self, entered: float) -> None:
+    def decrease(self, entered: float) -> None:
         """Lower the limit, as a call that entered at this time met an overloaded server."""
-        if entered > self._narrowed:
-            self._narrowed = self._timer.now()
-            self.width = max(self.width * _NARROWING, 1.0)
+        if entered > self._decreased_at:
+            self._decreased_at = self._timer.now()
+            self.current = max(self.current * _DECREASE, 1.0)
 
-    def close_for(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Admit no calls for some seconds, as the server requested."""
-        self._closed_until = max(self._closed_until, self._timer.now() + seconds)
+        self._paused_until = max(self._paused_until, self._timer.now() + seconds)
 
     async def _enter(self) -> None:
-        await self._take_turn()
-        while (left := self._closed_until - self._timer.now()) > 0:
-            self._leave()
+        await self._take_slot()
+        while (left := self._paused_until - self._timer.now()) > 0:
+            self._free_slot()
             await self._timer.sleep(left)
-            await self._take_turn()
+            await self._take_slot()
 
-    def _leave(self) -> None:
-        self._inside -= 1
+    def _free_slot(self) -> None:
+        self._running -= 1
         self._admit()
 
-    async def _take_turn(self) -> None:
-        if self._inside < int(self.width):
-            self._inside += 1
+    async def _take_slot(self) -> None:
+        if self._running < int(self.current):
+            self._running += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -87,12 +87,12 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # admitted, but cancelled at the same time
-                self._leave()
+                self._free_slot()
             raise
 
     def _admit(self) -> None:
-        while self._waiting and self._inside < int(self.width):
+        while self._waiting and self._running < int(self.current):
             turn = self._waiting.popleft()
             if not turn.done():
-                self._inside += 1
+                self._running += 1
                 turn.set_result(None)

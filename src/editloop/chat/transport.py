@@ -1,7 +1,6 @@
 """A single request to a chat server, and its response as a reply or a typed error.
 
-Nothing is retried here. Whatever a server sends, a call raises only `CallError`, or
-UnavailableError if no call can succeed.
+Nothing is retried here. Whatever a server sends, a call raises only `CallError`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from editloop.chat.ledger import Reply
 from editloop.chat.settings import ChatSettings, read_key
@@ -24,14 +24,12 @@ from editloop.schema import Json
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["CallError", "Transport", "check_usable", "hopeless", "parse_reply"]
+__all__ = ["CallError", "Transport", "check_usable", "parse_reply"]
 
 _CONNECTING = 10.0  # seconds to connect, at most
 _MAX_DETAIL = 300  # characters of a server's message to keep
 _LARGEST = 2**53  # tokens; a larger count is invalid
-_FILTERS = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 _REFUSED = "refusal"
-_FORBIDDEN = "forbidden"
 
 
 @dataclass(eq=False)
@@ -39,8 +37,8 @@ class CallError(Exception):
     """A request without a usable reply.
 
     `retry`: the same request may succeed later. `overload`: the server is overloaded. `wait`:
-    seconds it asked to wait. `billed`: it may have cost something without a usable reply.
-    `unreachable`: no connection could be made.
+    seconds it asked to wait. `billed`: it may have cost something without a usable reply. `stop`:
+    what makes all other calls fail too, if anything does.
     """
 
     code: str
@@ -50,7 +48,30 @@ class CallError(Exception):
     overload: bool = False
     wait: float | None = None
     billed: bool = False
-    unreachable: bool = False
+    stop: Literal["server", "access", "key", "model"] | None = None
+
+
+_final = partial(CallError, failure=FailureClass.PERMANENT, retry=False)
+_filtered = partial(CallError, "filtered", failure=FailureClass.POLICY, retry=False)
+_key_rejected = partial(_final, "key-rejected", stop="key")
+_MEANINGS: Mapping[str | int, partial[CallError]] = {  # by a server's own code or HTTP status
+    "content_filter": _filtered,
+    "content_policy_violation": _filtered,
+    "moderation_blocked": _filtered,
+    "insufficient_quota": _key_rejected,
+    401: _key_rejected,
+    402: _key_rejected,
+    403: partial(_final, "forbidden", stop="access"),
+    404: partial(_final, "not-found", stop="model"),
+    408: partial(CallError, "timeout", overload=True, billed=True),
+    409: partial(CallError, "server-error"),
+    425: partial(CallError, "server-error"),
+    429: partial(CallError, "rate-limited", overload=True),
+    503: partial(CallError, "server-error", overload=True),
+    504: partial(CallError, "timeout", overload=True, billed=True),
+    529: partial(CallError, "server-error", overload=True),
+}
+_OTHER_4XX, _OTHER_5XX = partial(_final, "bad-request"), partial(CallError, "server-error")
 
 
 class Transport:
@@ -79,16 +100,36 @@ class Transport:
             raise _connection_error(error, self._settings) from None
         return self._secret.hidden(data)
 
+    def unavailable_error(self, error: CallError, counts: ChatUsage) -> UnavailableError | None:
+        """Return an UnavailableError if `error` means that no call can succeed, else None."""
+        settings = self._settings
+        # Replies show that the server runs; some servers forbid single questions, but not all.
+        replies = {"server": counts.calls, "access": counts.calls + counts.found}
+        if error.stop is None or replies.get(error.stop):
+            return None
+        if error.stop == "server":
+            return UnavailableError("the server does not respond", value=settings.base_url)
+        if error.stop == "model":
+            return UnavailableError(
+                f"the server at {settings.base_url} has no such model or path",
+                value=f"{settings.target} ({error.message})",
+            )
+        return UnavailableError(
+            f"the server at {settings.base_url} rejects calls with this key (${settings.key_env})",
+            value=error.message,
+            command=f"export {settings.key_env}=KEY",
+        )
+
     async def close(self) -> None:
         await self._client.close()
 
-    def _refusal(self, error: openai.APIStatusError) -> Exception:
+    def _refusal(self, error: openai.APIStatusError) -> CallError:
         """Return the exception for a status of 400 or more."""
         headers = error.response.headers
         body = error.body if isinstance(error.body, Mapping) else {}
         detail = _printable(self._secret.hidden(error.message.encode("utf-8", "replace")).decode())
         code = str(body.get("code") or body.get("type") or "")
-        return _status_error(error.status_code, code, detail, _wait(headers), self._settings)
+        return _status_error(error.status_code, code, detail, _wait(headers))
 
 
 def _client(settings: ChatSettings, key: str) -> openai.AsyncOpenAI:
@@ -106,58 +147,15 @@ def _client(settings: ChatSettings, key: str) -> openai.AsyncOpenAI:
     )
 
 
-def _status_error(
-    status: int, code: str, detail: str, wait: float | None, settings: ChatSettings
-) -> Exception:
-    if code in _FILTERS:
-        return CallError("filtered", detail, FailureClass.POLICY, retry=False)
-    if status in (401, 402) or code == "insufficient_quota":
-        return _key_rejected(detail, settings)
-    if status == 403:
-        return CallError(_FORBIDDEN, detail, FailureClass.PERMANENT, retry=False)
-    if status == 404:
-        return UnavailableError(
-            f"the server at {settings.base_url} has no such model or path",
-            value=f"{settings.target} ({detail})",
-        )
-    return _temporary_error(status, detail, wait) or CallError(
-        "bad-request", detail, FailureClass.PERMANENT, retry=False
-    )
-
-
-def hopeless(
-    error: CallError, counts: ChatUsage, settings: ChatSettings
-) -> UnavailableError | None:
-    """Return an UnavailableError if `error` means that no call can succeed, else None.
-
-    Some servers also return 403 for single questions; then other calls have had replies.
-    """
-    if error.unreachable and not counts.calls:
-        return UnavailableError("the server does not respond", value=settings.base_url)
-    if error.code == _FORBIDDEN and not (counts.calls or counts.found):
-        return _key_rejected(error.message, settings)
-    return None
-
-
-def _key_rejected(detail: str, settings: ChatSettings) -> UnavailableError:
-    return UnavailableError(
-        f"the server at {settings.base_url} rejects calls with this key (${settings.key_env})",
-        value=detail,
-        command=f"export {settings.key_env}=KEY",
-    )
-
-
-def _temporary_error(status: int, detail: str, wait: float | None) -> CallError | None:
-    """Return the error for a status after which the same request may succeed later, or None."""
-    if status == 429:
-        if wait is not None:
-            detail = f"{detail} (it asks to wait {wait:g} s)"
-        return CallError("rate-limited", detail, overload=True, wait=wait)
-    if status in (408, 504):
-        return CallError("timeout", detail, overload=True, wait=wait, billed=True)
-    if status >= 500 or status in (409, 425):
-        return CallError("server-error", detail, overload=status in (503, 529), wait=wait)
-    return None
+def _status_error(status: int, code: str, detail: str, wait: float | None) -> CallError:
+    """Return the error that a server's code means, or else an HTTP status of 400 or more."""
+    other = _OTHER_5XX if status >= 500 else _OTHER_4XX
+    error = (_MEANINGS.get(code) or _MEANINGS.get(status) or other)(message=detail)
+    if error.retry and wait is not None:
+        error.wait = wait
+        if status == 429:
+            error.message += f" (it asks to wait {wait:g} s)"
+    return error
 
 
 def _connection_error(error: Exception, settings: ChatSettings) -> CallError:
@@ -169,7 +167,7 @@ def _connection_error(error: Exception, settings: ChatSettings) -> CallError:
         detail = f"{what} within the time allowed ({settings.timeout:g} s)"
         return CallError("timeout", detail, overload=True, billed=not connecting)
     if connecting:
-        return CallError("connection", f"nothing answers at {settings.base_url}", unreachable=True)
+        return CallError("connection", f"nothing answers at {settings.base_url}", stop="server")
     return CallError("connection", f"the connection broke ({cause})", billed=True)
 
 

@@ -108,7 +108,7 @@ def calibrate(
     given = {name: str(path) for name, path in paths.items() if path is not None}
     settings = {"pairs": pairs, "repeats": repeats, "seed": seed, **given}
     if dry_run:
-        print_expected(calibrating.plan_calibration(judge, out, **settings))
+        print_expected(calibrating.estimate_calibration(judge, out, **settings))
         return
     with going_on_later():
         results = calibrating.calibrate(judge, out, **settings)

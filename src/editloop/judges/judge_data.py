@@ -66,7 +66,7 @@ def dry_run(
     while items := list(islice(listed, _BATCH)):
         loaded = edits.load(items)
         samples = [each.samples[0] for each in loaded if isinstance(each, Keep)]
-        total = sum(judges.plan(samples), total)
+        total = sum(judges.estimate(samples), total)
     return total
 
 
@@ -74,7 +74,7 @@ def judge_usage(judge: str | Path | Mapping[str, Json], out: str | Path) -> Chat
     """Return the usage of a judge's servers by all processes of the run in `out` since it began."""
     spec = _spec(judge)
     step = create("build", "judge", {"judge": {**spec.settings, "kind": spec.kind}})
-    counts: ChatUsage = step.asked(work_folder(Path(out)) / "cache")
+    counts: ChatUsage = step.usage(work_folder(Path(out)) / "cache")
     return counts
 
 

@@ -107,8 +107,9 @@ class PairwiseJudge:
     def compare(self, batch: Sequence[Comparison]) -> list[Preference | Unscored]:
         """Return the preference in each comparison; all questions are sent concurrently."""
         asked = self._questions(batch)
+        read = partial(read_choice, rubric=self._rubric)
         questions = [each for both in asked if not isinstance(both, str) for each in both]
-        answers = iter(self._chat.ask(questions, partial(read_choice, rubric=self._rubric)))
+        answers = iter(self._chat.ask([(each, read) for each in questions]))
         return [
             Unscored(both, self.version, Cause.MISSING_INPUT)
             if isinstance(both, str)
@@ -116,10 +117,10 @@ class PairwiseJudge:
             for both in asked
         ]
 
-    def plan(self, batch: Sequence[Comparison]) -> CostEstimate:
+    def estimate(self, batch: Sequence[Comparison]) -> CostEstimate:
         """Return the estimated calls, tokens and cost of comparing; asks nothing."""
         asked = [both for both in self._questions(batch) if not isinstance(both, str)]
-        return self._chat.plan([each for both in asked for each in both])
+        return self._chat.estimate([each for both in asked for each in both])
 
     def close(self) -> None:
         """Close the connections; later questions are refused."""

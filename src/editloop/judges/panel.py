@@ -114,10 +114,10 @@ class PanelJudge:
         counts = (each.counts for each in self.members if hasattr(each, "counts"))
         return sum(counts, ChatUsage())
 
-    def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
+    def estimate(self, batch: Sequence[EditedPair]) -> CostEstimate:
         """Return the members' cost estimate; asks nothing."""
-        plans = (each.plan(batch) for each in self.members if hasattr(each, "plan"))
-        return sum(plans, CostEstimate())
+        estimates = (each.estimate(batch) for each in self.members if hasattr(each, "estimate"))
+        return sum(estimates, CostEstimate())
 
     def close(self) -> None:
         """Close the members' connections; later questions are refused."""

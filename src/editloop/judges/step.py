@@ -92,21 +92,21 @@ class JudgeStep:
             self._outcome(sample, verdict) for sample, verdict in zip(batch, verdicts, strict=True)
         ]
 
-    def plan(self, batch: Sequence[EditSample]) -> list[CostEstimate]:
+    def estimate(self, batch: Sequence[EditSample]) -> list[CostEstimate]:
         """Return the cost estimate of each judge that asks a server; asks nothing."""
         pairs = [
             each.pair
             for each in map(sample_pair, batch)
             if each.pair is not None and not self._unfit(each)
         ]
-        return [judge.plan(pairs) for judge in _paid(self._judge)]
+        return [judge.estimate(pairs) for judge in _paid(self._judge)]
 
-    def asked(self, cache: Path) -> ChatUsage:
+    def usage(self, cache: Path) -> ChatUsage:
         """Return the usage of servers since the start of the run that has this cache."""
-        judge = _in_run(self._spec, _run_of(cache)).create("judge")
-        accounts = {each.account for each in _paid(judge)}
-        counts = (usage_of_run(path, run) for path, run in sorted(accounts))
-        return sum(counts, ChatUsage())
+        default = _run_of(cache)  # of the judges that set none
+        accounts = [each.account for each in _paid(self._judge)]
+        found = sorted({(path, run or default) for path, run in accounts})
+        return sum((usage_of_run(path, run) for path, run in found), ChatUsage())
 
     def _verdicts(self, batch: Sequence[SamplePair]) -> list[Verdict]:
         """Return each sample's verdict, unscored with the reason if the judge cannot be asked."""
@@ -182,14 +182,14 @@ def _paid(judge: Any) -> list[Any]:
     """Return the judge, or its panel members, that can estimate their cost."""
     members = getattr(judge, "members", None)
     if members is None:
-        return [judge] if hasattr(judge, "plan") else []
+        return [judge] if hasattr(judge, "estimate") else []
     return [each for member in members for each in _paid(member)]
 
 
 def _in_run(spec: Spec, run: str) -> Spec:
-    """Return the same judge, with its questions to a server counted in this run."""
-    members = [_in_run(each, run) for each in members_of(spec)]
-    if members:
-        listed = [{"kind": each.kind, **each.settings} for each in members]
-        return replace(spec, settings={**spec.settings, "judges": listed})
-    return replace(spec, settings={"run": run, **spec.settings}) if _asks(spec) else spec
+    """Return the same judge, with its questions to a server counted in this run if it sets none.
+
+    A panel shares the run with its members.
+    """
+    takes = "run" in load("judge", spec.kind).Settings.model_fields
+    return replace(spec, settings={"run": run, **spec.settings}) if takes else spec

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -117,39 +116,46 @@ class VlmJudge:
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         """Return one verdict for each pair; all questions are sent concurrently."""
         asked = self._questions(batch)
-        with ThreadPoolExecutor(len(self._rubrics)) as threads:
-            columns = list(threads.map(self._answers, self._rubrics, asked))
-        return [
-            {name: score for verdict in verdicts for name, score in verdict.items()}
-            for verdicts in zip(*columns, strict=True)
+        questions = [
+            (each, partial(read_scores, rubric=rubric))
+            for _, rubric, each in asked
+            if isinstance(each, Question)
         ]
+        answers = iter(self._chat.ask(questions))
+        verdicts: list[Verdict] = [{} for _ in batch]
+        for row, rubric, each in asked:
+            answer = each if isinstance(each, str) else next(answers)
+            verdicts[row] = {**verdicts[row], **self._scores(rubric, answer)}
+        return verdicts
 
-    def plan(self, batch: Sequence[EditedPair]) -> CostEstimate:
+    def estimate(self, batch: Sequence[EditedPair]) -> CostEstimate:
         """Return the estimated calls, tokens and cost of judging; asks nothing."""
-        asked = [each for column in self._questions(batch) for each in column]
-        return self._chat.plan([each for each in asked if isinstance(each, Question)])
+        asked = [each for *_, each in self._questions(batch) if isinstance(each, Question)]
+        return self._chat.estimate(asked)
 
     def close(self) -> None:
         """Close the connections; later questions are refused."""
         self._chat.close()
 
-    def _questions(self, batch: Sequence[EditedPair]) -> list[list[Question | str]]:
-        """Return each rubric's question about each pair, or why it cannot be asked."""
-        sheets = [sheet_of(pair) for pair in batch]
+    def _questions(self, batch: Sequence[EditedPair]) -> list[tuple[int, Rubric, Question | str]]:
+        """Return, by pair and rubric, the questions, or why one cannot be asked."""
         repeat, temperature = self._settings.repeat, self._settings.chosen_temperature
         return [
-            [sheet.question(rubric, repeat=repeat, temperature=temperature) for sheet in sheets]
+            (row, rubric, sheet.question(rubric, repeat=repeat, temperature=temperature))
+            for row, sheet in enumerate(map(sheet_of, batch))
             for rubric in self._rubrics
         ]
 
-    def _answers(self, rubric: Rubric, asked: Sequence[Question | str]) -> list[Verdict]:
-        questions = [each for each in asked if isinstance(each, Question)]
-        answers = iter(self._chat.ask(questions, partial(read_scores, rubric=rubric)))
+    def _scores(self, rubric: Rubric, answer: dict[str, Score] | Failed | str) -> Verdict:
+        """Return a rubric's scores from an answer, or from the reason why there is none."""
         version = f"{self._settings.target} {rubric.stamp}"
-        return [
-            _verdict(rubric, each if isinstance(each, str) else next(answers), version)
-            for each in asked
-        ]
+        if isinstance(answer, dict):
+            return {name: replace(score, version=version) for name, score in answer.items()}
+        if isinstance(answer, str):
+            missing = Unscored(answer, version, Cause.MISSING_INPUT)
+        else:
+            missing = unscored(answer, version)
+        return dict.fromkeys(rubric.perspectives, missing)
 
 
 def sheet_of(pair: EditedPair) -> Sheet:
@@ -196,11 +202,3 @@ def _perspectives(rubrics: Sequence[Rubric]) -> tuple[str, ...]:
                 fix="use it with the judge `preference`",
             )
     return tuple(names)
-
-
-def _verdict(rubric: Rubric, answer: dict[str, Score] | Failed | str, version: str) -> Verdict:
-    if isinstance(answer, str):
-        return dict.fromkeys(rubric.perspectives, Unscored(answer, version, Cause.MISSING_INPUT))
-    if isinstance(answer, Failed):
-        return dict.fromkeys(rubric.perspectives, unscored(answer, version))
-    return {name: replace(score, version=version) for name, score in answer.items()}

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from editloop.chat.fake.request import FakeRequest
 from editloop.runtime.seeding import derive_seed
 
-__all__ = ["MIXED", "Fault", "Schedule", "at_random", "in_order", "spoilt"]
+__all__ = ["MIXED", "Fault", "Schedule", "apply_fault", "at_random", "in_order"]
 
 
 class Fault(StrEnum):
@@ -78,17 +78,17 @@ def at_random(
     return draw
 
 
-def spoilt(reply: str, fault: Fault | None) -> str:
+def apply_fault(reply: str, fault: Fault | None) -> str:
     """Apply a reply fault to a model's reply; other faults do not change it."""
-    spoil = _SPOILING.get(fault) if fault is not None else None
-    return reply if spoil is None else spoil(reply)
+    change = _CHANGES.get(fault) if fault is not None else None
+    return reply if change is None else change(reply)
 
 
 def _cut(reply: str) -> str:
     return reply[: len(reply) // 2]
 
 
-_SPOILING: Mapping[Fault, Callable[[str], str]] = {
+_CHANGES: Mapping[Fault, Callable[[str], str]] = {
     Fault.FILTERED: lambda _: "",
     Fault.TRUNCATED: _cut,
     Fault.DECLINED: lambda _: "I'm sorry, but I can't help with that.",

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from editloop.chat.fake.faults import Fault, Schedule, in_order, spoilt
+from editloop.chat.fake.faults import Fault, Schedule, apply_fault, in_order
 from editloop.chat.fake.http import HttpServer
 from editloop.chat.fake.request import FakeRequest, read_request
 from editloop.runtime.seeding import derive_seed
@@ -125,7 +125,7 @@ class FakeServer:
 
     def reply(self, asked: FakeRequest, fault: Fault | None) -> Json:
         """Return the complete response to a request."""
-        text = spoilt(self._answers(asked), fault)
+        text = apply_fault(self._answers(asked), fault)
         message: dict[str, Json] = {"role": "assistant", "content": text}
         if fault is Fault.REFUSAL:
             message = {"role": "assistant", "content": None, "refusal": "I can't judge this."}

@@ -14,10 +14,10 @@ from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
 from editloop.judges.calibration.against_truth import against_truth
 from editloop.judges.calibration.asking import CachedJudge, Judged
+from editloop.judges.calibration.cost import estimate_of
 from editloop.judges.calibration.frozen import FrozenSet, freeze
 from editloop.judges.calibration.pairs import SIZES, VARIANTS, TruthFacts, TruthPairs
 from editloop.judges.calibration.people import Ratings, against_people
-from editloop.judges.calibration.planning import plan_of
 from editloop.judges.calibration.preferences import Comparing, comparisons, preference_results
 from editloop.judges.calibration.rated import rated_pairs
 from editloop.judges.calibration.sanity import check_sanity
@@ -106,10 +106,10 @@ class Calibration:
         self._freeze(keep, judged)
         return Answers(results, judged, asking.open)
 
-    def plan(self, beside: Beside) -> CostEstimate:
+    def estimate(self, beside: Beside) -> CostEstimate:
         """Return the cost estimate of a judge that asks a server; asks nothing."""
         if self.compares:
-            return plan_of([(self.judge, (case for case, _ in self._comparisons()))])
+            return estimate_of([(self.judge, (case for case, _ in self._comparisons()))])
         own = [self._truth_cases(), self._sanity_cases()]
         if beside.frozen is not None:
             own.append(self._frozen_cases(beside.frozen))
@@ -118,7 +118,7 @@ class Calibration:
         asked = [(self.judge, cases) for cases in own]
         rounds = range(1, self.settings.repeats)
         asked += [(self._judge_of(each), self._round_cases(each)) for each in rounds]
-        return plan_of((judge, (pair for pair, _ in cases)) for judge, cases in asked)
+        return estimate_of((judge, (pair for pair, _ in cases)) for judge, cases in asked)
 
     def _compared(self) -> Answers:
         """Return the results of a pairwise judge."""

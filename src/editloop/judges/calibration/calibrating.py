@@ -36,7 +36,7 @@ from editloop.storage.manifests import find_manifest, record_manifest, withdraw
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
-__all__ = ["calibrate", "plan_calibration"]
+__all__ = ["calibrate", "estimate_calibration"]
 
 _VERSION = "1"
 _NAME = "calibration"
@@ -61,12 +61,12 @@ def calibrate(judge: str, out: Path | str, **settings: Json) -> dict[str, Json]:
     return results
 
 
-def plan_calibration(judge: str, out: Path | str, **settings: Json) -> CostEstimate:
+def estimate_calibration(judge: str, out: Path | str, **settings: Json) -> CostEstimate:
     """Return the calls, tokens and cost that `calibrate` would take; asks nothing."""
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     with lock(place), _opened(judge, place, settings) as (calibration, beside):
-        return calibration.plan(beside)
+        return calibration.estimate(beside)
 
 
 @contextmanager

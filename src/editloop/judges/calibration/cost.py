@@ -8,18 +8,18 @@ from typing import Any
 from editloop.chat.client import CostEstimate
 from editloop.judges.calibration.asking import in_batches
 
-__all__ = ["plan_of"]
+__all__ = ["estimate_of"]
 
 
-def plan_of(asked: Iterable[tuple[Any, Iterable[Any]]]) -> CostEstimate:
+def estimate_of(asked: Iterable[tuple[Any, Iterable[Any]]]) -> CostEstimate:
     """Return the sum of the cost estimates of judges, each with its cases.
 
-    A judge without a `plan` method asks no server; a panel's plan is the sum of its members'.
+    A judge without an `estimate` method asks no server; a panel adds up its members'.
     """
-    plans = (
-        judge.plan(batch)
+    estimates = (
+        judge.estimate(batch)
         for judge, cases in asked
-        if hasattr(judge, "plan")
+        if hasattr(judge, "estimate")
         for batch in in_batches(cases)
     )
-    return sum(plans, CostEstimate())
+    return sum(estimates, CostEstimate())
