@@ -191,5 +191,5 @@ def _in_run(spec: Spec, run: str) -> Spec:
 
     A panel shares the run with its members.
     """
-    takes = "run" in load("judge", spec.kind).Settings.model_fields
+    takes = "run" in settings_of("judge", spec.kind).model_fields
     return replace(spec, settings={"run": run, **spec.settings}) if takes else spec
