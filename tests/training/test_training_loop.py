@@ -3,13 +3,15 @@ import json
 import math
 from dataclasses import dataclass
 from shutil import which
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
-from torch import nn
+from torch import distributed, nn
 
 from editloop.errors import StoreError, TrainingError, UnavailableError
 from editloop.training import checkpoints
@@ -214,6 +216,34 @@ def test_dropout_inside_a_network_resumes_to_the_bit(tmp_path) -> None:
 def test_a_tracker_that_is_not_installed_is_named(tmp_path) -> None:
     with pytest.raises(UnavailableError, match="pip install no_such_tracker"):
         trained(tmp_path, trackers=("no_such_tracker",))
+
+
+def test_trackers_end_with_a_training_but_its_process_group_does_not(tmp_path, monkeypatch) -> None:
+    class Tracker(GeneralTracker):
+        name = "json"  # a module that is there
+        requires_logging_directory = False
+        main_process_only = False
+        tracker = None
+        told: ClassVar[list] = []
+
+        def __init__(self, _run, **_settings) -> None:
+            super().__init__()
+
+        def log(self, values, step, **_settings) -> None:
+            self.told.append((step, sorted(values)))
+
+        def finish(self) -> None:
+            self.told.append("finished")
+
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "json", Tracker)
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        trained(tmp_path, trackers=("json",))
+        assert distributed.is_initialized()
+    finally:
+        distributed.destroy_process_group()
+    assert Tracker.told[-1] == "finished"
+    assert Tracker.told[-2] == (plan().steps, ["loss", "validation_loss"])
 
 
 def test_8_bit_adam_without_its_package_is_named(tmp_path, monkeypatch) -> None:

@@ -11,6 +11,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from safetensors.torch import load_file
 
 import editloop
+import ending_ranks
 import spread_training
 from diffusion_runs import saved_base, training_run
 from editloop.errors import TrainingError
@@ -94,6 +95,21 @@ def test_two_processes_that_spread_the_network_train_as_one_does(folder) -> None
     for path in files:
         assert path.read_bytes() == (parts / path.relative_to(whole)).read_bytes(), path
     assert load_file(lora / "pytorch_lora_weights.safetensors")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads' names are read there")
+@pytest.mark.parametrize("how", ["trained", "failed"])
+def test_no_thread_of_the_process_group_is_left_when_python_ends(tmp_path, how) -> None:
+    ended = started(ending_ranks.__file__, tmp_path, how)
+    assert ended.returncode == (how == "failed"), ended.stderr
+    assert ("a failure that is meant" in ended.stderr) == (how == "failed")
+    for rank in range(2):
+        computed, left = (
+            [name for name in json.loads(path.read_text()) if "gloo" in name]
+            for path in (tmp_path / f"{when}-{rank}.json" for when in ("computed", "ended"))
+        )
+        assert computed
+        assert not left
 
 
 @pytest.mark.parametrize(

@@ -218,8 +218,8 @@ class _Run:
         self.state.keep_average()
         self.plain.eval()
         unshard(self.plain)
-        if self.plan.trackers:
-            self.accelerator.end_training()
+        for tracker in self.accelerator.trackers:  # `end_training` ends the process group too
+            tracker.finish()
         *_, last = self.metrics.lines()
         return Trained(
             loss=last["loss"],

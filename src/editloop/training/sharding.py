@@ -7,9 +7,13 @@ must call the functions here that gather.
 
 from __future__ import annotations
 
+import atexit
+
 import torch
+from accelerate import PartialState
 from accelerate.utils import FullyShardedDataParallelPlugin
 from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -52,10 +56,21 @@ def shard(network: nn.Module) -> None:
         for each in network.modules()
         for name in getattr(each, "_no_split_modules", None) or ()
     }
+    mesh = _mesh()
     for each in reversed(list(network.modules())):  # inner blocks first
         if type(each).__name__ in names:
-            fully_shard(each, reshard_after_forward=True)
-    fully_shard(network, reshard_after_forward=True)
+            fully_shard(each, mesh=mesh, reshard_after_forward=True)
+    fully_shard(network, mesh=mesh, reshard_after_forward=True)
+
+
+def _mesh() -> DeviceMesh:
+    """All processes; it lets go of their process group when Python ends.
+
+    DTensor's caches keep a mesh and a mesh its group, but the group's threads must have ended then.
+    """
+    mesh = init_device_mesh(PartialState().device.type, (distributed.get_world_size(),))
+    atexit.register(vars(mesh).get("_pg_registry", {}).clear)
+    return mesh
 
 
 def own_shard(parameter: Tensor) -> Tensor:
