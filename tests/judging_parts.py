@@ -13,7 +13,7 @@ from editloop.errors import UnavailableError
 from editloop.schema import Cause, EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
-__all__ = ["Asking", "Moody", "Plain"]
+__all__ = ["Moody", "Plain", "ServerJudge"]
 
 
 class Plain:
@@ -72,7 +72,7 @@ class Moody:
         return Score(float(len(pair.id) % 6), text="None")
 
 
-class Asking(Plain):
+class ServerJudge(Plain):
     """A judge that asks a server, and records its settings."""
 
     class Settings(ChatSettings):
@@ -80,7 +80,7 @@ class Asking(Plain):
 
         run: str | None = None
 
-    made: ClassVar[list[Asking.Settings]] = []
+    made: ClassVar[list[ServerJudge.Settings]] = []
 
-    def __init__(self, settings: Asking.Settings) -> None:
-        Asking.made.append(settings)
+    def __init__(self, settings: ServerJudge.Settings) -> None:
+        ServerJudge.made.append(settings)

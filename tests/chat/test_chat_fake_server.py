@@ -176,7 +176,7 @@ def test_random_faults_end_after_two_in_a_row() -> None:
         (Fault.EMPTY, ""),
     ],
 )
-def test_replies_are_spoilt_to_order(fault, text) -> None:
+def test_reply_faults_are_applied_to_order(fault, text) -> None:
     assert apply_fault('{"score": 4.5, "n": -1}', fault) == text
 
 

@@ -20,10 +20,10 @@ from editloop.judges.truth import TruthJudge
 from editloop.kernel.steps import Fail, Keep, Resource, StepContext
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, Cause, EditedPair, EditSample, Image, Score, Unscored
-from judging_parts import Asking, Plain
+from judging_parts import Plain, ServerJudge
 
 PLAIN = {"kind": "judging_parts:Plain"}
-ASKING = {"kind": "judging_parts:Asking", "target": "m", "base_url": "http://localhost:1/v1"}
+ASKING = {"kind": "judging_parts:ServerJudge", "target": "m", "base_url": "http://localhost:1/v1"}
 
 
 def judging(judge: Any, **settings: Any) -> JudgeStep:
@@ -194,10 +194,10 @@ def test_only_who_asks_a_server_needs_the_network(judge: Any, resource: Resource
 @pytest.mark.parametrize("seat", [False, True])
 def test_judges_of_a_run_share_its_budget_in_all_processes(tmp_path: Path, seat: bool) -> None:
     judge = {"kind": "panel", "judges": [ASKING]} if seat else ASKING
-    Asking.made.clear()
+    ServerJudge.made.clear()
     for place in (tmp_path / "run", tmp_path / "run", tmp_path / "other"):
         judging(judge).setup(StepContext(0, "train", place))
-    runs = [made.run for made in Asking.made if made.run]
+    runs = [made.run for made in ServerJudge.made if made.run]
     assert len(runs) == 3
     assert runs[0] == runs[1] != runs[2]
 
