@@ -150,7 +150,7 @@ def test_a_dropped_mask_is_white_everywhere() -> None:
 
 
 def test_a_diffusion_models_mask_goes_with_its_source() -> None:
-    rates = DiffusionTrainingSettings(base="any").drop_rates
+    rates = DiffusionTrainingSettings(base="any").objective("flow").drop
     made = dropped(rates, mask=torch.ones(COUNT, 1, 2, 2))
     no_source = ~made.source.flatten(1).any(1)
     assert no_source.float().mean() == pytest.approx(0.1, abs=0.005)

@@ -27,8 +27,7 @@ from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
 from editloop.training.latents import check_framing
 from editloop.training.loop import METRICS, Trained, train
-from editloop.training.memory import check_memory
-from editloop.training.objective import Objective
+from editloop.training.memory import advised, check_memory, try_micro_batch
 from editloop.training.precision import resolved_precision
 from editloop.training.previews import Looks
 from editloop.training.rows import PublishedRows
@@ -65,7 +64,10 @@ class DiffusionTraining:
         }
 
     def check(self, run: Path | None) -> None:
-        """Raise an error for unusable data, a missing or unsuitable base, and too little memory."""
+        """Raise an error for unusable data, a missing or unsuitable base, and too little memory.
+
+        The memory is that of weights, gradients and moments; activations are not known yet.
+        """
         settings = self._settings
         check_schedule(settings.plan("check", seed=0))
         data = run if settings.data is None else Path(settings.data)
@@ -81,6 +83,7 @@ class DiffusionTraining:
         job = _TrainingTask.of(self._settings, context)
         _checked_data(job.run, self._settings)
         model = job.model()
+        try_micro_batch(model, self._settings)
         data = job.data(model)
         others(_train_in_process, job)
         trained = job.train(model, data)
@@ -151,11 +154,6 @@ class _TrainingTask:
     def train(self, model: DiffusionModel, data: EditData) -> Trained:
         """Train this process's share of the batches."""
         settings = self.settings
-        objective = Objective(
-            timesteps="logit-normal" if model.levels.prediction == "flow" else "uniform",
-            weighting=settings.weighting,
-            drop=settings.drop_rates,
-        )
         look = None
         looks = is_leader() or spreads_weights()  # with FSDP every process must join in
         if data.heldout is not None and settings.samples and looks:
@@ -165,12 +163,13 @@ class _TrainingTask:
             model=model,
             samples=data.train,
             heldout=data.heldout,
-            objective=objective,
+            objective=settings.objective(model.levels.prediction),
             bf16=self.precision == "bf16",
             seed=self.seed,
             look=look,
         )
-        return train(model.denoiser, task, settings.plan(self.name, self.seed), self.work)
+        with advised(settings):
+            return train(model.denoiser, task, settings.plan(self.name, self.seed), self.work)
 
 
 def _train_in_process(job: _TrainingTask) -> None:

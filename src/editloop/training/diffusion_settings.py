@@ -9,9 +9,10 @@ from pydantic import Field, field_validator, model_validator
 from editloop.models.backbones.base_request import NewWeights, Wanted
 from editloop.models.backbones.model import CONDITIONS, Lora
 from editloop.models.reward import RewardSettings
+from editloop.models.schedules import Prediction
 from editloop.settings import Settings
 from editloop.training.framing import Framing
-from editloop.training.objective import DropRates, Weighting
+from editloop.training.objective import DropRates, Objective, Weighting
 from editloop.training.schedule import LearningRateSchedule, Optimiser, OptimiserName, Schedule
 
 __all__ = ["DiffusionTrainingSettings", "DropSettings", "LoraSettings", "OptimiserSettings"]
@@ -172,8 +173,11 @@ class DiffusionTrainingSettings(Settings):
             trackers=self.trackers,
         )
 
-    @property
-    def drop_rates(self) -> DropRates:
-        """The dropout probabilities in the form that the objective takes."""
+    def objective(self, prediction: Prediction) -> Objective:
+        """Return the objective of a network with this prediction type."""
         drop = self.drop
-        return DropRates(drop.text, drop.both, drop.source, drop.reward, mask_with_source=True)
+        return Objective(
+            timesteps="logit-normal" if prediction == "flow" else "uniform",
+            weighting=self.weighting,
+            drop=DropRates(drop.text, drop.both, drop.source, drop.reward, mask_with_source=True),
+        )

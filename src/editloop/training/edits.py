@@ -25,7 +25,7 @@ from editloop.training.objective import (
     wanted_output,
 )
 
-__all__ = ["EditBatch", "EditModel", "EditTask", "Samples"]
+__all__ = ["EditBatch", "EditModel", "EditTask", "Samples", "edit_loss"]
 
 _VALIDATED = 64  # held-out samples
 _AT_ONCE = 16  # held-out samples per batch, so that large networks fit in memory
@@ -106,6 +106,24 @@ class EditBatch:
         return EditBatch(clean, self.inputs.mapped(change), noise, levels)
 
 
+def edit_loss(
+    model: EditModel, objective: Objective, network: nn.Module, batch: EditBatch, *, bf16: bool
+) -> Tensor:
+    """The objective's mean over a batch; with `bf16` the network computes in bfloat16."""
+    there = batch.to(model.device)
+    levels = model.levels.to(there.clean.device)
+    alpha, sigma = levels.alpha[there.levels], levels.sigma[there.levels]
+    noisy = add_noise(there.clean, there.noise, alpha, sigma)
+    with torch.autocast(there.clean.device.type, torch.bfloat16, enabled=bf16):
+        given = model.given(there.inputs)
+        output = network(noisy, levels.timestep[there.levels], given)
+    wanted = wanted_output(levels.prediction, there.clean, there.noise, alpha, sigma)
+    losses = losses_of(objective.loss, output, wanted)
+    if objective.weighting == "min-snr":
+        losses = losses * min_snr_weights(levels.prediction, alpha, sigma)
+    return losses.mean()
+
+
 @dataclass(frozen=True, slots=True)
 class EditTask:
     """The task of denoising latents of the edited picture under its conditions.
@@ -144,18 +162,7 @@ class EditTask:
 
     def loss(self, network: nn.Module, batch: EditBatch) -> Tensor:
         """Return the mean of the objective over a batch."""
-        there = batch.to(self.model.device)
-        levels = self.model.levels.to(there.clean.device)
-        alpha, sigma = levels.alpha[there.levels], levels.sigma[there.levels]
-        noisy = add_noise(there.clean, there.noise, alpha, sigma)
-        with torch.autocast(there.clean.device.type, torch.bfloat16, enabled=self.bf16):
-            given = self.model.given(there.inputs)
-            output = network(noisy, levels.timestep[there.levels], given)
-        wanted = wanted_output(levels.prediction, there.clean, there.noise, alpha, sigma)
-        losses = losses_of(self.objective.loss, output, wanted)
-        if self.objective.weighting == "min-snr":
-            losses = losses * min_snr_weights(levels.prediction, alpha, sigma)
-        return losses.mean()
+        return edit_loss(self.model, self.objective, network, batch, bf16=self.bf16)
 
     def validate(self, network: nn.Module, step: int) -> float | None:
         if self.look is not None:

@@ -1,17 +1,15 @@
-"""What a training takes of memory, estimated before its first step, and what would take less."""
+"""Memory of a training: arithmetic for weights and moments, a trial for activations."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 
 import psutil
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from editloop.errors import TrainingError
 from editloop.models.backbones.base_loading import load_base
@@ -22,61 +20,118 @@ from editloop.runtime.ranks import spreads_weights
 from editloop.schema import PERSPECTIVES
 from editloop.training.buckets import Size
 from editloop.training.diffusion_settings import DiffusionTrainingSettings, LoraSettings
+from editloop.training.edits import EditBatch, edit_loss
 from editloop.training.precision import resolved_precision
 
-__all__ = ["Needs", "check_memory", "needs_of"]
+__all__ = ["advised", "check_memory", "needs_of", "try_micro_batch"]
 
-_GIB = 2**30
 _FLOAT = 4  # bytes
 _MOMENTS = {"adamw": 2 * _FLOAT, "adamw-8bit": 2}  # bytes for each trained number
-_REST = 0.05  # for the allocator, the batches and the library's own
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """Bytes in each process: of the networks; of the gradients, moments and average of what is
-    trained there; and of each sample, what the backward pass keeps.
-    """
-
-    networks: int
-    state: int
-    sample: int
-
-    def total(self, micro: int) -> int:
-        """All bytes, with `micro` samples in memory at a time."""
-        return self.networks + int((self.state + self.sample * micro) * (1 + _REST))
+# Messages of CUDA and of torch's CPU allocator, which raises a plain RuntimeError.
+_RAN_OUT = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 def check_memory(settings: DiffusionTrainingSettings) -> None:
-    """Raise TrainingError, with settings that fit, where the device has too little memory.
+    """Raise TrainingError, with settings that fit, if memory is short even without activations.
 
-    No weights are read: the base is laid out as its configurations say.
+    No weights are read: the base is built without values from its configurations.
     """
-    free, needs, micro = _free(), needs_of(settings), _micro(settings)
-    if needs.total(micro) <= free:
+    free, (networks, state) = _free(), needs_of(settings)
+    if networks + state <= free:
         return
     raise TrainingError(
-        f"training would take about {needs.total(micro) / _GIB:.1f} GiB, "
-        f"{needs.networks / _GIB:.1f} of them for the networks, and {free / _GIB:.1f} GiB are free",
-        value=f"batch {settings.batch}, micro_batch {micro} at {settings.size} px",
+        f"training would take {_gib(networks)} for the networks and {_gib(state)} for gradients, "
+        f"moments and average, activations come on top, and {_gib(free)} are free",
+        value=settings.base,
         fix=_fitting(settings, free),
     )
 
 
-def needs_of(settings: DiffusionTrainingSettings) -> Needs:
-    """What training takes; a forward pass is made without values (on torch's meta device)."""
+def needs_of(settings: DiffusionTrainingSettings) -> tuple[int, int]:
+    """Return the bytes in each process: networks; gradients, moments and average."""
     precision = resolved_precision(settings.precision)
     model = load_base(settings.base, replace(settings.wanted(precision, 0), outlined=True))
-    if settings.gradient_checkpointing:
-        model.network.enable_gradient_checkpointing()
-    kept = _kept(model, max(settings.framing.sizes, key=math.prod))
-    if precision == "bf16":
-        kept //= 2
-    average = 0 if settings.average is None else _FLOAT
-    state = model.parameter_count * (_FLOAT + _MOMENTS[settings.optimiser.kind] + average)
+    state = model.parameter_count * (_FLOAT + _stays(settings))
     holders = _processes() if spreads_weights() else 1
-    networks = sum(_bytes(each) for each in _networks(model))
-    return Needs(networks, state // holders, kept)
+    return sum(_bytes(each) for each in _networks(model)), state // holders
+
+
+def try_micro_batch(model: DiffusionModel, settings: DiffusionTrainingSettings) -> None:
+    """Raise TrainingError, with what would fit, if a micro-batch runs out of memory.
+
+    A network that will be compiled or sharded needs another amount of memory, so it is not tried;
+    `advised` reports when it runs out during training.
+    """
+    if settings.compile or spreads_weights():
+        return
+    free, fits = _free(), _micro(settings)
+    while fits and not _passes(model, settings, fits):
+        fits //= 2
+    if fits < _micro(settings):
+        tried = f"set micro_batch: {fits} (it was tried; the batch stays {settings.batch})"
+        raise TrainingError(
+            f"memory runs out in a forward and backward pass: {_gib(free)} are free beside the "
+            f"networks, of which {_gib(model.parameter_count * _stays(settings))} are for moments "
+            "and average",
+            value=_batch_text(settings),
+            fix=tried if fits else _less(settings, 1),
+        )
+
+
+@contextmanager
+def advised(settings: DiffusionTrainingSettings) -> Iterator[None]:
+    """Turn running out of memory into a TrainingError that lists what needs less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        if not isinstance(error, MemoryError) and not any(words in why for words in _RAN_OUT):
+            raise
+        raise TrainingError(
+            f"memory ran out: {why}",
+            value=_batch_text(settings),
+            fix=_less(settings, max(1, _micro(settings) // 2)),
+        ) from error
+
+
+def _passes(model: DiffusionModel, settings: DiffusionTrainingSettings, count: int) -> bool:
+    """Return whether `count` samples pass forward and backward.
+
+    The model and the random state are left unchanged.
+    """
+    network, cuda = model.denoiser.train(), [model.device] if model.device.type == "cuda" else []
+    buffers = [each.clone() for each in network.buffers()]
+    objective = settings.objective(model.levels.prediction)
+    bf16 = resolved_precision(settings.precision) == "bf16"
+    stays = model.parameter_count * _stays(settings)
+    try:
+        with advised(settings), torch.random.fork_rng(cuda):
+            held = torch.empty(stays, dtype=torch.uint8, device=model.device)  # as from step 2 on
+            batch = _blank_batch(model, max(settings.framing.sizes, key=math.prod), count)
+            for _ in range(2 if settings.batch > count else 1):  # the second finds gradients there
+                loss = edit_loss(model, objective, network, batch, bf16=bf16)
+                torch.autograd.backward(loss)
+            del held
+    except TrainingError:
+        return False
+    finally:
+        network.zero_grad()
+        for each, before in zip(network.buffers(), buffers, strict=True):
+            each.copy_(before)
+    return True
+
+
+def _blank_batch(model: DiffusionModel, size: Size, count: int) -> EditBatch:
+    """Return blank samples of one size, with the conditions that the model takes."""
+    latents = torch.zeros(count, *model.noise_shape(*size))
+    text = model.blank_text().expand(count, -1)
+    inputs = EditInputs(source=latents, text=text)
+    if "mask" in model.conditions:
+        inputs = inputs.with_({"mask": latents})
+    if "reward" in model.conditions:
+        scores = torch.ones(count, len(PERSPECTIVES))
+        inputs = inputs.with_({"scores": scores, "keep": scores, "reward_text": text})
+    return EditBatch(latents, inputs, latents, torch.zeros(count, dtype=torch.int64))
 
 
 def _processes() -> int:
@@ -90,27 +145,43 @@ def _micro(settings: DiffusionTrainingSettings) -> int:
     return min(settings.micro_batch or share, share)
 
 
+def _stays(settings: DiffusionTrainingSettings) -> int:
+    """Return the bytes of moments and average for each trained number."""
+    return _MOMENTS[settings.optimiser.kind] + (0 if settings.average is None else _FLOAT)
+
+
+def _batch_text(settings: DiffusionTrainingSettings) -> str:
+    return f"batch {settings.batch}, micro_batch {_micro(settings)} at {settings.size} px"
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
 def _fitting(settings: DiffusionTrainingSettings, free: int) -> str:
-    """The first changes that would fit: each is tried beside those before it."""
-    changed, told = settings, []
+    """Return the first changes that fit; each is tried together with those before it."""
+    changed, texts = settings, []
     for text, change in _changes(settings):
         changed = changed.model_copy(update=change)
-        told += [text] if text else []
-        needs, micro = needs_of(changed), _micro(settings)
-        while needs.total(micro) > free and micro > 1:
-            micro //= 2
-        if needs.total(micro) <= free:
-            less = [f"micro_batch: {micro}"] if micro < _micro(settings) else []
-            stays = f" (the batch stays {settings.batch})" if less else ""
-            return f"set {', '.join([*less, *told])}{stays}"
-    return "name a smaller base or size, or free memory"
+        texts.append(text)
+        if sum(needs_of(changed)) <= free:
+            return f"set {', '.join(texts)}"
+    return "name a smaller base, or free memory"
+
+
+def _less(settings: DiffusionTrainingSettings, micro: int) -> str:
+    """Return what needs less memory, when the amount needed is not known."""
+    changes = [f"micro_batch: {micro}"] if micro < _micro(settings) else []
+    if not settings.gradient_checkpointing:
+        changes.append("gradient_checkpointing: true")
+    changes += [text for text, _ in _changes(settings)]
+    return f"try {', '.join(changes)}{', or ' if changes else ''}a smaller size or base"
 
 
 def _changes(settings: DiffusionTrainingSettings) -> Iterator[tuple[str, dict[str, object]]]:
-    """What takes less, from what changes no result to what changes most; first nothing at all."""
-    yield "", {}
-    if not settings.gradient_checkpointing:
-        yield "gradient_checkpointing: true", {"gradient_checkpointing": True}
+    """Yield changes that need less memory without activations, the smallest change first."""
+    if resolved_precision(settings.precision) != resolved_precision("auto") == "bf16":
+        yield "precision: bf16", {"precision": "bf16"}
     if settings.optimiser.kind == "adamw" and not spreads_weights():
         smaller = settings.optimiser.model_copy(update={"kind": "adamw-8bit"})
         yield "optimiser: {kind: adamw-8bit}", {"optimiser": smaller}
@@ -118,89 +189,6 @@ def _changes(settings: DiffusionTrainingSettings) -> Iterator[tuple[str, dict[st
         yield "average: null", {"average": None}
     if settings.lora is None:
         yield "lora: {rank: 16}", {"lora": LoraSettings()}
-
-
-def _kept(model: DiffusionModel, size: Size) -> int:
-    """Bytes that the backward pass of one sample of a size keeps, in float32."""
-    given = _meta(model.given(_blank_inputs(model, size)))
-    noisy = torch.empty(1, *model.noise_shape(*size), device="meta")
-    state = {name: each.to("meta") for name, each in _tensors(model.denoiser)}
-    for name, each in model.denoiser.named_parameters():
-        state[name].requires_grad_(each.requires_grad)
-    storages = {_storage(each) for each in state.values()}
-    alive: list[Tensor] = []  # so that no storage's number is used again
-
-    def count(tensor: Tensor) -> Tensor:
-        if _storage(tensor) not in storages:
-            storages.add(_storage(tensor))
-            alive.append(tensor)
-        return tensor
-
-    hooks = torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor)
-    with hooks, _FusedAttention():
-        timestep = torch.zeros(1, device="meta")
-        torch.func.functional_call(model.denoiser, state, (noisy, timestep, given))
-    return sum(each.untyped_storage().nbytes() for each in alive)
-
-
-class _FusedAttention(TorchFunctionMode):
-    """Attention keeps its inputs and its output, as where devices compute it; the meta device has
-    it keep a matrix of all pairs of tokens too.
-    """
-
-    def __torch_function__(
-        self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if function is not functional.scaled_dot_product_attention:
-            return function(*args, **(kwargs or {}))
-        inputs = {**dict(zip(("query", "key", "value"), args, strict=False)), **(kwargs or {})}
-        tensors = (inputs[name] for name in ("query", "key", "value"))
-        return _Attention.apply(*tensors)  # type: ignore[no-untyped-call]
-
-
-class _Attention(torch.autograd.Function):
-    """What attention keeps, and the shape of its output; no values."""
-
-    @staticmethod
-    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        output = query.new_empty(*query.shape[:-1], value.shape[-1])
-        context.save_for_backward(query, key, value, output)
-        return output
-
-
-def _blank_inputs(model: DiffusionModel, size: Size) -> EditInputs:
-    """Conditions of the kinds that the model takes, which say nothing; only texts have values."""
-    latents = torch.empty(1, *model.noise_shape(*size), device="meta")
-    text = model.blank_text()[None]
-    inputs = EditInputs(source=latents, text=text)
-    if "mask" in model.conditions:
-        inputs = inputs.with_({"mask": latents})
-    if "reward" in model.conditions:
-        scores = torch.empty(1, len(PERSPECTIVES), device="meta")
-        inputs = inputs.with_({"scores": scores, "keep": scores, "reward_text": text})
-    return inputs
-
-
-def _storage(tensor: Tensor) -> int:
-    """What tensors that share their memory have in common; meta tensors have no address."""
-    return int(tensor.untyped_storage()._cdata)
-
-
-def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from ((name, each.detach().float()) for name, each in network.named_parameters())
-    yield from network.named_buffers()
-
-
-def _meta(value: Any) -> Any:
-    """A nest of dataclasses with its tensors' shapes alone, as float32."""
-    if isinstance(value, Tensor):
-        return value.to("meta", torch.float32 if value.is_floating_point() else value.dtype)
-    if is_dataclass(value) and not isinstance(value, type):
-        inner: Mapping[str, Any] = {
-            item.name: _meta(getattr(value, item.name)) for item in fields(value)
-        }
-        return replace(value, **inner)
-    return value
 
 
 def _networks(value: object) -> Iterator[nn.Module]:
