@@ -18,11 +18,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from tokenizers import pre_tokenizers
-from transformers import (
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2Tokenizer,
-)
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from editloop.runtime.seeding import generator
@@ -174,9 +170,7 @@ def _qwen_tokenizer() -> Qwen2Tokenizer:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate([*letters, *_SPECIALS, *_VISION])}
     return Qwen2Tokenizer(
-        vocab=vocabulary,
-        merges=[],
-        extra_special_tokens=[*_SPECIALS[1:], *_VISION],
+        vocab=vocabulary, merges=[], extra_special_tokens=[*_SPECIALS[1:], *_VISION]
     )
 
 

@@ -79,9 +79,7 @@ def read_yaml(path: Path) -> dict[str, Json]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise RecipeError(
-            f"cannot read a YAML file: {reason}",
-            value=path,
-            fix="give a readable file in UTF-8",
+            f"cannot read a YAML file: {reason}", value=path, fix="give a readable file in UTF-8"
         ) from error
     loader = _StrictLoader(text)
     loader.name = str(path)

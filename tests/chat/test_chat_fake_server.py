@@ -106,8 +106,7 @@ def test_it_counts_all_that_came() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"),
-    [(Fault.RATE_LIMITED, 429), (Fault.ERROR, 500), (Fault.UNAVAILABLE, 503)],
+    ("fault", "status"), [(Fault.RATE_LIMITED, 429), (Fault.ERROR, 500), (Fault.UNAVAILABLE, 503)]
 )
 def test_statuses_to_order(fault, status) -> None:
     with FakeServer(lambda _: "x", faults=in_order(fault)) as server:

@@ -6,11 +6,7 @@ from scipy import stats
 
 from editloop.judges.calibration.correlations import correlations, kendall, pearson, spearman
 
-COEFFICIENTS = [
-    (pearson, stats.pearsonr),
-    (spearman, stats.spearmanr),
-    (kendall, stats.kendalltau),
-]
+COEFFICIENTS = [(pearson, stats.pearsonr), (spearman, stats.spearmanr), (kendall, stats.kendalltau)]
 
 
 @pytest.fixture

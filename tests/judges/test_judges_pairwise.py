@@ -86,8 +86,7 @@ def test_equal_edits_tie(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "bias"),
-    [("A", PositionBias(0, 2, 0, 0)), ("B", PositionBias(0, 0, 2, 0))],
+    ("place", "bias"), [("A", PositionBias(0, 2, 0, 0)), ("B", PositionBias(0, 0, 2, 0))]
 )
 def test_a_preference_for_a_place_is_a_tie_and_counted(
     make: Make, place: str, bias: PositionBias

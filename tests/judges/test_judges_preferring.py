@@ -194,10 +194,7 @@ def departing(compared: Comparison) -> Comparison:
 
 
 def test_an_editor_that_departs_from_its_card_is_marked(
-    runs: tuple[Path, Path],
-    server: FakeServer,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    runs: tuple[Path, Path], server: FakeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = compared(runs)
     found = prefer(plain, spec(server, tmp_path))

@@ -220,11 +220,7 @@ def test_a_combined_reply_gives_every_perspective() -> None:
     reply = {"following": part, "preserving": {**part, "score": 2}, "quality": part}
     assert {
         name: score.value for name, score in read_scores(json.dumps(reply), COMBINED).items()
-    } == {
-        "following": 5,
-        "preserving": 2,
-        "quality": 5,
-    }
+    } == {"following": 5, "preserving": 2, "quality": 5}
 
 
 def test_a_combined_reply_that_lacks_one_is_refused() -> None:

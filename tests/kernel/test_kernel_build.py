@@ -140,10 +140,7 @@ def test_a_split_without_samples_is_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_several_sources_make_one_set(tmp_path: Path) -> None:
-    sources = [
-        source("one", count={"train": 5}),
-        source("two", count={"train": 2}, ids=["x", "y"]),
-    ]
+    sources = [source("one", count={"train": 5}), source("two", count={"train": 2}, ids=["x", "y"])]
     make(tmp_path, sources=sources, steps=[])
     assert ids(tmp_path) == [*(f"train/{index:04d}" for index in range(5)), "x", "y"]
 

@@ -47,8 +47,7 @@ def similarities(folder: Path, pixels: Pixels, size: tuple[int, int], white: int
 
 @pytest.mark.parametrize(("values", "white"), [("byte", 1), ("unit", 255)])
 @pytest.mark.parametrize(
-    ("shape", "size"),
-    [((64, 64), (32, 32)), ((60, 80), (32, 42)), ((240, 40), (68, 11))],
+    ("shape", "size"), [((64, 64), (32, 32)), ((60, 80), (32, 42)), ((240, 40), (68, 11))]
 )
 def test_it_is_the_squared_difference_of_the_keys_self_similarities(
     dino_folder: Path, shape: tuple[int, int], size: tuple[int, int], values: str, white: int

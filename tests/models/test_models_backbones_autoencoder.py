@@ -4,11 +4,7 @@ import json
 
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    FluxKontextPipeline,
-    StableDiffusionInstructPix2PixPipeline,
-)
+from diffusers import AutoencoderKL, FluxKontextPipeline, StableDiffusionInstructPix2PixPipeline
 
 from editloop.errors import RecipeError
 from editloop.models.backbones.autoencoder import Autoencoder

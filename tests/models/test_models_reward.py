@@ -65,11 +65,7 @@ def test_what_is_switched_off_is_not_asked_for(switches, inputs) -> None:
 @pytest.mark.parametrize(("missing", "word"), [("text", "text"), ("scores", "scores")])
 def test_what_is_switched_on_must_be_given(missing, word) -> None:
     condition = MultiRewardCondition(RewardSettings(), UNetShape.of(stable_diffusion_like()))
-    inputs = {
-        "scores": torch.ones(2, 3),
-        "keep": torch.ones(2, 3),
-        "text": torch.ones(2, 4, 12),
-    }
+    inputs = {"scores": torch.ones(2, 3), "keep": torch.ones(2, 3), "text": torch.ones(2, 4, 12)}
     del inputs[missing]
     with pytest.raises(ValueError, match=word):
         condition(**inputs)

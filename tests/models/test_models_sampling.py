@@ -16,11 +16,7 @@ def oracle(prediction):
     def predict(noisy, timestep, _inputs):
         alpha, sigma = (each[timestep].view(-1, 1, 1, 1) for each in (LEVELS.alpha, LEVELS.sigma))
         noise = (noisy - alpha * TRUTH) / sigma
-        answers = {
-            "x0": TRUTH,
-            "epsilon": noise,
-            "v": alpha * noise - sigma * TRUTH,
-        }
+        answers = {"x0": TRUTH, "epsilon": noise, "v": alpha * noise - sigma * TRUTH}
         return answers[prediction]
 
     return predict

@@ -157,10 +157,7 @@ def test_clip_says_how_captions_fit(tmp_path: Path) -> None:
     tokens = CLIPTokenizer.from_pretrained(clip)
     mean, std = (
         torch.tensor(each)[:, None, None]
-        for each in (
-            [0.48145466, 0.4578275, 0.40821073],
-            [0.26862954, 0.26130258, 0.27577711],
-        )
+        for each in ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
     )
 
     def image(data: bytes) -> torch.Tensor:  # 32 px: no resize and no crop

@@ -223,7 +223,7 @@ def test_what_datasets_saved_comes_by_its_splits(tmp_path: Path) -> None:
     datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
     found = imported("table", tmp_path / "saved")
     assert list(found) == [
-        *("heldout test/000000", "heldout test/000001", "train/000000", "train/000001"),
+        *("heldout test/000000", "heldout test/000001", "train/000000", "train/000001")
     ]
     assert found["train/000001"].source.bytes == png(shade=2)
 
@@ -322,10 +322,7 @@ def test_contamination_is_told_with_counts_and_ids_or_dropped(tmp_path: Path) ->
     found = told["contamination"]["contamination"]["found"]["seeds"]
     assert found["instruction"] == {"kept": 2, "dropped": 0, "ids": ["000000", "000000/inverse"]}
     dropped = import_data(
-        *("hq-edit", data, tmp_path / "dropped"),
-        workers=1,
-        against=against,
-        drop_contaminated=True,
+        *("hq-edit", data, tmp_path / "dropped"), workers=1, against=against, drop_contaminated=True
     )
     found = dropped["contamination"]["contamination"]["found"]["seeds"]
     assert found["instruction"] == {"kept": 0, "dropped": 1, "ids": ["000000"]}

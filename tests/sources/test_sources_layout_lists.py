@@ -90,8 +90,7 @@ def test_without_its_mapping_pie_bench_is_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "pictures"),
-    [("singleturn.json", "."), ("basic_edit.json", "original_images")],
+    ("listing", "pictures"), [("singleturn.json", "."), ("basic_edit.json", "original_images")]
 )
 def test_imgedit_is_read_as_unpacked_or_with_its_pictures_apart(
     tmp_path: Path, listing: str, pictures: str

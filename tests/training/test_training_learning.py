@@ -131,12 +131,7 @@ def distance(one, other):
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"conditions": ("source", "mask")},
-    ],
-    ids=["source", "mask"],
+    "changes", [{}, {"conditions": ("source", "mask")}], ids=["source", "mask"]
 )
 def test_eight_edits_are_learned_by_heart(tmp_path, changes) -> None:
     model, samples, results = learned(tmp_path, darkroom_edits(), **changes)

@@ -32,11 +32,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def settings(folder):
-    return {
-        **spread_training.SETTINGS,
-        "data": str(folder / "run"),
-        "base": str(folder / "base"),
-    }
+    return {**spread_training.SETTINGS, "data": str(folder / "run"), "base": str(folder / "base")}
 
 
 def started(*arguments, **environment):

@@ -38,12 +38,7 @@ class CallsInFlight:
     """The concurrent calls to one server. Created and used inside one event loop."""
 
     def __init__(
-        self,
-        settings: ChatSettings,
-        ledger: Ledger,
-        budget: Budget,
-        counts: RunUsage,
-        timer: Timer,
+        self, settings: ChatSettings, ledger: Ledger, budget: Budget, counts: RunUsage, timer: Timer
     ) -> None:
         self._counts = counts
         self._settings = settings

@@ -35,8 +35,7 @@ Download = Annotated[
     bool, typer.Option("--download", help="Download weights that are missing on this machine.")
 ]
 CallsDryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Only estimate the number of calls, tokens and the cost."),
+    bool, typer.Option("--dry-run", help="Only estimate the number of calls, tokens and the cost.")
 ]
 
 

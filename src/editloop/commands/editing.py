@@ -62,8 +62,7 @@ def edit(
         ),
     ] = None,
     acceleration: Annotated[
-        str | None,
-        typer.Option(help="Lossy speed-up: reused-guidance, or none. (default: none)"),
+        str | None, typer.Option(help="Lossy speed-up: reused-guidance, or none. (default: none)")
     ] = None,
 ) -> None:
     """Edit a picture by one or more instructions.

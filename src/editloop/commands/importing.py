@@ -14,8 +14,7 @@ __all__ = ["hash_data", "import_data"]
 
 def import_data(
     kind: Annotated[
-        str,
-        typer.Argument(help="The data set's layout: KIND[?key=value&...], or reward-edit."),
+        str, typer.Argument(help="The data set's layout: KIND[?key=value&...], or reward-edit.")
     ],
     data: Annotated[
         str,

@@ -32,8 +32,7 @@ def judge(
         int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
     new_version: Annotated[
-        bool,
-        typer.Option("--new-version", help="Continue although the judge or the data changed."),
+        bool, typer.Option("--new-version", help="Continue although the judge or the data changed.")
     ] = False,
     dry_run: CallsDryRun = False,
 ) -> None:

@@ -16,8 +16,7 @@ def run(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="The name of a shipped recipe, or your own recipe's YAML file.",
-            show_default=False,
+            help="The name of a shipped recipe, or your own recipe's YAML file.", show_default=False
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder. (default: runs/NAME)")] = None,

@@ -229,8 +229,7 @@ def print_recipes(titles: Mapping[str, str]) -> None:
     """Print the shipped recipes by name, and how to run and copy one."""
     _print_table("recipes", ("recipe", "description"), list(titles.items()))
     Console().print(
-        "run one: editloop run NAME; copy one: editloop recipes NAME > mine.yaml",
-        highlight=False,
+        "run one: editloop run NAME; copy one: editloop recipes NAME > mine.yaml", highlight=False
     )
 
 

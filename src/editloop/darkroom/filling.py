@@ -137,11 +137,7 @@ def _vote(small: Floats, missing: NDArray[np.bool_], rounds: int) -> tuple[Float
 
 
 def _mean(
-    small: Floats,
-    known: _Patches,
-    unsure: _Patches,
-    best: NDArray[np.intp],
-    distance: Floats,
+    small: Floats, known: _Patches, unsure: _Patches, best: NDArray[np.intp], distance: Floats
 ) -> Floats:
     """Return each pixel as the mean over the matches of its patches, weighted by similarity."""
     spread = 2 * max(float(np.percentile(distance, 75)), 1.0)

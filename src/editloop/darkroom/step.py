@@ -7,14 +7,7 @@ from dataclasses import replace
 
 from pydantic import Field, field_validator
 
-from editloop.darkroom.develop import (
-    GENERATOR,
-    REVISION,
-    Rendered,
-    Wrong,
-    faulty,
-    write_record,
-)
+from editloop.darkroom.develop import GENERATOR, REVISION, Rendered, Wrong, faulty, write_record
 from editloop.darkroom.faults import Occasion, draw_faults
 from editloop.darkroom.language.phrases import caption, instruction, inverse
 from editloop.darkroom.operations import OPERATIONS

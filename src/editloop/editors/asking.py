@@ -34,9 +34,7 @@ Acceleration: TypeAlias = Literal["none", "reused-guidance"]  # lossy, so off by
 
 # Following, preserving and quality, or none; as text `5,5,5`.
 Reward: TypeAlias = Annotated[
-    tuple[float, float, float] | Literal["none"],
-    BeforeValidator(_split),
-    AfterValidator(_in_range),
+    tuple[float, float, float] | Literal["none"], BeforeValidator(_split), AfterValidator(_in_range)
 ]
 
 Steps: TypeAlias = Annotated[int, Field(ge=1, le=1000)]  # of the 1000 that models are trained on

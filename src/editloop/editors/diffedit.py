@@ -15,12 +15,7 @@ from diffusers.pipelines.deprecated import StableDiffusionDiffEditPipeline
 from PIL import Image
 from pydantic import Field
 
-from editloop.editors.pipelines import (
-    PipelineEditor,
-    PipelineSettings,
-    SizedRequest,
-    pictures_of,
-)
+from editloop.editors.pipelines import PipelineEditor, PipelineSettings, SizedRequest, pictures_of
 from editloop.models.pipeline_loading import check_channels, ddim_of, load_pipeline
 
 __all__ = ["DiffEditEditor", "DiffEditSettings"]

@@ -16,12 +16,7 @@ from diffusers import StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPi
 from PIL import Image
 from pydantic import Field
 
-from editloop.editors.pipelines import (
-    DenoisedSettings,
-    PipelineEditor,
-    SizedRequest,
-    pictures_of,
-)
+from editloop.editors.pipelines import DenoisedSettings, PipelineEditor, SizedRequest, pictures_of
 from editloop.models.pipeline_loading import check_channels, is_xl, load_pipeline
 
 __all__ = ["InpaintEditor", "InpaintSettings"]

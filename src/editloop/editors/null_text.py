@@ -18,23 +18,11 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from editloop.editors.pipelines import (
-    PipelineEditor,
-    PipelineSettings,
-    SizedRequest,
-    pictures_of,
-)
+from editloop.editors.pipelines import PipelineEditor, PipelineSettings, SizedRequest, pictures_of
 from editloop.models.attention import Blend, Control, PairControl, controlled, sample_pairs
 from editloop.models.inversion import NullText, invert, null_texts
 from editloop.models.pipeline_loading import check_channels, ddim_of, load_pipeline
-from editloop.models.prompts import (
-    PromptEdit,
-    Spelled,
-    changed_tokens,
-    refinement,
-    spelled,
-    swap,
-)
+from editloop.models.prompts import PromptEdit, Spelled, changed_tokens, refinement, spelled, swap
 
 __all__ = ["NullTextEditor", "NullTextSettings"]
 

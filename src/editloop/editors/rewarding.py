@@ -37,10 +37,7 @@ def check_rewards(
 
 
 def rewards_for(
-    model: DiffusionModel,
-    reward: tuple[float, ...] | str | None,
-    text: str | None,
-    count: int,
+    model: DiffusionModel, reward: tuple[float, ...] | str | None, text: str | None, count: int
 ) -> dict[str, Tensor]:
     """Return the reward inputs of `count` edits; by default the best scores and clean texts.
 

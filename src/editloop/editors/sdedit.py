@@ -13,12 +13,7 @@ from typing import Any
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 from PIL import Image
 
-from editloop.editors.pipelines import (
-    DenoisedSettings,
-    PipelineEditor,
-    SizedRequest,
-    pictures_of,
-)
+from editloop.editors.pipelines import DenoisedSettings, PipelineEditor, SizedRequest, pictures_of
 from editloop.models.pipeline_loading import check_channels, is_xl, load_pipeline
 
 __all__ = ["SDEditEditor", "SDEditSettings"]

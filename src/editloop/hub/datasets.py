@@ -41,9 +41,7 @@ def find(name: str) -> Path:
         if "/" not in name:
             raise _not_found(name) from None
         raise UnavailableError(
-            "this data set is not on this machine",
-            value=name,
-            command=_command(name),
+            "this data set is not on this machine", value=name, command=_command(name)
         ) from None
 
 

@@ -52,15 +52,7 @@ __all__ = [
 ]
 
 CODES = frozenset(
-    {
-        "broken",
-        "empty",
-        "metadata-bomb",
-        "not-an-image",
-        "too-large",
-        "truncated",
-        "unsupported",
-    }
+    {"broken", "empty", "metadata-bomb", "not-an-image", "too-large", "truncated", "unsupported"}
 )
 
 MAX_PIXELS = 64_000_000  # a 64 megapixel photo; 192 MB as RGB

@@ -61,10 +61,7 @@ class MetricClipJudge:
         # InstructPix2Pix's filter encodes whole pictures, not their centre crops.
         self._direction = ClipMetric(
             ClipMetric.Settings(
-                target="direction",
-                model=settings.model,
-                precision=settings.precision,
-                crop="none",
+                target="direction", model=settings.model, precision=settings.precision, crop="none"
             )
         )
         self.version = f"{VERSION} {settings.model} {settings.precision}"

@@ -22,14 +22,7 @@ from editloop.judges.verdicts import Preferred, read_choice, unscored
 from editloop.judges.vlm import VlmSettings, identity_of
 from editloop.schema import Cause, Pixels, Unscored
 
-__all__ = [
-    "VERSION",
-    "Comparison",
-    "PairwiseJudge",
-    "PositionBias",
-    "Preference",
-    "position_bias",
-]
+__all__ = ["VERSION", "Comparison", "PairwiseJudge", "PositionBias", "Preference", "position_bias"]
 
 VERSION = "pairwise-1"
 
@@ -179,9 +172,5 @@ def _other(shown: Preferred) -> Preferred:
 
 
 def _sheet_of(comparison: Comparison) -> Sheet:
-    pictures = {
-        "source": comparison.source,
-        "first": comparison.first,
-        "second": comparison.second,
-    }
+    pictures = {"source": comparison.source, "first": comparison.first, "second": comparison.second}
     return Sheet(comparison.id, pictures, {"instruction": comparison.instruction})

@@ -18,15 +18,7 @@ from editloop.schema import Json
 from editloop.settings import Settings
 from editloop.sources.taxonomies import plain_label
 
-__all__ = [
-    "Choice",
-    "PictureName",
-    "Rubric",
-    "Scale",
-    "TextName",
-    "read_rubric",
-    "rubric_names",
-]
+__all__ = ["Choice", "PictureName", "Rubric", "Scale", "TextName", "read_rubric", "rubric_names"]
 
 PictureName: TypeAlias = Literal["source", "edited", "target", "first", "second"]
 TextName: TypeAlias = Literal["instruction", "source_caption", "target_caption"]

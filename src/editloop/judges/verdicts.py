@@ -17,13 +17,7 @@ from editloop.judges.replies import LONGEST, DuplicateKeyError, field_of, key_of
 from editloop.judges.rubrics import Choice, Rubric, Scale
 from editloop.schema import CLEAN_TEXT, Cause, Json, Score, Unscored
 
-__all__ = [
-    "VERSION",
-    "Preferred",
-    "read_choice",
-    "read_scores",
-    "unscored",
-]
+__all__ = ["VERSION", "Preferred", "read_choice", "read_scores", "unscored"]
 
 VERSION = "2"  # changes when the same reply would be parsed differently
 

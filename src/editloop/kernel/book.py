@@ -62,11 +62,7 @@ class Tables:
 
     def named(self) -> dict[str, pa.Table]:
         """Return the tables to commit by name: always the data, and the others unless empty."""
-        rest = {
-            "rejects": self.rejects,
-            "quarantine": self.quarantine,
-            "attempts": self.attempts,
-        }
+        rest = {"rejects": self.rejects, "quarantine": self.quarantine, "attempts": self.attempts}
         return {"data": self.data} | {name: table for name, table in rest.items() if table.num_rows}
 
     def merged(self, newer: Tables, redone: Iterable[str], order: Sequence[str]) -> Tables:

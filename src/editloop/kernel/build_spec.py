@@ -59,10 +59,7 @@ class BuildSpec:
         return [self._chain(folder, made, groups) for made in self.sources]
 
     def _chain(
-        self,
-        folder: Path,
-        source: tuple[StepSpec, Source],
-        groups: list[MadeSteps],
+        self, folder: Path, source: tuple[StepSpec, Source], groups: list[MadeSteps]
     ) -> list[Segment]:
         spec, made = source
         so_far: Json = {"seed": self.seed, "source": [spec.name, _described(spec, made)]}

@@ -148,9 +148,7 @@ _UNET = (
 )
 
 
-def split_released(
-    weights: Mapping[str, Tensor],
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def split_released(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Split the released UNet's weights into a plain UNet's and a `ReleasedRewardCondition`'s.
 
     Raises StoreError with the unknown or missing keys. Missing keys within the plain UNet are only

@@ -12,14 +12,7 @@ from torch import Tensor
 from editloop.models.guidance import Branch, guided
 from editloop.models.inputs import EditInputs
 
-__all__ = [
-    "DIFFUSERS_NAMES",
-    "STEPS",
-    "Predict",
-    "noise_like",
-    "noise_schedule",
-    "sample",
-]
+__all__ = ["DIFFUSERS_NAMES", "STEPS", "Predict", "noise_like", "noise_schedule", "sample"]
 
 STEPS = 1000  # of the noise schedule; a timestep lies in 0..999
 DIFFUSERS_NAMES = {"x0": "sample", "epsilon": "epsilon", "v": "v_prediction"}

@@ -17,16 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PALETTE", "Axis", "Line", "bars", "lines"]
 
 # Eight colours that are distinct on a light and on a dark page; editors take them in order.
-PALETTE = (
-    "#8a8f98",
-    "#2a9d6f",
-    "#e07b39",
-    "#3f74d1",
-    "#8e5bc4",
-    "#d1578b",
-    "#b8912b",
-    "#3aa6b9",
-)
+PALETTE = ("#8a8f98", "#2a9d6f", "#e07b39", "#3f74d1", "#8e5bc4", "#d1578b", "#b8912b", "#3aa6b9")
 
 _INK = "#010203"  # a placeholder for the page's text colour
 _SIZE = (3.6, 2.3)  # inches at 100 px: a phone's width

@@ -42,10 +42,7 @@ def _edits(images: Path, key: str, item: Json) -> Iterator[Entry | Problem]:
         instruction=prompt,
         edit_type=edit_type(label, IMGEDIT),
         provenance=Provenance(
-            "imgedit",
-            "1",
-            parameters={"edit_type": label},
-            source_uri=path.absolute().as_uri(),
+            "imgedit", "1", parameters={"edit_type": label}, source_uri=path.absolute().as_uri()
         ),
     )
     yield Entry(key, sample, path)

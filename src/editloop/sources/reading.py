@@ -123,10 +123,7 @@ def _filled(entry: Entry, read: dict[Picture, Image]) -> EditSample:
     """Return the entry's sample with its pictures; `read` caches the pictures that were read."""
     images = {name: _image(picture, read) for name, picture in entry.pictures.items()}
     return replace(
-        entry.sample,
-        source=images["source"],
-        target=images.get("target"),
-        mask=images.get("mask"),
+        entry.sample, source=images["source"], target=images.get("target"), mask=images.get("mask")
     )
 
 

@@ -55,10 +55,7 @@ def _edits(images: Path, key: str, texts: Json) -> Iterator[Entry | Problem]:
             instruction=instruction,
             edit_type=EditType(named[0].lower()) if named else None,
             provenance=Provenance(
-                "real-edit",
-                "1",
-                parameters={"label": label},
-                source_uri=path.absolute().as_uri(),
+                "real-edit", "1", parameters={"label": label}, source_uri=path.absolute().as_uri()
             ),
         )
         yield Entry(where, sample, path, group=key)

@@ -66,10 +66,7 @@ def open_cache(
         with np.load(folder / _NUMBERS) as numbers:
             arrays = {name: numbers[name] for name in numbers.files}
     return EditCache(
-        pictures,
-        **arrays,
-        texts=tuple(facts["texts"]),
-        reward_texts=tuple(facts["reward_texts"]),
+        pictures, **arrays, texts=tuple(facts["texts"]), reward_texts=tuple(facts["reward_texts"])
     )
 
 

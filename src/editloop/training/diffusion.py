@@ -96,12 +96,7 @@ class DiffusionTraining:
             "final_loss": trained.loss,
             "validation_loss": trained.validation_loss,
         }
-        made = {
-            **facts,
-            "training": dict(self.parameters),
-            "data": job.key,
-            "seed": job.seed,
-        }
+        made = {**facts, "training": dict(self.parameters), "data": job.key, "seed": job.seed}
         with explained("save a model", context.output):
             save_diffusion_model(model, context.output, made)
             _save_extras(context, diffusion_card(context.name, model, made))

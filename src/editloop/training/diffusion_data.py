@@ -71,12 +71,7 @@ class _Opening:
 
 
 def open_data(
-    model: DiffusionModel,
-    settings: DiffusionTrainingSettings,
-    *,
-    run: Path,
-    key: str,
-    workers: int,
+    model: DiffusionModel, settings: DiffusionTrainingSettings, *, run: Path, key: str, workers: int
 ) -> EditData:
     """Open the samples of a run's data set, with a cache that trainings with equal settings share.
 

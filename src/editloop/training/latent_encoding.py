@@ -182,10 +182,7 @@ class _Encoder:
         """Encode the remaining samples and write the files."""
         for size in sorted(self._waiting):
             self._encode(size)
-        for path, tables in (
-            (self._job.pictures, self._pictures),
-            (self._job.masks, self._masks),
-        ):
+        for path, tables in ((self._job.pictures, self._pictures), (self._job.masks, self._masks)):
             if path is not None:
                 Shard.write(self._job.files, path, self._places, tables)
 

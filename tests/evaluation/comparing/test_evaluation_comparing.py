@@ -206,9 +206,7 @@ def test_a_difference_on_one_session_alone_is_within_noise(tmp_path: Path) -> No
     assert found.within_noise
 
 
-def test_a_protocol_that_averages_over_groups_is_compared_so(
-    copied: Callable[..., Path],
-) -> None:
+def test_a_protocol_that_averages_over_groups_is_compared_so(copied: Callable[..., Path]) -> None:
     def grouped(results: Json) -> None:
         results["benchmarks"][SINGLE]["protocol"] = {"name": "gedit", "averaging": "groups"}
 

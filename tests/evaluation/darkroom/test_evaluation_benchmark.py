@@ -152,11 +152,7 @@ def test_an_editor_that_leaves_cases_out_has_less_coverage_and_no_zero(
 
 def test_an_unavailable_editor_says_why_and_how_to_get_it(made: tuple[Path, PartResult]) -> None:
     entry = made[1].results["evaluation"]["darkroom/sessions"]["absent"]["following_score"]
-    assert entry == {
-        "mean": None,
-        "reason": "1.0 weights are absent",
-        "command": "get the-weights",
-    }
+    assert entry == {"mean": None, "reason": "1.0 weights are absent", "command": "get the-weights"}
 
 
 def test_without_any_available_editor_the_benchmark_still_says_so(tmp_path: Path) -> None:

@@ -11,16 +11,7 @@ from editloop.darkroom.language.parsed_instruction import (
     Unclear,
 )
 
-__all__ = [
-    "addition",
-    "colour",
-    "motion",
-    "negated",
-    "removal",
-    "replacement",
-    "size",
-    "texture",
-]
+__all__ = ["addition", "colour", "motion", "negated", "removal", "replacement", "size", "texture"]
 
 
 def negated(clause: Clause) -> ParsedInstruction | None:

@@ -47,23 +47,11 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "the picture was cropped and enlarged, a {degree} zoom",
         "unintended {degree} zoom, the borders are lost",
     ),
-    "blocks": (
-        "{degree} compression blocks",
-        "the picture is blocky, {degree} loss of detail",
-    ),
+    "blocks": ("{degree} compression blocks", "the picture is blocky, {degree} loss of detail"),
     "noise": ("{degree} noise over the picture", "the picture is grainy, {degree} noise"),
-    "banding": (
-        "{degree} banding, smooth areas show steps",
-        "gradients broke into {degree} bands",
-    ),
-    "halo": (
-        "a {degree} halo around the edit",
-        "the edge of the edit glows, {degree} halo",
-    ),
-    "ringing": (
-        "{degree} ringing beside the edges",
-        "edges are doubled by {degree} echoes",
-    ),
+    "banding": ("{degree} banding, smooth areas show steps", "gradients broke into {degree} bands"),
+    "halo": ("a {degree} halo around the edit", "the edge of the edit glows, {degree} halo"),
+    "ringing": ("{degree} ringing beside the edges", "edges are doubled by {degree} echoes"),
 }
 _BY_TYPE: dict[tuple[str, EditType], tuple[str, ...]] = {
     ("nothing", EditType.ADD): (

@@ -39,12 +39,7 @@ from editloop.sources.taxonomies import own_kind
 __all__ = ["NUMBERS", "Measuring", "measure_chunk"]
 
 _NUMBER = pa.struct(
-    [
-        ("name", pa.string()),
-        ("value", pa.float64()),
-        ("reason", pa.string()),
-        ("text", pa.string()),
-    ]
+    [("name", pa.string()), ("value", pa.float64()), ("reason", pa.string()), ("text", pa.string())]
 )
 NUMBERS = pa.schema([("numbers", pa.list_(_NUMBER))])  # one row per row of the edits
 

@@ -8,16 +8,7 @@ from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
 from editloop.metrics import pixels
 from editloop.metrics.metric_set import Chosen, MetricSet, Numbers
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
-from editloop.schema import (
-    PERSPECTIVES,
-    Cause,
-    EditedPair,
-    Json,
-    Judge,
-    Score,
-    Unscored,
-    Verdict,
-)
+from editloop.schema import PERSPECTIVES, Cause, EditedPair, Json, Judge, Score, Unscored, Verdict
 
 __all__ = ["Measures"]
 

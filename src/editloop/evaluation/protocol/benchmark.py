@@ -70,9 +70,7 @@ class ProtocolBenchmark:
         self._seats = seats_of(self._protocol, settings.editors)
         if settings.judge is not None and self._protocol.judge is None:
             raise RecipeError(
-                "this protocol uses no judge",
-                value=self._protocol.name,
-                fix="leave out the judge",
+                "this protocol uses no judge", value=self._protocol.name, fix="leave out the judge"
             )
         if settings.mask == "both" and any(seat.is_recorded for seat in self._seats):
             raise RecipeError(

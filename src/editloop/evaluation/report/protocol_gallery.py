@@ -96,11 +96,7 @@ def _place(answer: Answered) -> _Place:
 
 
 def _card(
-    choice: Choice,
-    name: str,
-    editors: Sequence[str],
-    truths: Mapping[str, Truth],
-    made: _Pictures,
+    choice: Choice, name: str, editors: Sequence[str], truths: Mapping[str, Truth], made: _Pictures
 ) -> Card:
     own = choice.answers[name]
     mine = [each.numbers[choice.metric] for each in own if each.editor == choice.editor]

@@ -75,9 +75,7 @@ class ProtocolPart:
 
 
 def protocols(
-    results: Mapping[str, Json],
-    tables: Mapping[str, CaseTable],
-    cards: Mapping[str, Protocol],
+    results: Mapping[str, Json], tables: Mapping[str, CaseTable], cards: Mapping[str, Protocol]
 ) -> list[ProtocolPart]:
     """Return every protocol of a run; `cards` are the available ones, by fingerprint."""
     facts = {

@@ -47,8 +47,7 @@ def loss_curves(run: Path) -> dict[str, Curve]:
         with explained("read a model's metrics", path):
             lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
         curves[path.parent.name] = Curve(
-            *_column(lines, "loss"),
-            *_column(lines, "validation_loss"),
+            *_column(lines, "loss"), *_column(lines, "validation_loss")
         )
     return curves
 

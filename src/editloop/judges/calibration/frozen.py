@@ -54,10 +54,7 @@ class FrozenSet:
 
 
 def freeze(
-    path: Path,
-    pairs: Sequence[tuple[EditedPair, str]],
-    judged: Judged[Any],
-    judge: tuple[str, str],
+    path: Path, pairs: Sequence[tuple[EditedPair, str]], judged: Judged[Any], judge: tuple[str, str]
 ) -> None:
     """Write pairs, their edits' names, and the scores of a judge (name, version)."""
     name, version = judge

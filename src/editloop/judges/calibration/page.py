@@ -56,10 +56,7 @@ class _Part:
 
 
 def write_calibration_page(
-    results: Mapping[str, Json],
-    judged: Judged[TruthFacts] | None,
-    pairs: TruthPairs,
-    path: Path,
+    results: Mapping[str, Json], judged: Judged[TruthFacts] | None, pairs: TruthPairs, path: Path
 ) -> None:
     """Write the page; `judged` are the verdicts on the pairs with recorded faults, if any."""
     scores = judged is not None

@@ -49,11 +49,7 @@ LADDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 CHECKS = (
-    Check(
-        "edit done right",
-        "the true target is the result",
-        _each(SaysYes(RIGHT)),
-    ),
+    Check("edit done right", "the true target is the result", _each(SaysYes(RIGHT))),
     Check(
         "untouched copy",
         "the source is the result",

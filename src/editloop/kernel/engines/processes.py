@@ -102,10 +102,7 @@ class _Worker:
             self.close()
         before = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
-            1,
-            mp_context=_context(),
-            initializer=_prepare_worker,
-            initargs=(dict(os.environ),),
+            1, mp_context=_context(), initializer=_prepare_worker, initargs=(dict(os.environ),)
         )
         with _main_hidden():
             future = self._pool.submit(task.function, task.descriptor)
