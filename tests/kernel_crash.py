@@ -26,24 +26,26 @@ from kernel_parts import source, step
 
 def small(out: Path, files: Files, label: str = "", new_version: bool = False) -> None:
     """A build of four commits: two splits, two segments, drops, failures, 1-to-2 samples."""
-    build(
-        [source(count={"train": 5, "heldout": 2}, broken=["train/0003"])],
-        [
-            step(label=label, fails=0),
-            step("TroubleStep", on={"0": "flaky"}, folder=str(out.parent)),
-            step("NetworkStep", label="n"),
-        ],
-        out=out,
-        shard_size=5,
-        new_version=new_version,
-        options=Options(workers=0, files=files),
-    )
+    with lock(out):
+        build(
+            [source(count={"train": 5, "heldout": 2}, broken=["train/0003"])],
+            [
+                step(label=label, fails=0),
+                step("TroubleStep", on={"0": "flaky"}, folder=str(out.parent)),
+                step("NetworkStep", label="n"),
+            ],
+            out=out,
+            shard_size=5,
+            new_version=new_version,
+            options=Options(workers=0, files=files),
+        )
 
 
 def first(out: Path, files: Files) -> None:
     """A build of one commit, with drops and failures."""
     sources = [source(count={"train": 5}, broken=["train/0003"])]
-    build(sources, [step()], out=out, options=Options(workers=0, files=files))
+    with lock(out):
+        build(sources, [step()], out=out, options=Options(workers=0, files=files))
 
 
 def changed(out: Path, files: Files) -> None:

@@ -5,6 +5,8 @@ import pytest
 from benchmark_runs import run_benchmark
 from tiny_pipelines import save_instruct_pix2pix
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:

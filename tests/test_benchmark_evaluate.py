@@ -8,6 +8,8 @@ import pytest
 from benchmark_runs import run_benchmark
 from tiny_encoders import save_clip, save_dino
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:

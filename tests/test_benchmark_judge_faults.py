@@ -4,6 +4,8 @@ import pytest
 
 from benchmark_runs import run_benchmark
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict:

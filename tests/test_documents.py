@@ -107,6 +107,7 @@ def background() -> Iterator[list[subprocess.Popen[str]]]:
         each.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # as a user's process has them
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

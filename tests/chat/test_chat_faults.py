@@ -241,6 +241,7 @@ with Chat(settings, Path({ledger!r})) as chat:
 """
 
 
+@pytest.mark.slow
 def test_kill_repeats_only_calls_in_flight(tmp_path) -> None:
     ledger = tmp_path / "ledger.db"
     slow = FakeSettings(latency=0.03)

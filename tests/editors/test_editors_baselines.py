@@ -33,7 +33,10 @@ CASES = {
 BY_CAPTIONS = [name for name in CASES if name != "flux-kontext"]
 EVERY = pytest.mark.parametrize("case", CASES)
 # diffusers' multistep scheduler makes an array of a tensor in a way that NumPy 2 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")

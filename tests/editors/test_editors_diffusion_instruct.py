@@ -23,7 +23,10 @@ from editloop.schema import EditRequest
 from tiny_pipelines import save_instruct_pix2pix, save_instruct_pix2pix_xl
 
 # diffusers' samplers hand tensors to NumPy in a way that NumPy 2 warns about.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 STEPS = 3
 OPEN = "left open"

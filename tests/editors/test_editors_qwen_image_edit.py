@@ -10,6 +10,8 @@ from editloop.errors import UnavailableError
 from editloop.schema import Captions
 from tiny_baselines import photo_request, save_qwen_image_edit
 
+pytestmark = pytest.mark.slow
+
 PLACE = "<|image_pad|>"
 
 

@@ -17,6 +17,8 @@ from editloop.schema import PERSPECTIVES
 from editloop.settings import validate
 from editloop.storage.samples import read_samples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

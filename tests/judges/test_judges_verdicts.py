@@ -331,6 +331,7 @@ FRAGMENTS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @STEADY
 @given(st.text(st.characters(exclude_categories=()), max_size=200) | FRAGMENTS)
 def test_no_reply_gives_anything_but_a_score_in_range_or_a_reason(reply: str) -> None:

@@ -17,6 +17,8 @@ from editloop.kernel.build import Options
 from editloop.storage.verify import verify
 from kernel_faults import published
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(kernel_crash.__file__)
 
 

@@ -12,6 +12,8 @@ from editloop.kernel.build import Options, build
 from kernel_faults import CountingFiles
 from kernel_parts import source, step
 
+pytestmark = pytest.mark.slow
+
 _PEAK = """
 import resource
 import sys

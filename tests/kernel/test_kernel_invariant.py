@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
 from kernel_faults import BROKEN, DISK_FULL, FaultyFiles, UnsyncedFiles, published
 from kernel_parts import source, step
+
+pytestmark = pytest.mark.slow
 
 TROUBLES = ["raise", "exit", "memory", "image", "nothing", "none", "too many", "twice", "bad id",
             "surrogate", "flaky"]  # fmt: skip

@@ -70,6 +70,7 @@ def test_a_worker_that_is_killed_by_accident_costs_nothing(
     assert kept(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_a_record_that_hangs_costs_itself(tmp_path: Path, expected: list[tuple[str, str]]) -> None:
     make(tmp_path / "out", {"0008": "hang"}, deadline=5)
     assert quarantine(tmp_path / "out") == [("train/0008", "worker-hung", "transient")]

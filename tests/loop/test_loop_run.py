@@ -151,6 +151,7 @@ def test_a_plan_checks_every_part_and_touches_nothing(tmp_path) -> None:
         loop.dry_run(recipe("build.darkroom.operation=x"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.4, 0.9, 1.5])
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path, after: float) -> None:
     path = tmp_path / "recipe.json"

@@ -418,6 +418,7 @@ def test_turns_of_a_session_are_drawn_together() -> None:
     assert widths[1] == pytest.approx(2 * widths[0], rel=0.15)  # a fourth as many that differ
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     peaks = []
     for count in (300, 1200):

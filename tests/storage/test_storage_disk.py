@@ -10,6 +10,7 @@ import pytest
 from editloop.errors import StoreError
 from editloop.kernel.build import Options, build
 from editloop.storage.files import Files
+from editloop.storage.locks import lock
 from editloop.storage.verify import verify
 from kernel_faults import BROKEN, DISK_FULL, READ_ONLY, FaultyFiles, UnsyncedFiles, published
 from kernel_parts import source, step
@@ -20,7 +21,8 @@ ERRORS = {"full": DISK_FULL, "read-only": READ_ONLY, "broken": BROKEN}
 def small(out: Path, files: Files) -> None:
     sources = [source(count={"train": 4}, broken=["train/0002"])]
     options = Options(workers=0, files=files)
-    build(sources, [step()], out=out, shard_size=4, options=options)
+    with lock(out):
+        build(sources, [step()], out=out, shard_size=4, options=options)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from skimage.io import imsave
 
 from editloop.schema import EditSample, EditType, Image, Provenance, Score, Unscored
-from editloop.storage.samples import arrow_schema, from_row, to_row
+from editloop.storage.samples import arrow_schema, from_row, required_columns, to_row
 
 
 def full_sample() -> EditSample:
@@ -55,4 +55,4 @@ def test_datasets_sees_images_and_scores(tmp_path) -> None:
 
 
 def test_scores_add_no_column() -> None:
-    assert set(to_row(full_sample())) == set(arrow_schema().names)
+    assert set(to_row(full_sample())) == set(required_columns()) < set(arrow_schema().names)

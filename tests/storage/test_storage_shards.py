@@ -172,7 +172,7 @@ def test_pictures_lie_plain_and_uncompressed(store: ShardStore) -> None:
     group = pq.ParquetFile(data_file(store)).metadata.row_group(0)
     columns = [group.column(index) for index in range(group.num_columns)]
     pictures = [column for column in columns if column.path_in_schema.endswith(".bytes")]
-    assert len(pictures) == 3
+    assert len(pictures) == 4  # source, target, mask and references
     for column in pictures:
         assert column.compression == "UNCOMPRESSED"
         assert set(column.encodings) <= {"PLAIN", "RLE"}  # RLE: which values are null

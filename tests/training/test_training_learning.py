@@ -27,6 +27,8 @@ from editloop.training.buckets import CENTRE
 from networks import publish
 from tiny_pipelines import CHANNELS, save_instruct_pix2pix
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16
 EDITS = 8
 BY_HEART = {

@@ -304,6 +304,7 @@ compiling = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @compiling
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
 def test_compiled_it_learns_the_same_but_for_rounding(tmp_path) -> None:

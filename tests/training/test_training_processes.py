@@ -17,6 +17,8 @@ from diffusion_runs import saved_base, training_run
 from editloop.errors import TrainingError
 from editloop.training.sharding import check_sharding
 
+pytestmark = pytest.mark.slow
+
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 SPREAD = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 
