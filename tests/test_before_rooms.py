@@ -15,6 +15,8 @@ from editloop.sources.scenes import photo
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
 
+pytestmark = pytest.mark.slow
+
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """Every file but locks, which name the process that held them last."""

@@ -211,6 +211,7 @@ def test_a_question_that_is_forbidden_after_others_were_answered_fails_alone(tmp
         assert isinstance(again, Failed)
 
 
+@pytest.mark.slow
 def test_mixed_faults_change_no_answer_and_lose_none(tmp_path) -> None:
     questions = [question(n) for n in range(300)]
     kinds = (*MIXED, Fault.HALF, Fault.NOT_JSON, Fault.UNAVAILABLE)

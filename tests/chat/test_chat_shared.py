@@ -21,6 +21,8 @@ from editloop.chat.messages import Failed
 from editloop.chat.requests import Call
 from editloop.chat.settings import ChatSettings
 
+pytestmark = pytest.mark.slow
+
 ASKER = """
 import sys
 from pathlib import Path

@@ -63,6 +63,7 @@ def test_every_photo_has_as_many_edits_as_asked() -> None:
     assert len({sample.instruction for sample in samples[:3]}) > 1
 
 
+@pytest.mark.slow
 def test_all_edit_types_come_about_equally_often() -> None:
     samples = _made({"edits_per_photo": 10}, count=28)
     counts = Counter(sample.edit_type for sample in samples)

@@ -20,6 +20,8 @@ from editloop.darkroom.truth import ENTANGLED
 from editloop.runtime.seeding import generator
 from editloop.schema import PERSPECTIVES
 
+pytestmark = pytest.mark.slow
+
 SEVERITIES = (0.3, 0.6, 1.0)
 PLACES = [("astronaut", 64), ("coffee", 64), ("chelsea", 128)]
 

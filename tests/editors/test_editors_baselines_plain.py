@@ -34,7 +34,10 @@ from tiny_pipelines import tiny_unet
 
 TARGET = "a photo of a dog"
 # diffusers' multistep scheduler makes an array of a tensor in a way that NumPy 2 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")

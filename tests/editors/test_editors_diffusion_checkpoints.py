@@ -58,6 +58,7 @@ def rewrite(path, **changes):
 # Names
 
 
+@pytest.mark.slow
 def test_a_hub_name_is_found_in_the_local_cache(whole, tmp_path, monkeypatch) -> None:
     cache = tmp_path / "models--someone--editor"
     (cache / "refs").mkdir(parents=True)
@@ -227,6 +228,7 @@ def config(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_an_original_safetensors_file_edits_as_its_converted_folder(
     whole, state, config, tmp_path
 ) -> None:
@@ -235,6 +237,7 @@ def test_an_original_safetensors_file_edits_as_its_converted_folder(
     assert np.array_equal(made, answer(whole))
 
 
+@pytest.mark.slow
 def test_an_original_ckpt_of_tensors_edits_too(whole, state, config, tmp_path) -> None:
     torch.save({"state_dict": state, "global_step": 3}, tmp_path / "model.ckpt")
     assert np.array_equal(answer(tmp_path / "model.ckpt", config=str(config)), answer(whole))

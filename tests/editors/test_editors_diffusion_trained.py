@@ -22,6 +22,8 @@ from networks import awake
 from tiny_models import LORA, learned, model_of
 from tiny_pipelines import save_instruct_pix2pix, tiny_unet
 
+pytestmark = pytest.mark.slow
+
 STEPS = 2
 MODELS = {
     "sd": ("sd", (), None),

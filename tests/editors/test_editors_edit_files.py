@@ -190,6 +190,7 @@ def test_a_jpegs_first_segment_stays_the_first() -> None:
     assert data[6:10] == b"JFIF"
 
 
+@pytest.mark.slow
 def test_a_sheet_of_many_is_about_as_wide_as_high() -> None:
     tile = np.zeros((384, 384, 3), np.uint8)
     assert editing.contact_sheet([tile] * 1001).shape == (33 * 384, 31 * 384, 3)

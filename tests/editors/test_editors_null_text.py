@@ -7,6 +7,8 @@ from editloop.editors.null_text import NullTextEditor
 from editloop.schema import Captions
 from tiny_baselines import deep_unet, photo_request, save_stable_diffusion
 
+pytestmark = pytest.mark.slow
+
 SAME = Captions("a photo of a cat", "a photo of a cat")
 
 

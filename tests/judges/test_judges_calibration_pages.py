@@ -17,6 +17,8 @@ from editloop.judges.calibration.pairs import TruthPairs
 from editloop.judges.calibration.table import print_calibration
 from evaluation_pages import Elements
 
+pytestmark = pytest.mark.slow
+
 COUNTING = "python:calibration_judges:CountingJudge"
 SMALL = {"pairs": 56, "resamples": 100}
 RUBRIC = """

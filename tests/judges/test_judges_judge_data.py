@@ -23,6 +23,8 @@ from editloop.settings import validate
 from editloop.storage.samples import read_samples, to_row
 from editloop.storage.verify import verify
 
+pytestmark = pytest.mark.slow
+
 MOODY = "moody=python:judging_parts:Moody"
 
 

@@ -29,6 +29,8 @@ from editloop.settings import Settings
 from evaluation_pages import Elements
 from layout_folders import HEIGHT, WIDTH, metadata, picture, png, put
 
+pytestmark = pytest.mark.slow
+
 
 class Darker:
     """An editor that darkens by 20 levels, except case 0."""

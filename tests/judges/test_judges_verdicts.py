@@ -304,6 +304,7 @@ def with_comma(fields: dict[str, Any]) -> str:
     return json.dumps(fields, ensure_ascii=False, indent=1)[:-1] + ",}"
 
 
+@pytest.mark.slow
 @STEADY
 @given(
     fields=st.fixed_dictionaries({"failures": TEXTS, "score": SCORES, "followed": st.booleans()}),

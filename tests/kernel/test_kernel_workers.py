@@ -78,6 +78,7 @@ def test_a_record_that_hangs_costs_itself(tmp_path: Path, expected: list[tuple[s
     assert kept(tmp_path / "out") == neighbours
 
 
+@pytest.mark.slow
 def test_records_that_kill_only_together_are_all_kept(
     tmp_path: Path, expected: list[tuple[str, str]]
 ) -> None:
@@ -176,6 +177,7 @@ print(report.counts["in"])
 """
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_UNGUARDED)

@@ -109,6 +109,7 @@ def test_a_run_does_not_replace_another_recipes(tmp_path) -> None:
     assert content_of(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_part_goes_on_and_ends_the_same(tmp_path) -> None:
     run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -18,6 +18,8 @@ from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.pipeline_loading import load_pipeline
 from tiny_models import LORA, TEXTS, answer, base, inputs_for, learned, model_of
 
+pytestmark = pytest.mark.slow
+
 UNETS = [(), ("mask",), ("paper",), ("released",), ("mask", "paper")]
 CASES = [
     *[(name, each, lora) for name in ("sd", "sdxl") for each in UNETS for lora in (None, LORA)],

@@ -21,6 +21,8 @@ from editloop.models.inputs import EditInputs
 from editloop.models.pipeline_loading import load_pipeline
 from tiny_models import LORA, answer, base, inputs_for, learned, model_of, pictures
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3
 SHIFTS = [False, True]  # whether the noise levels depend on the picture's size
 

@@ -13,6 +13,8 @@ from editloop.models.backbones.saving import save_diffusion_model
 from editloop.models.reward import RewardSettings
 from tiny_models import LORA, answer, base, inputs_for, learned, model_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["sd", "sdxl", "sd3", "flux-kontext"]
 GROWN = {"sd": "conv_in", "sdxl": "conv_in", "sd3": "pos_embed.proj"}
 # The last block's text output is not used, so its text queries are not trained.

@@ -16,6 +16,8 @@ from safetensors import safe_open
 from editloop.models.backbones.saving import save_diffusion_model
 from tiny_models import LORA, answer, base, learned, model_of
 
+pytestmark = pytest.mark.slow
+
 EDITORS = {
     "sd": StableDiffusionInstructPix2PixPipeline,
     "sdxl": StableDiffusionXLInstructPix2PixPipeline,

@@ -18,7 +18,10 @@ from networks import awake
 from tiny_pipelines import save_instruct_pix2pix
 
 # diffusers' samplers pass tensors to NumPy in a way that NumPy 2 warns about.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 STEPS = 3
 SAMPLERS = (

@@ -7,6 +7,8 @@ from editloop.models.inversion import NullText, inverse_step, invert, null_texts
 from tiny_baselines import deep_unet
 from tiny_pipelines import TEXT_WIDTH
 
+pytestmark = pytest.mark.slow
+
 STEPS, GUIDANCE = 4, 3.0
 
 

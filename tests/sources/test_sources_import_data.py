@@ -35,6 +35,8 @@ from published_folders import (
     web_dataset,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def imported(kind: str, data: Path, **settings: Any) -> dict[str, EditSample]:
     """Return the imported samples by id; ids of held-out samples start with their split."""
@@ -374,7 +376,6 @@ def published(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths if path.is_file()}
 
 
-@pytest.mark.slow
 def test_a_killed_import_goes_on_to_the_same_bytes_and_a_second_does_nothing(
     tmp_path: Path,
 ) -> None:

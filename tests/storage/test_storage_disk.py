@@ -40,6 +40,7 @@ def attempt(out: Path, files: Files) -> StoreError | None:
     return None
 
 
+@pytest.mark.slow
 def test_an_error_at_any_operation(tmp_path: Path, expected: dict[str, str]) -> None:
     kinds = itertools.cycle(itertools.product(ERRORS, ("once", "for good")))
     for at in itertools.count():

@@ -23,6 +23,8 @@ from editloop.training.edits import EditTask
 from editloop.training.train import check, training_recipe
 from networks import edit_samples, publish
 
+pytestmark = pytest.mark.slow
+
 ALL = ("source", "mask", "reward")
 CASES = [
     ("sd", {"conditions": ("source",)}),

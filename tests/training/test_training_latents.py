@@ -22,6 +22,8 @@ from kernel_faults import CHANGES, DISK_FULL, FaultyFiles, UnsyncedFiles, die
 from latent_data import SQUARE, files_of, model_at, opened, published_rows, varied
 from networks import edit_samples
 
+pytestmark = pytest.mark.slow
+
 TWO_SHARDS = 7  # samples, of four a shard
 BUCKETS = replace(SQUARE, framing=Framing(16, buckets=True, multiple=8))
 
@@ -156,7 +158,6 @@ def test_other_data_is_another_cache(tmp_path) -> None:
         assert open_latents(tmp_path / "cache", key, settings, model, rows).encoded == 3
 
 
-@pytest.mark.slow
 def test_two_workers_write_the_bytes_of_one(tmp_path) -> None:
     samples = varied(9)
     for cache, workers in (("one", 1), ("two", 2)):
@@ -182,7 +183,6 @@ def test_an_interrupted_build_goes_on_behind_the_last_whole_shard(tmp_path, monk
     assert files_of(tmp_path / "cache") == files_of(tmp_path / "whole")
 
 
-@pytest.mark.slow
 def test_a_killed_worker_is_named_and_what_it_finished_is_kept(tmp_path) -> None:
     samples = varied(9)
     opened(tmp_path, samples, cache="whole")

@@ -317,6 +317,7 @@ def test_compiled_it_learns_the_same_but_for_rounding(tmp_path) -> None:
     assert kept["network"].keys() == usual.state_dict().keys()
 
 
+@pytest.mark.slow
 @compiling
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of torch itself
 def test_compiled_and_resumed_it_ends_with_the_same_bits(tmp_path) -> None:

@@ -12,6 +12,8 @@ from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask, edit_loss
 from editloop.training.memory import advised, check_memory, needs_of, try_micro_batch
 
+pytestmark = pytest.mark.slow
+
 LORA = {"lora": {"rank": 2}}
 MEMORY = "editloop.training.memory"
 CASES = [

@@ -77,6 +77,7 @@ def test_results_hold_facts_and_timings_hold_times(run) -> None:
     assert made.timings["steps_per_second"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditions", [("source",), ("source", "mask", "reward")])
 def test_the_same_training_makes_the_same_files(run, conditions) -> None:
     made = [context(run, name) for name in ("tiny", "other/tiny")]
@@ -87,6 +88,7 @@ def test_the_same_training_makes_the_same_files(run, conditions) -> None:
     assert digests(made[0].output) == digests(made[1].output)
 
 
+@pytest.mark.slow
 def test_interrupted_and_run_again_it_makes_the_same_files(run, monkeypatch) -> None:
     whole = replace(context(run, "whole"), name="tiny")
     trainer = training(conditions=REWARD, steps=6)

@@ -16,6 +16,8 @@ from evaluation_cards import own_card
 from magicbrush_data import make_split
 from tiny_pipelines import save_instruct_pix2pix
 
+pytestmark = pytest.mark.slow
+
 EDITING = {"steps": 2, "text_guidance": 7.5, "image_guidance": 1.5}
 
 

@@ -19,6 +19,8 @@ from evaluation_cards import own_card
 from evaluation_fakes import Fake
 from magicbrush_data import TURNS, make_outputs, make_split, picture
 
+pytestmark = pytest.mark.slow
+
 DARKER = "darker=python:test_evaluation_protocol_benchmark:Darker"
 MASKLESS = "maskless=python:test_evaluation_protocol_benchmark:Maskless"
 STOPPING = "stopping=python:test_evaluation_protocol_benchmark:Stopping"

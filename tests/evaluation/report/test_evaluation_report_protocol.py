@@ -24,6 +24,8 @@ from evaluation_fakes import Fake
 from evaluation_pages import Elements
 from magicbrush_data import make_outputs, make_split, picture
 
+pytestmark = pytest.mark.slow
+
 EVIL = "<script>alert('x')</script> & \"quoted\""
 DARKER = "darker=python:test_evaluation_report_protocol:Darker"
 CHOOSY = "choosy=python:test_evaluation_report_protocol:Choosy"
