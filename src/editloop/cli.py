@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from editloop.commands import editing, evaluating, importing, judging, looping, training
+from editloop.commands import editing, evaluating, importing, judging, looping, rating, training
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "judge": judging.judge,
     "calibrate": judging.calibrate,
     "fake-server": judging.fake_server,
+    "ranking": rating.ranking,
     "train": training.train,
     "edit": editing.edit,
     "show": looping.show,

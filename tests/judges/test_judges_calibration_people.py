@@ -98,3 +98,17 @@ def test_an_image_that_the_judge_did_not_score_is_left_out_and_counted(tmp_path)
     found = against_people(judged, read_ratings(written(tmp_path, text)), 100, rng())["following"]
     assert (found["images"], found["unscored"]) == (3, 1)
     assert found["pearson"]["mean"] == pytest.approx(1)
+
+
+def test_the_ratings_of_a_study_are_peoples_answers_by_question(tmp_path) -> None:
+    rows = ["a,set,following,5,ann,person", "a,set,following,3,bob,person", "a,set,quality,1,ann,"]
+    head = "item,editor,question,value,rater,kind"
+    path = written(tmp_path, "\n".join([head, *rows, "a,set,following,1,vlm,judge"]))
+    assert read_ratings(path).points == {
+        "following": {"a": {"ann": 100, "bob": 50}},
+        "quality": {"a": {"ann": 0}},
+    }
+    with pytest.raises(RecipeError, match="one editor's results"):
+        read_ratings(written(tmp_path, "\n".join([head, *rows, "a,other,quality,1,ann,"])))
+    with pytest.raises(RecipeError, match="unknown column 'beauty'"):
+        read_ratings(written(tmp_path, "\n".join([head, "a,set,beauty,1,ann,"])))

@@ -1,8 +1,9 @@
 """Correlation of a judge with people's ratings, as in HQ-Edit's Table 4.
 
 Ratings are a CSV with the columns `id` and `rater`, and one column for each perspective rated
-(arXiv:2404.09990, section 4.2). Both sides are scaled to 0-100 before they are averaged. A picture
-that several people rated counts once, with their mean.
+(arXiv:2404.09990, section 4.2), or one as `editloop ranking` takes it, with the ids as its items
+and the perspectives as its questions. Both sides are scaled to 0-100 before they are averaged. A
+picture that several people rated counts once, with their mean.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
 from editloop.judges.calibration.estimates import Floats, mean_of
 from editloop.judges.calibration.scales import SCALES, related
+from editloop.rating.votes import Rating, read_judgements
 from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.storage.csv_rows import csv_columns
 from editloop.storage.files import explained
 
 __all__ = ["Ratings", "against_people", "read_ratings"]
@@ -48,11 +51,14 @@ class Ratings:
 def read_ratings(path: Path, levels: tuple[float, float] = (1, 5)) -> Ratings:
     """Read the ratings in a CSV, whose levels run from the worst to the best of `levels`.
 
-    An empty cell is a missing rating. Raises RecipeError, with the line, for a level out of range,
-    a second rating of one picture by one rater, and columns that are missing or unknown.
+    An empty cell is a missing rating, and ratings by judges are left out. Raises RecipeError, with
+    the line, for a level out of range, a second rating of one picture by one rater, and columns
+    that are missing or unknown.
     """
     with explained("read ratings", path):
         data = path.read_bytes()
+    if "question" in csv_columns(path):
+        return Ratings(_answers(path, levels), content_hash(data)[:16])
     reader = _Reader(data, levels)
     try:
         return Ratings(reader.read(), content_hash(data)[:16])
@@ -90,6 +96,26 @@ class _Reader:
                 if row[name].strip():
                     _add(found[name], row, _points(row[name], self._levels))
         return found
+
+
+def _answers(path: Path, levels: tuple[float, float]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the ratings of a study; a rater's first answer counts."""
+    rows = read_judgements(path)
+    people = [row for row in rows if isinstance(row, Rating) and row.kind == "person"]
+    if len({row.editor for row in people}) != 1:
+        cause = "ratings of one editor's results are needed, as `item, editor, question, value`"
+        raise RecipeError(cause, value=path, fix="write a file for each editor")
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in people:
+        try:
+            _perspectives([*_KEYS, row.question])
+            points = _points(f"{row.value:g}", levels)
+            found.setdefault(row.question, {}).setdefault(row.item, {}).setdefault(
+                row.rater, points
+            )
+        except _WrongError as error:
+            raise RecipeError(f"the rating of {row.item!r}: {error}", value=path) from None
+    return found
 
 
 def _perspectives(columns: Sequence[str]) -> list[str]:

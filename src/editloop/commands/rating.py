@@ -1,0 +1,30 @@
+"""The command that ranks editors by people's votes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["ranking"]
+
+
+def ranking(
+    votes: Annotated[Path, typer.Argument(help="A CSV of votes or ratings, or a study's folder.")],
+    out: Annotated[Path, typer.Option(help="The folder for ranking.json and its page.")] = Path(
+        "runs/ranking"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstraps.")] = 0,
+) -> None:
+    """Rank editors by people's votes, or average their ratings, with honest intervals.
+
+    A CSV of votes has the columns item, editor_a, editor_b, question, answer (a, b, tie or
+    both_bad), rater, and order (ab or ba) if it is known; one of ratings has item, editor,
+    question, value, rater.
+    """
+    from editloop.rating.ranking import rank
+    from editloop.rating.table import print_ranking
+
+    print_ranking(rank(votes, out, seed=seed))
+    typer.echo(f"ranking: {out / 'ranking.html'}")
