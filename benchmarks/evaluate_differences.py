@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from editloop.images.codec import decode_rgb
+from editloop.images.codec import decode
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.encoders import ImageModel, Kind, Precision
 from editloop.schema import Json
@@ -54,7 +54,7 @@ def embedding_differences(world: World, precision: Precision) -> dict[str, float
     embeddings are computed one picture at a time, with its own preprocessing.
     """
     paths = world.pictures[:: max(1, len(world.pictures) // _COMPARED)]
-    pixels = [decode_rgb(path.read_bytes()) for path in paths]
+    pixels = [decode(path.read_bytes()) for path in paths]
     images = [Image.open(path).convert("RGB") for path in paths]
     encoders: dict[Kind, tuple[str, _Encode]] = {
         "clip": (world.clip, _clip(world)),

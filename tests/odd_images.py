@@ -70,6 +70,13 @@ def _cut() -> Iterator[tuple[str, Odd]]:
     yield "PNG cut in its header", Odd("head.png", data[:20], "truncated")
     yield "JPEG cut in its header", Odd("head.jpg", saved(smooth(), "JPEG")[:20], "truncated")
     yield "PNG without data", Odd("none.png", png(4, 4), "broken")
+    for kind, suffix in (("JPEG", "jpg"), ("PNG", "png"), ("GIF", "gif"), ("WEBP", "webp")):
+        data = saved(smooth(), kind)
+        yield f"{kind} and text", Odd(f"tail.{suffix}", data + b"<html>" * 9, "trailing-data")
+        yield f"two {kind} joined", Odd(f"joined.{suffix}", data + data, "trailing-data")
+        padded = Odd(f"padded.{suffix}", data + bytes(900), pixels=smooth(), tolerance=90)
+        yield f"{kind} and padding", padded
+    data = saved(smooth(), "PNG")
     damaged = bytearray(data)
     damaged[data.index(b"IDAT") + 20] ^= 0x55
     yield "PNG with a flipped byte", Odd("flipped.png", bytes(damaged), "broken")
@@ -88,12 +95,9 @@ def _strangers() -> Iterator[tuple[str, Odd]]:
     yield "PDF", Odd("paper.jpg", b"%PDF-1.7\n", "unsupported")
     yield "PNG named JPEG", Odd("wrong.jpg", saved(smooth(), "PNG"), pixels=smooth())
     yield "JPEG named PNG", Odd("wrong.png", saved(smooth(), "JPEG"), pixels=smooth(), tolerance=9)
-    for kind in ("PNG", "JPEG"):
-        data = saved(smooth(), kind) + b"trailing" * 100
-        yield (
-            f"{kind} and trailing data",
-            Odd(f"trail.{kind.lower()}", data, pixels=smooth(), tolerance=9),
-        )
+    for brand in (b"mif1", b"msf1", b"hevx", b"isom"):
+        phone = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic"
+        yield f"ISO media {brand.decode()}", Odd("phone.jpg", phone, "unsupported")
 
 
 def _bombs() -> Iterator[tuple[str, Odd]]:
@@ -127,6 +131,10 @@ def _channels() -> Iterator[tuple[str, Odd]]:
     for kind, suffix in (("PNG", "png"), ("TIFF", "tif")):
         data = saved(grey.astype(np.uint16) * 257, kind)
         yield f"16 bit grey {kind}", Odd(f"deep.{suffix}", data, pixels=greys)
+    pgm = b"P5 24 16 65535\n" + (grey.astype(">u2") * 257).tobytes()
+    yield "16 bit PGM", Odd("deep.pgm", pgm, pixels=greys)
+    ink = saved((65_535 - grey.astype(np.uint16) * 257), "TIFF", tiffinfo={262: 0})
+    yield "16 bit TIFF in which 0 is white", Odd("ink16.tif", ink, pixels=greys)
     yield "16 bit colour", Odd("deeper.png", _deep_png(smooth()), pixels=smooth())
     yield "grey", Odd("grey.png", saved(grey, "PNG"), pixels=greys)
     bits = np.where(greys > 100, 255, 0).astype(np.uint8)

@@ -13,7 +13,7 @@ from editloop.chat.fake.faults import MIXED, Fault, apply_fault, at_random, in_o
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.prompts import PictureEncoding, encode_picture
-from editloop.images.codec import decode_rgb
+from editloop.images.codec import decode
 
 
 def post(server: FakeServer, body: Any, path: str = "/v1/chat/completions") -> tuple[int, Any]:
@@ -186,4 +186,4 @@ def test_pictures_of_a_request_are_decoded() -> None:
     sent = encode_picture(pixels, PictureEncoding(format="png"))
     link = "data:image/png;base64," + base64.b64encode(sent.data).decode()
     seen = FakeRequest("m", (), (link,), "text", None, "d")
-    assert np.array_equal(seen.pictures[0], decode_rgb(sent.data))
+    assert np.array_equal(seen.pictures[0], decode(sent.data))

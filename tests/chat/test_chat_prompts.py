@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editloop.chat.prompts import PictureEncoding, encode_picture, fenced
-from editloop.images.codec import decode_rgb
+from editloop.images.codec import decode
 from editloop.schema import Pixels
 
 STEADY = settings(deadline=None, derandomize=True)
@@ -55,7 +55,7 @@ def test_a_fence_is_the_same_each_time_and_another_for_another_text() -> None:
 def test_a_png_shows_the_pixels_exactly() -> None:
     sent = encode_picture(noise(), PictureEncoding(format="png"))
     assert sent.media_type == "image/png"
-    assert np.array_equal(decode_rgb(sent.data), noise())
+    assert np.array_equal(decode(sent.data), noise())
 
 
 def test_a_jpeg_has_its_quality() -> None:

@@ -12,15 +12,16 @@ from editloop.images import codec
 from editloop.images.codec import (
     content_hash,
     decode,
+    decode_bare,
     decode_mask,
-    decode_rgb,
     encode_jpeg,
     encode_png,
     resize,
+    unlike_bare,
 )
 from editloop.schema import Mask, Pixels
 from editloop.sources.scenes import photo
-from odd_images import saved, smooth
+from odd_images import odd_images, saved, smooth
 
 
 def by_pillow(data: bytes) -> Pixels:
@@ -189,8 +190,20 @@ def test_a_hash_is_sha256_in_hex() -> None:
     assert content_hash(b"abc") == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_decode_rgb_is_pillows_plain_conversion() -> None:
-    alpha = np.full(cat().shape[:2], 9, np.uint8)
-    transparent = saved(np.dstack([cat(), alpha]), "PNG")
-    assert np.array_equal(decode_rgb(transparent), cat())
-    assert not np.array_equal(decode(transparent), cat())
+UNLIKE = {
+    "EXIF 6 JPEG": "EXIF orientation 6",
+    "RGBA": "transparency",
+    "16 bit grey PNG": "16 bit grey",
+    "profile in which red is green": "a colour profile",
+    "profile sRGB": "",
+    "two frames GIF": "",
+    "16 bit colour": "",
+}
+
+
+@pytest.mark.parametrize(("name", "why"), UNLIKE.items())
+def test_the_bare_reading_is_pillows_and_differs_for_a_reason(name: str, why: str) -> None:
+    data = odd_images()[name].data
+    assert np.array_equal(decode_bare(data), by_pillow(data))
+    assert np.array_equal(decode(data), by_pillow(data)) == (why == "")
+    assert unlike_bare(data) == why

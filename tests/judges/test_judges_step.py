@@ -12,7 +12,7 @@ import pytest
 
 from editloop.darkroom.develop import replay
 from editloop.errors import FailureClass, StepError
-from editloop.images.codec import decode, decode_mask, decode_rgb, encode_png
+from editloop.images.codec import decode, decode_mask, encode_png
 from editloop.judges import step as module
 from editloop.judges.samples import sample_pair
 from editloop.judges.step import JudgeStep
@@ -110,9 +110,9 @@ def test_the_truth_judge_sees_the_faults_of_darkroom_data() -> None:
     pairs = [
         EditedPair(
             each.id,
-            decode_rgb(each.source.bytes),
+            decode(each.source.bytes),
             each.instruction,
-            decode_rgb(each.target.bytes),
+            decode(each.target.bytes),
             replay(each.provenance).target,
             decode_mask(each.mask.bytes),
         )

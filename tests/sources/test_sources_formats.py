@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tracemalloc
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from editloop.errors import CorruptError
 from editloop.sources import stored_arrow, stored_tar
+from editloop.sources.layouts import open_layout
 from editloop.sources.table_files import gaps, split_files
 from layout_folders import png, put
 from published_folders import UNICODE, web_dataset
@@ -97,6 +99,53 @@ def test_a_shard_that_is_cut_off_is_corrupt(tmp_path: Path) -> None:
     data = (tmp_path / "a.tar").read_bytes()
     put(tmp_path / "a.tar", data[:7000])
     with pytest.raises(CorruptError, match="tar"):
+        list(stored_tar.all_rows(tmp_path / "a.tar"))
+
+
+def joined(folder: Path) -> Path:
+    """Two shards of two samples each, joined by `cat`; the second has other keys."""
+    web_dataset(folder / "b.tar", [{"jpg": b"x" * 900}, {"jpg": b"y" * 900}])
+    web_dataset(folder / "c.tar", [{}, {}, {"jpg": b"z" * 900}, {"jpg": b"w" * 900}])
+    parts = [folder / "b.tar", folder / "c.tar"]
+    put(folder / "joined/a.tar", b"".join(part.read_bytes() for part in parts))
+    return folder / "joined/a.tar"
+
+
+def test_shards_that_cat_joined_are_read_whole(tmp_path: Path) -> None:
+    path = joined(tmp_path)
+    rows = [row for row in stored_tar.all_rows(path) if isinstance(row, dict)]
+    assert [row["key"] for row in rows] == ["000000", "000001", "000002", "000003"]
+    assert [row["jpg"]["bytes"][:1] for row in rows] == [b"x", b"y", b"z", b"w"]
+    assert stored_tar.rows_at(path, [3])[3]["jpg"]["bytes"] == b"w" * 900
+    assert len(list(stored_tar.rows_without_pictures(path))) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data + b"no archive" * 99, "data after the end mark"),
+        (lambda data: data[:1024], "without an end mark"),  # cut between two files
+        (lambda data: data[:1024] + b"\xff" * 512 + data[1536:], "data after the end mark"),
+        (lambda data: data[:1500], "data after the end mark"),
+        (lambda data: data[:2000], "unexpected end of data"),
+    ],
+)
+def test_what_a_shard_would_lose_in_silence_is_an_error(tmp_path: Path, damage, said: str) -> None:
+    web_dataset(tmp_path / "a.tar", [{"jpg": b"x" * 400}, {"jpg": b"y" * 400}])
+    put(tmp_path / "a.tar", damage((tmp_path / "a.tar").read_bytes()))
+    with pytest.raises(CorruptError, match=said):
+        list(stored_tar.all_rows(tmp_path / "a.tar"))
+
+
+def test_a_compressed_shard_is_named_not_left_out(tmp_path: Path) -> None:
+    web_dataset(tmp_path / "a.tar", [{"source.png": png(), "txt": "go"}])
+    assert open_layout("table", tmp_path, map={"instruction": "txt"}).problems() == []
+    put(tmp_path / "b.tar.gz", gzip.compress((tmp_path / "a.tar").read_bytes())[:200])
+    (problem,) = open_layout("table", tmp_path, map={"instruction": "txt"}).problems()
+    assert problem.where == "b.tar.gz"
+    assert "compressed" in problem.cause
+    put(tmp_path / "a.tar", (tmp_path / "b.tar.gz").read_bytes())
+    with pytest.raises(CorruptError, match="not compressed"):
         list(stored_tar.all_rows(tmp_path / "a.tar"))
 
 

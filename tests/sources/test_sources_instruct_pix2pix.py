@@ -63,7 +63,7 @@ def test_of_several_instructions_the_first_counts(tmp_path: Path) -> None:
 def test_a_missing_picture_is_a_problem(tmp_path: Path) -> None:
     pairs(tmp_path, {"1": ["5"]})
     (tmp_path / "1/5_1.jpg").unlink()
-    assert wrong(tmp_path) == ["1/5_1.jpg: the file is missing"]
+    assert wrong(tmp_path) == ["1 target (1/5_1.jpg): the file is missing"]
 
 
 @pytest.mark.parametrize(

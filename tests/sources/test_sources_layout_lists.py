@@ -42,7 +42,11 @@ def test_pie_benchs_prompts_lose_their_brackets(tmp_path: Path) -> None:
     assert (sample.id, sample.instruction) == ("811", "put the cat on grass")
     assert sample.edit_type is EditType.BACKGROUND
     assert sample.provenance is not None
-    assert sample.provenance.parameters == {"editing_type_id": "8", "blended_word": ""}
+    assert sample.provenance.parameters == {
+        "editing_type_id": "8",
+        "blended_word": "",
+        "image_path": "8_change_background_80/1_artificial/811.jpg",
+    }
 
 
 def test_pie_benchs_mask_is_its_runs_and_the_border(tmp_path: Path) -> None:
@@ -76,7 +80,8 @@ def test_a_picture_that_pie_bench_lacks_is_a_problem(tmp_path: Path) -> None:
     pie(tmp_path)
     (tmp_path / "annotation_images/8_change_background_80/1_artificial/811.jpg").unlink()
     assert wrong("pie-bench", tmp_path) == [
-        "annotation_images/8_change_background_80/1_artificial/811.jpg: the file is missing"
+        "811 source (annotation_images/8_change_background_80/1_artificial/811.jpg): "
+        "the file is missing"
     ]
 
 

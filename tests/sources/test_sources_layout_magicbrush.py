@@ -123,8 +123,9 @@ def test_everything_wrong_is_listed_at_once(split: Path) -> None:
     change(split, "local_descriptions.json", _9={"9-output1.png": "fur"})
     assert wrong(split) == [
         "images/77: it is not listed in edit_sessions.json",
-        "images/30/30-output1.png: the picture cannot be read: the picture ends before it is whole",
-        "images/139/139-mask2.png: the file is missing",
+        "30/1 target (images/30/30-output1.png): the picture cannot be read: "
+        "the picture ends before it is whole",
+        "139/2 mask (images/139/139-mask2.png): the file is missing",
         "local_descriptions.json 9: no caption of 9-output2.png",
         f"9/1: the mask is 30 x 20, its source {WIDTH} x {HEIGHT}",
     ]

@@ -17,7 +17,7 @@ from rich.table import Table
 from editloop.kernel.progress import Progress
 from editloop.registry import kinds, load, settings_of
 from editloop.schema import Json
-from editloop.showing.telling import told_departures, told_leftovers
+from editloop.showing.telling import told_departures, told_notices
 
 __all__ = [
     "build_progress",
@@ -43,7 +43,7 @@ _SHOWN = {
 }
 _TRAINED = ("samples", "steps", "parameters", "precision", "final_loss", "validation_loss")
 _COLUMNS = 5  # metrics beside an editor's name in 80 columns
-_LEFTOVERS = 3  # recorded pictures without a case that are named
+_NAMED = 3  # entries of a list of notices that are named
 
 
 @contextmanager
@@ -135,15 +135,15 @@ def _print_measured(benchmark: str, by_editor: Mapping[str, Json], card: Json) -
 
 
 def _notices(results: Mapping[str, Json]) -> list[str]:
-    """Return notices about editors, each once: settings unlike the card's, unused pictures."""
+    """Return notices about data and editors, each once."""
     found: dict[str, None] = {}
-    for editor in (
-        each for own in results.get("benchmarks", {}).values() for each in own["editors"]
-    ):
-        if departs := editor.get("departs"):
-            found[f"{editor['name']} departs: {told_departures(departs)}"] = None
-        if unasked := editor.get("leftovers"):
-            found[f"{editor['name']}: {told_leftovers(unasked, _LEFTOVERS)}"] = None
+    for facts in results.get("benchmarks", {}).values():
+        found |= dict.fromkeys(f"warning: {told}" for told in told_notices(facts, _NAMED))
+        for editor in facts["editors"]:
+            if departs := editor.get("departs"):
+                found[f"{editor['name']} departs: {told_departures(departs)}"] = None
+            told = told_notices(editor, _NAMED)
+            found |= dict.fromkeys(f"{editor['name']}: {each}" for each in told)
     return list(found)
 
 

@@ -2,6 +2,7 @@
 
     SESSION/SESSION_1.png, SESSION_inde_2.png, SESSION_iter_2.png     MagicBrush's names
     ID.png                                                            a single edit, by its id
+    8_change_background_80/1_artificial/811000000001.jpg              PIE-Bench's `image_path`
 
 Files may also be in the folder itself, without a subfolder per session, and may be JPEG or WebP.
 """
@@ -58,14 +59,14 @@ class RecordedEditor:
 
     def find(self, sample: EditSample, setting: str) -> Path | Unedited:
         """Return the path of a case's picture in a setting ("independent" or "iterative")."""
-        return self._find(sample.id, sample.session, sample.turn, setting)
+        return self._find(sample, setting)
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
         """Return the recorded picture of each request, in the size of its image."""
         return [self._edit(request) for request in requests]
 
     def _edit(self, request: EditRequest) -> Pixels | Unedited:
-        found = self._find(request.id, request.session, request.turn, request.setting)
+        found = self._find(request, request.setting)
         if isinstance(found, Unedited):
             return found
         try:
@@ -73,28 +74,39 @@ class RecordedEditor:
         except ImageError as error:
             return Unedited(f"{found.name} cannot be read: {error.cause}")
 
-    def _find(self, id: str, session: str | None, turn: int, setting: str) -> Path | Unedited:
-        expected = output_path(session or id, turn, setting)
-        for path in self._places(expected, turn, setting, id, session):
+    def _find(self, case: EditSample | EditRequest, setting: str) -> Path | Unedited:
+        expected = output_path(case.session or case.id, case.turn, setting)
+        for path in self._places(expected, case, setting):
             if _is_file(path):
                 return path
         return Unedited(f"there is no picture {expected.as_posix()}")
 
     def _places(
-        self, expected: Path, turn: int, setting: str, id: str, session: str | None
+        self, expected: Path, case: EditSample | EditRequest, setting: str
     ) -> Iterator[Path]:
         """Yield the possible paths of a picture, never one that belongs to another case.
 
-        For a single edit, the path by its id comes first.
+        For a single edit, the path by its id comes first, then the data set's own for outputs.
         """
-        raw = id if session is None else session
-        own = output_path(raw, turn, setting, safe=False) if _is_plain(raw) else expected
+        raw = case.id if case.session is None else case.session
+        own = output_path(raw, case.turn, setting, safe=False) if _is_plain(raw) else expected
         names = [expected, own, Path(expected.name), Path(own.name)]
-        if session is None:
-            names = [Path(f"{id}.png"), expected] if _is_below(id) else [expected]
+        if case.session is None:
+            published = _image_path(case)
+            named = [f"{case.id}.png", *([] if published is None else [published])]
+            names = [*(Path(name) for name in named if _is_below(name)), expected]
         for name in dict.fromkeys(names):
             for extension in _EXTENSIONS:
                 yield self._folder / name.with_name(f"{name.name.removesuffix('.png')}{extension}")
+
+
+def _image_path(case: EditSample | EditRequest) -> str | None:
+    """Return the path of a PIE-Bench picture, as .png; None for other data."""
+    made = case.provenance
+    if made is None or made.generator != "pie-bench":
+        return None
+    path: str = made.parameters["image_path"]
+    return f"{path.rpartition('.')[0]}.png"
 
 
 def _is_below(name: str) -> bool:

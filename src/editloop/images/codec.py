@@ -1,8 +1,8 @@
-"""Decoding and encoding of pictures: all normalisation happens here, once, at ingest.
+"""Decoding and encoding of pictures: the one reader of every picture that comes in.
 
 `decode` returns 8 bit sRGB with EXIF orientation applied, alpha composited on white and embedded
-colour profiles converted; of several frames, the first. A picture that cannot be read raises an
-`ImageError` with one of these codes (`CODES`):
+colour profiles converted; of several frames, the first. A picture that cannot be read, or not
+without a warning of its decoder, raises an `ImageError` with one of these codes (`CODES`):
 
     empty           the data has no bytes
     not-an-image    the data is not a picture (a web page, text, noise)
@@ -10,6 +10,7 @@ colour profiles converted; of several frames, the first. A picture that cannot b
     truncated       the picture's data ends too early
     broken          the picture's structure or data is damaged
     too-large       more pixels than the limit, or a side longer than MAX_SIDE
+    trailing-data   more data after the picture's end mark (`intact.py` says what may follow it)
     metadata-bomb   compressed metadata that would unpack to megabytes
 
 Invalid metadata (an unreadable EXIF block, a colour profile that is damaged or for other channels)
@@ -26,11 +27,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from editloop.images.intact import JPEG, PNG, end_of, read_jpeg
 from editloop.images.normalise import (
-    JPEG,
     MAX_SIDE,
-    PNG,
     check_size,
+    differences,
     read_with_pillow,
     to_allowed,
     to_rgb,
@@ -43,16 +44,20 @@ __all__ = [
     "MAX_SIDE",
     "content_hash",
     "decode",
+    "decode_bare",
     "decode_mask",
-    "decode_rgb",
     "encode_jpeg",
     "encode_png",
     "is_plain",
     "resize",
+    "unlike_bare",
 ]
 
 CODES = frozenset(
-    {"broken", "empty", "metadata-bomb", "not-an-image", "too-large", "truncated", "unsupported"}
+    {
+        *("broken", "empty", "metadata-bomb", "not-an-image", "too-large", "trailing-data"),
+        *("truncated", "unsupported"),
+    }
 )
 
 MAX_PIXELS = 64_000_000  # a 64 megapixel photo; 192 MB as RGB
@@ -68,7 +73,8 @@ _Array = TypeVar("_Array", bound=NDArray[Any])
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode and normalise a picture: [height, width, 3], 8 bit sRGB.
 
-    Plain 8 bit JPEG and PNG are decoded by OpenCV, which gives the same pixels faster.
+    Plain 8 bit JPEG and PNG are decoded by libjpeg-turbo and OpenCV, which give the same pixels as
+    Pillow, faster.
     """
     plain = _plain(data, max_pixels)
     if plain is None:
@@ -82,17 +88,26 @@ def is_plain(data: bytes) -> bool:
     return _plain_size(data) is not None
 
 
-def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+def decode_bare(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode a picture by Pillow's `convert("RGB")` alone: [height, width, 3], 8 bit.
 
-    Released evaluators read pictures like this, ignoring transparency, orientation and profiles.
-    For the usual picture without any of them, the pixels are the same as from `decode`.
+    Released evaluators read pictures like this: they ignore orientation, transparency and profiles,
+    and clip 16 bit grey to white. `unlike_bare` says whether a picture is read differently.
     """
     plain = _plain(data, max_pixels)
     if plain is None:
         return read_with_pillow(data, max_pixels, lambda image: np.array(image.convert("RGB")))
     pixels: Pixels = cv2.cvtColor(plain, cv2.COLOR_BGR2RGB)
     return pixels
+
+
+def unlike_bare(data: bytes) -> str:
+    """Return in a few words why `decode_bare` reads a picture differently; "" if it does not."""
+    if is_plain(data):
+        return ""
+    if np.array_equal(decode(data), decode_bare(data)):
+        return ""
+    return ", ".join(read_with_pillow(data, MAX_PIXELS, differences)) or "its kind of pixels"
 
 
 def decode_mask(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Mask:
@@ -161,13 +176,20 @@ def _plain(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
     if size is None:
         return None
     check_size(*size, max_pixels)
+    if data.startswith(JPEG):
+        return read_jpeg(data, "BGR")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     return pixels if pixels is not None and pixels.shape[:2] == size else None
 
 
 def _plain_size(data: bytes) -> tuple[int, int] | None:
-    """Return (height, width) of a complete JPEG or PNG that needs no normalisation, else None."""
+    """Return (height, width) of a complete JPEG or PNG that needs no normalisation, else None.
+
+    Complete: it ends with its end mark.
+    """
+    if end_of(data) != len(data):
+        return None
     if data.startswith(PNG):
         return _plain_png(data)
     if data.startswith(JPEG):
@@ -181,11 +203,7 @@ def _plain_png(data: bytes) -> tuple[int, int] | None:
         kind = data[at + 4 : at + 8]
         if kind not in _PLAIN_CHUNKS:
             return None
-        if kind == b"IEND":
-            break
         at += 12 + int.from_bytes(data[at : at + 4])
-    else:
-        return None  # it ends before its end chunk
     depth, colour, interlaced = data[24], data[25], data[28]
     if data[12:16] != b"IHDR" or depth != 8 or colour not in (0, 2) or interlaced:
         return None
@@ -197,7 +215,7 @@ def _plain_jpeg(data: bytes) -> tuple[int, int] | None:
     while at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xDA:  # the scan: no more headers
-            return size if data.endswith(b"\xff\xd9") else None
+            return size
         if marker in _JPEG_FRAMES:
             depth, channels = data[at + 4], data[at + 9]
             if depth != 8 or channels not in (1, 3):

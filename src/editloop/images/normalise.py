@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,21 @@ from PIL import ExifTags, ImageCms, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from editloop.errors import ImageError
+from editloop.images.intact import JPEG, PNG, check_end, read_jpeg
 from editloop.schema import Pixels
 
-__all__ = ["JPEG", "MAX_SIDE", "PNG", "check_size", "read_with_pillow", "to_allowed", "to_rgb"]
+__all__ = [
+    "MAX_SIDE",
+    "check_size",
+    "differences",
+    "eight_bit",
+    "orientation",
+    "read_with_pillow",
+    "to_allowed",
+    "to_rgb",
+]
 
 MAX_SIDE = 65_500  # what every encoder supports
-
-# The signatures of the two most common formats.
-PNG = b"\x89PNG\r\n\x1a\n"
-JPEG = b"\xff\xd8\xff"
 
 # Formats Pillow may open: no interpreters (EPS), no formats without a signature (TGA).
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -40,6 +47,14 @@ _KNOWN_UNREAD = {
     b"\0\0\0\x0cJXL ": "JPEG XL",
 }
 
+_JPEG_COLOURS: dict[str, Literal["GRAY", "RGB", "CMYK"]] = {
+    "L": "GRAY",
+    "RGB": "RGB",
+    "CMYK": "CMYK",
+}
+
+_WHITE_IS_ZERO = 0  # a TIFF's photometric interpretation
+
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
     3: Pillow.Transpose.ROTATE_180,
@@ -49,6 +64,8 @@ _TURNS = {
     7: Pillow.Transpose.TRANSVERSE,
     8: Pillow.Transpose.ROTATE_90,
 }
+
+_Made = TypeVar("_Made")
 
 _WARNINGS = threading.Lock()  # warning filters belong to the whole process
 
@@ -65,8 +82,8 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
 
 
 def read_with_pillow(
-    data: bytes, max_pixels: int, convert: Callable[[Pillow.Image], NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
+    data: bytes, max_pixels: int, convert: Callable[[Pillow.Image], _Made]
+) -> _Made:
     """Decode any picture and convert it; raises ImageError on any failure but MemoryError."""
     _refuse_unread(data)
     with _WARNINGS, warnings.catch_warnings():
@@ -74,12 +91,28 @@ def read_with_pillow(
         try:
             with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
                 check_size(image.height, image.width, max_pixels)
-                image.load()
-                return convert(image)
+                loaded = _loaded(image, data)
+                check_end(data)
+                return convert(loaded)
         except (ImageError, MemoryError):
             raise
         except Exception as error:
             raise _explain(error, data) from error
+
+
+def _loaded(image: Pillow.Image, data: bytes) -> Pillow.Image:
+    """Return the picture with its pixels; those of a JPEG come from a decoder that warns."""
+    colours = _JPEG_COLOURS.get(image.mode) if data.startswith(JPEG) else None
+    if colours is None:
+        image.load()
+        return image
+    pixels = read_jpeg(data, colours)
+    if colours == "CMYK":  # Pillow knows whether its levels are inverted
+        image.load()
+        return image
+    made = Pillow.fromarray(pixels.squeeze(-1) if colours == "GRAY" else pixels)
+    made.info = image.info
+    return made
 
 
 def _refuse_unread(data: bytes) -> None:
@@ -89,8 +122,8 @@ def _refuse_unread(data: bytes) -> None:
     kind = next((name for magic, name in _KNOWN_UNREAD.items() if data.startswith(magic)), None)
     if head.startswith((b"<?xml", b"<!--", b"<svg", b"<!doctype svg")) and b"<svg" in head:
         kind = "SVG"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis"):
-        kind = "HEIC"
+    if data[4:8] == b"ftyp" and not _is_avif(data):
+        kind = "HEIC, or a video"
     if kind is not None:
         raise ImageError(
             "unsupported", "this kind of picture is not read", value=kind, fix="convert it to PNG"
@@ -114,7 +147,13 @@ def _explain(error: Exception, data: bytes) -> ImageError:
 
 
 def _is_known(data: bytes) -> bool:
-    return data.startswith(_READ) or data[4:12] in (b"ftypavif", b"ftypavis")
+    return data.startswith(_READ) or _is_avif(data)
+
+
+def _is_avif(data: bytes) -> bool:
+    """Return whether the brands of an ISO media file name AVIF; HEIC and videos have others."""
+    brands = data[8 : int.from_bytes(data[:4])]
+    return data[4:8] == b"ftyp" and (b"avif" in brands or b"avis" in brands)
 
 
 def _ends_early(data: bytes) -> bool:
@@ -126,11 +165,13 @@ def _ends_early(data: bytes) -> bool:
     return data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little")
 
 
-def _eight_bit(image: Pillow.Image) -> Pillow.Image:
+def eight_bit(image: Pillow.Image) -> Pillow.Image:
     """Convert 16 bit grey to 8 bit by its high byte, as Pillow does for 16 bit colour."""
-    if not image.mode.startswith("I;16"):
+    if not _is_deep_grey(image):
         return image
-    values = np.asarray(image)
+    values = np.asarray(image).astype(np.uint16)
+    if _is_inverted(image):
+        values = 65_535 - values
     made = Pillow.fromarray((values >> 8).astype(np.uint8))
     made.info = {key: value for key, value in image.info.items() if key != "transparency"}
     clear = image.info.get("transparency")
@@ -139,18 +180,46 @@ def _eight_bit(image: Pillow.Image) -> Pillow.Image:
     return made
 
 
+def _is_deep_grey(image: Pillow.Image) -> bool:
+    """Return whether a picture is 16 bit grey; Pillow has 32 bits for that of PGM files."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+
+
+def _is_inverted(image: Pillow.Image) -> bool:
+    """Return whether 0 is white in a TIFF's 16 bit grey, which Pillow honours only up to 8 bits."""
+    meaning = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation)
+    return bool(meaning == _WHITE_IS_ZERO)
+
+
+def orientation(image: Pillow.Image) -> int:
+    """Return the EXIF orientation of a picture, 1 to 8; 1 if it is missing or unreadable."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken EXIF blocks raise many kinds of errors
+        return 1
+    return found if found in _TURNS else 1
+
+
 def _upright(image: Pillow.Image) -> Pillow.Image:
     """Apply the EXIF orientation of a picture; an unreadable one is ignored."""
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken EXIF blocks raise many kinds of errors
-        turn = None
+    turn = _TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
+
+
+def differences(image: Pillow.Image) -> list[str]:
+    """Return what in a picture `convert("RGB")` alone does not honour."""
+    found = {
+        f"EXIF orientation {orientation(image)}": orientation(image) != 1,
+        "transparency": image.has_transparency_data,
+        "16 bit grey": _is_deep_grey(image),
+        "a colour profile": "icc_profile" in image.info,
+    }
+    return [name for name, present in found.items() if present]
 
 
 def to_rgb(image: Pillow.Image) -> Pixels:
     """Convert a picture of any mode to 8 bit sRGB on white, with orientation applied."""
-    alpha, image = _alpha(_upright(_eight_bit(image)))
+    alpha, image = _alpha(_upright(eight_bit(image)))
     colour = _srgb(image)
     if alpha is not None:
         canvas = Pillow.new("RGB", colour.size, "white")
@@ -161,7 +230,7 @@ def to_rgb(image: Pillow.Image) -> Pixels:
 
 def to_allowed(image: Pillow.Image) -> NDArray[np.uint8]:
     """Convert a mask picture to grey levels, upright, high where editing is allowed."""
-    alpha, image = _alpha(_upright(_eight_bit(image)))
+    alpha, image = _alpha(_upright(eight_bit(image)))
     if alpha is not None and alpha.getextrema() != (255, 255):
         return 255 - np.asarray(alpha)
     return np.array(image.convert("RGB" if image.mode == "CMYK" else "L").convert("L"))

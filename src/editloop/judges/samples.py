@@ -12,7 +12,7 @@ import numpy as np
 
 from editloop.darkroom.develop import GENERATOR, replay
 from editloop.errors import EditLoopError, ImageError
-from editloop.images.codec import decode_mask, decode_rgb
+from editloop.images.codec import decode, decode_mask
 from editloop.schema import Captions, EditedPair, EditSample, Pixels
 from editloop.sources.taxonomies import own_kind
 
@@ -41,7 +41,7 @@ def sample_pair(sample: EditSample) -> SamplePair:
     if sample.target is None:
         return SamplePair(None, "the sample has no target")
     try:
-        source, edited = decode_rgb(sample.source_image.bytes), decode_rgb(sample.target.bytes)
+        source, edited = decode(sample.source_image.bytes), decode(sample.target.bytes)
         mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
     except ImageError as error:
         return SamplePair(None, f"a picture cannot be read: {error.cause}")

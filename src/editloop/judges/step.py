@@ -53,7 +53,7 @@ class JudgeStep:
 
     Settings = JudgeStepSettings
     name = "judge"
-    version = "1"
+    version = "2"
     needs = frozenset({"source"})
     adds = frozenset({"scores"})
 

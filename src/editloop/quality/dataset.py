@@ -49,7 +49,7 @@ DATA_METRICS = (
     f"dinov2=dinov2?against=source&{_DINOV2}",
 )
 
-_VERSION = "1"
+_VERSION = "2"
 _NAME = "quality"
 _RESULTS, _ROWS, _PAGE = "quality.json", "quality.parquet", "quality.html"
 

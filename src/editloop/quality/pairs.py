@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from editloop.errors import ImageError
-from editloop.images.codec import decode_mask, decode_rgb
+from editloop.images.codec import decode, decode_mask
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import Chosen, MetricSet
 from editloop.quality.chunks import gathered, stored_bytes
@@ -100,7 +100,7 @@ class _Pairs:
         if image is None or not fields & self._needs:
             return None
         if id(image) not in self._pixels:
-            self._pixels[id(image)] = decode_rgb(image.bytes)
+            self._pixels[id(image)] = decode(image.bytes)
         return self._pixels[id(image)]
 
     def _mask(self, image: Image | None) -> Mask | None:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from editloop.errors import ImageError
-from editloop.images.codec import content_hash, decode_rgb, encode_jpeg, encode_png, resize
+from editloop.images.codec import content_hash, decode, encode_jpeg, encode_png, resize
 from editloop.schema import Mask, Pixels
 
 __all__ = ["LightPictures", "Picture", "exact", "sheet"]
@@ -59,7 +59,7 @@ class LightPictures:
         uri = self._uris.setdefault(content_hash(data), own)
         if uri is own:
             try:
-                own.set_result(_light(decode_rgb(data)))
+                own.set_result(_light(decode(data)))
             except ImageError as error:
                 own.set_exception(error)
         return Picture(label, alt, uri.result())

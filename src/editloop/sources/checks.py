@@ -1,7 +1,6 @@
-"""Fast checks of a data set's pictures before a long run, mostly without decoding them.
+"""Checks of a data set's pictures before a long run.
 
-A PNG is complete if the checksums of its chunks are right up to the end chunk, a JPEG if it reaches
-its end marker. A picture of another format, or one that fails this check, is decoded instead.
+Every picture is decoded, except a plain PNG whose chunks have the right checksums.
 """
 
 from __future__ import annotations
@@ -11,17 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from editloop.errors import ImageError
-from editloop.images.codec import MAX_PIXELS, decode_rgb
-from editloop.images.normalise import JPEG, PNG, check_size
+from editloop.images.codec import MAX_PIXELS, decode, is_plain
+from editloop.images.intact import PNG
+from editloop.images.normalise import check_size
 from editloop.schema import Image
 from editloop.sources.entries import Entry, Picture, Problem
 from editloop.sources.files import read_file
 
 __all__ = ["check_session", "picture_size", "same_shape"]
-
-_COMPRESSED = frozenset({b"iCCP", b"iTXt", b"zTXt"})  # chunks that may decompress to megabytes
-_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # JPEG: baseline, extended and progressive Huffman
-_SCAN = 0xDA
 
 
 def check_session(entries: Sequence[Entry], folder: Path) -> Iterator[Problem]:
@@ -64,49 +60,35 @@ def _size(picture: Picture, place: str, folder: Path) -> tuple[int, int] | Probl
     try:
         if isinstance(picture, Image):
             return picture_size(picture.bytes)
-        place = picture.relative_to(folder).as_posix()
+        place = f"{place} ({picture.relative_to(folder).as_posix()})"
         return picture_size(read_file(picture))
     except FileNotFoundError:
         return Problem(place, "the file is missing", "unpack the data set again")
     except OSError as error:
         return Problem(place, f"the file cannot be opened: {error.strerror}", "check its access")
     except ImageError as error:
-        return Problem(place, f"the picture cannot be read: {error.cause}", error.fix or "fix it")
+        detail = f": {error.value}" if error.value else ""
+        cause = f"the picture cannot be read: {error.cause}{detail}"
+        return Problem(place, cause, error.fix or "fix it")
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
-    """Return (height, width) of a complete picture; raise ImageError for any other."""
-    size = _whole_png(data) if data.startswith(PNG) else _whole_jpeg(data)
-    if size is None:
-        height, width = decode_rgb(data).shape[:2]
+    """Return (height, width) of a picture, upright; raise ImageError unless it is whole."""
+    if not (data.startswith(PNG) and is_plain(data) and _has_right_checksums(data)):
+        height, width = decode(data).shape[:2]
         return height, width
+    size = int.from_bytes(data[20:24]), int.from_bytes(data[16:20])
     check_size(*size, MAX_PIXELS)
     return size
 
 
-def _whole_png(data: bytes) -> tuple[int, int] | None:
-    """Return (height, width) of a PNG with intact chunks; None if it has to be decoded."""
+def _has_right_checksums(data: bytes) -> bool:
+    """Return whether all chunks of a complete PNG are intact, and some of them are pixels."""
     view, at, kinds = memoryview(data), len(PNG), set[bytes]()
-    while at + 12 <= len(data):
+    while at < len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4])
-        kind, stored = data[at + 4 : at + 8], data[end : end + 4]
-        if kind in _COMPRESSED or zlib.crc32(view[at + 4 : end]) != int.from_bytes(stored):
-            return None
-        kinds.add(kind)
-        if kind == b"IEND":
-            whole = data[12:16] == b"IHDR" and b"IDAT" in kinds
-            return (int.from_bytes(data[20:24]), int.from_bytes(data[16:20])) if whole else None
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            return False
+        kinds.add(data[at + 4 : at + 8])
         at = end + 4
-    return None
-
-
-def _whole_jpeg(data: bytes) -> tuple[int, int] | None:
-    """Return (height, width) of a JPEG with an end marker; None if it has to be decoded."""
-    if not data.startswith(JPEG) or not data.endswith(b"\xff\xd9"):
-        return None
-    size, at = None, 2
-    while at + 10 <= len(data) and data[at] == 0xFF and data[at + 1] != _SCAN:
-        if data[at + 1] in _FRAMES:
-            size = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return size if data[at + 1 : at + 2] == bytes([_SCAN]) else None
+    return b"IDAT" in kinds

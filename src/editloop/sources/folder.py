@@ -61,7 +61,7 @@ class FolderSource:
 
     Settings = FolderSettings
     name = "folder"
-    version = "1"
+    version = "2"
 
     def __init__(self, settings: FolderSettings) -> None:
         self._settings = settings

@@ -49,7 +49,7 @@ class LayoutSource:
 
     Settings = LayoutSettings
     name = "layout"
-    version = "2"
+    version = "3"
 
     def __init__(self, settings: LayoutSettings) -> None:
         self._settings = settings

@@ -28,11 +28,14 @@ __all__ = ["decode_runs", "pie_bench_index"]
 _SIDE = 512
 _LISTING = "mapping_file.json"
 _TEXTS = ("original_prompt", "editing_prompt", "editing_instruction")
-_KEPT = ("editing_type_id", "blended_word")
+_KEPT = ("editing_type_id", "blended_word", "image_path")
 
 
 def pie_bench_index(folder: Path) -> ListedIndex:
-    """Return the index of the layout `pie-bench`; `editing_type_id` is among the parameters."""
+    """Return the index of the layout `pie-bench`; `editing_type_id` is among the parameters.
+
+    So is `image_path`, under which the released code writes its outputs.
+    """
     edits = partial(_edits, folder / "annotation_images")
     return mapped_index("pie-bench", folder / _LISTING, edits)
 

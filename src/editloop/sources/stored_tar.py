@@ -4,6 +4,8 @@ Consecutive files with the same key (the name up to its first dot) are one row. 
 dot gives the column: `0001.source.png` is the column `source`, `0001.jpg` is `jpg`; the fields of a
 `.json` are columns themselves; `key` is the key. Other file types are ignored, and nothing is
 unpickled.
+
+Archives that were joined by `cat` are all read. An archive without its end mark is cut: an error.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from editloop.errors import CorruptError
 from editloop.schema import Json
@@ -67,29 +69,50 @@ def _samples(
     path: Path, wanted: set[int] | tuple[()] | None
 ) -> Iterator[tuple[int, Sequence[_Member]]]:
     """Yield each sample's files; pictures are read only for the samples in `wanted` (None: all)."""
-    with _opened(path) as shard:
-        files = (member for member in _members(shard) if member.isfile())
-        named = ((_named(member.name), member) for member in files)
-        regular = ((name, member) for name, member in named if name is not None)
+    with _opened(path) as file:
+        named = ((_named(member.name), shard, member) for shard, member in _members(file))
+        regular = ((*name, shard, member) for name, shard, member in named if name is not None)
         last = max(wanted, default=-1) if wanted else None
-        for at, (_, group) in enumerate(groupby(regular, key=lambda item: item[0][0])):
+        for at, (_, group) in enumerate(groupby(regular, key=lambda item: item[0])):
             if last is not None and at > last:
                 return
             pictures = wanted is None or at in wanted
-            yield at, [_read(shard, *name, member, pictures) for name, member in group]
+            yield at, [_read(*file, pictures) for file in group]
 
 
-def _members(shard: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while (member := shard.next()) is not None:
-        shard.members = []  # type: ignore[attr-defined]  # do not keep past members in memory
-        yield member
+def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Yield the files of all archives in a shard, each with its archive."""
+    start: int | None = 0
+    while start is not None:
+        file.seek(start)
+        with tarfile.open(fileobj=file, mode="r:") as shard:
+            members = 0
+            while (member := shard.next()) is not None:
+                shard.members = []  # type: ignore[attr-defined]  # do not keep them in memory
+                members += 1
+                if member.isfile():
+                    yield shard, member
+            if start and not members:
+                raise tarfile.ReadError(f"data after the end mark, at byte {start}, is no archive")
+            start = _next_archive(file, shard.offset)
+
+
+def _next_archive(file: BinaryIO, end: int) -> int | None:
+    """Return where another archive begins after the end mark at `end`; None at the file's end."""
+    file.seek(end)
+    if not (block := file.read(tarfile.BLOCKSIZE)):
+        raise tarfile.ReadError(f"it ends at byte {end} without an end mark")
+    while block and not block.strip(b"\0"):
+        end += len(block)
+        block = file.read(tarfile.BLOCKSIZE)
+    return end if block else None
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with explained("read a data set", path), tarfile.open(path, "r:") as shard:
-            yield shard
+        with explained("read a data set", path), path.open("rb") as file:
+            yield file
     except (tarfile.TarError, EOFError) as error:
         raise CorruptError(
             "a tar file cannot be read",
@@ -108,7 +131,7 @@ def _named(path: str) -> tuple[str, str] | None:
 
 
 def _read(
-    shard: tarfile.TarFile, key: str, suffix: str, member: tarfile.TarInfo, pictures: bool
+    key: str, suffix: str, shard: tarfile.TarFile, member: tarfile.TarInfo, pictures: bool
 ) -> _Member:
     last = f".{suffix.rpartition('.')[2]}"
     asked = pictures if last in EXTENSIONS else last in (*_TEXTS, ".json")

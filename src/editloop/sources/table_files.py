@@ -19,13 +19,14 @@ from pathlib import Path
 from editloop.sources.entries import Problem
 from editloop.sources.formats import FORMATS
 
-__all__ = ["gaps", "has_rows", "split_files"]
+__all__ = ["gaps", "has_rows", "packed", "split_files"]
 
 _MOST_FOLDERS = 100  # below a data set: more folders than this are not splits
 
 _SHARD = re.compile(
     r"(?P<split>.+)-(?P<at>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.(?P<kind>parquet|arrow)"
 )
+_PACKED = re.compile(r".+\.(tar\.(gz|bz2|xz|zst)|tgz)")
 _CACHED = re.compile(r".+-(?P<split>\w+)\.arrow")  # as `load_dataset` caches a small split
 _TAR = re.compile(r"(?P<split>train|val|valid|validation|dev|test|heldout)[-_.]?\d+\.tar")
 
@@ -57,6 +58,15 @@ def gaps(paths: Sequence[Path]) -> Iterator[Problem]:
         for at in sorted(set(range(int(count))) - there):
             name = f"{named[0]['split']}-{at:05d}-of-{count}.{named[0]['kind']}"
             yield Problem(name, "a file of the split is missing", "download it again")
+
+
+def packed(folder: Path) -> Iterator[Problem]:
+    """Yield a problem for each compressed archive in a folder of WebDataset shards."""
+    for path in sorted((*folder.iterdir(), *folder.glob("data/*"))):
+        if _PACKED.fullmatch(path.name):
+            cause = "a compressed archive is not read"
+            fix = "unpack it to a .tar, which also shows whether it is whole: gunzip, unxz, ..."
+            yield Problem(path.relative_to(folder).as_posix(), cause, fix)
 
 
 def has_rows(folder: Path) -> bool:

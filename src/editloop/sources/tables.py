@@ -24,7 +24,7 @@ from editloop.sources.columns import Row, Rules, absent_columns, entry_of, sessi
 from editloop.sources.entries import Entry, Place, Problem
 from editloop.sources.formats import FORMATS, format_of
 from editloop.sources.listed import ListedIndex, Rows
-from editloop.sources.table_files import gaps, split_files
+from editloop.sources.table_files import gaps, packed, split_files
 from editloop.storage.files import explained
 
 __all__ = ["TableSettings", "table_index", "table_splits"]
@@ -72,6 +72,10 @@ def _find(folder: Path, split: str | None) -> _Table:
     splits = split_files(folder)
     if split is None and len(splits) == 1:
         split = next(iter(splits))
+    chosen = splits.get(split or "", ())
+    from_shards = not splits or any(path.suffix == ".tar" for path in chosen)
+    if from_shards and (unread := list(packed(folder))):
+        return _Table(problems=unread)
     if split is not None and split in splits:
         return _Table(splits[split], list(gaps(splits[split])))
     known = ", ".join(name for name in splits if name)

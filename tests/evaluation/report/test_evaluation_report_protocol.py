@@ -12,7 +12,7 @@ import pytest
 from editloop.errors import ImageError
 from editloop.evaluation.evaluate import evaluate
 from editloop.evaluation.report.casetables import case_tables, extremes
-from editloop.images.codec import content_hash, decode, decode_rgb, encode_png
+from editloop.images.codec import content_hash, decode, encode_png
 from editloop.loop import run as loop
 from editloop.registry import create
 from editloop.runtime.seeding import generator
@@ -342,9 +342,9 @@ def test_each_picture_of_a_page_is_decoded_once(run: Path, monkeypatch: pytest.M
 
     def counted(data: bytes) -> Pixels:
         decoded.append(content_hash(data))
-        return decode_rgb(data)
+        return decode(data)
 
-    monkeypatch.setattr(thumbnails, "decode_rgb", counted)
+    monkeypatch.setattr(thumbnails, "decode", counted)
     before = page(run)
     loop.report(run)
     assert page(run) == before

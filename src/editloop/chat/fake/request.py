@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from editloop.images.codec import decode_rgb
+from editloop.images.codec import decode
 from editloop.schema import Json, Pixels
 
 __all__ = ["FakeRequest", "read_request"]
@@ -45,7 +45,7 @@ class FakeRequest:
     @cached_property
     def pictures(self) -> tuple[Pixels, ...]:
         """The pictures' pixels; raises ImageError if one cannot be decoded."""
-        return tuple(decode_rgb(data) for data in self.images)
+        return tuple(decode(data) for data in self.images)
 
 
 def read_request(body: bytes, digest: str, number: int, arrival: int) -> FakeRequest:

@@ -10,18 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from editloop.errors import ImageError, StepError
+from editloop.errors import StepError
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask, encode_png, resize
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
-from editloop.sources.checks import picture_size
 
 __all__ = [
     "EDITS",
@@ -30,9 +28,7 @@ __all__ = [
     "Clock",
     "Decode",
     "EditingSettings",
-    "FoundEditor",
     "edit_chunk",
-    "find_chunk",
     "settings_of",
 ]
 
@@ -48,25 +44,13 @@ EDITS = pa.schema(
         ("id", pa.string()),
         ("turn", pa.int32()),
         ("setting", pa.string()),
-        ("edited", pa.binary()),  # PNG; null where the picture is a file, or there is none
+        ("edited", pa.binary()),  # PNG; null where the picture is the file, or there is none
         ("path", pa.string()),  # of a picture that was made elsewhere
         ("sha256", pa.string()),  # of the picture's bytes; null where `unedited` says why
         ("unedited", pa.string()),
+        ("note", pa.string()),  # what is unusual about a picture that was made elsewhere
     ]
 )
-
-
-@runtime_checkable
-class FoundEditor(Protocol):
-    """An editor whose pictures already exist as files."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def find(self, sample: EditSample, setting: str) -> Path | Unedited: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +58,7 @@ class EditingSettings:
     """Settings of the requests to editors; each of them may change the answers.
 
     `editing` holds the protocol's editing settings; an editor's own settings take precedence.
+    `recorded` is what is read of a picture that was made elsewhere (`Protocol.recorded`).
     """
 
     seed: int
@@ -81,6 +66,7 @@ class EditingSettings:
     with_mask: bool = False
     settings: tuple[str, ...] = (ITERATIVE,)
     editing: Mapping[str, Json] = field(default_factory=dict)
+    recorded: str = "whole"
 
 
 @dataclass(slots=True)
@@ -127,17 +113,6 @@ def edit_chunk(
                     own[row[0]] = answer
                 rows[row] = _edited_row(turn, answer)
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=EDITS)
-
-
-def find_chunk(editor: FoundEditor, sequences: Sequences, asking: EditingSettings) -> pa.Table:
-    """Return a chunk's pictures that were made elsewhere as a table of schema EDITS."""
-    rows = [
-        _found_row(sequences[at][index], setting, editor.find(sequences[at][index], setting))
-        for at in range(len(sequences))
-        for index in range(len(sequences[at]))
-        for setting in sorted(settings_of(index, asking.settings))
-    ]
-    return pa.Table.from_pylist(rows, schema=EDITS)
 
 
 def _asked(sequences: Sequences, index: int, asking: EditingSettings) -> list[_Row]:
@@ -228,16 +203,3 @@ def _edited_row(turn: _CaseTurn, answer: _Answer) -> Json:
         return {**row, "unedited": answer.reason}
     data = encode_png(answer)
     return {**row, "edited": data, "sha256": content_hash(data)}
-
-
-def _found_row(sample: EditSample, setting: str, found: Path | Unedited) -> Json:
-    row = {"id": sample.id, "turn": sample.turn, "setting": setting}
-    if isinstance(found, Unedited):
-        return {**row, "unedited": found.reason}
-    data = found.read_bytes()
-    try:
-        picture_size(data)
-    except ImageError as error:
-        reason = f"{found.name} cannot be read: {error.cause}"
-        return {**row, "path": str(found.absolute()), "unedited": reason}
-    return {**row, "path": str(found.absolute()), "sha256": content_hash(data)}

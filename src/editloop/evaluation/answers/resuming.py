@@ -15,16 +15,9 @@ import pyarrow as pa
 from rich.console import Console
 from rich.progress import track
 
-from editloop.evaluation.answers.asking import (
-    ITERATIVE,
-    Clock,
-    Decode,
-    EditingSettings,
-    FoundEditor,
-    edit_chunk,
-    find_chunk,
-)
+from editloop.evaluation.answers.asking import ITERATIVE, Clock, Decode, EditingSettings, edit_chunk
 from editloop.evaluation.answers.cases import Case, Chunk, Sequences
+from editloop.evaluation.answers.finding import FoundEditor, find_chunk
 from editloop.evaluation.answers.measuring import Measuring, measure_chunk
 from editloop.schema import Editor, Json
 from editloop.storage.commits import Commit
@@ -33,7 +26,7 @@ from editloop.storage.shards import ShardStore
 
 __all__ = ["Answering", "Answers", "Benchmark", "Round"]
 
-_VERSION = "2"
+_VERSION = "3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +91,7 @@ class Answering:
         def key(each: Round, chunk: Chunk) -> tuple[str, str]:
             made_from = {
                 "version": _VERSION,
+                "reading": self.decode.__name__,
                 "asking": asdict(each.asking),
                 "cases": chunk.digest,
                 "editor": editor.fingerprint,
@@ -123,6 +117,7 @@ class Answering:
         def key(each: Round, chunk: Chunk) -> tuple[str, str]:
             made_from = {
                 "version": _VERSION,
+                "reading": self.decode.__name__,
                 "measures": dict(measuring.parameters),
                 "cases": chunk.digest,
                 "edits": edits[each.name, chunk.index].files["data"].sha256,

@@ -14,10 +14,10 @@ from editloop.errors import ImageError, StoreError
 from editloop.evaluation.answers.case_table import case_files, read_case_rows
 from editloop.evaluation.comparing.pairing import Compared
 from editloop.evaluation.protocol.card import read_protocol
-from editloop.images.codec import decode_rgb, resize
+from editloop.images.codec import decode, resize
 from editloop.judges.pairwise import Comparison
 from editloop.runtime.seeding import generator
-from editloop.schema import EditSample, Json
+from editloop.schema import EditSample, Json, Pixels
 from editloop.sources.layouts import open_layout
 from editloop.storage.files import explained
 
@@ -65,8 +65,8 @@ class SharedCases:
                 self.left_out[first if isinstance(first, str) else str(second)] += 1
                 continue
             self.sessions[edit.id] = session
-            source = decode_rgb(edit.source_image.bytes)
-            edited = (resize(_pixels(path), *source.shape[:2]) for path in (first, second))
+            source = _pixels(edit.source_image.bytes, edit.id)
+            edited = (resize(_pixels_in(path), *source.shape[:2]) for path in (first, second))
             yield Comparison(edit.id, source, edit.instruction, *edited)
 
 
@@ -86,15 +86,19 @@ def _pictures(run: Path, benchmark: str, editor: str) -> dict[str, Path | str]:
     return found
 
 
-def _pixels(path: Path) -> Json:
+def _pixels_in(path: Path) -> Pixels:
     with explained("read an edited picture", path):
         data = path.read_bytes()
+    return _pixels(data, path)
+
+
+def _pixels(data: bytes, where: Path | str) -> Pixels:
     try:
-        return decode_rgb(data)
+        return decode(data)
     except ImageError as error:
         raise StoreError(
-            f"an edited picture cannot be read: {error.cause}",
-            value=path,
+            f"a picture cannot be read: {error.cause}",
+            value=where,
             fix="evaluate again: finished edits are reused",
         ) from error
 

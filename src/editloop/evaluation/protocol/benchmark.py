@@ -12,18 +12,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.evaluation.answers.asking import INDEPENDENT, EditingSettings, FoundEditor
+from editloop.evaluation.answers.asking import INDEPENDENT, Decode, EditingSettings
 from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without_pictures
+from editloop.evaluation.answers.finding import FoundEditor
 from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.benchmark import resolved
 from editloop.evaluation.protocol.card import read_protocol
 from editloop.evaluation.protocol.exclusions import excluded
 from editloop.evaluation.protocol.judged import check_judge
 from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
+from editloop.evaluation.protocol.notices import DataNotices
 from editloop.evaluation.protocol.results import EvaluationState, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.hub import weights
-from editloop.images.codec import decode_rgb
+from editloop.images.codec import decode, decode_bare
 from editloop.loop.parts import PartContext, PartResult
 from editloop.metrics.metric_set import MetricSet
 from editloop.registry import parse_spec, settings_of
@@ -40,7 +42,7 @@ _MASKS = {"without": (False,), "with": (True,), "both": (False, True)}
 class ProtocolBenchmark:
     """Evaluate editors by a protocol; finished edits and numbers are reused, no case is skipped."""
 
-    version = "1"
+    version = "2"
 
     class Settings(Settings):
         """A protocol's name or card, the data's folder, and the editors as SPECs.
@@ -131,7 +133,9 @@ class ProtocolBenchmark:
         if problems:
             raise _refused("the data", self._settings.data, map(str, problems))
         left_out: Counter[str] = Counter()
-        chunks = tuple(without_pictures(self._read(left_out)))
+        notices = DataNotices()
+        sessions = notices.noting(self._included(left_out))
+        chunks = tuple(without_pictures(self._chunked(sessions)))
         if not chunks:
             raise RecipeError(
                 "there is no case to evaluate", value=self._settings.data, fix="name other data"
@@ -140,17 +144,24 @@ class ProtocolBenchmark:
         return EvaluationState(
             protocol=self._protocol,
             seats=self._seats,
-            answering=Answering(store, read=self._read, decode=decode_rgb),
+            answering=Answering(store, read=self._read, decode=self._decode),
             benchmarks={
                 seat.name: self._benchmarks(seat, chunks, context.seed) for seat in self._seats
             },
             chunks=chunks,
             left_out=left_out,
+            notices=notices.facts,
         )
 
-    def _read(self, left_out: Counter[str] | None = None) -> Iterator[tuple[Chunk, Sequences]]:
-        sequences = self._included(Counter() if left_out is None else left_out)
-        return chunked(sequences, self._settings.chunk, lambda _: "cases")
+    @property
+    def _decode(self) -> Decode:
+        return decode_bare if self._protocol.reading == "bare" else decode
+
+    def _read(self) -> Iterator[tuple[Chunk, Sequences]]:
+        return self._chunked(self._included(Counter()))
+
+    def _chunked(self, sessions: Iterable[list[EditSample]]) -> Iterator[tuple[Chunk, Sequences]]:
+        return chunked(sessions, self._settings.chunk, lambda _: "cases")
 
     def _included(self, left_out: Counter[str]) -> Iterator[list[EditSample]]:
         """Yield the sessions without the turns that the card excludes and those after them."""
@@ -178,7 +189,12 @@ class ProtocolBenchmark:
         made = []
         for with_mask in _MASKS[self._settings.mask]:
             asking = EditingSettings(
-                seed, self._settings.batch, with_mask, tuple(ways), seat.editing
+                seed,
+                self._settings.batch,
+                with_mask,
+                tuple(ways),
+                seat.editing,
+                self._protocol.recorded,
             )
             asking_round = Round("mask" if with_mask else "plain", asking, chunks)
             suffix = "/mask" if with_mask else ""

@@ -100,7 +100,13 @@ class JudgeCard(Settings):
 
 
 class Protocol(Settings):
-    """A protocol card: data, editing settings, metrics, judge and averaging."""
+    """A protocol card: data, reading, editing settings, metrics, judge and averaging.
+
+    `reading` is how pictures are read: `normalised`, as everywhere in this package, or `bare`, by
+    Pillow's `convert("RGB")` alone, for published numbers that were made with it. `recorded` is
+    what is read of recorded outputs: the `whole` picture, or the `last-square` of one that is not
+    square, where released code writes strips of panels.
+    """
 
     name: str = Field(pattern=r"^[\w.+-]+$")
     version: int = Field(ge=1)
@@ -108,6 +114,8 @@ class Protocol(Settings):
     source: str
     about: str
     data: DataCard
+    reading: Literal["normalised", "bare"] = "normalised"
+    recorded: Literal["whole", "last-square"] = "whole"
     exclude: tuple[Exclusion, ...] = ()
     editing: dict[str, Json] = Field(default_factory=dict)
     sweep: Sweep | None = None

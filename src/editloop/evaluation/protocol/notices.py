@@ -1,22 +1,27 @@
-"""Notices about an editor: settings that differ from the card, and unused recorded pictures."""
+"""Notices about an editor and the data: what a reader of the numbers must know beside them.
+
+An editor's settings that differ from the card; recorded pictures that are unused or unusual;
+pictures that released evaluators would read differently; captions that look exchanged.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from editloop.evaluation.answers.resuming import Answering, Benchmark, Round
 from editloop.evaluation.protocol.seats import Seat
+from editloop.images.codec import unlike_bare
 from editloop.registry import settings_of
-from editloop.schema import Json
+from editloop.schema import EditSample, Json
 from editloop.settings import validate
 from editloop.storage.commits import Commit
 
-__all__ = ["departures", "leftovers"]
+__all__ = ["DataNotices", "departures", "leftovers", "unusual"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_MOST_NAMES = 20  # leftover pictures listed by name; the rest are only counted
+_MOST_NAMES = 20  # pictures and cases listed by name; the rest are only counted
 
 
 def departures(seat: Seat) -> dict[str, Json]:
@@ -46,16 +51,78 @@ def leftovers(
     """
     if not seat.is_recorded:
         return None
-    asked = {
-        row["path"]
-        for each in rounds
-        for setting in each.asking.settings
-        for _, row in answering.edits(edits, Benchmark(seat.name, each, setting))
-    }
+    asked = {row["path"] for row in _rows(seat, answering, edits, rounds)}
     folder = Path(str(seat.spec.settings["target"])).expanduser().absolute()
     found = [path for path in _pictures(folder) if str(path) not in asked]
-    names = [path.relative_to(folder).as_posix() for path in found[:_MOST_NAMES]]
-    return {"count": len(found), "first": names} if found else None
+    return _listed([path.relative_to(folder).as_posix() for path in found])
+
+
+def unusual(
+    seat: Seat,
+    answering: Answering,
+    edits: Mapping[tuple[str, int], Commit],
+    rounds: tuple[Round, ...],
+) -> dict[str, Json] | None:
+    """Return the number and first ones of recorded pictures with a note, or None."""
+    notes = {
+        row["path"]: f"{row['id']}: {row['note']}"
+        for row in _rows(seat, answering, edits, rounds)
+        if row["note"] is not None
+    }
+    return _listed(list(notes.values()))
+
+
+class DataNotices:
+    """Notices about the data of an evaluation, filled as its sessions are read."""
+
+    def __init__(self) -> None:
+        self._unlike: list[str] = []
+        self._same: list[str] = []
+
+    def noting(self, sessions: Iterable[list[EditSample]]) -> Iterator[list[EditSample]]:
+        """Yield the sessions unchanged, and note what is unusual about each."""
+        for session in sessions:
+            unlike: dict[int, str] = {}  # a turn's source is the target of the turn before
+            for sample in session:
+                for name, image in (("source", sample.source), ("target", sample.target)):
+                    if image is not None and id(image) not in unlike:
+                        why = unlike[id(image)] = unlike_bare(image.bytes)
+                        self._unlike += [f"{sample.id} {name}: {why}"] if why else []
+                if _is_global(sample):
+                    self._same.append(sample.id)
+            yield session
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        """`read_differently`: pictures that `convert("RGB")` alone would show differently, and why.
+
+        `same_captions`: MagicBrush's cases whose local caption is the global one. None where there
+        are none.
+        """
+        return {"read_differently": _listed(self._unlike), "same_captions": _listed(self._same)}
+
+
+def _is_global(sample: EditSample) -> bool:
+    """Return whether the caption of the edited part is that of the whole picture."""
+    made = sample.provenance
+    whole = None if made is None else made.parameters.get("global_caption")
+    return sample.target_caption is not None and sample.target_caption == whole
+
+
+def _rows(
+    seat: Seat,
+    answering: Answering,
+    edits: Mapping[tuple[str, int], Commit],
+    rounds: tuple[Round, ...],
+) -> Iterator[Json]:
+    for each in rounds:
+        for setting in each.asking.settings:
+            for _, row in answering.edits(edits, Benchmark(seat.name, each, setting)):
+                yield row
+
+
+def _listed(names: Sequence[str]) -> dict[str, Json] | None:
+    return {"count": len(names), "first": list(names[:_MOST_NAMES])} if names else None
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, 
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import NO_JUDGE
 from editloop.evaluation.protocol.measures import ProtocolMeasures
-from editloop.evaluation.protocol.notices import departures, leftovers
+from editloop.evaluation.protocol.notices import departures, leftovers, unusual
 from editloop.evaluation.protocol.seats import Seat
 from editloop.schema import Json
 from editloop.storage.commits import Commit
@@ -42,6 +42,7 @@ class EvaluationState:
     benchmarks: Mapping[str, tuple[Benchmark, ...]]
     chunks: tuple[Chunk, ...]
     left_out: Counter[str]
+    notices: Mapping[str, Json]
     editors: dict[str, str] = field(default_factory=dict)  # fingerprints
     edits: dict[str, Mapping[tuple[str, int], Commit]] = field(default_factory=dict)
     measures: dict[str, ProtocolMeasures] = field(default_factory=dict)
@@ -130,6 +131,7 @@ def _facts(
     return {
         "cases": len(benchmark.cases),
         "left_out": dict(asked.left_out),
+        **asked.notices,
         "photos": [],
         "editors": [_editor(asked, seat) for seat in asked.seats],
         "metrics": measures.facts,
@@ -141,15 +143,17 @@ def _facts(
 
 
 def _editor(asked: EvaluationState, seat: Seat) -> dict[str, Json]:
-    """Return an editor's name, fingerprint, departures from the card and unused pictures."""
-    name, unused = seat.name, None
+    """Return an editor's name, fingerprint, departures from the card, unused and odd pictures."""
+    name, unused, odd = seat.name, None, None
     if name in asked.edits:
-        unused = leftovers(seat, asked.answering, asked.edits[name], asked.rounds(name))
+        made = asked.answering, asked.edits[name], asked.rounds(name)
+        unused, odd = leftovers(seat, *made), unusual(seat, *made)
     return {
         "name": name,
         "fingerprint": asked.editors.get(name),
         "departs": departures(seat),
         "leftovers": unused,
+        "unusual": odd,
     }
 
 
@@ -177,6 +181,7 @@ def _card(asked: EvaluationState) -> dict[str, Json]:
         "title": protocol.title,
         "source": protocol.source,
         "fingerprint": protocol.fingerprint,
+        "reading": protocol.reading,
         "averaging": protocol.averaging,
         "given": given,
         "published": published,

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from editloop.evaluation.protocol.card import Protocol
 from editloop.schema import Json
 from editloop.showing.labels import label, ordered
-from editloop.showing.telling import told_leftovers
+from editloop.showing.telling import told_notices
 
 __all__ = ["CardFacts", "card_facts", "further_metrics"]
 
 _LEFT_OUT = {
     "identical-captions": "the captions before and after are the same",
     "caption-is": "a caption says nothing of the picture",
+}
+_READING = {
+    "normalised": "read upright, as 8 bit sRGB on white",
+    "bare": 'read by `convert("RGB")` alone',
 }
 _AVERAGING = {"cases": "the mean over cases", "groups": "the mean of the groups' means"}
 
@@ -66,11 +70,14 @@ def _terms(
     yield "test", _test(stated, sum(facts["left_out"].values()))
     if facts["left_out"]:
         yield "left out", _left_out(facts["left_out"])
+    if told := list(told_notices(facts)):
+        yield "to know of the data", told
     for each in facts["editors"]:
-        if each.get("leftovers"):
-            yield f"left over of {each['name']}", told_leftovers(each["leftovers"])
+        if told := list(told_notices(each)):
+            yield f"to know of {each['name']}", told
     if unasked:
         yield "not asked for", ", ".join(map(label, unasked))
+    yield "pictures", _READING[stated.get("reading", "bare")]
     yield "numbers", f"{_AVERAGING[stated['averaging']]}; models in {made['precision']}"
     if made["judge"] is not None:
         yield "judge", _judge(made["judge"])
