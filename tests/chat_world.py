@@ -64,7 +64,7 @@ def read_sum(text: str) -> int:
 
 def ask(chat: Chat, questions: Sequence[Question], read: Callable[[str], _T]) -> list[_T | Failed]:
     """Ask questions whose replies are all read by one function."""
-    return chat.ask([(each, read) for each in questions])
+    return chat.ask([(each, lambda reply: read(reply.text)) for each in questions])
 
 
 class World:

@@ -61,10 +61,10 @@ def test_a_fault_that_stays_fails_after_the_attempts_allowed(tmp_path, fault, co
     [
         (Fault.FILTERED, "filtered", FailureClass.POLICY),
         (Fault.REFUSAL, "filtered", FailureClass.POLICY),
-        (Fault.TRUNCATED, "truncated", FailureClass.PERMANENT),
+        (Fault.THOUGHTS, "empty", FailureClass.PERMANENT),
     ],
 )
-def test_a_reply_refused_or_cut_off_is_tried_as_often_as_re_asks_say(
+def test_a_reply_refused_or_without_content_is_tried_as_often_as_re_asks_say(
     tmp_path, fault, code, failure
 ) -> None:
     with world(tmp_path, schedule=lambda _: fault) as here:
@@ -75,7 +75,7 @@ def test_a_reply_refused_or_cut_off_is_tried_as_often_as_re_asks_say(
         assert (here.server.seen.requests, chat.ledger.count()) == (3, 0)
 
 
-@pytest.mark.parametrize("fault", [Fault.FILTERED, Fault.REFUSAL, Fault.TRUNCATED])
+@pytest.mark.parametrize("fault", [Fault.FILTERED, Fault.REFUSAL, Fault.THOUGHTS])
 def test_a_refusal_that_passes_leaves_only_the_good_reply(tmp_path, fault) -> None:
     with world(tmp_path, fault) as here:
         chat = here.chat()
@@ -83,6 +83,25 @@ def test_a_refusal_that_passes_leaves_only_the_good_reply(tmp_path, fault) -> No
         assert (chat.ledger.count(), chat.counts.calls, chat.counts.attempts) == (1, 1, 2)
         assert ask(here.chat(), [question(1)], read_sum) == [2]
         assert here.server.seen.requests == 2
+
+
+def test_a_reply_cut_off_is_kept_and_asked_again_with_the_reason(tmp_path) -> None:
+    with world(tmp_path, schedule=lambda _: Fault.TRUNCATED) as here:
+        chat = here.chat(re_asks=2, attempts=9)
+        (failed,) = ask(chat, [question(1)], read_sum)
+        assert isinstance(failed, Failed)
+        assert (failed.code, failed.failure) == ("truncated", FailureClass.PERMANENT)
+        assert "cut off after" in failed.message
+        assert (failed.attempts, chat.counts.re_asks, chat.ledger.count()) == (3, 2, 3)
+
+
+def test_a_whole_answer_in_a_reply_cut_off_counts(tmp_path) -> None:
+    def run_on(asked) -> str:
+        return add(asked) * 2  # the fault leaves the first half
+
+    with world(tmp_path, Fault.TRUNCATED, answers=run_on) as here:
+        assert ask(here.chat(), [question(1)], read_sum) == [2]
+        assert here.server.seen.requests == 1
 
 
 def test_retry_after_is_waited_for_to_the_second(tmp_path) -> None:
@@ -263,7 +282,7 @@ def test_kill_repeats_only_calls_in_flight(tmp_path) -> None:
 
 
 def test_the_ledger_holds_no_reply_of_a_bad_transport(tmp_path) -> None:
-    every = [fault for fault, _ in TRANSPORT] + [Fault.FILTERED, Fault.REFUSAL, Fault.TRUNCATED]
+    every = [fault for fault, _ in TRANSPORT] + [Fault.FILTERED, Fault.REFUSAL, Fault.THOUGHTS]
     with world(tmp_path, *every) as here:
         chat = here.chat(timeout=0.2, attempts=20, re_asks=20)
         assert ask(chat, [question(1)], read_sum) == [2]

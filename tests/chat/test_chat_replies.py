@@ -212,6 +212,36 @@ def test_content_in_parts_is_joined() -> None:
     assert parse_reply(body(choices=[choice])).text == "hello"
 
 
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ({"content": None, "reasoning_content": "say 4"}, "`reasoning_content`"),
+        ({"content": " \n", "reasoning": "say 4"}, "`reasoning`"),
+        ({"content": None, "tool_calls": [{"id": "x"}]}, "`tool_calls`"),
+        ({"function_call": {"name": "x"}}, "`function_call`"),
+        ({"content": [{"type": "thinking", "thinking": []}]}, "parts that are no text"),
+        ({"content": [{"type": "reasoning", "text": "say 4"}]}, "parts that are no text"),
+    ],
+)
+def test_a_reply_without_content_is_unusable_and_the_cause_is_named(message, named) -> None:
+    choice = {"message": message, "finish_reason": "length"}
+    reply = parse_reply(body(choices=[choice], usage={"completion_tokens": 9}))
+    assert reply.output_tokens == 9
+    with pytest.raises(CallError) as raised:
+        check_usable(reply)
+    assert raised.value.code == "empty"
+    assert named in raised.value.message
+    assert "finish_reason: length" in raised.value.message
+
+
+def test_thoughts_beside_the_content_are_not_part_of_it() -> None:
+    parts = [{"type": "thinking", "text": "say 4"}, {"type": "text", "text": "hello"}]
+    message = {"content": parts, "reasoning_content": "say 4"}
+    reply = parse_reply(body(choices=[{"message": message, "finish_reason": "stop"}]))
+    check_usable(reply)
+    assert reply.text == "hello"
+
+
 @pytest.mark.parametrize("count", [-1, 2**60, True, "7", None, 1.5])
 def test_an_odd_count_of_tokens_is_no_count(count) -> None:
     reply = parse_reply(body(usage={"prompt_tokens": count, "completion_tokens": 3}))

@@ -18,7 +18,7 @@ def test_chats_of_one_run_are_counted_together(tmp_path: Path) -> None:
         ask(second, [question(n) for n in range(5)], read_sum)
         seen = here.server.seen.requests
     counts = usage_of_run(here.ledger, "a")
-    assert (counts.attempts, counts.calls) == (seen, 6)
+    assert (counts.attempts, counts.calls) == (seen, 7)
     both = ChatUsage()
     for each in (first.counts, second.counts):
         both.add(attempts=each.attempts, calls=each.calls, cost=each.cost)

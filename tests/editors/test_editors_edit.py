@@ -182,3 +182,33 @@ def test_settings_for_an_editor_that_is_made_are_refused(photo) -> None:
 def test_a_format_is_refused_before_anything_is_edited(photo, tmp_path) -> None:
     answer = CliRunner().invoke(app, ["edit", str(photo), "fly", "-o", str(tmp_path / "a.bmp")])
     assert "cannot write this format" in str(answer.exception)
+
+
+FILES = ["b.png", "there.png", "IMG 0001.JPG", "./sky", "/home/me/sky", "photos/b.webp", "notes"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("among", [(), ("make it sepia",)])
+def test_a_file_is_no_instruction_at_any_door(photo, tmp_path, monkeypatch, name, among) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").write_text("a file without a suffix")
+    (tmp_path / "there.png").write_bytes(photo.read_bytes())
+    for turns in ([name, *among], [*among, name]):
+        with pytest.raises(InstructionError, match="is the name of a file"):
+            edit.edit(photo, turns)
+        result = CliRunner().invoke(app, ["edit", str(photo), *turns])
+        assert isinstance(result.exception, InstructionError)
+    assert not list(tmp_path.glob("*-edited*"))
+
+
+def test_a_path_given_as_the_instruction_is_refused(photo) -> None:
+    with pytest.raises(InstructionError, match="is the name of a file"):
+        edit.edit(photo, photo)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["black/white, please", 'write "photo.png" on the sign', "make it 1.5 stops brighter.", "sky"],
+)
+def test_words_with_dots_and_slashes_are_instructions(words) -> None:
+    edit.check_instructions([words])

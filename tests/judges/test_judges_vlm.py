@@ -349,3 +349,29 @@ def test_a_server_that_takes_no_schema_is_asked_in_words(tmp_path: Path) -> None
         (verdict,) = judge.judge([pair()])
         judge.close()
     assert verdict["quality"].value == 3.5
+
+
+def test_thoughts_are_read_by_the_judges_setting(world: World) -> None:
+    def thoughtful(asked: FakeRequest) -> str:
+        draft = answer(asked).replace("5", "1")
+        return f"<plan>{draft}</plan>{answer(asked)}"
+
+    world.answers = thoughtful
+    judge = world.judge(rubrics=("following",), thoughts="<plan>...</plan>", re_asks=0)
+    (verdict,) = judge.judge([pair()])
+    assert verdict["following"] == Score(5, True, "None", verdict["following"].version)
+
+
+@pytest.mark.parametrize("marks", ["<plan>", "...", "<plan>...", "x...x"])
+def test_marks_that_are_no_pair_are_refused(world: World, marks: str) -> None:
+    with pytest.raises(ValueError, match="write two marks of thoughts"):
+        world.judge(thoughts=marks)
+
+
+def test_a_reply_of_thoughts_alone_is_unscored_with_the_field_named(world: World) -> None:
+    world.faults = [Fault.THOUGHTS]
+    (verdict,) = world.judge(rubrics=("following",), re_asks=0).judge([pair()])
+    unscored = verdict["following"]
+    assert isinstance(unscored, Unscored)
+    assert unscored.cause is Cause.UNPARSEABLE
+    assert "only thoughts in `reasoning_content`" in unscored.reason

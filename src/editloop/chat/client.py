@@ -22,7 +22,7 @@ from uuid import uuid4
 from editloop.chat.background import Background
 from editloop.chat.budget import Budget, expected_tokens
 from editloop.chat.in_flight import CallsInFlight
-from editloop.chat.ledger import Ledger
+from editloop.chat.ledger import Ledger, Reply
 from editloop.chat.messages import Failed, Question
 from editloop.chat.requests import Call
 from editloop.chat.settings import ChatSettings
@@ -75,7 +75,7 @@ class Chat:
         self._lock = Lock()
         self._open: _Open | None = None
 
-    def ask(self, asked: Sequence[tuple[Question, Callable[[str], _T]]]) -> list[_T | Failed]:
+    def ask(self, asked: Sequence[tuple[Question, Callable[[Reply], _T]]]) -> list[_T | Failed]:
         """Return the answer to each question, in order, as read from the raw reply by its function.
 
         If that raises ReplyError, the reason is sent to the model, at most `re_asks` times.

@@ -49,7 +49,9 @@ class CallsInFlight:
         self._formats = ReplyFormats(settings)
         self._transport = Transport(settings)
 
-    async def ask(self, asked: Sequence[tuple[Question, Callable[[str], _T]]]) -> list[_T | Failed]:
+    async def ask(
+        self, asked: Sequence[tuple[Question, Callable[[Reply], _T]]]
+    ) -> list[_T | Failed]:
         """Return the answers in order.
 
         After an error that no question caused, running calls finish and are stored, the remaining
@@ -86,7 +88,7 @@ class CallsInFlight:
         self._budget.close()
         self._counts.close()
 
-    async def _answer(self, question: Question, read: Callable[[str], _T]) -> _T | Failed:
+    async def _answer(self, question: Question, read: Callable[[Reply], _T]) -> _T | Failed:
         self._counts.add(questions=1)
         effort = _Effort()
         try:
@@ -103,7 +105,7 @@ class CallsInFlight:
         self._counts.add(failed=1)
         return replace(failed, attempts=effort.attempts, reply_key=effort.reply_key)
 
-    async def _read(self, question: Question, read: Callable[[str], _T], effort: _Effort) -> _T:
+    async def _read(self, question: Question, read: Callable[[Reply], _T], effort: _Effort) -> _T:
         """Return the parsed answer; after an unusable reply, the question is asked again."""
         re_ask = 0
         while True:
@@ -112,11 +114,12 @@ class CallsInFlight:
             reply = self._stored(key) or await self._only_call(call, key, effort)
             effort.reply_key = key
             try:
-                return read(reply.text)
+                return read(reply)
             except ReplyError as error:
+                fault = _cut_off(reply, error) if reply.cut else error
                 if re_ask == self._settings.re_asks:
-                    raise
-                question = follow_up(question, reply.text, error.reason)
+                    raise fault from None
+                question = follow_up(question, reply.text, fault.reason)
             re_ask += 1
             self._counts.add(re_asks=1)
 
@@ -193,6 +196,7 @@ class CallsInFlight:
                 try:
                     reply = parse_reply(await self._transport.send(call.body(style)))
                 except CallError as error:
+                    error.message += self._transport.route
                     self._slow_down(error, entered)
                     simpler = self._formats.simpler(schema, style, error.message)
                     if error.code != "bad-request" or simpler is None:
@@ -215,3 +219,9 @@ class CallsInFlight:
         if reply.input_tokens is not None and reply.output_tokens is not None:
             cost = self._settings.price(reply.input_tokens, reply.output_tokens)
         return replace(reply, cost=cost, seconds=seconds)
+
+
+def _cut_off(reply: Reply, error: ReplyError) -> ReplyError:
+    tokens = "too many" if reply.output_tokens is None else reply.output_tokens
+    reason = f"it was cut off after {tokens} tokens, and {error.reason}"
+    return ReplyError(reason, code="truncated")

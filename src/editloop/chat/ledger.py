@@ -51,6 +51,11 @@ class Reply:
     cost: float | None = None
     seconds: float = 0.0
 
+    @property
+    def cut(self) -> bool:
+        """Whether the reply ended at the limit of its length."""
+        return self.finish_reason == "length"
+
 
 _COLUMNS = ", ".join(field.name for field in fields(Reply))
 

@@ -125,9 +125,9 @@ class Failed:
     """A question without an answer: a short stable `code`, a message, and the failure class.
 
     Codes: `rate-limited`, `server-error`, `timeout`, `connection`, `broken-reply` (transport),
-    `truncated`, `filtered` (a content filter refused), `bad-request`, `over-budget`; and those of
-    `ReplyError`, after the last re-ask. `attempts` counts requests sent. `reply_key` is the ledger
-    key of the last raw reply, if any.
+    `filtered` (a content filter refused), `empty` (no content), `bad-request`, `over-budget`; those
+    of `ReplyError` after the last re-ask, which is `truncated` for a reply that was cut off.
+    `attempts` counts requests sent. `reply_key` is the ledger key of the last raw reply, if any.
     """
 
     code: str

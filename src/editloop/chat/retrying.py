@@ -20,7 +20,7 @@ __all__ = ["LONGEST_WAIT", "retried"]
 
 LONGEST_WAIT = 120.0  # seconds; if a server asks for more, the call fails
 _FIRST_WAIT, _LARGEST_WAIT = 0.5, 30.0  # seconds; doubled with each attempt
-_UNUSABLE = frozenset({"filtered", "truncated"})  # billed, and likely to be the same again
+_UNUSABLE = frozenset({"empty", "filtered"})  # billed, and likely to be the same again
 
 _T = TypeVar("_T")
 
@@ -30,8 +30,8 @@ async def retried(
 ) -> _T:
     """Return the result of `attempt`, retried after each retryable CallError; raises the last one.
 
-    A filtered or truncated reply costs money and is retried at most `re_asks` times; everything
-    else is tried at most `attempts` times.
+    A filtered reply, or one without content, costs money and is retried at most `re_asks` times;
+    everything else is tried at most `attempts` times.
     """
 
     def enough(state: RetryCallState) -> bool:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from editloop.chat.ledger import Reply
+from editloop.chat.proxies import Proxy, proxy_for
 from editloop.chat.settings import ChatSettings, read_key
 from editloop.chat.usage import ChatUsage
 from editloop.errors import FailureClass, UnavailableError
@@ -29,7 +30,10 @@ __all__ = ["CallError", "Transport", "check_usable", "parse_reply"]
 _CONNECTING = 10.0  # seconds to connect, at most
 _MAX_DETAIL = 300  # characters of a server's message to keep
 _LARGEST = 2**53  # tokens; a larger count is invalid
-_REFUSED = "refusal"
+_REFUSED, _ELSEWHERE = "refusal", "no content"  # finish reasons of replies that are not stored
+_THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details", "thinking")  # of a message
+_TOOLS = ("tool_calls", "function_call")
+_TEXT_PARTS = (None, "text", "output_text")  # types of a content's parts
 
 
 @dataclass(eq=False)
@@ -48,7 +52,7 @@ class CallError(Exception):
     overload: bool = False
     wait: float | None = None
     billed: bool = False
-    stop: Literal["server", "access", "key", "model"] | None = None
+    stop: Literal["server", "proxy", "access", "key", "model"] | None = None
 
 
 _final = partial(CallError, failure=FailureClass.PERMANENT, retry=False)
@@ -63,6 +67,7 @@ _MEANINGS: Mapping[str | int, partial[CallError]] = {  # by a server's own code 
     402: _key_rejected,
     403: partial(_final, "forbidden", stop="access"),
     404: partial(_final, "not-found", stop="model"),
+    407: partial(_final, "proxy-rejected", stop="proxy"),
     408: partial(CallError, "timeout", overload=True, billed=True),
     409: partial(CallError, "server-error"),
     425: partial(CallError, "server-error"),
@@ -75,12 +80,17 @@ _OTHER_4XX, _OTHER_5XX = partial(_final, "bad-request"), partial(CallError, "ser
 
 
 class Transport:
-    """The connections to one server; used inside one event loop."""
+    """The connections to one server; used inside one event loop.
+
+    `route` names the proxy in use, for messages; it is empty without one.
+    """
 
     def __init__(self, settings: ChatSettings) -> None:
         self._settings = settings
         self._secret = read_key(settings.key_env)
-        self._client = _client(settings, self._secret.reveal())
+        proxy = proxy_for(settings.base_url)
+        self.route = "" if proxy is None else f" (through the proxy {_printable(proxy.name)})"
+        self._client = _client(settings, self._secret.reveal(), proxy)
 
     async def send(self, body: bytes) -> bytes:
         """Post a request's JSON; returns the response's body, with the API key masked."""
@@ -104,11 +114,20 @@ class Transport:
         """Return an UnavailableError if `error` means that no call can succeed, else None."""
         settings = self._settings
         # Replies show that the server runs; some servers forbid single questions, but not all.
-        replies = {"server": counts.calls, "access": counts.calls + counts.found}
+        replies = {
+            "server": counts.calls,
+            "proxy": counts.calls,
+            "access": counts.calls + counts.found,
+        }
         if error.stop is None or replies.get(error.stop):
             return None
+        place = settings.base_url + self.route
         if error.stop == "server":
-            return UnavailableError("the server does not respond", value=settings.base_url)
+            return UnavailableError("the server does not respond", value=place)
+        if error.stop == "proxy":
+            return UnavailableError(
+                f"the proxy does not let calls to {settings.base_url} pass", value=error.message
+            )
         if error.stop == "model":
             return UnavailableError(
                 f"the server at {settings.base_url} has no such model or path",
@@ -132,14 +151,34 @@ class Transport:
         return _status_error(error.status_code, code, detail, _wait(headers))
 
 
-def _client(settings: ChatSettings, key: str) -> openai.AsyncOpenAI:
+def _client(settings: ChatSettings, key: str, proxy: Proxy | None) -> openai.AsyncOpenAI:
     try:
+        import httpx2
         import openai
     except ModuleNotFoundError:
         raise UnavailableError(
             "chat servers need the openai package", command="pip install openai"
         ) from None
+    try:
+        # A transport of its own keeps the client from choosing a proxy by itself.
+        transport = httpx2.AsyncHTTPTransport(
+            proxy=None if proxy is None else proxy.url, limits=openai.DEFAULT_CONNECTION_LIMITS
+        )
+    except ImportError:
+        assert proxy is not None
+        raise UnavailableError(
+            "a SOCKS proxy needs the socksio package",
+            value=_printable(proxy.name),
+            command="pip install socksio",
+        ) from None
+    except (ValueError, httpx2.InvalidURL):
+        assert proxy is not None
+        raise UnavailableError(
+            "calls cannot go through such a proxy: write http, https or socks5://HOST:PORT",
+            value=_printable(proxy.name),
+        ) from None
     return openai.AsyncOpenAI(
+        http_client=openai.DefaultAsyncHttpxClient(transport=transport),
         api_key=key or "none",  # otherwise the client would read one from the environment
         base_url=settings.base_url,
         max_retries=0,
@@ -162,6 +201,9 @@ def _connection_error(error: Exception, settings: ChatSettings) -> CallError:
     """Return the error for a time-out or a failed connection."""
     cause = type(error.__cause__).__name__
     connecting = "Connect" in cause
+    if cause == "ProxyError":
+        detail = f"the proxy refuses: {_printable(str(error.__cause__))}"
+        return CallError("connection", detail, stop="proxy")
     if isinstance(error, TimeoutError) or "Timeout" in cause:
         what = "no connection" if connecting else "no whole reply"
         detail = f"{what} within the time allowed ({settings.timeout:g} s)"
@@ -205,27 +247,28 @@ def parse_reply(data: bytes) -> Reply:
         raise _not_a_reply("the response holds no message")
     usage: Json = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    refused = isinstance(message.get("refusal"), str) and message["refusal"]
+    text, finish_reason = _text(message.get("content")), _name(choice.get("finish_reason"))
+    if isinstance(message.get("refusal"), str) and message["refusal"]:
+        text, finish_reason = message["refusal"], _REFUSED
+    elif not text.strip() and (where := _elsewhere(message)):
+        text, finish_reason = f"{where} (finish_reason: {finish_reason or 'none'})", _ELSEWHERE
     return Reply(
-        text=message["refusal"] if refused else _text(message.get("content")),
+        text=text,
         model=_name(body.get("model")),
         revision=_name(body.get("system_fingerprint")),
-        finish_reason=_REFUSED if refused else _name(choice.get("finish_reason")),
+        finish_reason=finish_reason,
         input_tokens=_tokens(usage.get("prompt_tokens")),
         output_tokens=_tokens(usage.get("completion_tokens")),
     )
 
 
 def check_usable(reply: Reply) -> None:
-    """Raise CallError if a content filter refused or the reply was truncated."""
+    """Raise CallError if a content filter refused, or if the reply has no content."""
     if reply.finish_reason in ("content_filter", _REFUSED):
         detail = _printable(reply.text) or "the server's content filter refused"
         raise CallError("filtered", detail, FailureClass.POLICY)
-    if reply.finish_reason == "length":
-        tokens = reply.output_tokens if reply.output_tokens is not None else "too many"
-        raise CallError(
-            "truncated", f"the reply was cut off after {tokens} tokens", FailureClass.PERMANENT
-        )
+    if reply.finish_reason == _ELSEWHERE:
+        raise CallError("empty", _printable(reply.text), FailureClass.PERMANENT)
 
 
 def _first(choices: Any) -> Mapping[str, Any]:
@@ -237,9 +280,26 @@ def _first(choices: Any) -> Mapping[str, Any]:
 def _text(content: Json) -> str:
     """Return a message's text, which some servers send as a list of parts."""
     if isinstance(content, list):
-        parts = (part.get("text") for part in content if isinstance(part, dict))
-        return "".join(part for part in parts if isinstance(part, str))
+        parts = (part for part in content if isinstance(part, dict))
+        texts = (part.get("text") for part in parts if part.get("type") in _TEXT_PARTS)
+        return "".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
+
+
+def _elsewhere(message: Mapping[str, Json]) -> str:
+    """Return what a message without content holds instead; empty if nothing."""
+    thoughts = [f"`{name}`" for name in _THOUGHTS if message.get(name)]
+    content = message.get("content")
+    if not thoughts and isinstance(content, list) and content:
+        thoughts = ["parts that are no text"]
+    if thoughts:
+        return (
+            f"the reply has no content, only thoughts in {' and '.join(thoughts)}: raise "
+            "max_tokens, or make the server put its answers into `content`"
+        )
+    if tools := [f"`{name}`" for name in _TOOLS if message.get(name)]:
+        return f"the reply has no content, only a call of a tool in {' and '.join(tools)}"
+    return ""
 
 
 def _name(value: Json) -> str:

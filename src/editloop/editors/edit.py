@@ -14,8 +14,10 @@ from editloop.images import codec
 from editloop.images.files import read_mask, read_pixels, save_pixels
 from editloop.registry import parse_spec, settings_of
 from editloop.schema import Editor, EditRequest, Json, Mask, Pixels, Unedited
+from editloop.sources.files import names_a_file
 
 __all__ = [
+    "check_instructions",
     "contact_sheet",
     "edit",
     "edit_seeds",
@@ -43,7 +45,8 @@ def edit(
 
     `editor` is an editor or its SPEC; `settings`, such as `steps=20` or `reward="5,5,5"`, override
     those in the SPEC. Every result has the size of `image`. Raises InstructionError, with the
-    editor's reason, for an instruction that the editor does not carry out.
+    editor's reason, for an instruction that the editor does not carry out, and for one that is the
+    name of a file.
     """
     return edit_seeds(image, instructions, [seed], editor=editor, mask=mask, **settings)[0]
 
@@ -64,9 +67,10 @@ def edit_seeds(
     """
     pixels = image if not isinstance(image, Path | str) else read_pixels(Path(image))
     region = mask if not isinstance(mask, Path | str) else read_mask(Path(mask))
-    turns = [instructions] if isinstance(instructions, str) else instructions
+    turns = [instructions] if isinstance(instructions, str | Path) else instructions
     _check_arrays(pixels, region)
-    _check_words(turns, seeds)
+    check_instructions(turns)
+    _check_seeds(seeds)
     if settings and not isinstance(editor, str):
         raise RecipeError(
             "settings cannot be given for an editor object",
@@ -135,9 +139,21 @@ def _check_arrays(pixels: Pixels, mask: Mask | None) -> None:
         )
 
 
-def _check_words(turns: Sequence[str], seeds: Sequence[int]) -> None:
-    if not turns or not all(turn.strip() for turn in turns):
+def check_instructions(turns: Sequence[str]) -> None:
+    """Raise InstructionError if an instruction is empty or is the name of a file."""
+    if not turns or not all(str(turn).strip() for turn in turns):
         raise InstructionError("an instruction is empty", value=list(turns), fix="say what to edit")
+    for turn in map(str, turns):
+        if names_a_file(turn.strip()):
+            raise InstructionError(
+                "an instruction is the name of a file",
+                value=turn,
+                fix="edit one picture at a time; if the name is to be written into the picture, "
+                "put it in quotes in a sentence",
+            )
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
     for seed in seeds:
         if not 0 <= seed < _SEEDS:
             raise RecipeError(

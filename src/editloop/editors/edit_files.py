@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from editloop.editors.edit import contact_sheet, edit_seeds, editor_of
+from editloop.editors.edit import check_instructions, contact_sheet, edit_seeds, editor_of
 from editloop.images import codec
 from editloop.images.files import (
     check_format,
@@ -44,6 +44,7 @@ def edit_to_files(
     contact sheet. A seed whose files record the same edit is not edited again. Nothing is edited if
     a file cannot be written or its name is taken by another picture.
     """
+    check_instructions(instructions)
     data, masked = read_bytes(image), None if mask is None else read_bytes(mask)
     last = _place(image, output)
     check_format(last)

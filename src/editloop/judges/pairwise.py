@@ -13,6 +13,7 @@ from functools import partial
 from pydantic import Field
 
 from editloop.chat.client import Chat, CostEstimate
+from editloop.chat.ledger import Reply
 from editloop.chat.messages import Failed, Question
 from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError
@@ -100,9 +101,8 @@ class PairwiseJudge:
     def compare(self, batch: Sequence[Comparison]) -> list[Preference | Unscored]:
         """Return the preference in each comparison; all questions are sent concurrently."""
         asked = self._questions(batch)
-        read = partial(read_choice, rubric=self._rubric)
         questions = [each for both in asked if not isinstance(both, str) for each in both]
-        answers = iter(self._chat.ask([(each, read) for each in questions]))
+        answers = iter(self._chat.ask([(each, self._read) for each in questions]))
         return [
             Unscored(both, self.version, Cause.MISSING_INPUT)
             if isinstance(both, str)
@@ -134,6 +134,10 @@ class PairwiseJudge:
         if isinstance(there, str):
             return there
         return back if isinstance(back, str) else (there, back)
+
+    def _read(self, reply: Reply) -> tuple[Preferred, str | None]:
+        thoughts = self._settings.thoughts
+        return read_choice(reply.text, self._rubric, cut=reply.cut, thoughts=thoughts)
 
     def _preference(
         self,

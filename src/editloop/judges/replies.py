@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from editloop.schema import Json
 
-__all__ = ["LONGEST", "DuplicateKeyError", "field_of", "key_of", "objects_in"]
+__all__ = ["LONGEST", "DuplicateKeyError", "field_of", "key_of", "objects_in", "spans_of_objects"]
 
 LONGEST = 65_536  # characters; an answer to a rubric has a few hundred
 
@@ -46,16 +46,32 @@ def objects_in(text: str) -> Iterator[dict[str, Json]]:
 
     Raises DuplicateKeyError for an object with a duplicate key.
     """
+    for _, found in _located(text):
+        if isinstance(found, DuplicateKeyError):
+            raise found
+        yield found
+
+
+def spans_of_objects(text: str) -> list[tuple[int, int]]:
+    """Return where the outermost objects in a text start and end."""
+    return [span for span, _ in _located(text)]
+
+
+def _located(text: str) -> Iterator[tuple[tuple[int, int], dict[str, Json] | DuplicateKeyError]]:
     at = text.find("{")
     for _ in range(_MOST_STARTS):
         if at < 0:
             return
         reader = _Reader(text, at)
         try:
-            yield reader.object()
-            at = text.find("{", reader.at)
+            found: dict[str, Json] | DuplicateKeyError = reader.object()
+        except DuplicateKeyError as error:
+            found = error
         except _NotAnObjectError:
             at = text.find("{", at + 1)
+            continue
+        yield (at, reader.at), found
+        at = text.find("{", reader.at)
 
 
 def key_of(name: str) -> str:

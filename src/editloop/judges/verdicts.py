@@ -1,7 +1,9 @@
 """Parsing of a model's reply into a verdict, or into the reason why it has none.
 
 Every field that the rubric asks for must be present and in range. Integers, numbers in strings,
-`4/5`, and yes or no in words are accepted. A reply with several answers counts if they agree.
+`4/5`, and yes or no in words are accepted. A reply with several answers counts if they agree. Only
+what follows the model's thoughts counts (`thoughts`). A reply that was cut off counts if it holds
+its whole answer.
 """
 
 from __future__ import annotations
@@ -13,13 +15,21 @@ from typing import Literal, TypeAlias, TypeVar
 
 from editloop.chat.messages import Failed, ReplyError
 from editloop.errors import FailureClass
-from editloop.judges.replies import LONGEST, DuplicateKeyError, field_of, key_of, objects_in
+from editloop.judges.replies import (
+    LONGEST,
+    DuplicateKeyError,
+    field_of,
+    key_of,
+    objects_in,
+    spans_of_objects,
+)
 from editloop.judges.rubrics import Choice, Rubric, Scale
+from editloop.judges.thoughts import Answer, answer_in
 from editloop.schema import CLEAN_TEXT, Cause, Json, Score, Unscored
 
 __all__ = ["VERSION", "Preferred", "read_choice", "read_scores", "unscored"]
 
-VERSION = "2"  # changes when the same reply would be parsed differently
+VERSION = "3"  # changes when the same reply would be parsed differently
 
 Preferred: TypeAlias = Literal["first", "second", "tie"]
 
@@ -49,13 +59,16 @@ _REFUSAL = re.compile(
     r"|\bas an ai\b|\bagainst (?:my|our|the) (?:polic|guideline|rule)",
     re.IGNORECASE,
 )
-_THINKS, _THOUGHT = "<think>", "</think>"  # the text between them is not part of the answer
+_FRAME = re.compile(r"[\s`\[\]]*(?:json)?[\s\[\]]*", re.IGNORECASE)  # around an object
 _QUOTES = " \t\n\"'“”‘’"
 
 
-def read_scores(text: str, rubric: Rubric) -> dict[str, Score]:
+def read_scores(
+    text: str, rubric: Rubric, *, cut: bool = False, thoughts: Sequence[str] = ()
+) -> dict[str, Score]:
     """Return the score of each of the rubric's perspectives, with yes or no if it asks for one.
 
+    `cut`: the reply ended at the limit of its length. `thoughts` are further marks of thoughts.
     Raises ReplyError with the code empty, refused, unparseable or out-of-range.
     """
     scales = rubric.perspectives
@@ -64,18 +77,20 @@ def read_scores(text: str, rubric: Rubric) -> dict[str, Score]:
     def verdict(fields: Json) -> dict[str, Score]:
         return {name: _score(name, scale, fields) for name, scale in scales.items()}
 
-    return _read(text, rubric, asked, verdict)
+    return _read(_answer(text, rubric, thoughts, cut=cut), rubric, asked, verdict)
 
 
-def read_choice(text: str, rubric: Rubric) -> tuple[Preferred, str | None]:
-    """Return the preferred one of the two pictures shown, and the words; raises ReplyError."""
+def read_choice(
+    text: str, rubric: Rubric, *, cut: bool = False, thoughts: Sequence[str] = ()
+) -> tuple[Preferred, str | None]:
+    """Return the preferred one of the two pictures shown, and the words; see `read_scores`."""
     choice = rubric.preference
     assert choice is not None
 
     def preferred(fields: Json) -> tuple[Preferred, str | None]:
         return _choice(choice, fields), _words(choice.text, fields)
 
-    return _read(text, rubric, [choice.key], preferred)
+    return _read(_answer(text, rubric, thoughts, cut=cut), rubric, [choice.key], preferred)
 
 
 def unscored(failed: Failed, version: str) -> Unscored:
@@ -86,13 +101,50 @@ def unscored(failed: Failed, version: str) -> Unscored:
     return Unscored(f"{label}: {failed.message}", version, cause, failed.reply_key)
 
 
+def _answer(text: str, rubric: Rubric, thoughts: Sequence[str], *, cut: bool) -> str:
+    """Return the answer in a reply; raises ReplyError if there is none."""
+    quoted = spans_of_objects(text) if rubric.reply == "json" else []
+    answer = answer_in(text, thoughts, quoted)
+    if not answer.text.strip():
+        if answer.thinking:
+            raise ReplyError("its thoughts are not finished", code="empty")
+        cause = "nothing follows its thoughts" if answer.after_thoughts else "it is empty"
+        raise ReplyError(cause, code="empty")
+    if len(answer.text) > LONGEST:
+        raise ReplyError(f"it has {len(answer.text)} characters")
+    if not cut:
+        return answer.text
+    return _whole_lines(answer, rubric) if rubric.reply == "lines" else _whole_object(answer)
+
+
+def _whole_object(answer: Answer) -> str:
+    """Return a cut answer if its objects are whole and are no draft in unmarked thoughts."""
+    spans = spans_of_objects(answer.text)
+    if not spans or answer.thinking:
+        raise ReplyError("it has no whole answer")
+    before, after = answer.text[: spans[0][0]], answer.text[spans[-1][1] :]
+    framed = _FRAME.fullmatch(before) or _FRAME.fullmatch(after)
+    if "{" in after or not (answer.after_thoughts or framed):
+        raise ReplyError("it has no whole answer")
+    return answer.text
+
+
+def _whole_lines(answer: Answer, rubric: Rubric) -> str:
+    """Return the whole lines of a cut answer, which must begin with one that was asked for."""
+    text = answer.text.rpartition("\n")[0]
+    first = key_of(text.strip().partition(":")[0])
+    scales = rubric.perspectives.values()
+    keys = [key for each in scales for key in (each.value, each.passed, each.text)]
+    if rubric.preference is not None:
+        keys += [rubric.preference.key, rubric.preference.text]
+    known = {key_of(key) for key in keys if key}
+    if answer.thinking or not (answer.after_thoughts or first in known):
+        raise ReplyError("it has no whole answer")
+    return text
+
+
 def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json], _T]) -> _T:
-    """Return what `read` makes of the answers in a reply; raises ReplyError if they differ."""
-    text = _answered(text)
-    if not text.strip():
-        raise ReplyError("it is empty", code="empty")
-    if len(text) > LONGEST:
-        raise ReplyError(f"it has {len(text)} characters")
+    """Return what `read` makes of the answers in a text; raises ReplyError if they differ."""
     _check_whole(text)
     answers = [read(fields) for fields in _answers(text, rubric, asked)]
     if not answers:
@@ -103,12 +155,6 @@ def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json]
     if any(answer != answers[0] for answer in answers):
         raise ReplyError("it gives several answers that differ")
     return answers[0]
-
-
-def _answered(text: str) -> str:
-    """Return a model's reply without its thinking, including thinking that was cut off."""
-    rest = text.rpartition(_THOUGHT)[2]
-    return rest.partition(_THINKS)[0]
 
 
 def _answers(text: str, rubric: Rubric, asked: Sequence[str]) -> list[Json]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from editloop.chat.client import Chat, CostEstimate
+from editloop.chat.ledger import Reply
 from editloop.chat.messages import Failed, Question
 from editloop.chat.settings import ChatSettings
 from editloop.chat.usage import ChatUsage
@@ -18,6 +19,7 @@ from editloop.images.codec import content_hash
 from editloop.judges import verdicts
 from editloop.judges.rubrics import Rubric, read_rubric
 from editloop.judges.sheet import Sheet
+from editloop.judges.thoughts import marks_of
 from editloop.judges.verdicts import read_scores, unscored
 from editloop.schema import (
     PERSPECTIVES,
@@ -60,6 +62,23 @@ class VlmSettings(ChatSettings):
         default=None, description="the run whose budget all of its judges and processes share"
     )
     repeat: int = Field(default=0, ge=0, description="another number asks, and pays, again")
+    thoughts: tuple[str, ...] = Field(
+        default=(),
+        description="further marks of the model's thoughts, such as <plan>...</plan>; what follows "
+        "them is its answer",
+    )
+
+    @field_validator("thoughts", mode="before")
+    @classmethod
+    def _is_a_list_of_marks(cls, value: Json) -> Json:
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("thoughts")
+    @classmethod
+    def _are_marks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            marks_of(each)
+        return value
 
     @property
     def chosen_temperature(self) -> float | None:
@@ -117,7 +136,7 @@ class VlmJudge:
         """Return one verdict for each pair; all questions are sent concurrently."""
         asked = self._questions(batch)
         questions = [
-            (each, partial(read_scores, rubric=rubric))
+            (each, partial(self._read, rubric))
             for _, rubric, each in asked
             if isinstance(each, Question)
         ]
@@ -145,6 +164,9 @@ class VlmJudge:
             for row, sheet in enumerate(map(sheet_of, batch))
             for rubric in self._rubrics
         ]
+
+    def _read(self, rubric: Rubric, reply: Reply) -> dict[str, Score]:
+        return read_scores(reply.text, rubric, cut=reply.cut, thoughts=self._settings.thoughts)
 
     def _scores(self, rubric: Rubric, answer: dict[str, Score] | Failed | str) -> Verdict:
         """Return a rubric's scores from an answer, or from the reason why there is none."""

@@ -16,10 +16,12 @@ from typing import TypeGuard
 from editloop.hub.datasets import uri_of
 from editloop.schema import Cause, EditSample, Image, Json, Provenance, Score, Unscored
 from editloop.sources.entries import BLANK, Entry, Picture, Problem, below
+from editloop.sources.files import names_a_picture
 from editloop.sources.taxonomies import REAL_EDIT, Taxonomy, edit_type
 
 __all__ = [
     "COLUMNS",
+    "PICTURES",
     "SCORES",
     "Row",
     "Rules",
@@ -27,6 +29,7 @@ __all__ = [
     "entry_of",
     "is_number",
     "session_of",
+    "spelt_as",
 ]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -64,7 +67,7 @@ SCORES = (
     *("dinov2_sim", "ssim"),
 )
 
-_PICTURES = ("source", "target", "mask")
+PICTURES = ("source", "target", "mask")
 _TEXTS = (
     *("id", "instruction", "source_caption", "target_caption"),
     *("inverse_instruction", "edit_object", "licence", "source_uri"),
@@ -92,6 +95,7 @@ class Rules:
     Fields in `needs` must have a value in every row; fields in `named` must have a column, but it
     may be empty. `only` is a column and the value that a row must have there to be read. `scores`
     are columns with measures of each edit. In a `chained` set a turn's parent is the turn before.
+    `guessed`: columns are guessed by their names, except for the fields in `mapped`.
     """
 
     name: str
@@ -103,6 +107,8 @@ class Rules:
     only: tuple[str, str] | None = None
     scores: tuple[str, ...] = ()
     chained: bool = False
+    guessed: bool = False
+    mapped: frozenset[str] = frozenset()
 
 
 class _FaultError(Exception):
@@ -121,7 +127,7 @@ def absent_columns(rules: Rules, names: Collection[str]) -> list[tuple[str, tupl
         (need, rules.columns.get(need, ()))
         for need in sorted(rules.needs | rules.named)
         if not any(
-            spelt in names for column in rules.columns.get(need, ()) for spelt in _spelt(column)
+            spelt in names for column in rules.columns.get(need, ()) for spelt in spelt_as(column)
         )
     ]
 
@@ -142,8 +148,10 @@ def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
     absent = sorted(name for name in rules.needs if found[name][1] is None)
     if absent:
         raise _FaultError(f"it has no {' and no '.join(absent)}")
-    pictures = {name: _picture(found[name][1], name, folder) for name in _PICTURES}
+    pictures = {name: _picture(found[name][1], name, folder) for name in PICTURES}
     texts = {name: _text(found[name][1], name) for name in _TEXTS}
+    if names_a_picture(texts["instruction"] or ""):
+        raise _FaultError(f"its instruction is a picture's name: {texts['instruction']!r}")
     session = session_of(row, rules)
     turn = _turn(found["turn"][1], position)
     label = found["edit_type"][1]
@@ -170,14 +178,15 @@ def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
 def _value(row: Row, rules: Rules, name: str) -> tuple[str | None, Json]:
     """Return the column that holds a field and its value; (None, None) if there is none."""
     for column in rules.columns.get(name, ()):
-        for spelt in _spelt(column):
+        for spelt in spelt_as(column):
             value = row.values.get(spelt)
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 return spelt, value
     return None, None
 
 
-def _spelt(column: str) -> tuple[str, str]:
+def spelt_as(column: str) -> tuple[str, str]:
+    """Return a column's name, and the one for pictures beside a `metadata.jsonl`."""
     return column, f"{column}_file_name"
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from editloop.errors import ImageError
 
-__all__ = ["EXTENSIONS", "MAX_BYTES", "path_of", "read_file", "size_and_time"]
+__all__ = [
+    "EXTENSIONS",
+    "MAX_BYTES",
+    "names_a_file",
+    "names_a_picture",
+    "path_of",
+    "read_file",
+    "size_and_time",
+]
 
 _READ = (
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
@@ -18,7 +27,26 @@ _READ = (
 _KNOWN_UNREAD = (".heic", ".heif", ".jxl", ".psd", ".svg")  # unsupported: quarantined, not ignored
 EXTENSIONS = frozenset({*_READ, *_KNOWN_UNREAD})  # in lower case
 
+_FILE_NAME = re.compile(r"\S*[^\s.]\.[A-Za-z][A-Za-z0-9]{1,4}")  # one word with a suffix
+_PLACE = re.compile(r"(/|\./|\.\./|~/|[A-Za-z]:\\|\w+://)\S")  # how a path or a URI begins
+
 MAX_BYTES = 256_000_000  # a file is read whole
+
+
+def names_a_picture(text: str) -> bool:
+    """Return whether a text is one word that ends as a picture file's name does."""
+    return bool(_FILE_NAME.fullmatch(text)) and Path(text).suffix.lower() in EXTENSIONS
+
+
+def names_a_file(text: str) -> bool:
+    """Return whether a text looks like a file's name, or is the name of a file that exists."""
+    looks = _FILE_NAME.fullmatch(text) or _PLACE.match(text)
+    if looks or Path(text).suffix.lower() in EXTENSIONS:
+        return True
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
 
 
 def path_of(uri: str) -> Path:

@@ -1,7 +1,7 @@
 """The layout `table`: Parquet, Arrow, WebDataset or a `metadata.jsonl`, with a column mapping.
 
 A field mapped to an empty name (`id: ""`) is not read; an unmapped field is looked up under the
-usual column names (`columns.COLUMNS`).
+usual column names (`columns.COLUMNS`), in the columns that no other field is mapped to.
 """
 
 from __future__ import annotations
@@ -44,12 +44,17 @@ def mapped_table_index(
     """Return the index of the layout `table`."""
     named = {name: (column,) if column else () for name, column in map.items()}
     chosen = frozenset(name for name in map if map[name])
+    taken = set(map.values())
+    usual = {name: tuple(each for each in COLUMNS[name] if each not in taken) for name in COLUMNS}
     rules = Rules(
         "table",
-        columns={**COLUMNS, **named},
+        version="2",
+        columns={**usual, **named},
         types=TAXONOMIES[taxonomy],
         needs=frozenset({"source", "instruction"} | (chosen & _WHOLE)),
         named=chosen,
         scores=SCORES,
+        guessed=True,
+        mapped=frozenset(map),
     )
     return table_index(folder, rules, split)

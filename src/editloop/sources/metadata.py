@@ -28,4 +28,4 @@ class MetadataSettings(TableSettings):
 
 def metadata_index(folder: Path, split: str | None, taxonomy: str) -> ListedIndex:
     """Return the index of the layout `metadata`."""
-    return table_index(folder, Rules("metadata", types=TAXONOMIES[taxonomy]), split)
+    return table_index(folder, Rules("metadata", types=TAXONOMIES[taxonomy], guessed=True), split)

@@ -23,12 +23,17 @@ from editloop.sources.captions import METADATA
 from editloop.sources.columns import Row, Rules, absent_columns, entry_of, session_of
 from editloop.sources.entries import Entry, Place, Problem
 from editloop.sources.formats import FORMATS, format_of
+from editloop.sources.guessing import ambiguity_of
 from editloop.sources.listed import ListedIndex, Rows
 from editloop.sources.table_files import gaps, packed, split_files
 from editloop.storage.files import explained
 
 __all__ = ["TableSettings", "table_index", "table_splits"]
 
+_MAP = (
+    "name each field's column, and no column for a field to leave out: "
+    "editloop import table FOLDER --map source=COLUMN --map target="
+)
 _HEAD = 100  # lines of a metadata.jsonl that are read for its columns
 
 
@@ -122,7 +127,10 @@ def _entry_at(
 def _rows(
     files: Sequence[Path], rules: Rules, folder: Path, pictures: bool
 ) -> Iterator[Row | Problem]:
-    """Yield the rows and problems of all files; a file that lacks a column yields no rows."""
+    """Yield the rows and problems of all files; a file that lacks a column yields no rows.
+
+    A file's rows end where the columns of one cannot be guessed.
+    """
     number = 0
     for path in files:
         name = path.relative_to(folder).as_posix()
@@ -131,6 +139,9 @@ def _rows(
             yield from misnamed
             for at, where, values in _located(path, pictures) if not misnamed else ():
                 if isinstance(values, dict):
+                    if (cause := ambiguity_of(values, rules)) is not None:
+                        yield Problem(f"{name} {where}", cause, _MAP)
+                        break
                     yield Row(f"{name} {where}", number, values, path, at)
                 else:
                     yield Problem(f"{name} {where}", str(values), "correct the line", "edit")

@@ -32,6 +32,7 @@ class Fault(StrEnum):
     NOT_JSON = "not-json"  # a web page with status 200
     FILTERED = "filtered"  # a content filter stops the reply
     REFUSAL = "refusal"  # the model refuses, in the protocol's own field
+    THOUGHTS = "thoughts"  # the reply is in the protocol's field of thoughts, with no content
     TRUNCATED = "truncated"  # the reply ends at the length limit
 
     DECLINED = "declined"  # the model refuses in words

@@ -129,6 +129,8 @@ class FakeServer:
         message: dict[str, Json] = {"role": "assistant", "content": text}
         if fault is Fault.REFUSAL:
             message = {"role": "assistant", "content": None, "refusal": "I can't judge this."}
+        if fault is Fault.THOUGHTS:
+            message = {"role": "assistant", "content": None, "reasoning_content": text}
         finish = "stop" if fault is None else _FINISH.get(fault, "stop")
         read = sum(map(len, asked.texts)) // 4 + 255 * len(asked.links)
         return {
