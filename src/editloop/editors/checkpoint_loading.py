@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from editloop.editors.checkpoints import Checkpoint
 from editloop.editors.released import load_released
 from editloop.errors import RecipeError, StoreError
+from editloop.hub.pretrained import refuse_code
 from editloop.hub.weights import file_digest
 from editloop.models.backbones.base_loading import load_base, load_trained, trained_index
 from editloop.models.backbones.base_request import Precision, Wanted
@@ -74,6 +75,7 @@ def _load_file(checkpoint: Checkpoint, file: Path, wanted: Wanted) -> DiffusionM
     if wanted.precision == "fp16" and device() == "cpu":
         raise RecipeError("fp16 needs a GPU", value="precision=fp16", fix="write precision=bf16")
     folder = checkpoint.folder
+    refuse_code(folder)
     made: Any = getattr(diffusers, pipeline_class_of(folder))
     options: dict[str, Any] = {"add_watermarker": False}
     if family_of(folder).name == "sd":

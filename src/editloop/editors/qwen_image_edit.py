@@ -25,6 +25,7 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
+from editloop.hub.pretrained import load_pretrained
 from editloop.models.pipeline_loading import load_pipeline, model_index
 
 __all__ = ["PictureTextProcessor", "QwenImageEditEditor", "QwenImageEditSettings"]
@@ -55,7 +56,7 @@ class QwenImageEditEditor(PipelineEditor[QwenImageEditSettings]):
     def load(self, folder: Path) -> Any:
         made = _PIPELINES.get(model_index(folder)["_class_name"], QwenImageEditPipeline)
         pipeline = load_pipeline(made, folder, self._settings.precision, processor=None)
-        pictures = Qwen2VLImageProcessorPil.from_pretrained(folder / "processor")
+        pictures = load_pretrained(Qwen2VLImageProcessorPil, folder, subfolder="processor")
         pipeline.processor = PictureTextProcessor(pictures, pipeline.tokenizer)
         return pipeline
 

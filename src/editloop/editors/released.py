@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
+from editloop.hub.pretrained import load_pretrained
 from editloop.models.backbones.base_request import Precision, Wanted
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.stable_diffusion import of_pipeline
@@ -47,12 +48,10 @@ def load_released(name: str, folder: Path, precision: Precision) -> DiffusionMod
     unet.load_state_dict(plain)
     scheduler = getattr(diffusers, model_index(folder)["scheduler"][1])
     pipeline = StableDiffusionInstructPix2PixPipeline(
-        vae=AutoencoderKL.from_pretrained(
-            folder, subfolder="vae", use_safetensors=True, local_files_only=True
-        ),
-        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+        vae=load_pretrained(AutoencoderKL, folder, subfolder="vae", use_safetensors=True),
+        tokenizer=load_pretrained(CLIPTokenizer, folder, subfolder="tokenizer"),
         unet=unet.to(dtype).eval(),
-        scheduler=scheduler.from_pretrained(folder, subfolder="scheduler"),
+        scheduler=load_pretrained(scheduler, folder, subfolder="scheduler"),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from editloop.errors import UnavailableError
+from editloop.hub.pretrained import refuse_code
 from editloop.schema import Json
 from editloop.storage.files import Files, file_hash
 from editloop.storage.records import fingerprint
@@ -25,8 +26,15 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def find(name: str) -> Path:
     """Return a model's folder by its hub name (`owner/name`) or path, without the network.
 
-    Raises UnavailableError, with the download command, if it is not on this machine.
+    Raises UnavailableError, with the download command, if it is not on this machine, and
+    RecipeError if it asks to run code of its own.
     """
+    folder = _found(name)
+    refuse_code(folder)
+    return folder
+
+
+def _found(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder

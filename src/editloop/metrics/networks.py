@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from editloop.errors import UnavailableError
+from editloop.hub.pretrained import load_pretrained
 from editloop.hub.weights import command
 from editloop.metrics.encoders import ImageModel
 from editloop.runtime.machine import device
@@ -43,9 +44,9 @@ def load(model: ImageModel, **options: Any) -> torch.nn.Module:
     if kind == "vit":
         options["add_pooling_layer"] = False  # no DINO release has one
     with _quiet(), _explained(model):
-        made, report = getattr(transformers, _CLASSES[kind]).from_pretrained(
+        made, report = load_pretrained(
+            getattr(transformers, _CLASSES[kind]),
             model.folder,
-            local_files_only=True,
             output_loading_info=True,
             dtype=torch.bfloat16 if model.precision == "bf16" else torch.float32,
             **options,
@@ -102,9 +103,7 @@ class Tokens:
                 "a model has no tokenizer", value=model.folder, command=command(model.name)
             )
         with _explained(model):
-            self._read: Any = transformers.AutoTokenizer.from_pretrained(
-                model.folder, local_files_only=True
-            )
+            self._read: Any = load_pretrained(transformers.AutoTokenizer, model.folder)
         self._longest = model.longest_text
         self._name = model.name
 

@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch import nn
 
+from editloop.hub.pretrained import load_pretrained
 from editloop.schema import Json
 
 __all__ = ["outlined_networks"]
@@ -37,7 +38,7 @@ def outlined_networks(
 def _outlined(made: Any, folder: Path) -> nn.Module:
     with torch.device("meta"):
         if hasattr(made, "config_class"):  # of transformers
-            network: nn.Module = made(made.config_class.from_pretrained(folder))
+            network: nn.Module = made(load_pretrained(made.config_class, folder))
         else:
             network = made.from_config(made.load_config(folder, local_files_only=True))
     return network

@@ -17,6 +17,7 @@ import transformers.utils.logging
 from diffusers import DDIMScheduler
 
 from editloop.errors import RecipeError, StoreError, UnavailableError
+from editloop.hub.pretrained import load_pretrained
 from editloop.hub.weights import file_digest
 from editloop.models.outlines import outlined_networks
 from editloop.models.text_encoders import whole_text_encoders
@@ -106,12 +107,8 @@ def load_pipeline(
             if outlined
             else whole_text_encoders(folder, dtype)
         )
-        pipeline = made.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            **{**networks, **components},
+        pipeline = load_pretrained(
+            made, folder, dtype=dtype, use_safetensors=True, **{**networks, **components}
         ).to("meta" if outlined else device())
     except OSError as error:
         raise UnavailableError(

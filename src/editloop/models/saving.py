@@ -19,6 +19,7 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from editloop.errors import StoreError
+from editloop.hub.pretrained import load_pretrained
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
@@ -60,7 +61,7 @@ def load_model(folder: Path) -> PocketModel:
     settings = validate(PocketSettings, index["settings"], where=str(folder / INDEX))
     try:
         vocabulary = Vocabulary(
-            AutoTokenizer.from_pretrained(folder / "tokenizer"),
+            load_pretrained(AutoTokenizer, folder, subfolder="tokenizer"),
             text=index["tokens"]["text"],
             reward=index["tokens"]["reward"],
         )

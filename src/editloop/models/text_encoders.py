@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from editloop.errors import StoreError
+from editloop.hub.pretrained import load_pretrained
 
 __all__ = ["whole_text_encoders"]
 
@@ -32,13 +33,8 @@ def whole_text_encoders(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _whole(made: Any, folder: Path, name: str, dtype: torch.dtype) -> Any:
-    network, found = made.from_pretrained(
-        folder,
-        subfolder=name,
-        dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
+    network, found = load_pretrained(
+        made, folder, subfolder=name, dtype=dtype, use_safetensors=True, output_loading_info=True
     )
     if found["missing_keys"] or found["mismatched_keys"]:
         raise StoreError(

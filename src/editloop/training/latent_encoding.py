@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
+from editloop.hub.pretrained import load_pretrained
 from editloop.models.backbones.autoencoder import Autoencoder, Posterior
 from editloop.models.masks import mask_picture
 from editloop.models.pipeline_loading import model_index, quietly
@@ -55,12 +56,12 @@ class StoredAutoencoder:
         """Load the autoencoder on the CPU."""
         made = getattr(diffusers, model_index(self.folder)["vae"][1])
         with quietly():
-            vae = made.from_pretrained(
+            vae = load_pretrained(
+                made,
                 self.folder,
                 subfolder="vae",
                 torch_dtype=getattr(torch, self.precision),
                 use_safetensors=True,
-                local_files_only=True,
             )
             return Autoencoder.of(vae, vae.dtype)
 
