@@ -2,7 +2,8 @@
 
 A class of a kind has a `Settings` model (an `editloop.settings.Settings`) and takes an instance of
 it; a class without settings takes no arguments. Classes are imported on first use, so listing kinds
-is cheap. A plug-in package declares, for example,
+is cheap. A user's own class is imported only where the user names it: one that a run's records name
+(`recorded`) may be somebody else's, and is refused. A plug-in package declares, for example,
 `[project.entry-points."editloop.source"] mine = "my_package:MySource"`.
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,7 +24,7 @@ from editloop.errors import RecipeError, known_names
 from editloop.schema import Json
 from editloop.settings import Settings, read_yaml, validate
 
-__all__ = ["Spec", "create", "kinds", "load", "parse_spec", "settings_of"]
+__all__ = ["Spec", "create", "kinds", "load", "parse_spec", "recorded", "settings_of"]
 
 # group -> kind -> "module:class". The groups are the lists of a recipe, and the kinds of SPECs.
 BUILT_IN: dict[str, dict[str, str]] = {
@@ -80,6 +83,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "report": {"html": "editloop.evaluation.report.html:HtmlReport"},
 }
 
+_RECORDED: ContextVar[bool] = ContextVar("recorded", default=False)
 _NAME = re.compile(r"[\w.+-]+")
 _FILES = (".safetensors", ".ckpt")  # suffixes of single-file models
 
@@ -89,16 +93,41 @@ def kinds(group: str) -> list[str]:
     return sorted({*BUILT_IN[group], *(point.name for point in _plugged(group))})
 
 
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Refuse users' own classes while kinds come from a run's records, which others may have made.
+
+    Kinds of this package and of installed plug-ins are loaded as ever.
+    """
+    token = _RECORDED.set(True)
+    try:
+        yield
+    finally:
+        _RECORDED.reset(token)
+
+
 def load(group: str, kind: str) -> Any:
     """Return the class of a kind; a user's own is `module:Class`, or `python:module:Class`."""
     path = BUILT_IN[group].get(kind)
     if path is None and ":" in kind:
         path = kind.removeprefix("python:")
+        _refuse_recorded(group, path)
     if path is None:
         path = next((point.value for point in _plugged(group) if point.name == kind), None)
     if path is None:
         raise RecipeError(f"unknown {group} kind", value=kind, fix=known_names(kind, kinds(group)))
     return _import(path)
+
+
+def _refuse_recorded(group: str, path: str) -> None:
+    known = {*BUILT_IN[group].values(), *(point.value for point in _plugged(group))}
+    if _RECORDED.get() and path not in known:
+        raise RecipeError(
+            f"a recorded {group} kind is neither of this package nor of an installed plug-in: "
+            "its code is not run",
+            value=path,
+            fix="if you trust it, name it yourself: give your own recipe that has it",
+        )
 
 
 def settings_of(group: str, kind: str) -> type[Settings]:

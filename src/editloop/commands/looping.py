@@ -125,12 +125,19 @@ def retry(
             "--class", help="The class of failures to retry: transient, permanent, policy or bug."
         ),
     ] = "transient",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="The run's recipe, if it has classes of your own: those that only the run's "
+            "records name are not run."
+        ),
+    ] = None,
 ) -> None:
     """Retry a run's quarantined inputs of one failure class."""
     from editloop.loop import run as loop
 
     with going_on_later():
-        tried, passed = loop.retry(folder, failure)
+        tried, passed = loop.retry(folder, failure, recipe=recipe)
     typer.echo(f"{tried} retried, {passed} passed")
     if passed:
         typer.echo("the data changed: run again with --new-version to update the rest of the run")

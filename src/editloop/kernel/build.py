@@ -103,11 +103,16 @@ def build(
 
 
 def retry(
-    out: Path, failure: FailureClass | str = FailureClass.TRANSIENT, options: Options | None = None
+    out: Path,
+    failure: FailureClass | str = FailureClass.TRANSIENT,
+    options: Options | None = None,
+    *,
+    specs: tuple[Sequence[StepSpec], Sequence[StepSpec]] | None = None,
 ) -> Retried:
     """Run again the rows that the last build quarantined under one class, and publish again.
 
-    The caller holds `lock(out)`.
+    The caller holds `lock(out)`. `specs` are the sources and steps of the build (default: as
+    recorded); ChangedError if they differ from the recorded ones.
     """
     known = [each.value for each in FailureClass]
     if failure not in known:
@@ -121,7 +126,12 @@ def retry(
     if parts is None:
         raise StoreError("there is no build to retry", value=out, fix="run the build first")
     plan = load_plan(folder / parts["plan"], options.files)
-    job = _Build(out, read_build_spec(parts), plan, options)
+    if specs is None:
+        recipe = read_build_spec(parts)
+    else:
+        sources, steps = map(make_steps, specs)
+        recipe = BuildSpec(sources, steps, parts["seed"], parts["shard_size"])
+    job = _Build(out, recipe, plan, options)
     before = job.run().counts  # first finish an interrupted build
     tried = before["by_class"].get(again.value, 0)
     if not tried:

@@ -19,7 +19,7 @@ from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import StepSpec
 from editloop.loop.parts import Checked, LoopPart, PartContext
 from editloop.loop.recipe import Entry, Recipe, read_recipe
-from editloop.registry import create, settings_of
+from editloop.registry import create, recorded, settings_of
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
 from editloop.storage.files import explained
@@ -93,17 +93,39 @@ def results(out: Path | str) -> dict[str, Json]:
 def report(out: Path | str) -> Path:
     """Write a run's report page again from its results; returns the page's path."""
     folder = Path(out)
-    return _write_report(folder, _recipe_of(folder))
+    with recorded():
+        return _write_report(folder, _recipe_of(folder))
 
 
-def retry(out: Path | str, failure: str = "transient") -> tuple[int, int]:
-    """Retry the quarantined inputs of one failure class; returns the numbers tried and passed."""
+def retry(
+    out: Path | str, failure: str = "transient", *, recipe: Recipe | Path | str | None = None
+) -> tuple[int, int]:
+    """Retry the quarantined inputs of one failure class; returns the numbers tried and passed.
+
+    Without `recipe`, the run's records say what to do: RecipeError if they name a class that is
+    neither of this package nor of an installed plug-in. With it, the records only have to agree:
+    ChangedError if they do not.
+    """
     folder = Path(out)
     settings = _recipe_of(folder)
+    if recipe is None:
+        with recorded():
+            return _retry(folder, failure, settings, None)
+    own = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    return _retry(folder, failure, own, build_specs(own))
+
+
+def _retry(
+    folder: Path,
+    failure: str,
+    recipe: Recipe,
+    specs: tuple[Sequence[StepSpec], Sequence[StepSpec]] | None,
+) -> tuple[int, int]:
+    made = _Loop(recipe, folder, 1, new_version=False)
     with lock(folder):
-        tried, passed = build.retry(folder, failure)
+        tried, passed = build.retry(folder, failure, specs=specs)
         if passed:
-            _Loop(settings, folder, 1, new_version=False).write_results()
+            made.write_results()
     return tried, passed
 
 
