@@ -164,6 +164,16 @@ def test_a_second_training_of_the_same_data_encodes_nothing(tmp_path) -> None:
     assert second.timings["cache_seconds"] == 0
 
 
+def test_edits_of_several_runs_are_mixed(tmp_path, capsys) -> None:
+    runs = [training_run(tmp_path / name) for name in ("region", "free-form")]
+    base = saved_base("sd", tmp_path / "base")
+    made = diffusion(base, data=list(map(str, runs)), steps=3, batch=4)
+    assert made.run(train_context(runs[0], "mixed")).results["samples"] == 12
+    assert len(made.parameters["data"]) == 2
+    diffusion(base).run(train_context(runs[0], "alone"))
+    assert "no longer here" not in capsys.readouterr().err
+
+
 def test_latents_of_older_data_are_told_with_their_place(tmp_path, capsys) -> None:
     run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
     diffusion(base).run(train_context(run, "first"))

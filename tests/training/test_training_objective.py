@@ -1,11 +1,18 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from editloop.errors import RecipeError
+from editloop.models.backbones.families import FAMILIES
 from editloop.models.inputs import EditInputs
+from editloop.models.schedules import NoiseLevels
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
+from editloop.training.edits import EditBatch, edit_loss
 from editloop.training.objective import (
     DropRates,
+    Objective,
     add_noise,
     chosen_levels,
     drop_conditions,
@@ -95,6 +102,69 @@ def test_flow_predicts_the_way_from_the_picture_to_the_noise() -> None:
     assert torch.allclose(noisy - sigma.view(3, 1, 1, 1) * wanted, clean, atol=1e-6)
 
 
+class Velocity:
+    """A flow-matching model whose network answers with its guidance times the noisy latents."""
+
+    device = torch.device("cpu")
+    levels = NoiseLevels(
+        torch.tensor([0.9, 0.5, 0.0]),
+        torch.tensor([0.1, 0.5, 1.0]),
+        torch.tensor([100.0, 500.0, 1000.0]),
+        "flow",
+    )
+
+    def given(self, _inputs, guidance=None):
+        return 1.0 if guidance is None else guidance
+
+    def __call__(self, noisy, _timestep, given):
+        return given * noisy
+
+
+def flow_loss_of(**objective):
+    clean, noise = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
+    batch = EditBatch(clean, EditInputs(clean, clean), noise, torch.arange(3))
+    model = Velocity()
+    return edit_loss(model, Objective(**objective), model, batch, bf16=False), clean, noise
+
+
+def test_the_loss_of_x0_is_that_of_ultra_edits_released_script() -> None:
+    found, clean, noise = flow_loss_of(flow_loss="x0")
+    sigmas = Velocity.levels.sigma.view(3, 1, 1, 1)
+    noisy = sigmas * noise + (1.0 - sigmas) * clean
+    precondition = noisy * (-sigmas) + noisy
+    assert found.item() == pytest.approx(((precondition - clean) ** 2).mean().item(), rel=1e-5)
+    velocity = ((noisy - (noise - clean)) ** 2).mean().item()
+    assert flow_loss_of()[0].item() == pytest.approx(velocity, rel=1e-5)
+    assert found.item() != pytest.approx(velocity, rel=0.1)
+
+
+def test_the_guidance_input_of_training_reaches_the_network() -> None:
+    assert torch.equal(flow_loss_of(guidance=1.0)[0], flow_loss_of()[0])
+    assert not torch.equal(flow_loss_of(guidance=3.5)[0], flow_loss_of()[0])
+
+
+def objective_of(family, **settings):
+    prediction = "flow" if family in ("sd3", "flux-kontext") else "epsilon"
+    model = SimpleNamespace(family=FAMILIES[family], levels=SimpleNamespace(prediction=prediction))
+    return DiffusionTrainingSettings(base="any", **settings).objective(model)
+
+
+def test_timesteps_follow_the_base_unless_they_are_set() -> None:
+    assert objective_of("sd").timesteps == "uniform"
+    assert objective_of("sd3").timesteps == "logit-normal"
+    assert objective_of("flux-kontext", timesteps="uniform").timesteps == "uniform"
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [("sd", {"flow_loss": "x0"}), ("sd3", {"guidance": 1.0}), ("sdxl", {"guidance": 3.5})],
+    ids=str,
+)
+def test_an_objective_that_cannot_act_on_a_base_is_refused(family, settings) -> None:
+    with pytest.raises(RecipeError, match=f"`{next(iter(settings))}` has no effect on this base"):
+        objective_of(family, **settings)
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
 def test_min_snr_weighs_predictions_as_it_weighs_the_picture(prediction) -> None:
     clean, noise = random(3, 2, 4, 4), random(3, 2, 4, 4, seed=1)
@@ -150,7 +220,7 @@ def test_a_dropped_mask_is_white_everywhere() -> None:
 
 
 def test_a_diffusion_models_mask_goes_with_its_source() -> None:
-    rates = DiffusionTrainingSettings(base="any").objective("flow").drop
+    rates = objective_of("sd3").drop
     made = dropped(rates, mask=torch.ones(COUNT, 1, 2, 2))
     no_source = ~made.source.flatten(1).any(1)
     assert no_source.float().mean() == pytest.approx(0.1, abs=0.005)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from diffusion_runs import SIZE, saved_base, training_run
 from editloop.cli import app
-from editloop.errors import RecipeError, StoreError, TrainingError, UnavailableError
+from editloop.errors import EditLoopError, RecipeError, StoreError, TrainingError, UnavailableError
 from editloop.loop.recipe import Recipe
 from editloop.storage.manifests import record_manifest
 from editloop.training.train import check, train, training_recipe
@@ -81,11 +81,14 @@ def test_a_check_of_what_can_be_trained_says_nothing_and_makes_nothing(here, tmp
         ({"data": "nowhere"}, "no complete data set"),
         ({"split": "other"}, "(?s)no complete split 'other'.*exists .heldout, train., or build"),
         ({"size": 33}, "multiple of 2"),
+        ({"flow_loss": "x0"}, "`flow_loss` has no effect on this base"),
+        ({"guidance": 3.5}, "`guidance` has no effect on this base"),
+        ({"data": ["nowhere"]}, "no complete data set"),
     ],
     ids=str,
 )
 def test_a_check_refuses_what_is_absent_or_does_not_fit(here, tmp_path, changes, cause) -> None:
-    with pytest.raises((StoreError, UnavailableError, TrainingError), match=cause):
+    with pytest.raises(EditLoopError, match=cause):
         check(recipe_of(here, **changes), tmp_path / "out")
 
 

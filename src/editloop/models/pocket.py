@@ -128,7 +128,7 @@ class PocketModel(nn.Module):
         """The noise levels of training, and the kind of prediction."""
         return diffusion_levels(noise_schedule(self.settings.prediction))
 
-    def given(self, inputs: EditInputs) -> EditInputs:
+    def given(self, inputs: EditInputs, guidance: float | None = None) -> EditInputs:  # noqa: ARG002
         """Return the conditions unchanged: the text encoder is trained, so it runs in `forward`."""
         return inputs
 

@@ -6,18 +6,29 @@ then names the sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from editloop.errors import StoreError, TrainingError
 from editloop.storage.manifests import find_manifest
+from editloop.storage.records import fingerprint
 from editloop.training.cache import rewards_of
 from editloop.training.rows import PublishedRows
 from editloop.training.triples import decoded
 
-__all__ = ["HELD_OUT", "check_data", "content_of", "has_split"]
+__all__ = [
+    "HELD_OUT",
+    "JOINED",
+    "check_data",
+    "content_of",
+    "has_split",
+    "held_out",
+    "joint_content",
+    "rows_of",
+]
 
 HELD_OUT = "heldout"
+JOINED = "joined-"  # starts the fingerprint of several data sets
 _FIRST = 3  # samples that are decoded, or listed in an error
 
 
@@ -36,26 +47,41 @@ def content_of(run: Path) -> str:
     return manifest.content
 
 
+def joint_content(runs: Sequence[Path]) -> str:
+    """Return the fingerprint of the data sets of runs; errors as in `content_of`."""
+    contents = [content_of(run) for run in runs]
+    return contents[0] if len(contents) == 1 else f"{JOINED}{fingerprint(contents)}"
+
+
 def has_split(run: Path, split: str) -> bool:
     """Return whether a run's data set has samples in a split of this name."""
     there = next((run / "data").glob(f"{split}-*.parquet"), None)
     return there is not None and len(PublishedRows.of(run / "data", split)) > 0
 
 
+def rows_of(runs: Sequence[Path], split: str) -> PublishedRows:
+    """Return the rows of a split of all runs; raise StoreError if one lacks it."""
+    return PublishedRows.joined([PublishedRows.of(run / "data", split) for run in runs])
+
+
+def held_out(runs: Sequence[Path]) -> PublishedRows | None:
+    """Return the held-out rows of the runs that have some, or None."""
+    there = [run for run in runs if has_split(run, HELD_OUT)]
+    return rows_of(there, HELD_OUT) if there else None
+
+
 def check_data(
-    run: Path, split: str, *, rewarded: bool = False, wholly_rewarded: bool = False
+    runs: Sequence[Path], split: str, *, rewarded: bool = False, wholly_rewarded: bool = False
 ) -> PublishedRows:
-    """Return the rows of a split after checking that they can be trained on.
+    """Return the rows of a split of all runs after checking that they can be trained on.
 
     The held-out split is checked too. `rewarded` requires some score in the split,
     `wholly_rewarded` all scores of every sample. Raises StoreError for a missing split or column,
     CorruptError for a file that cannot be read, and TrainingError if samples lack targets or
     required scores, or if the pictures of one of the first samples differ in size.
     """
-    rows = PublishedRows.of(run / "data", split)
-    splits = {split: rows}
-    if has_split(run, HELD_OUT):
-        splits[HELD_OUT] = PublishedRows.of(run / "data", HELD_OUT)
+    rows, tested = rows_of(runs, split), held_out(runs)
+    splits = {split: rows} | ({} if tested is None else {HELD_OUT: tested})
     for name, each in splits.items():
         _check_targets(name, each)
         for sample in each.stream(0, _FIRST):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +20,14 @@ from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
 from editloop.storage.files import explained
 from editloop.storage.manifests import find_manifest
-from editloop.training.data_checks import check_data, content_of
+from editloop.training.data_checks import check_data, joint_content
 from editloop.training.diffusion_card import diffusion_card
 from editloop.training.diffusion_data import EditData, open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
 from editloop.training.latents import check_framing
 from editloop.training.loop import METRICS, Trained, train
-from editloop.training.memory import advised, check_memory, try_micro_batch
+from editloop.training.memory import advised, check_memory, outlined, try_micro_batch
 from editloop.training.precision import resolved_precision
 from editloop.training.previews import Looks
 from editloop.training.rows import PublishedRows
@@ -45,7 +45,7 @@ class DiffusionTraining:
     """
 
     Settings = DiffusionTrainingSettings
-    version = "2"
+    version = "3"
 
     def __init__(self, settings: DiffusionTrainingSettings) -> None:
         self._settings = settings
@@ -54,9 +54,10 @@ class DiffusionTraining:
     def parameters(self) -> Mapping[str, Json]:
         """The settings that affect the result, with digests of the base's weights and the data."""
         named: dict[str, Json] = {"weights": weights.identity(self._settings.base)}
-        if self._settings.data is not None:
-            manifest = find_manifest(Path(self._settings.data), "data")
-            named["data"] = None if manifest is None else manifest.content
+        if runs := self._settings.runs:
+            found = [find_manifest(run, "data") for run in runs]
+            contents = [None if each is None else each.content for each in found]
+            named["data"] = contents[0] if len(contents) == 1 else contents
         return {
             **self._settings.deciding,
             **named,
@@ -70,10 +71,11 @@ class DiffusionTraining:
         """
         settings = self._settings
         check_schedule(settings.plan("check", seed=0))
-        data = run if settings.data is None else Path(settings.data)
-        rows = None if data is None else _checked_data(data, settings)
+        runs = settings.runs or (() if run is None else (run,))
+        rows = _checked_data(runs, settings) if runs else None
         precision = resolved_precision(settings.precision)
         folder, family = check_base(settings.base, settings.wanted(precision, seed=0))
+        settings.objective(outlined(settings))
         if rows is not None:
             check_framing(settings.framing, multiple_of(folder, family), rows)
         check_memory(settings)
@@ -81,7 +83,7 @@ class DiffusionTraining:
     def run(self, context: PartContext) -> PartResult:
         """Train, continuing an interrupted run, and save the model as `output`."""
         job = _TrainingTask.of(self._settings, context)
-        _checked_data(job.run, self._settings)
+        _checked_data(job.runs, self._settings)
         model = job.model()
         try_micro_batch(model, self._settings)
         data = job.data(model)
@@ -112,20 +114,20 @@ class _TrainingTask:
     settings: DiffusionTrainingSettings
     name: str
     seed: int
-    run: Path
+    runs: tuple[Path, ...]
     key: str
     work: Path
     workers: int
 
     @classmethod
     def of(cls, settings: DiffusionTrainingSettings, context: PartContext) -> _TrainingTask:
-        run = context.run if settings.data is None else Path(settings.data)
+        runs = settings.runs or (context.run,)
         return cls(
             settings=settings,
             name=context.name,
             seed=derive_seed(context.seed, "train"),
-            run=run,
-            key=content_of(run),
+            runs=runs,
+            key=joint_content(runs),
             work=context.work,
             workers=context.workers,
         )
@@ -144,7 +146,7 @@ class _TrainingTask:
 
     def data(self, model: DiffusionModel) -> EditData:
         """Open the samples in the form that the model takes."""
-        return open_data(model, self.settings, run=self.run, key=self.key, workers=self.workers)
+        return open_data(model, self.settings, runs=self.runs, key=self.key, workers=self.workers)
 
     def train(self, model: DiffusionModel, data: EditData) -> Trained:
         """Train this process's share of the batches."""
@@ -158,7 +160,7 @@ class _TrainingTask:
             model=model,
             samples=data.train,
             heldout=data.heldout,
-            objective=settings.objective(model.levels.prediction),
+            objective=settings.objective(model),
             bf16=self.precision == "bf16",
             seed=self.seed,
             look=look,
@@ -182,8 +184,8 @@ def _save_extras(context: PartContext, card: str) -> None:
     (context.output / "README.md").write_text(card, encoding="utf-8")
 
 
-def _checked_data(run: Path, settings: DiffusionTrainingSettings) -> PublishedRows:
-    content_of(run)
+def _checked_data(runs: Sequence[Path], settings: DiffusionTrainingSettings) -> PublishedRows:
+    joint_content(runs)
     rewarded = "reward" in settings.conditions
     wholly = rewarded and settings.reward.variant == "released"
-    return check_data(run, settings.split, rewarded=rewarded, wholly_rewarded=wholly)
+    return check_data(runs, settings.split, rewarded=rewarded, wholly_rewarded=wholly)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rich.markup import escape
 
 from editloop.models.backbones.model import DiffusionModel
 from editloop.storage.versions import work_folder
-from editloop.training.data_checks import HELD_OUT, has_split
+from editloop.training.data_checks import JOINED, held_out, rows_of
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.direct_samples import Augmentation, DirectSamples
 from editloop.training.latent_samples import LatentSamples
@@ -38,22 +39,21 @@ class EditData:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """The arguments that are shared by all splits of one data set."""
+    """The arguments that are shared by all splits of the data."""
 
     model: DiffusionModel
     settings: DiffusionTrainingSettings
-    run: Path
+    runs: Sequence[Path]
     key: str
     workers: int
 
     @property
     def caches(self) -> Path:
-        """The run's folder for latents, with one subfolder for each version of its data."""
-        return work_folder(self.run) / _CACHE
+        """The first run's folder for latents, with one subfolder for each version of the data."""
+        return work_folder(self.runs[0]) / _CACHE
 
-    def split(self, name: str) -> tuple[_Samples, float]:
-        """Return a split's samples, and the seconds spent on building their cache."""
-        rows = PublishedRows.of(self.run / "data", name)
+    def opened(self, rows: PublishedRows) -> tuple[_Samples, float]:
+        """Return rows as samples, and the seconds spent on building their cache."""
         settings, model = self.settings, self.model
         if not settings.cache:
             drawn = Augmentation(settings.flip, settings.zoom)
@@ -71,15 +71,21 @@ class _Opening:
 
 
 def open_data(
-    model: DiffusionModel, settings: DiffusionTrainingSettings, *, run: Path, key: str, workers: int
+    model: DiffusionModel,
+    settings: DiffusionTrainingSettings,
+    *,
+    runs: Sequence[Path],
+    key: str,
+    workers: int,
 ) -> EditData:
-    """Open the samples of a run's data set, with a cache that trainings with equal settings share.
+    """Open the samples of runs' data sets, with a cache that trainings with equal settings share.
 
     Raises TrainingError or ImageError for a sample that cannot be trained on.
     """
-    opening = _Opening(model, settings, run, key, workers)
-    train, seconds = opening.split(settings.split)
-    heldout, more = opening.split(HELD_OUT) if has_split(run, HELD_OUT) else (None, 0.0)
+    opening = _Opening(model, settings, runs, key, workers)
+    train, seconds = opening.opened(rows_of(runs, settings.split))
+    tested = held_out(runs)
+    heldout, more = (None, 0.0) if tested is None else opening.opened(tested)
     if seconds + more:
         _report_stale_caches(opening.caches, key)
     return EditData(train, heldout, seconds + more)
@@ -87,7 +93,7 @@ def open_data(
 
 def _report_stale_caches(caches: Path, key: str) -> None:
     """Print how much space the latents of earlier versions of the data take."""
-    old = [path for path in caches.iterdir() if path.name[0] != "." and path.name != key]
+    old = [path for path in caches.iterdir() if not path.name.startswith((".", JOINED, key))]
     files = [path for place in old for path in (place, *place.rglob("*")) if path.is_file()]
     if files:
         size = sum(path.stat().st_size for path in files) / 1e9

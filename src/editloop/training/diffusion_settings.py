@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from editloop.errors import RecipeError
 from editloop.models.backbones.base_request import NewWeights, Wanted
-from editloop.models.backbones.model import CONDITIONS, Lora
+from editloop.models.backbones.model import CONDITIONS, DiffusionModel, Lora
 from editloop.models.reward import RewardSettings
-from editloop.models.schedules import Prediction
 from editloop.settings import Settings
 from editloop.training.framing import Framing
-from editloop.training.objective import DropRates, Objective, Weighting
+from editloop.training.objective import DropRates, FlowLoss, Objective, Weighting
 from editloop.training.schedule import LearningRateSchedule, Optimiser, OptimiserName, Schedule
 
 __all__ = ["DiffusionTrainingSettings", "DropSettings", "LoraSettings", "OptimiserSettings"]
@@ -64,15 +65,19 @@ class DropSettings(Settings):
 class DiffusionTrainingSettings(Settings):
     """A base, its conditions, and how it is trained. Defaults are InstructPix2Pix's.
 
-    data: a run's folder (from `editloop run` or `import`) to train on; default: this run's own.
+    data: a run's folder (from `editloop run` or `import`) to train on, or several, whose edits are
+    mixed; default: this run's own.
     size: the side of the square in pixels; with `buckets`, of a square of the same area.
     soft_masks: the range of s, sampled for each mask (UltraEdit, equation 2); default: hard masks.
     micro_batch: the number of samples in memory at a time, in each process. zoom: without a cache,
-    the largest random enlargement of a picture before it is cropped.
+    the largest random enlargement of a picture before it is cropped. timesteps: the distribution of
+    noise levels; default: logit-normal for flow matching, else uniform. flow_loss: for flow
+    matching, whether the loss is the error of the velocity (default) or of the picture (x0).
+    guidance: the guidance input of a distilled network (FLUX Kontext) in training; default: 1.
     """
 
     base: str
-    data: str | None = None
+    data: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     split: str = "train"
     conditions: tuple[Literal["source", "mask", "reward"], ...] = ("source",)
     reward: RewardSettings = RewardSettings(variant="paper")
@@ -92,6 +97,9 @@ class DiffusionTrainingSettings(Settings):
     warm_up: int = Field(default=0, ge=0)
     optimiser: OptimiserSettings = OptimiserSettings()
     weighting: Weighting = "plain"
+    timesteps: Literal["uniform", "logit-normal"] | None = None
+    flow_loss: FlowLoss | None = None
+    guidance: float | None = Field(default=None, ge=0)
     drop: DropSettings = DropSettings()
     average: float | None = Field(default=0.9999, ge=0, lt=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -128,6 +136,12 @@ class DiffusionTrainingSettings(Settings):
         if self.cache and self.zoom > 1:
             raise ValueError("zoom is random, which a cache cannot hold: set cache to false")
         return self
+
+    @property
+    def runs(self) -> tuple[Path, ...]:
+        """The folders of `data`."""
+        named = (self.data,) if isinstance(self.data, str) else self.data or ()
+        return tuple(map(Path, named))
 
     @property
     def framing(self) -> Framing:
@@ -173,11 +187,24 @@ class DiffusionTrainingSettings(Settings):
             trackers=self.trackers,
         )
 
-    def objective(self, prediction: Prediction) -> Objective:
-        """Return the objective of a network with this prediction type."""
-        drop = self.drop
+    def objective(self, model: DiffusionModel) -> Objective:
+        """Return the objective for a model; raise RecipeError for a setting that has no effect."""
+        flow, drop = model.levels.prediction == "flow", self.drop
+        if self.flow_loss is not None and not flow:
+            raise self._without_effect("flow_loss", "Stable Diffusion 3 and FLUX")
+        if self.guidance is not None and model.family.guidance is None:
+            raise self._without_effect("guidance", "distilled networks (FLUX)")
         return Objective(
-            timesteps="logit-normal" if prediction == "flow" else "uniform",
+            timesteps=self.timesteps or ("logit-normal" if flow else "uniform"),
             weighting=self.weighting,
+            flow_loss=self.flow_loss or "velocity",
+            guidance=self.guidance,
             drop=DropRates(drop.text, drop.both, drop.source, drop.reward, mask_with_source=True),
+        )
+
+    def _without_effect(self, name: str, known: str) -> RecipeError:
+        return RecipeError(
+            f"`{name}` has no effect on this base: it is for {known}",
+            value=self.base,
+            fix=f"leave out {name}",
         )

@@ -20,6 +20,7 @@ from editloop.training.objective import (
     add_noise,
     chosen_levels,
     drop_conditions,
+    flow_picture,
     losses_of,
     min_snr_weights,
     wanted_output,
@@ -41,8 +42,11 @@ class EditModel(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def given(self, inputs: EditInputs) -> Any:
-        """Return the conditions in the form that the network takes; frozen encoders run here."""
+    def given(self, inputs: EditInputs, guidance: float | None = None) -> Any:
+        """Return the conditions in the form that the network takes; frozen encoders run here.
+
+        `guidance` is an input of a distilled network.
+        """
         ...
 
 
@@ -115,12 +119,15 @@ def edit_loss(
     alpha, sigma = levels.alpha[there.levels], levels.sigma[there.levels]
     noisy = add_noise(there.clean, there.noise, alpha, sigma)
     with torch.autocast(there.clean.device.type, torch.bfloat16, enabled=bf16):
-        given = model.given(there.inputs)
+        given = model.given(there.inputs, objective.guidance)
         output = network(noisy, levels.timestep[there.levels], given)
-    wanted = wanted_output(levels.prediction, there.clean, there.noise, alpha, sigma)
+    prediction = levels.prediction
+    if prediction == "flow" and objective.flow_loss == "x0":
+        output, prediction = flow_picture(noisy, output, sigma), "x0"
+    wanted = wanted_output(prediction, there.clean, there.noise, alpha, sigma)
     losses = losses_of(objective.loss, output, wanted)
     if objective.weighting == "min-snr":
-        losses = losses * min_snr_weights(levels.prediction, alpha, sigma)
+        losses = losses * min_snr_weights(prediction, alpha, sigma)
     return losses.mean()
 
 

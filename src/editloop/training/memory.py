@@ -23,7 +23,7 @@ from editloop.training.diffusion_settings import DiffusionTrainingSettings, Lora
 from editloop.training.edits import EditBatch, edit_loss
 from editloop.training.precision import resolved_precision
 
-__all__ = ["advised", "check_memory", "needs_of", "try_micro_batch"]
+__all__ = ["advised", "check_memory", "needs_of", "outlined", "try_micro_batch"]
 
 _FLOAT = 4  # bytes
 _MOMENTS = {"adamw": 2 * _FLOAT, "adamw-8bit": 2}  # bytes for each trained number
@@ -49,11 +49,16 @@ def check_memory(settings: DiffusionTrainingSettings) -> None:
 
 def needs_of(settings: DiffusionTrainingSettings) -> tuple[int, int]:
     """Return the bytes in each process: networks; gradients, moments and average."""
-    precision = resolved_precision(settings.precision)
-    model = load_base(settings.base, replace(settings.wanted(precision, 0), outlined=True))
+    model = outlined(settings)
     state = model.parameter_count * (_FLOAT + _stays(settings))
     holders = _processes() if spreads_weights() else 1
     return sum(_bytes(each) for each in _networks(model)), state // holders
+
+
+def outlined(settings: DiffusionTrainingSettings) -> DiffusionModel:
+    """Return the model without values: its weights are not read."""
+    precision = resolved_precision(settings.precision)
+    return load_base(settings.base, replace(settings.wanted(precision, 0), outlined=True))
 
 
 def try_micro_batch(model: DiffusionModel, settings: DiffusionTrainingSettings) -> None:
@@ -101,7 +106,7 @@ def _passes(model: DiffusionModel, settings: DiffusionTrainingSettings, count: i
     """
     network, cuda = model.denoiser.train(), [model.device] if model.device.type == "cuda" else []
     buffers = [each.clone() for each in network.buffers()]
-    objective = settings.objective(model.levels.prediction)
+    objective = settings.objective(model)
     bf16 = resolved_precision(settings.precision) == "bf16"
     stays = model.parameter_count * _stays(settings)
     try:

@@ -14,6 +14,7 @@ from editloop.models.schedules import Prediction
 
 __all__ = [
     "DropRates",
+    "FlowLoss",
     "Loss",
     "Objective",
     "Timesteps",
@@ -21,6 +22,7 @@ __all__ = [
     "add_noise",
     "chosen_levels",
     "drop_conditions",
+    "flow_picture",
     "losses_of",
     "min_snr_weights",
     "wanted_output",
@@ -29,6 +31,7 @@ __all__ = [
 Loss: TypeAlias = Literal["rms", "l1", "mse"]
 Timesteps: TypeAlias = Literal["uniform", "mostly-last", "logit-normal"]
 Weighting: TypeAlias = Literal["plain", "min-snr"]
+FlowLoss: TypeAlias = Literal["velocity", "x0"]
 
 _LAST_SHARE = 0.75
 _SMOOTH = 1e-4  # of rms: below an error of 0.01 its gradient goes to 0
@@ -54,11 +57,17 @@ class DropRates:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The function that training minimises."""
+    """The function that training minimises.
+
+    `flow_loss`: what the loss of flow matching is an error of. `guidance` is the input of a
+    distilled network; None is 1.
+    """
 
     loss: Loss = "mse"
     timesteps: Timesteps = "uniform"
     weighting: Weighting = "plain"
+    flow_loss: FlowLoss = "velocity"
+    guidance: float | None = None
     drop: DropRates = DropRates()
 
 
@@ -82,6 +91,15 @@ def wanted_output(
     if prediction == "flow":
         return noise - clean
     return _each(alpha, clean) * noise - _each(sigma, clean) * clean
+
+
+def flow_picture(noisy: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
+    """Return the picture that a velocity predicts: x = z - s v, for z = (1 - s) x + s e.
+
+    Its squared error is s^2 times that of the velocity. The SD3 scripts of UltraEdit and diffusers
+    train on it ("preconditioned" outputs).
+    """
+    return noisy.float() - _each(sigma, noisy) * velocity.float()
 
 
 def losses_of(kind: Loss, output: Tensor, wanted: Tensor) -> Tensor:

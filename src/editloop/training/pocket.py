@@ -69,7 +69,7 @@ class PocketTraining:
         """Raise an error if the run's data, if there is any yet, cannot be trained on."""
         if run is not None:
             settings = self._settings
-            check_data(run, settings.split, rewarded="reward" in settings.conditions)
+            check_data([run], settings.split, rewarded="reward" in settings.conditions)
 
     def run(self, context: PartContext) -> PartResult:
         """Train, continuing an interrupted run, and save the model as `output`."""

@@ -39,6 +39,12 @@ class PublishedRows:
         paths = tuple(published_files(Path(data), split))
         return cls(paths, tuple(map(_counts, paths)))
 
+    @classmethod
+    def joined(cls, parts: Sequence[PublishedRows]) -> PublishedRows:
+        """Return the rows of several splits, one split after another."""
+        paths = tuple(path for part in parts for path in part.paths)
+        return cls(paths, tuple(count for part in parts for count in part.counts))
+
     def __len__(self) -> int:
         return sum(map(sum, self.counts))
 

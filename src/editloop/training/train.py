@@ -123,12 +123,17 @@ def _of_settings(settings: dict[str, Json]) -> Recipe:
 
 
 def _checked(parts: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the parts with the absolute path of their data's folder."""
+    """Return the parts with the absolute paths of their data's folders."""
     return [
-        Entry.model_validate(
-            {**part.model_dump(), "data": str(Path(part.own["data"]).expanduser().absolute())}
-        )
+        Entry.model_validate({**part.model_dump(), "data": _absolute(part.own["data"])})
         if part.own.get("data")
         else part
         for part in parts
     ]
+
+
+def _absolute(data: Json) -> Json:
+    """Return the absolute path of a folder, or of each in a list."""
+    if isinstance(data, list | tuple):
+        return [_absolute(each) for each in data]
+    return str(Path(data).expanduser().absolute())
