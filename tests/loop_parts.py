@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from editloop.loop.parts import PartContext, PartResult
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.samples import read_samples
+from editloop.training.schedule import is_lower_rate
 
 MADE: list[str] = []  # the parts that were actually run, in order
 
@@ -36,6 +37,32 @@ class Counting:
         count = sum(1 for _ in read_samples(context.run / "data", "train"))
         (context.output / "model.json").write_text(json.dumps(count * self._settings.steps))
         return PartResult({"samples": count}, {"fast": 1.0})
+
+
+class SlowingSettings(CountingSettings):
+    learning_rate: float = 0.1
+
+
+class Slowing(Counting):
+    """A training that goes on at a lower rate, and tells whether it found earlier work."""
+
+    Settings = SlowingSettings
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        return {"steps": self._settings.steps, "learning_rate": self._settings.learning_rate}
+
+    def continues(self, before: Mapping[str, object]) -> bool:
+        return is_lower_rate(before, self.parameters)
+
+    def run(self, context: PartContext) -> PartResult:
+        resumed = (context.work / "seen").exists()
+        super().run(context)
+        return PartResult({"resumed": resumed, "learning_rate": self._settings.learning_rate})
+
+
+def interrupted(*_arguments: object, **_options: object) -> None:
+    raise KeyboardInterrupt
 
 
 class Benchmark(Counting):

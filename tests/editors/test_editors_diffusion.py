@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
 from editloop.editors.diffusion import DiffusionEditor, DiffusionSettings
 from editloop.errors import RecipeError, UnavailableError
-from editloop.models.saving import save_model
+from editloop.models.saving import load_model, save_model
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import generator
 from editloop.schema import EditRequest, Unedited
@@ -43,6 +44,14 @@ def test_an_answer_has_the_size_of_its_picture(folder, size) -> None:
     answer = editor(folder).edit([request(0, *size)])[0]
     assert answer.shape == (*size, 3)
     assert answer.dtype == np.uint8
+
+
+def test_an_answer_with_nan_is_an_error_and_not_a_black_picture(folder, tmp_path) -> None:
+    model = load_model(folder)
+    torch.nn.init.constant_(model.network.unet.conv_out.bias, torch.nan)
+    save_model(model, tmp_path, {})
+    with pytest.raises(RecipeError, match="decoded picture has NaN or infinite"):
+        editor(tmp_path).edit([request()])
 
 
 def test_an_answer_depends_on_nothing_else_that_is_asked(folder) -> None:

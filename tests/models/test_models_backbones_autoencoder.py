@@ -65,6 +65,15 @@ def test_a_shown_picture_is_decoded_as_the_autoencoder_does(vae, scales) -> None
     assert abs(found[1].astype(float) - expected[1]).max() <= 1
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_decoded_picture_that_is_not_finite_is_an_error(value) -> None:
+    vae = tiny_vae()
+    with torch.no_grad():
+        vae.decoder.conv_out.bias[0] = value
+    with pytest.raises(RecipeError, match="decoded picture has NaN or infinite"):
+        Autoencoder.of(vae, torch.float32).pictures(torch.zeros(1, 4, 4, 4))
+
+
 def test_learned_latents_are_shifted_then_scaled() -> None:
     autoencoder = Autoencoder.of(tiny_flow_vae(), torch.float32)
     found = autoencoder.learned(torch.tensor([0.0609, 1.0609]))

@@ -2,6 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from editloop.errors import RecipeError
 from editloop.models.pocket import PocketModel, PocketSettings, mask_tensor
 from networks import awake, inputs_for, pocket, settings, vocabulary
 
@@ -73,6 +74,14 @@ def test_equal_seeds_make_equal_weights_and_leave_global_random_state_alone() ->
     assert all(torch.equal(*pair) for pair in pairs)
     pairs = zip(first.parameters(), other.parameters(), strict=True)
     assert any(not torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_latents_that_are_not_finite_are_no_picture(value) -> None:
+    latents = torch.zeros(2, 48, 8, 8)
+    latents[1, 3, 2, 2] = value
+    with pytest.raises(RecipeError, match="decoded picture has NaN or infinite"):
+        pocket().decode(latents)
 
 
 def test_a_mask_becomes_zeros_and_ones() -> None:

@@ -16,7 +16,8 @@ from torch import distributed, nn
 from editloop.errors import StoreError, TrainingError, UnavailableError
 from editloop.training import checkpoints
 from editloop.training.loop import METRICS, train
-from editloop.training.schedule import Optimiser, Schedule, learning_rate
+from editloop.training.schedule import Optimiser, Schedule, is_lower_rate, learning_rate
+from editloop.training.state import TrainingState
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -331,6 +332,14 @@ def test_compiled_and_resumed_it_ends_with_the_same_bits(tmp_path) -> None:
     assert not equal(whole.state_dict(), stopped.state_dict())
 
 
+def test_only_a_lower_rate_lets_a_training_go_on() -> None:
+    before = {"learning_rate": 1e-4, "steps": 3}
+    assert is_lower_rate(before, {"learning_rate": 5e-5, "steps": 3})
+    assert not is_lower_rate(before, {"learning_rate": 1e-4, "steps": 3})
+    assert not is_lower_rate(before, {"learning_rate": 2e-4, "steps": 3})
+    assert not is_lower_rate(before, {"learning_rate": 5e-5, "steps": 4})
+
+
 def test_a_constant_rate_stays() -> None:
     steady = plan(steps=100, learning_rate=1.0, schedule="constant", warm_up=0)
     assert {learning_rate(steady, step) for step in range(100)} == {1.0}
@@ -346,9 +355,99 @@ def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
     assert np.argmax(rates) in range(40, 60)
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tmp_path) -> None:
-    with pytest.raises(TrainingError, match="NaN or infinite"):
-        trained(tmp_path, Regression(spoil_at=7))
+class Spoiled(Regression):
+    """A task in which something becomes NaN or infinite at a step: loss, gradient or validation."""
+
+    def __init__(self, what, step) -> None:
+        super().__init__(spoil_at=step if what == "the loss" else None)
+        self.what, self.step = what, step
+
+    def loss(self, network, batch):
+        loss = super().loss(network, batch)
+        if self.what == "the gradient" and self.calls == self.step:
+            return loss + (0 * network.weight).sqrt().sum()  # finite, with an infinite slope
+        return loss
+
+    def validate(self, network, step):
+        if self.what == "the validation loss" and step >= self.step:
+            return math.inf
+        return super().validate(network, step)
+
+
+@pytest.mark.parametrize("step", [7, 9, 10])
+@pytest.mark.parametrize("what", ["the loss", "the gradient", "the validation loss"])
+def test_what_is_not_finite_stops_the_training_and_is_not_saved(tmp_path, what, step) -> None:
+    told = 10 if what == "the validation loss" else step
+    with pytest.raises(TrainingError, match=rf"{what} became NaN .*: step {told}\n"):
+        trained(tmp_path, Spoiled(what, step))
+    assert [each.name for each in (tmp_path / "checkpoints").iterdir()] == ["step-00000005.pt"]
+    text = (tmp_path / METRICS).read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert lines(tmp_path)[2]["step"] == 5
+
+
+@pytest.mark.parametrize("part", ["the weights", "the average", "the moments"])
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path, monkeypatch, part) -> None:
+    def spoiled(self):
+        spoil = {
+            "the weights": self._network.weight,
+            "the average": self._average.shadow_params[0],
+            "the moments": next(iter(self._optimiser.state.values()))["exp_avg"],
+        }[part]
+        spoil.data[0, 1] = math.inf
+        return usual(self)
+
+    usual = TrainingState.finite
+    monkeypatch.setattr(TrainingState, "finite", spoiled)
+    with pytest.raises(TrainingError, match=f"{part} became NaN or infinite"):
+        trained(tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_training_goes_on_from_its_last_good_checkpoint_at_a_lower_rate(tmp_path) -> None:
+    with pytest.raises(TrainingError, match="it goes on from the last checkpoint"):
+        trained(tmp_path, Spoiled("the gradient", 12))
+    _, result = trained(tmp_path, learning_rate=0.01)
+    assert result.learning_rates == ((0, 0.05), (10, 0.01))
+    assert result.steps == 15
+    _, again = trained(tmp_path, learning_rate=0.01)
+    assert again.learning_rates == result.learning_rates
+
+
+def test_a_checkpoint_that_is_not_finite_is_passed_over_and_then_removed(tmp_path, capsys) -> None:
+    whole, _ = trained(tmp_path / "whole", steps=30)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", Regression(stop_at=22), steps=30)
+    folder = tmp_path / "parts" / "checkpoints"
+    state = torch.load(folder / "step-00000020.pt", weights_only=True)
+    state["average"]["shadow_params"][0][0, 1] = math.nan
+    torch.save(state, folder / "step-00000020.pt")
+    again, result = trained(tmp_path / "parts", steps=30, keep=1)
+    assert "step 20 contains NaN" in capsys.readouterr().err
+    assert result.steps == 15
+    assert torch.equal(again.weight, whole.weight)
+    assert [each.name for each in folder.iterdir()] == ["step-00000030.pt"]
+
+
+def test_checkpoints_none_of_which_is_finite_are_refused(tmp_path) -> None:
+    trained(tmp_path)
+    for path in (tmp_path / "checkpoints").iterdir():
+        state = torch.load(path, weights_only=True)
+        state["network"]["weight"][0, 0] = -math.inf
+        torch.save(state, path)
+    with pytest.raises(TrainingError, match=r"(?s)every checkpoint .*remove this folder"):
+        trained(tmp_path)
+
+
+def test_metrics_of_older_versions_with_nan_are_rewritten_as_json(tmp_path) -> None:
+    trained(tmp_path)
+    text = (tmp_path / METRICS).read_text()
+    (tmp_path / METRICS).write_text(
+        text.replace('"validation_loss": ', '"validation_loss": NaN, "x": ')
+    )
+    trained(tmp_path)
+    assert "NaN" not in (tmp_path / METRICS).read_text()
 
 
 @pytest.mark.parametrize("left", [b"", b"PK", b"no checkpoint at all"], ids=str)

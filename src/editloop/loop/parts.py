@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from editloop.schema import Json
 
-__all__ = ["Checked", "LoopPart", "PartContext", "PartResult"]
+__all__ = ["Checked", "Continuing", "LoopPart", "PartContext", "PartResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,15 @@ class LoopPart(Protocol):
     def parameters(self) -> Mapping[str, Json]: ...
 
     def run(self, context: PartContext) -> PartResult: ...
+
+
+@runtime_checkable
+class Continuing(Protocol):
+    """A part whose unfinished work may go on although some of its parameters have changed."""
+
+    def continues(self, before: Mapping[str, Json]) -> bool:
+        """Return whether work with the parameters `before` may go on with the part's own."""
+        ...
 
 
 @runtime_checkable

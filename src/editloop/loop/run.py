@@ -17,6 +17,7 @@ from editloop.errors import RecipeError, StoreError
 from editloop.kernel import build
 from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import StepSpec
+from editloop.loop.continuing import goes_on
 from editloop.loop.parts import Checked, LoopPart, PartContext
 from editloop.loop.recipe import Entry, Recipe, read_recipe
 from editloop.registry import create, recorded, settings_of
@@ -33,7 +34,12 @@ from editloop.storage.manifests import (
     write_file,
 )
 from editloop.storage.records import fingerprint
-from editloop.storage.versions import check_version, claim_version, retire_versions
+from editloop.storage.versions import (
+    check_version,
+    claim_version,
+    continue_version,
+    retire_versions,
+)
 
 __all__ = [
     "PARTS",
@@ -176,7 +182,9 @@ class _Loop:
                 part.check(self.out if known else None)
             if group == "train" and known and not self.new_version:
                 settings = self._settings(group, part)
-                check_version(self.out, f"{group}.{name}", settings)
+                key = f"{group}.{name}"
+                if not goes_on(self.out, key, f"{_PUBLISHED[group]}/{name}", part, settings):
+                    check_version(self.out, key, settings)
 
     def _is_trained(self, group: str, name: str, part: LoopPart) -> bool:
         """Return whether a part is a training that is complete and up to date."""
@@ -239,13 +247,15 @@ class _Loop:
 
     def _make(self, group: str, name: str, part: LoopPart) -> None:
         """Run one training or benchmark, unless its result is already published."""
-        settings = self._settings(group, part)
-        work = claim_version(self.out, f"{group}.{name}", settings, new_version=self.new_version)
+        settings, key = self._settings(group, part), f"{group}.{name}"
         published = f"{_PUBLISHED[group]}/{name}"
+        if not self.new_version and goes_on(self.out, key, published, part, settings):
+            continue_version(self.out, key, settings)
+        work = claim_version(self.out, key, settings, new_version=self.new_version)
         found = find_manifest(self.out, published)
         if found is None or found.fingerprint != work.name or not found.in_place(self.out):
             self._publish(part, name, published, work, fingerprint(settings["inputs"]))
-        retire_versions(self.out, f"{group}.{name}", [_CACHE])  # checkpoints too
+        retire_versions(self.out, key, [_CACHE])  # checkpoints too
         self.write_results()
 
     def _publish(self, part: LoopPart, name: str, published: str, work: Path, inputs: str) -> None:

@@ -28,6 +28,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from editloop.models.channels import ChannelCondition
+from editloop.models.decoding import checked_values
 from editloop.models.inputs import EditInputs
 from editloop.models.reward import RewardSettings, reward_condition
 from editloop.models.sampling import noise_schedule
@@ -160,8 +161,11 @@ class PocketModel(nn.Module):
         return functional.pixel_unshuffle(values, self.patch)
 
     def decode(self, latents: Tensor) -> list[Pixels]:
-        """Decode latents to pictures: the exact inverse of `encode` within 0..255."""
-        values = functional.pixel_shuffle(latents.float(), self.patch)
+        """Decode latents to pictures: the exact inverse of `encode` within 0..255.
+
+        Raises RecipeError for NaN and infinite values.
+        """
+        values = functional.pixel_shuffle(checked_values(latents).float(), self.patch)
         rounded = ((values.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return list(np.ascontiguousarray(rounded.permute(0, 2, 3, 1).cpu().numpy()))
 

@@ -8,7 +8,7 @@ requested. Work is stored in folders named by fingerprint, so unchanged work is 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from editloop.errors import ChangedError
@@ -19,7 +19,10 @@ from editloop.storage.records import fingerprint, read_record, write_record
 __all__ = [
     "check_version",
     "claim_version",
+    "continue_version",
+    "current_version",
     "differences",
+    "has_work",
     "part_folder",
     "retire_versions",
     "work_folder",
@@ -65,11 +68,44 @@ def claim_version(
     return folder / fingerprint(settings)
 
 
+def current_version(run: Path, part: str, *, files: Files | None = None) -> dict[str, Json] | None:
+    """Return the settings that a part was claimed with, or None."""
+    found: dict[str, Json] | None = read_record(
+        files or Files(), part_folder(run, part) / "current.json"
+    )
+    return found
+
+
+def has_work(run: Path, part: str, settings: Iterable[Mapping[str, Json]]) -> bool:
+    """Return whether there is a work folder for any of some settings."""
+    folder = part_folder(run, part)
+    return any((folder / fingerprint(each)).is_dir() for each in settings)
+
+
+def continue_version(
+    run: Path, part: str, settings: Mapping[str, Json], *, files: Files | None = None
+) -> None:
+    """Give a claimed part other settings and let them go on with its work.
+
+    An interrupted call can be repeated: the record is written after the work has moved.
+    """
+    files = files or Files()
+    folder, current = part_folder(run, part), current_version(run, part, files=files)
+    old, new = folder / fingerprint(current), folder / fingerprint(_as_read_back(settings))
+    with explained("continue a part", folder):
+        if old.is_dir():
+            if new.is_dir():
+                files.remove_folder(new)
+            files.rename(old, new)
+            files.sync_path(folder)
+    write_record(files, folder / "current.json", _as_read_back(settings))
+
+
 def check_version(
     run: Path, part: str, settings: Mapping[str, Json], *, files: Files | None = None
 ) -> None:
     """Raise ChangedError with all differences if a part was claimed with other settings."""
-    current = read_record(files or Files(), part_folder(run, part) / "current.json")
+    current = current_version(run, part, files=files)
     settings = _as_read_back(settings)
     if current is not None and current != settings:
         raise _changed(part, differences(current, settings))

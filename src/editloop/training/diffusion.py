@@ -26,12 +26,12 @@ from editloop.training.diffusion_data import EditData, open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
 from editloop.training.latents import check_framing
-from editloop.training.loop import METRICS, Trained, train
+from editloop.training.loop import METRICS, Trained, rates_fact, train
 from editloop.training.memory import advised, check_memory, outlined, try_micro_batch
 from editloop.training.precision import resolved_precision
 from editloop.training.previews import Looks
 from editloop.training.rows import PublishedRows
-from editloop.training.schedule import check_schedule
+from editloop.training.schedule import check_schedule, is_lower_rate
 
 __all__ = ["DiffusionTraining"]
 
@@ -80,6 +80,10 @@ class DiffusionTraining:
             check_framing(settings.framing, multiple_of(folder, family), rows)
         check_memory(settings)
 
+    def continues(self, before: Mapping[str, Json]) -> bool:
+        """Return whether unfinished work with the parameters `before` may go on with these."""
+        return is_lower_rate(before, self.parameters)
+
     def run(self, context: PartContext) -> PartResult:
         """Train, continuing an interrupted run, and save the model as `output`."""
         job = _TrainingTask.of(self._settings, context)
@@ -97,6 +101,7 @@ class DiffusionTraining:
             "precision": job.precision,
             "final_loss": trained.loss,
             "validation_loss": trained.validation_loss,
+            **rates_fact(trained),
         }
         made = {**facts, "training": dict(self.parameters), "data": job.key, "seed": job.seed}
         with explained("save a model", context.output):

@@ -10,6 +10,7 @@ The loop doesn't depend on pictures: a `Task` provides the samples and their los
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -23,12 +24,15 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import FullyShardedDataParallelPlugin
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from editloop.errors import TrainingError
 from editloop.runtime.prefetching import prefetched
 from editloop.runtime.ranks import spreads_weights
 from editloop.runtime.seeding import derive_seed
+from editloop.schema import Json
 from editloop.training import checkpoints
+from editloop.training.finite import diverged
 from editloop.training.order import BatchOrder
 from editloop.training.schedule import (
     Schedule,
@@ -41,7 +45,7 @@ from editloop.training.sharding import check_sharding, shard, unshard
 from editloop.training.state import TrainingState
 from editloop.training.watching import Metrics, watched
 
-__all__ = ["METRICS", "Batch", "Task", "Trained", "train"]
+__all__ = ["METRICS", "Batch", "Task", "Trained", "rates_fact", "train"]
 
 METRICS = "metrics.jsonl"
 
@@ -90,12 +94,23 @@ class Task(Protocol[_Batch]):
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The result of a training: its last losses, and the steps and seconds of this process."""
+    """The result of a training: its last losses, and the steps and seconds of this process.
+
+    `learning_rates` lists (first step, rate); it has several entries if the rate was lowered when
+    the training was resumed.
+    """
 
     loss: float
     validation_loss: float | None
     steps: int
     seconds: float
+    learning_rates: tuple[tuple[int, float], ...]
+
+
+def rates_fact(trained: Trained) -> dict[str, Json]:
+    """Return the learning rates as a fact for the results, if there was more than one."""
+    rates = [list(each) for each in trained.learning_rates]
+    return {"learning_rates": rates} if len(rates) > 1 else {}
 
 
 def train(network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> Trained:
@@ -103,7 +118,8 @@ def train(network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> 
 
     Only parameters that require a gradient are trained. At the end the network has its averaged
     weights (with FSDP in the main process only); METRICS is written to `folder`. Raises
-    TrainingError if the loss becomes NaN or infinite.
+    TrainingError if the loss, a gradient, the weights or the validation become NaN or infinite; the
+    last checkpoint is then the last one without such values.
     """
     run = _Run(network, task, plan, folder)
     steps = range(run.step, plan.steps)
@@ -126,6 +142,7 @@ class _Run:
         self.checkpoints = folder / "checkpoints"
         self.metrics = Metrics(folder / METRICS, written=self.accelerator.is_main_process)
         self.step = 0
+        self.rates = [(0, plan.learning_rate)]
         self.seconds = 0.0
         self.steps_here = 0
         self.draws_inside = _drops_out(network)
@@ -158,8 +175,8 @@ class _Run:
             torch.manual_seed(derive_seed(self.plan.seed, "dropout", step, rank))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.plan, step)
-        self.metrics.add(self._accumulated(batch))
-        self.accelerator.clip_grad_norm_(self.network.parameters(), self.plan.optimiser.clip)
+        loss = self._accumulated(batch)
+        self.metrics.add(loss, self._clipped())
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.state.average_in()
@@ -168,7 +185,7 @@ class _Run:
         self.seconds += time.perf_counter() - started
         if self.step % self.plan.checkpoint_every == 0 or self.step == self.plan.steps:
             return self._rest()
-        return self._note() if self.step % self.plan.log_every == 0 else None
+        return self._note(self._loss()) if self.step % self.plan.log_every == 0 else None
 
     def _accumulated(self, batch: Any) -> Tensor:
         """Accumulate the gradients of a batch; return its mean loss, on the device."""
@@ -184,8 +201,18 @@ class _Run:
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _note(self, validation_loss: float | None = None) -> float:
-        loss = self.metrics.write(self.step, validation_loss, across=self.accelerator.reduce)
+    def _clipped(self) -> Tensor:
+        """Clip the gradient; return its norm before."""
+        parameters = self.network.parameters()
+        norm = self.accelerator.clip_grad_norm_(parameters, self.plan.optimiser.clip)
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def _loss(self) -> float:
+        """Return the mean loss since the last call; raise TrainingError if it is not finite."""
+        return self.metrics.take(self.step, across=self.accelerator.reduce)
+
+    def _note(self, loss: float, validation_loss: float | None = None) -> float:
+        self.metrics.write(self.step, loss, validation_loss)
         if self.plan.trackers:
             known = {"loss": loss, "validation_loss": validation_loss}
             self.accelerator.log({k: v for k, v in known.items() if v is not None}, step=self.step)
@@ -193,13 +220,19 @@ class _Run:
 
     def _rest(self) -> float:
         """Validate the averaged weights, log the losses, and write a checkpoint."""
+        loss = self._loss()
+        for part, finite in self.state.finite().items():
+            if self.accelerator.reduce(finite, "mean") < 1:
+                raise diverged(part, self.step)
         with self.state.averaged():
             self.plain.eval()
             with torch.no_grad():
                 validation_loss = self.task.validate(self.plain, self.step)
             self.plain.train()
-        loss = self._note(validation_loss)
-        state = {"step": self.step, **self.state.save()}
+        if validation_loss is not None and not math.isfinite(validation_loss):
+            raise diverged("the validation loss", self.step)
+        self._note(loss, validation_loss)
+        state = {"step": self.step, "learning_rates": self.rates, **self.state.save()}
         if self.accelerator.is_main_process:
             checkpoints.save(self.checkpoints, self.step, state, keep=self.plan.keep)
         self.accelerator.wait_for_everyone()
@@ -210,6 +243,9 @@ class _Run:
         if state is not None:
             self.step = state["step"]
             self.state.restore(state)
+            self.rates = state.get("learning_rates", self.rates)
+            if self.rates[-1][1] != self.plan.learning_rate and self.step < self.plan.steps:
+                self.rates.append((self.step, self.plan.learning_rate))
         self.metrics.rewind(self.step)
         self.accelerator.wait_for_everyone()
 
@@ -226,6 +262,7 @@ class _Run:
             validation_loss=last.get("validation_loss"),
             steps=self.steps_here,
             seconds=self.seconds,
+            learning_rates=tuple(self.rates),
         )
 
 

@@ -21,11 +21,11 @@ from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
 from editloop.training.data_checks import HELD_OUT, check_data, has_split
 from editloop.training.edits import EditTask
-from editloop.training.loop import METRICS, train
+from editloop.training.loop import METRICS, rates_fact, train
 from editloop.training.objective import DropRates, Loss, Objective
 from editloop.training.pocket_samples import PocketSamples
 from editloop.training.precision import resolved_precision
-from editloop.training.schedule import Optimiser, Schedule
+from editloop.training.schedule import Optimiser, Schedule, is_lower_rate
 
 __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
@@ -71,6 +71,10 @@ class PocketTraining:
             settings = self._settings
             check_data([run], settings.split, rewarded="reward" in settings.conditions)
 
+    def continues(self, before: Mapping[str, Json]) -> bool:
+        """Return whether unfinished work with the parameters `before` may go on with these."""
+        return is_lower_rate(before, self.parameters)
+
     def run(self, context: PartContext) -> PartResult:
         """Train, continuing an interrupted run, and save the model as `output`."""
         settings = self._settings
@@ -102,7 +106,8 @@ class PocketTraining:
             optimiser=_OPTIMISER,
         )
         trained = train(model, task, plan, context.work)
-        results = facts | {"final_loss": trained.loss, "validation_loss": trained.validation_loss}
+        losses = {"final_loss": trained.loss, "validation_loss": trained.validation_loss}
+        results = facts | losses | rates_fact(trained)
         made = results | {"training": dict(self.parameters), "data": context.inputs, "seed": seed}
         save_model(model, context.output, made)
         shutil.copyfile(context.work / METRICS, context.output / METRICS)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from editloop.errors import RecipeError
 from editloop.images.codec import encode_png
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.sampling import denoised
@@ -16,6 +17,7 @@ from editloop.models.guidance import branches
 from editloop.runtime.seeding import derive_seed
 from editloop.storage.files import Files, explained, replace_file
 from editloop.training.edits import Samples
+from editloop.training.finite import diverged
 
 __all__ = ["Looks"]
 
@@ -52,7 +54,10 @@ class Looks:
                 chosen=branches(_TEXT, _IMAGE),
             )
             source = self.model.autoencoder.unshown(inputs.source.to(device))
-            pictures = [self.model.decode(each)[0] for each in (source, clean.to(device), made)]
+            try:
+                pictures = [self.model.decode(each)[0] for each in (source, clean.to(device), made)]
+            except RecipeError as error:
+                raise diverged("a preview (setting `samples`)", step) from error
             rows.append(np.hstack(pictures))
         if self.folder is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from editloop.errors import UnavailableError
+from editloop.schema import Json, canonical_json
 
 __all__ = [
     "LearningRateSchedule",
@@ -19,6 +21,7 @@ __all__ = [
     "Schedule",
     "check_schedule",
     "compiled",
+    "is_lower_rate",
     "learning_rate",
     "make_optimiser",
 ]
@@ -74,6 +77,15 @@ def learning_rate(plan: Schedule, step: int) -> float:
     if plan.schedule == "constant":
         return plan.learning_rate * warm
     return plan.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
+
+
+def is_lower_rate(before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:
+    """Return whether two trainings' parameters differ only in that the learning rate is lower."""
+    rates = before.get("learning_rate"), after["learning_rate"]
+    same = canonical_json({**before, "learning_rate": None}) == canonical_json(
+        {**after, "learning_rate": None}
+    )
+    return same and isinstance(rates[0], float) and rates[1] < rates[0]
 
 
 def check_schedule(plan: Schedule) -> None:

@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from editloop.training.finite import all_finite
 from editloop.training.sharding import own_shard, part_of, whole
 
 __all__ = ["TrainingState"]
@@ -63,6 +64,19 @@ class TrainingState:
         """Replace the network's weights by their average."""
         if self._average is not None:
             self._average.copy_to(self._own)
+
+    def finite(self) -> dict[str, Tensor]:
+        """Return for each part of this process's state 1 if all its values are finite, else 0."""
+        device = self._trained[0].device
+        average = [] if self._average is None else self._average.shadow_params
+        moments = [
+            own_shard(each)
+            for state in self._optimiser.state.values()
+            for each in state.values()
+            if isinstance(each, Tensor)
+        ]
+        parts = {"the weights": self._own, "the average": average, "the moments": moments}
+        return {name: all_finite(tensors, device) for name, tensors in parts.items()}
 
     def save(self) -> dict[str, Any]:
         """Return the full state, on the CPU; every process must call it."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -14,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from editloop.errors import TrainingError
 from editloop.schema import Json
 from editloop.storage.files import Files, explained, replace_file
+from editloop.training.finite import diverged
 
 __all__ = ["Metrics", "watched"]
 
@@ -31,52 +30,60 @@ class Metrics:
     """A file of JSON lines `{"step", "loss", "validation_loss"?}`.
 
     A loss is the mean since the previous line. No times are written, so equal trainings write equal
-    files.
+    files. Values are finite.
     """
 
     def __init__(self, path: Path, *, written: bool = True) -> None:
         self.path = path
         self._written = written  # True in only one of several processes
-        self._losses: list[Tensor] = []
+        self._steps: list[Tensor] = []  # of each: its loss and the norm of its gradient
 
-    def add(self, loss: Tensor) -> None:
-        """Add a step's loss to the next line, without waiting for the device."""
-        self._losses.append(loss)
+    def add(self, loss: Tensor, gradient: Tensor) -> None:
+        """Add a step's loss and its gradient's norm, without waiting for the device."""
+        self._steps.append(torch.stack([loss.double(), gradient.double()]))
 
-    def write(
-        self, step: int, validation_loss: float | None = None, *, across: _Across = _alone
-    ) -> float:
-        """Write a line and return its loss, averaged over processes by `across`.
+    def take(self, step: int, *, across: _Across = _alone) -> float:
+        """Return the mean loss of the steps up to `step` since the last call.
 
-        Raises TrainingError if the loss is NaN or infinite.
+        `across` averages over processes. Raises TrainingError, with the first step at fault, if a
+        loss or a gradient is NaN or infinite.
         """
-        loss = across(torch.stack(self._losses).double().mean(), "mean").item()
-        self._losses.clear()
-        if not math.isfinite(loss):
-            raise TrainingError(
-                "the loss became NaN or infinite", value=f"step {step}", fix="lower learning_rate"
-            )
+        table = across(torch.stack(self._steps), "mean").cpu()
+        first = step - len(self._steps) + 1
+        self._steps.clear()
+        finite = table.isfinite()
+        if not finite.all():
+            bad = int((~finite.all(1)).nonzero()[0])
+            raise diverged("the gradient" if finite[bad, 0] else "the loss", first + bad)
+        return float(table[:, 0].mean())
+
+    def write(self, step: int, loss: float, validation_loss: float | None = None) -> None:
+        """Write a line."""
         line: dict[str, Json] = {"step": step, "loss": loss}
         if validation_loss is not None:
             line["validation_loss"] = validation_loss
         if self._written:
             with explained("write metrics", self.path), self.path.open("a") as file:
-                file.write(f"{json.dumps(line)}\n")
-        return loss
+                file.write(_text(line))
 
     def rewind(self, step: int) -> None:
         """Remove the lines after a step, and an incomplete last line after a crash."""
         if not self._written:
             return
-        kept = "".join(f"{json.dumps(line)}\n" for line in self.lines() if line["step"] <= step)
+        kept = "".join(_text(line) for line in self.lines() if line["step"] <= step)
         with explained("write metrics", self.path):
             replace_file(Files(), self.path, kept.encode())
 
     def lines(self) -> Iterator[dict[str, Json]]:
-        """Return the complete lines written so far."""
+        """Return the complete lines written so far; NaN, which older versions wrote, as null."""
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         whole = text.splitlines(keepends=True)
-        return (json.loads(line) for line in whole if line.endswith("\n"))
+        complete = (line for line in whole if line.endswith("\n"))
+        return (json.loads(line, parse_constant=lambda _: None) for line in complete)
+
+
+def _text(line: Mapping[str, Json]) -> str:
+    return f"{json.dumps(line, allow_nan=False)}\n"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from editloop.errors import RecipeError
 from editloop.models.backbones.freezing import frozen
+from editloop.models.decoding import checked_values
 from editloop.schema import Pixels
 
 __all__ = ["Autoencoder", "Posterior"]
@@ -90,10 +91,13 @@ class Autoencoder:
 
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> list[Pixels]:
-        """Decode latents at the training scale to pictures."""
+        """Decode latents at the training scale to pictures.
+
+        Raises RecipeError for NaN and infinite values.
+        """
         raw = latents / float(self.vae.config.scaling_factor) + self._shift
         values = self.vae.decode(raw.to(self.vae.dtype), return_dict=False)[0]
-        scaled = (values.float() / 2 + 0.5).clamp(0, 1) * 255
+        scaled = (checked_values(values).float() / 2 + 0.5).clamp(0, 1) * 255
         rounded = scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         return list(np.ascontiguousarray(rounded))
 
