@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from editloop.loop.parts import PartContext, PartResult
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.samples import read_samples
-from editloop.training.schedule import is_lower_rate
 
 MADE: list[str] = []  # the parts that were actually run, in order
 
@@ -52,8 +52,9 @@ class Slowing(Counting):
     def parameters(self) -> Mapping[str, object]:
         return {"steps": self._settings.steps, "learning_rate": self._settings.learning_rate}
 
-    def continues(self, before: Mapping[str, object]) -> bool:
-        return is_lower_rate(before, self.parameters)
+    def continues(self, before: Mapping[str, Any]) -> bool:
+        slower = self._settings.learning_rate < before["learning_rate"]
+        return slower and before["steps"] == self._settings.steps
 
     def run(self, context: PartContext) -> PartResult:
         resumed = (context.work / "seen").exists()

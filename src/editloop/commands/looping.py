@@ -59,7 +59,7 @@ def run(
     folder = out or Path("runs") / settings.name
     if dry_run:
         loop.check(settings, folder, only=only or (), new_version=new_version)
-        print_plan(loop.dry_run(settings, folder))
+        print_plan(loop.dry_run(settings, folder), loop.notices(settings, folder))
         return
     with going_on_later(), build_progress() as progress:
         results = loop.run(

@@ -18,6 +18,7 @@ from editloop.kernel.progress import Progress
 from editloop.registry import kinds, load, settings_of
 from editloop.schema import Json
 from editloop.showing.telling import told_departures, told_notices
+from editloop.training.data_facts import notices
 
 __all__ = [
     "build_progress",
@@ -71,9 +72,11 @@ def build_progress() -> Iterator[Callable[[Progress], None]]:
         yield update
 
 
-def print_plan(parts: Sequence[tuple[str, str, str]]) -> None:
-    """Print a dry run's plan: each part with its state, kind and settings."""
+def print_plan(parts: Sequence[tuple[str, str, str]], notices: Sequence[str] = ()) -> None:
+    """Print a dry run's plan: each part with its state, kind and settings; then its notices."""
     _print_table("plan", ("part", "state", "settings"), parts)
+    for notice in notices:
+        Console(soft_wrap=True).print(escape(notice))
 
 
 def print_results(results: Mapping[str, Json]) -> None:
@@ -97,7 +100,7 @@ def print_results(results: Mapping[str, Json]) -> None:
             _print_scores(benchmark, by_editor, _SHOWN)
         else:
             _print_measured(benchmark, by_editor, facts["protocol"])
-    for notice in _notices(results):
+    for notice in (*_data_notices(results), *_notices(results)):
         Console().print(escape(notice))
 
 
@@ -132,6 +135,12 @@ def _print_measured(benchmark: str, by_editor: Mapping[str, Json], card: Json) -
             for key in ("given", "published")
         )
         Console().print(escape(f"not the whole published test: {given} of {whole}"))
+
+
+def _data_notices(results: Mapping[str, Json]) -> list[str]:
+    """Return what was cut, lost or left out of each training's data."""
+    trained = results.get("train", {})
+    return [f"{name}: {line}" for name, facts in trained.items() for line in notices(facts)]
 
 
 def _notices(results: Mapping[str, Json]) -> list[str]:

@@ -84,7 +84,7 @@ def train(
     folder = out or Path("runs") / made.name
     if dry_run:
         fine_tuning.check(made, folder, download=download, new_version=new_version)
-        print_plan(loop.dry_run(made, folder))
+        print_plan(loop.dry_run(made, folder), loop.notices(made, folder))
         return
     with going_on_later(), build_progress() as progress:
         results = fine_tuning.train(

@@ -154,7 +154,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
 
     def _warn_of_truncation(self, model: DiffusionModel, words: Sequence[str]) -> None:
         """Print a warning, once, if an instruction is too long for the model."""
-        cut = next((text for text in words if model.texts.cuts(text)), None)
+        cut = next((text for text in words if model.texts.kept(text) < len(text)), None)
         if cut is not None and not self._warned:
             self._warned = True
             console = Console(stderr=True, soft_wrap=True, highlight=False)

@@ -6,14 +6,14 @@ part keeps everything that must survive an interruption in `work`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from editloop.schema import Json
 
-__all__ = ["Checked", "Continuing", "LoopPart", "PartContext", "PartResult"]
+__all__ = ["Checked", "Continuing", "LoopPart", "Noticing", "PartContext", "PartResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,15 @@ class LoopPart(Protocol):
     def parameters(self) -> Mapping[str, Json]: ...
 
     def run(self, context: PartContext) -> PartResult: ...
+
+
+@runtime_checkable
+class Noticing(Protocol):
+    """A part that knows before it runs what of its data will be cut, lost or left out."""
+
+    def notices(self, run: Path | None) -> Sequence[str]:
+        """Return one line for each; `run` as in `Checked.check`."""
+        ...
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from editloop.kernel import build
 from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import StepSpec
 from editloop.loop.continuing import goes_on
-from editloop.loop.parts import Checked, LoopPart, PartContext
+from editloop.loop.parts import Checked, LoopPart, Noticing, PartContext
 from editloop.loop.recipe import Entry, Recipe, read_recipe
 from editloop.registry import create, recorded, settings_of
 from editloop.schema import Json, readable_json
@@ -47,6 +47,7 @@ __all__ = [
     "build_specs",
     "check",
     "dry_run",
+    "notices",
     "report",
     "results",
     "retry",
@@ -140,6 +141,18 @@ def dry_run(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:
     return _Loop(recipe, Path(out), 1, new_version=False).dry_run()
 
 
+def notices(recipe: Recipe, out: Path | str) -> list[str]:
+    """Return what will be cut, lost or left out of data that exists, one line for each."""
+    made = _Loop(recipe, Path(out), 1, new_version=False)
+    run = made.out if made.data_is_known(()) else None
+    return [
+        f"{group}.{name}: {line}"
+        for group, name, part in made.parts
+        if isinstance(part, Noticing)
+        for line in part.notices(run)
+    ]
+
+
 def check(
     recipe: Recipe, out: Path | str, *, only: Sequence[str] = (), new_version: bool = False
 ) -> None:
@@ -174,7 +187,7 @@ class _Loop:
     def check(self, wanted: Sequence[str]) -> None:
         """Raise the errors of the wanted parts' checks, before anything is written."""
         self._check_own(wanted)
-        known = self._data_is_known(wanted)
+        known = self.data_is_known(wanted)
         for group, name, part in self.parts:
             if group not in wanted or (known and self._is_trained(group, name, part)):
                 continue
@@ -214,7 +227,7 @@ class _Loop:
                 fix=f"choose another folder with --out for {self.recipe.name}",
             )
 
-    def _data_is_known(self, wanted: Sequence[str]) -> bool:
+    def data_is_known(self, wanted: Sequence[str]) -> bool:
         """Return whether the parts will read the data already published in the folder."""
         if not self.recipe.sources:
             return True

@@ -64,6 +64,15 @@ class View:
     place: tuple[float, float] = (0.5, 0.5)
     flip: bool = False
 
+    def window(self, shape: Size, size: Size) -> Size:
+        """Return the height and width, in a picture's pixels, of the part that is seen."""
+        factor = self._factor(shape, size)
+        height, width = (
+            min(have, math.floor(want / factor + 0.5))
+            for want, have in zip(size, shape, strict=True)
+        )
+        return height, width
+
     def of(self, pixels: Pixels, size: Size) -> Pixels:
         """Return the view of a picture [height, width, 3] at a size."""
         seen = self._shortened(pixels, size)

@@ -22,10 +22,12 @@ from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditSample, Json, Score
 from editloop.storage.files import Files, explained, replace_file
 from editloop.training.triples import decoded
 
-__all__ = ["EditCache", "open_cache", "reward_text_of", "rewards_of"]
+__all__ = ["EditCache", "off_scale", "open_cache", "reward_text_of", "rewards_of"]
 
 _PICTURES, _NUMBERS, _FACTS = "pictures.bin", "numbers.npz", "cache.json"
 _CHANNELS = 7  # source 3, target 3, mask 1
+_BEST = 5.0  # the highest score
+_VERSION = 2  # changes when the same samples give other arrays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +59,7 @@ def open_cache(
     Pictures are resized to size x size without keeping their aspect ratio. Raises TrainingError for
     a sample that can't be trained on, and if there are no samples.
     """
+    key = f"{key}-{_VERSION}"
     facts = _read_facts(folder)
     if facts is None or (facts["key"], facts["size"]) != (key, size):
         facts = _Builder(folder, size).build(samples(), key)
@@ -73,10 +76,9 @@ def open_cache(
 def rewards_of(sample: EditSample) -> tuple[list[float], list[float]]:
     """Return the scores in the order of PERSPECTIVES, and 1 for known, 0 for missing scores.
 
-    A missing score has the value 0.
+    A missing score has the value 0. A score outside of 0 to 5 is missing.
     """
-    scores = [sample.scores.get(name) for name in PERSPECTIVES]
-    known = [score if isinstance(score, Score) else None for score in scores]
+    known = _known(sample)
     values = [0.0 if score is None else score.value for score in known]
     return values, [float(score is not None) for score in known]
 
@@ -86,10 +88,25 @@ def reward_text_of(sample: EditSample, separator: str = ";") -> str:
 
     A perspective without faults gives "None", one without a score the empty string.
     """
-    scores = [sample.scores.get(name) for name in PERSPECTIVES]
     return separator.join(
-        (score.text or CLEAN_TEXT) if isinstance(score, Score) else "" for score in scores
+        "" if score is None else (score.text or CLEAN_TEXT) for score in _known(sample)
     )
+
+
+def off_scale(sample: EditSample) -> list[str]:
+    """Return the perspectives whose scores lie outside of 0 to 5."""
+    scores = {name: sample.scores.get(name) for name in PERSPECTIVES}
+    return [name for name, score in scores.items() if isinstance(score, Score) and not _fits(score)]
+
+
+def _known(sample: EditSample) -> list[Score | None]:
+    """Return the scores of a sample in the order of PERSPECTIVES; None for missing ones."""
+    scores = [sample.scores.get(name) for name in PERSPECTIVES]
+    return [score if isinstance(score, Score) and _fits(score) else None for score in scores]
+
+
+def _fits(score: Score) -> bool:
+    return 0 <= score.value <= _BEST
 
 
 @dataclass(slots=True)

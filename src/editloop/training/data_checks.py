@@ -12,7 +12,7 @@ from pathlib import Path
 from editloop.errors import StoreError, TrainingError
 from editloop.storage.manifests import find_manifest
 from editloop.storage.records import fingerprint
-from editloop.training.cache import rewards_of
+from editloop.training.cache import off_scale, rewards_of
 from editloop.training.rows import PublishedRows
 from editloop.training.triples import decoded
 
@@ -87,6 +87,13 @@ def check_data(
         for sample in each.stream(0, _FIRST):
             decoded(sample)
     if rewarded and not any(any(known) for known in _known(rows)):
+        if any(off_scale(each) for each in rows.stream(0, len(rows), pictures=False)):
+            raise TrainingError(
+                "all reward scores of the training data lie outside of 0 to 5",
+                value=split,
+                fix="declare their scale: `editloop import ... --scale LOW,HIGH`, or the judge's "
+                "`scale`",
+            )
         raise TrainingError(
             "the training data has no reward scores",
             value=split,

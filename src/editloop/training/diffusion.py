@@ -9,18 +9,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Console
+from rich.markup import escape
+
+from editloop.errors import UnavailableError
 from editloop.hub import weights
 from editloop.loop.parts import PartContext, PartResult
 from editloop.models.backbones.base_loading import check_base, load_base
 from editloop.models.backbones.checking import multiple_of
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
+from editloop.models.reward import separator_of
 from editloop.runtime.ranks import is_leader, others, spreads_weights
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
 from editloop.storage.files import explained
 from editloop.storage.manifests import find_manifest
-from editloop.training.data_checks import check_data, joint_content
+from editloop.training.data_checks import check_data, has_split, joint_content, rows_of
+from editloop.training.data_facts import Reading, lost_edits, notices, text_facts
 from editloop.training.diffusion_card import diffusion_card
 from editloop.training.diffusion_data import EditData, open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
@@ -28,6 +34,7 @@ from editloop.training.edits import EditTask
 from editloop.training.latents import check_framing
 from editloop.training.loop import METRICS, Trained, rates_fact, train
 from editloop.training.memory import advised, check_memory, outlined, try_micro_batch
+from editloop.training.mirroring import Mirroring
 from editloop.training.precision import resolved_precision
 from editloop.training.previews import Looks
 from editloop.training.rows import PublishedRows
@@ -36,6 +43,7 @@ from editloop.training.schedule import check_schedule, is_lower_rate
 __all__ = ["DiffusionTraining"]
 
 _LOOKS = "samples"
+_LOOKED_AT = 100  # edits whose crops a dry run checks
 
 
 class DiffusionTraining:
@@ -80,6 +88,27 @@ class DiffusionTraining:
             check_framing(settings.framing, multiple_of(folder, family), rows)
         check_memory(settings)
 
+    def notices(self, run: Path | None) -> list[str]:
+        """Return what is cut, lost or not read of the data, in words; no weights are read."""
+        settings = self._settings
+        runs = settings.runs or (() if run is None else (run,))
+        if not runs or not all(has_split(each, settings.split) for each in runs):
+            return []
+        try:
+            model = outlined(settings)
+        except UnavailableError:  # it will be downloaded
+            return []
+        lost = lost_edits(rows_of(runs, settings.split), settings.framing, _LOOKED_AT)
+        crops = dict(zip(("lost_edits", "lost_edits_of"), lost, strict=True))
+        return notices(self._text_facts(runs, model) | crops)
+
+    def _text_facts(self, runs: Sequence[Path], model: DiffusionModel) -> dict[str, Json]:
+        settings = self._settings
+        separator = separator_of(model.reward) if "reward" in settings.conditions else None
+        mirroring = Mirroring(settings.side_words) if settings.flip else None
+        reading = Reading(model.texts, separator, mirroring)
+        return text_facts(rows_of(runs, settings.split), reading)
+
     def continues(self, before: Mapping[str, Json]) -> bool:
         """Return whether unfinished work with the parameters `before` may go on with these."""
         return is_lower_rate(before, self.parameters)
@@ -91,6 +120,10 @@ class DiffusionTraining:
         model = job.model()
         try_micro_batch(model, self._settings)
         data = job.data(model)
+        known = self._text_facts(job.runs, model) | dict(
+            zip(("lost_edits", "lost_edits_of"), data.train.lost, strict=True)
+        )
+        _print_notices(known)
         others(_train_in_process, job)
         trained = job.train(model, data)
         facts = {
@@ -102,6 +135,7 @@ class DiffusionTraining:
             "final_loss": trained.loss,
             "validation_loss": trained.validation_loss,
             **rates_fact(trained),
+            **known,
         }
         made = {**facts, "training": dict(self.parameters), "data": job.key, "seed": job.seed}
         with explained("save a model", context.output):
@@ -177,6 +211,12 @@ class _TrainingTask:
 def _train_in_process(job: _TrainingTask) -> None:
     model = job.model()
     job.train(model, job.data(model))
+
+
+def _print_notices(facts: Mapping[str, Json]) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for line in notices(facts):
+        console.print(escape(line))
 
 
 def _save_extras(context: PartContext, card: str) -> None:

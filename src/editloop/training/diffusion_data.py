@@ -56,13 +56,18 @@ class _Opening:
         """Return rows as samples, and the seconds spent on building their cache."""
         settings, model = self.settings, self.model
         if not settings.cache:
-            drawn = Augmentation(settings.flip, settings.zoom)
+            drawn = Augmentation(settings.flip, settings.zoom, settings.side_words)
             framing = settings.framing
             return DirectSamples(rows, model, framing, settings.conditions, drawn), 0.0
         cache = open_latents(
             self.caches / self.key,
             self.key,
-            LatentSettings(settings.framing, settings.flip, "mask" in settings.conditions),
+            LatentSettings(
+                settings.framing,
+                settings.flip,
+                masks="mask" in settings.conditions,
+                side_words=settings.side_words,
+            ),
             model,
             rows,
             workers=self.workers,

@@ -12,7 +12,7 @@ from editloop.models.backbones.base_request import NewWeights, Wanted
 from editloop.models.backbones.model import CONDITIONS, DiffusionModel, Lora
 from editloop.models.reward import RewardSettings
 from editloop.settings import Settings
-from editloop.training.framing import Framing
+from editloop.training.framing import Crop, Framing
 from editloop.training.objective import DropRates, FlowLoss, Objective, Weighting
 from editloop.training.schedule import LearningRateSchedule, Optimiser, OptimiserName, Schedule
 
@@ -67,7 +67,9 @@ class DiffusionTrainingSettings(Settings):
 
     data: a run's folder (from `editloop run` or `import`) to train on, or several, whose edits are
     mixed; default: this run's own.
-    size: the side of the square in pixels; with `buckets`, of a square of the same area.
+    size: the side of the square in pixels; with `buckets`, of a square of the same area. crop:
+    around the edited region, or the centre (without a cache: anywhere). flip: half of the edits are
+    mirrored, but none whose words name a side or text; side_words are further such words.
     soft_masks: the range of s, sampled for each mask (UltraEdit, equation 2); default: hard masks.
     micro_batch: the number of samples in memory at a time, in each process. zoom: without a cache,
     the largest random enlargement of a picture before it is cropped. timesteps: the distribution of
@@ -86,6 +88,8 @@ class DiffusionTrainingSettings(Settings):
     size: int = Field(default=256, ge=8)
     buckets: bool = False
     flip: bool = True
+    side_words: tuple[str, ...] = ()
+    crop: Crop = "edit"
     zoom: float = Field(default=1.0, ge=1, le=4)
     soft_masks: tuple[float, float] | None = None
     cache: bool = True
@@ -125,6 +129,13 @@ class DiffusionTrainingSettings(Settings):
             raise ValueError("soft_masks must be a range within 0..1, such as [0.2, 0.8]")
         return value
 
+    @field_validator("side_words")
+    @classmethod
+    def _are_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(word.strip(" *") for word in words):
+            raise ValueError("side_words must be words, such as babord or tribord*")
+        return words
+
     @model_validator(mode="after")
     def _fits_together(self) -> DiffusionTrainingSettings:
         released = "reward" in self.conditions and self.reward.variant == "released"
@@ -147,7 +158,7 @@ class DiffusionTrainingSettings(Settings):
     def framing(self) -> Framing:
         """The resizing and cropping of pictures to the training size."""
         multiple = min(_SIDES, self.size)
-        return Framing(self.size, self.buckets, multiple, self.soft_masks)
+        return Framing(self.size, self.buckets, multiple, self.soft_masks, self.crop)
 
     @property
     def deciding(self) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,16 +21,19 @@ from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Pixels
 from editloop.training.buckets import CENTRE, Size, View
 from editloop.training.cache import reward_text_of, rewards_of
+from editloop.training.data_facts import lost_edits
 from editloop.training.framing import Framing
 from editloop.training.latent_encoding import encoded
 from editloop.training.latent_samples import blanks_of
 from editloop.training.latents import check_framing
+from editloop.training.mirroring import Mirroring
 from editloop.training.rows import PublishedRows, RowReader
 from editloop.training.triples import Triple
 
 __all__ = ["Augmentation", "DirectSamples"]
 
 
+_CHECKED = 500  # edits whose crops are checked
 _DECODERS = 4  # threads
 
 
@@ -39,14 +42,23 @@ class Augmentation:
     """The distribution of random views: flip, zoom and crop.
 
     A view is flipped with probability 1/2, enlarged up to `zoom` times beyond the scale that covers
-    its size (InstructPix2Pix's range of resizing), and cropped at a uniform random place.
+    its size (InstructPix2Pix's range of resizing), and cropped at a uniform random place. An edit
+    whose words rule out mirroring, such as `side_words`, is not flipped.
     """
 
     flip: bool = True
     zoom: float = 1.0
+    side_words: tuple[str, ...] = ()
+
+    def view(self, sample: EditSample, seed: int) -> View:
+        """Return the random view of a sample for a seed."""
+        view = self.of(seed)
+        if view.flip and not Mirroring(self.side_words).allows(sample):
+            return replace(view, flip=False)
+        return view
 
     def of(self, seed: int) -> View:
-        """Return the random view for a seed."""
+        """Return the random view for a seed, of a sample that may be flipped."""
         random = generator("view", seed)
         flip, zoom = random.random() < 0.5, random.uniform(1.0, self.zoom)
         return View(zoom, (random.random(), random.random()), self.flip and flip)
@@ -88,8 +100,9 @@ class DirectSamples:
     def read(
         self, samples: NDArray[np.int64], seeds: Sequence[int] | None
     ) -> tuple[Tensor, EditInputs]:
-        views = [CENTRE] * len(samples) if seeds is None else map(self._augmentation.of, seeds)
-        read = self._reader.read(samples.tolist())
+        read, views = self._reader.read(samples.tolist()), [CENTRE] * len(samples)
+        if seeds is not None:
+            views = list(map(self._augmentation.view, read, seeds))
         triples = [self._framing.of(each, view) for each, view in zip(read, views, strict=True)]
         found = encoded(self._model.autoencoder, [each.target for each in triples])
         target = found.mean
@@ -103,6 +116,11 @@ class DirectSamples:
         if "reward" in self._conditions:
             inputs = inputs.with_(self._rewards(read))
         return self._model.autoencoder.learned(target), inputs
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """How many edits lie mostly outside of a centre crop, and of how many: the first ones."""
+        return lost_edits(self._rows, self._framing, _CHECKED)
 
     def shape(self, sample: int) -> tuple[int, int, int]:
         return self._model.noise_shape(*self._size_of(sample))

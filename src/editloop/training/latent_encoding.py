@@ -171,9 +171,11 @@ class _Encoder:
         self._pictures: dict[Size, list[Rows]] = {}
         self._masks: dict[Size, list[Rows]] = {}
         self._white: dict[Size, NDArray[np.float32]] = {}
+        self._lost = 0
 
     def add(self, sample: _Waiting) -> None:
         size = sample.triple.size
+        self._lost += sample.triple.lost
         waiting = self._waiting.setdefault(size, [])
         waiting.append(sample)
         if len(waiting) * 2 * self._job.flips * size[0] * size[1] >= self._pixels:
@@ -185,7 +187,7 @@ class _Encoder:
             self._encode(size)
         for path, tables in ((self._job.pictures, self._pictures), (self._job.masks, self._masks)):
             if path is not None:
-                Shard.write(self._job.files, path, self._places, tables)
+                Shard.write(self._job.files, path, self._places, tables, self._lost)
 
     def _encode(self, size: Size) -> None:
         samples = self._waiting[size]

@@ -22,6 +22,7 @@ class Layer:
     def __init__(
         self, shards: Sequence[Shard], per: int, kind: Callable[[Size], Row], flips: int
     ) -> None:
+        self.lost = sum(shard.lost for shard in shards)
         self.sizes = tuple(sorted({size for shard in shards for size in shard.members}))
         self._shards = tuple(shards)
         self._per = per

@@ -27,18 +27,20 @@ from editloop.training.latent_encoding import (
 from editloop.training.latent_layers import Layer
 from editloop.training.latent_rows import Row, Rows, Shard
 from editloop.training.latent_words import Words
+from editloop.training.mirroring import Mirroring
 from editloop.training.rows import PublishedRows
 
 __all__ = ["LatentCache", "LatentPlan", "LatentSettings"]
 
-_VERSION = "1"
+_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
 class LatentSettings:
     """The contents of a latent cache.
 
-    `flip` adds each sample's mirror image, `masks` the latents of masks. `shard` is the number of
+    `flip` adds each sample's mirror image, `masks` the latents of masks. `side_words` are further
+    words that rule out mirroring (`Mirroring`). `shard` is the number of
     samples per shard, which an interrupted build may have to encode again.
     """
 
@@ -46,6 +48,7 @@ class LatentSettings:
     flip: bool = True
     masks: bool = False
     shard: int = 256
+    side_words: tuple[str, ...] = ()
 
     @property
     def flips(self) -> int:
@@ -104,13 +107,15 @@ class LatentPlan:
         model: DiffusionModel,
         rows: PublishedRows,
     ) -> LatentPlan:
-        separator = separator_of(model.reward)
+        separator, mirroring = separator_of(model.reward), Mirroring(settings.side_words)
         data = [_VERSION, key, [path.name for path in rows.paths], rows.counts]
         encoder = [parts_digest(model.folder, "vae"), _precision_of(model)]
         framing = asdict(settings.framing)
         soft = framing.pop("soft_masks")
         pictures: Json = [*data, *encoder, framing, settings.flip, settings.shard]
-        words: Json = [*data, parts_digest(model.folder, "tokenizer"), separator]
+        tokenizers = parts_digest(model.folder, "tokenizer")
+        words: Json = [*data, tokenizers, separator, mirroring.identity]
+        named = folder / f"words-{fingerprint(words)}.bin"
         masks = folder / f"masks-{fingerprint([*pictures, soft])}" if settings.masks else None
         return cls(
             settings=settings,
@@ -118,7 +123,7 @@ class LatentPlan:
             rows=rows,
             pictures=folder / f"pictures-{fingerprint(pictures)}",
             masks=masks,
-            words=Words(folder / f"words-{fingerprint(words)}.bin", model.texts, rows, separator),
+            words=Words(named, model.texts, rows, separator, mirroring),
         )
 
     def jobs(self, files: Files) -> list[EncodeTask]:

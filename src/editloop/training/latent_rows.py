@@ -79,11 +79,13 @@ class Shard:
     """A file of rows grouped by size, and its record.
 
     `members` are the places in the shard of the samples of each size, in the order of their rows. A
-    sample has `flips` rows: the picture, then its mirror image.
+    sample has `flips` rows: the picture, then its mirror image. `lost` is the number of samples
+    whose edit lies mostly outside of the crop.
     """
 
     path: Path
     members: Mapping[Size, Sequence[int]]
+    lost: int
 
     @classmethod
     def find(cls, path: Path) -> Shard | None:
@@ -94,7 +96,8 @@ class Shard:
             return None
         if body is None or not path.is_file() or path.stat().st_size != body["bytes"]:
             return None
-        return cls(path, {(height, width): places for height, width, places in body["members"]})
+        members = {(height, width): places for height, width, places in body["members"]}
+        return cls(path, members, body["lost"])
 
     @staticmethod
     def write(
@@ -102,12 +105,14 @@ class Shard:
         path: Path,
         members: Mapping[Size, Sequence[int]],
         tables: Mapping[Size, Sequence[Rows]],
+        lost: int,
     ) -> None:
         """Write a shard: for each size, the places of its samples and their rows."""
         order = sorted(members)
         parts = (sealed(part) for size in order for part in tables[size])
         written = write_rows(files, path, parts)
-        body: Json = {"bytes": written, "members": [[*size, list(members[size])] for size in order]}
+        listed = [[*size, list(members[size])] for size in order]
+        body: Json = {"bytes": written, "members": listed, "lost": lost}
         write_record(files, _record(path), body)
 
     def tables(self, kind: Callable[[Size], Row], flips: int) -> dict[Size, Rows]:

@@ -24,8 +24,9 @@ __all__ = ["LatentSamples", "blanks_of"]
 class LatentSamples:
     """Samples for `EditTask`, read from a latent cache.
 
-    By its seed, a sample is flipped with probability 1/2, and its target is sampled from the
-    encoder's posterior; without seeds it is not flipped and the target is the mean.
+    By its seed, a sample is flipped with probability 1/2 if its words allow it, and its target is
+    sampled from the encoder's posterior; without seeds it is not flipped and the target is the
+    mean.
     """
 
     def __init__(
@@ -53,15 +54,16 @@ class LatentSamples:
     ) -> tuple[Tensor, EditInputs]:
         cache, autoencoder = self._cache, self._model.autoencoder
         numbers = samples.tolist()
+        words = checked(cache.words[samples], cache.words_path)
         flips = [0] * len(numbers)
         if seeds is not None and cache.settings.flip:
-            flips = [seed % 2 for seed in seeds]
+            odd = [seed % 2 for seed in seeds]
+            flips = np.multiply(odd, words["mirrors"]).tolist()
         pictures = cache.pictures.read(numbers, flips)
         target = _tensor(pictures["mean"])
         if seeds is not None:
             noise = noise_like(target, [seed // 2 for seed in seeds])
             target = Posterior(target, _tensor(pictures["std"])).at(noise)
-        words = checked(cache.words[samples], cache.words_path)
         inputs = EditInputs(
             source=autoencoder.shown(_tensor(pictures["source"])),
             text=torch.from_numpy(words["text"].astype(np.int64)),
@@ -78,6 +80,11 @@ class LatentSamples:
                 }
             )
         return autoencoder.learned(target), inputs
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """How many edits lie mostly outside of their crop, and of how many."""
+        return self._cache.pictures.lost, len(self)
 
     def shape(self, sample: int) -> tuple[int, int, int]:
         return self._model.noise_shape(*self._cache.size_of(sample))

@@ -15,6 +15,7 @@ from editloop.storage.files import Files, explained
 from editloop.storage.records import read_record, write_record
 from editloop.training.cache import reward_text_of, rewards_of
 from editloop.training.latent_rows import Row, Rows, row_type, sealed, write_rows
+from editloop.training.mirroring import Mirroring
 from editloop.training.rows import PublishedRows
 
 __all__ = ["Words"]
@@ -26,13 +27,15 @@ _AT_ONCE = 1024  # samples
 class Words:
     """A file of rows with `text` and `reward` ids, `scores` and `keep` (as in `EditInputs`).
 
-    `separator` joins the reward texts of the perspectives.
+    `mirrors` is 1 for edits that may be mirrored. `separator` joins the reward texts of the
+    perspectives.
     """
 
     path: Path
     texts: Texts
     rows: PublishedRows
     separator: str
+    mirroring: Mirroring
 
     def facts(self) -> Mapping[str, Json] | None:
         """Return the file's record, or None if the file is missing or incomplete."""
@@ -64,6 +67,7 @@ class Words:
             table["reward"] = self.texts.ids(rewards)
             values, known = zip(*map(rewards_of, samples), strict=True)
             table["scores"], table["keep"] = values, known
+            table["mirrors"] = list(map(self.mirroring.allows, samples))
             yield sealed(table)
 
     @property
@@ -76,6 +80,7 @@ class Words:
                 "reward": ("<i4", (ids,)),
                 "scores": ("<f4", (perspectives,)),
                 "keep": ("<f4", (perspectives,)),
+                "mirrors": ("<u4", ()),
             }
         )
 

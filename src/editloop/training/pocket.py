@@ -19,7 +19,8 @@ from editloop.schema import Json
 from editloop.storage.samples import read_samples
 from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
-from editloop.training.data_checks import HELD_OUT, check_data, has_split
+from editloop.training.data_checks import HELD_OUT, check_data, has_split, rows_of
+from editloop.training.data_facts import notices, reward_facts
 from editloop.training.edits import EditTask
 from editloop.training.loop import METRICS, rates_fact, train
 from editloop.training.objective import DropRates, Loss, Objective
@@ -56,7 +57,7 @@ class PocketTraining:
     """
 
     Settings = PocketTrainingSettings
-    version = "1"
+    version = "2"
 
     def __init__(self, settings: PocketTrainingSettings) -> None:
         self._settings = settings
@@ -71,6 +72,16 @@ class PocketTraining:
             settings = self._settings
             check_data([run], settings.split, rewarded="reward" in settings.conditions)
 
+    def notices(self, run: Path | None) -> list[str]:
+        """Return how many scores count as missing, in words."""
+        there = run is not None and has_split(run, self._settings.split)
+        return notices(self._reward_facts(run)) if run is not None and there else []
+
+    def _reward_facts(self, run: Path) -> dict[str, Json]:
+        settings = self._settings
+        rewarded = "reward" in settings.conditions
+        return reward_facts(rows_of([run], settings.split)) if rewarded else {}
+
     def continues(self, before: Mapping[str, Json]) -> bool:
         """Return whether unfinished work with the parameters `before` may go on with these."""
         return is_lower_rate(before, self.parameters)
@@ -79,6 +90,7 @@ class PocketTraining:
         """Train, continuing an interrupted run, and save the model as `output`."""
         settings = self._settings
         self.check(context.run)
+        known = self._reward_facts(context.run)
         cache, heldout = self._caches(context)
         seed = derive_seed(context.seed, "train")
         model = PocketModel(self._architecture(), _vocabulary(cache, heldout), seed=seed)
@@ -88,6 +100,7 @@ class PocketTraining:
             "steps": settings.steps,
             "parameters": model.parameter_count,
             "precision": precision,
+            **known,
         }
         task = EditTask(
             model=model,

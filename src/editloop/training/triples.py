@@ -18,12 +18,14 @@ __all__ = ["Triple", "decoded"]
 class Triple:
     """Source and target [height, width, 3], and the mask [height, width] or None.
 
-    The mask marks where editing is allowed; None means everywhere.
+    The mask marks where editing is allowed; None means everywhere. `lost` is whether they are a
+    crop that most of the edit lies outside of.
     """
 
     source: Pixels
     target: Pixels
     mask: Mask | None
+    lost: bool = False
 
     @property
     def size(self) -> Size:

@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 
+_ENDS = 2  # tokens that tokenizers add: the start and end, or a leading space and the end
+
+
 @dataclass(frozen=True, slots=True)
 class TextStates:
     """A batch of encoded texts: hidden [batch, tokens, d] and pooled [batch, p]."""
@@ -41,8 +44,8 @@ class Texts(Protocol):
         """Encode ids [batch, n], without gradients."""
         ...
 
-    def cuts(self, text: str) -> bool:
-        """Return whether every encoder truncates the text."""
+    def kept(self, text: str) -> int:
+        """Return how many of the text's characters the encoders read, the one that reads most."""
         ...
 
 
@@ -56,8 +59,8 @@ class ClipTexts:
     def ids(self, texts: Sequence[str]) -> Tensor:
         return clip_ids(self.tokenizer, texts)
 
-    def cuts(self, text: str) -> bool:
-        return _cuts(self.tokenizer, text, self.tokenizer.model_max_length)
+    def kept(self, text: str) -> int:
+        return _kept(self.tokenizer, text, self.tokenizer.model_max_length)
 
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
@@ -79,8 +82,8 @@ class ClipPairTexts:
     def ids(self, texts: Sequence[str]) -> Tensor:
         return torch.cat([clip_ids(each, texts) for each in self.tokenizers], dim=1)
 
-    def cuts(self, text: str) -> bool:
-        return all(_cuts(each, text, each.model_max_length) for each in self.tokenizers)
+    def kept(self, text: str) -> int:
+        return max(_kept(each, text, each.model_max_length) for each in self.tokenizers)
 
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
@@ -110,9 +113,9 @@ class T5Reader:
         """Return ids, int64 [texts, length]."""
         return _padded(self.tokenizer, texts, self.length)
 
-    def cuts(self, text: str) -> bool:
-        """Return whether the text has more than `length` tokens."""
-        return _cuts(self.tokenizer, text, self.length)
+    def kept(self, text: str) -> int:
+        """Return how many of the text's characters `length` tokens hold."""
+        return _kept(self.tokenizer, text, self.length)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Return the last layer's states [batch, length, d]."""
@@ -138,9 +141,9 @@ class TripleTexts:
         parts = [clip_ids(each, texts) for each in self.tokenizers]
         return torch.cat(parts if self.t5 is None else [*parts, self.t5.ids(texts)], dim=1)
 
-    def cuts(self, text: str) -> bool:
-        clips = all(_cuts(each, text, each.model_max_length) for each in self.tokenizers)
-        return clips and (self.t5 is None or self.t5.cuts(text))
+    def kept(self, text: str) -> int:
+        clips = max(_kept(each, text, each.model_max_length) for each in self.tokenizers)
+        return clips if self.t5 is None else max(clips, self.t5.kept(text))
 
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
@@ -171,8 +174,8 @@ class ClipT5Texts:
     def ids(self, texts: Sequence[str]) -> Tensor:
         return torch.cat([clip_ids(self.tokenizer, texts), self.t5.ids(texts)], dim=1)
 
-    def cuts(self, text: str) -> bool:
-        return self.t5.cuts(text)
+    def kept(self, text: str) -> int:
+        return self.t5.kept(text)
 
     @torch.no_grad()
     def states(self, ids: Tensor) -> TextStates:
@@ -186,8 +189,16 @@ def clip_ids(tokenizer: Any, texts: Sequence[str]) -> Tensor:
     return _padded(tokenizer, texts, tokenizer.model_max_length)
 
 
-def _cuts(tokenizer: Any, text: str, length: int) -> bool:
-    return len(tokenizer(_whole(text), verbose=False).input_ids) > length
+def _kept(tokenizer: Any, text: str, length: int) -> int:
+    """Return how many of a text's characters lie in its first `length` tokens."""
+    whole = _whole(text)
+    if len(whole.encode()) + _ENDS <= length:  # a token has a byte or more
+        return len(text)
+    if len(tokenizer(whole, verbose=False).input_ids) <= length:
+        return len(text)
+    found = tokenizer(whole, truncation=True, max_length=length, return_offsets_mapping=True)
+    ends: list[int] = [end for _, end in found["offset_mapping"]]
+    return max(ends)
 
 
 def _whole(text: str) -> str:
