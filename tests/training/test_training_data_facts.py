@@ -22,7 +22,7 @@ LONG = "make it brighter " * 30 + "and put a hat on the cat"
 
 
 def facts_of(folder, samples, family="sd", **reading):
-    model = model_of(folder, family)
+    model = model_of(folder, family, trained=False)
     return text_facts(published_rows(folder / "run", samples), Reading(model.texts, **reading))
 
 
@@ -38,7 +38,7 @@ def test_instructions_longer_than_the_encoder_are_counted_with_where(tmp_path, f
         example.removeprefix("train/1: ...").removesuffix("...").partition(" [cut here] ")
     )
     assert before + after in LONG * 12
-    model = model_of(tmp_path, family)
+    model = model_of(tmp_path, family, trained=False)
     kept = model.texts.kept(LONG * 12)
     assert 0 < kept < len(LONG * 12)
     assert model.texts.kept((LONG * 12)[: kept + 40]) == kept  # what follows does not matter
