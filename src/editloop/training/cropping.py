@@ -75,4 +75,4 @@ def _is_lost(region: _Region, window: Size, view: View) -> bool:
         for have, want, place in zip(region.shape, window, view.place, strict=True)
     )
     kept = region[top : top + window[0], left : left + window[1]] > 0
-    return kept.sum() < 0.5 * (region > 0).sum() and kept.mean() < 0.5
+    return bool(kept.sum() < 0.5 * (region > 0).sum() and kept.mean() < 0.5)
