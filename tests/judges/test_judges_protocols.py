@@ -31,11 +31,15 @@ def number(asked: FakeRequest) -> int:
 
 
 def answer(asked: FakeRequest) -> str:
-    """Return scores by the case's number, in the form of the rubric's schema."""
-    assert asked.schema is not None
-    n, keys = number(asked), set(asked.schema["properties"])
+    """Return scores by the case's number, in the form of the rubric's schema, or in lines."""
+    n = number(asked)
+    if asked.schema is None:
+        return (
+            f"Reasoning: because\nCompliance: {max(5 - n, 1)}\n"
+            f"Naturalness: 2\nIntegrity: {min(1 + n, 5)}"
+        )
+    keys = set(asked.schema["properties"])
     scores = {"followed": 9 - n, "kept": 4 + n, "natural": 8 - n, "clean": 6}
-    scores |= {"compliance": max(5 - n, 1), "naturalness": 2, "integrity": min(1 + n, 5)}
     known = {key: scores[key] for key in keys if key in scores}
     if not known:
         known = {"score": 90 - n}
@@ -49,6 +53,7 @@ def gedit(folder: Path, language: str) -> Path:
             "task_type": group,
             "instruction": f"make it number {n}",
             "instruction_language": language,
+            "Intersection_exist": n != 1,
             "input_image": png(shade=n),
         }
         for n, group in enumerate(GROUPS)
@@ -113,6 +118,28 @@ def test_gedit_runs_whole_and_averages_over_groups(
     assert sorted(len(asked.links) for asked in came) == [1] * 4 + [2] * 4
 
 
+@pytest.mark.parametrize(
+    ("name", "language"), [("gedit-intersection", "en"), ("gedit-cn-intersection", "cn")]
+)
+def test_the_intersection_has_means_of_its_own_over_its_groups(
+    tmp_path: Path, name: str, language: str
+) -> None:
+    found, came = run(name, gedit(tmp_path / "data", language), tmp_path / "out")
+    overall = [math.sqrt(min(9 - n, 4 + n) * min(8 - n, 6)) for n in range(4)]
+    assert found["overall"]["count"] == 3
+    assert found["overall"]["mean"] == pytest.approx(
+        ((overall[0] + overall[2]) / 2 + overall[3]) / 2
+    )
+    assert len(came) == 6
+
+
+def test_data_without_the_mark_of_the_intersection_are_refused(tmp_path: Path) -> None:
+    row = {"key": "k", "task_type": "text_change", "instruction": "x", "input_image": png()}
+    parquet(tmp_path / "train-00000-of-00001.parquet", [{**row, "instruction_language": "en"}])
+    with pytest.raises(RecipeError, match="Intersection_exist"):
+        run("gedit-intersection", tmp_path, tmp_path / "out")
+
+
 def test_a_case_that_is_refused_is_left_out_and_lowers_the_coverage(tmp_path: Path) -> None:
     def refuse(asked: FakeRequest) -> Fault | None:
         return Fault.DECLINED if any('"make it number 1"' in text for text in asked.texts) else None
@@ -128,10 +155,28 @@ def test_a_case_that_is_refused_is_left_out_and_lowers_the_coverage(tmp_path: Pa
 
 def test_imgedit_runs_whole_and_averages_over_types(tmp_path: Path) -> None:
     found, came = run("imgedit", imgedit(tmp_path / "data"), tmp_path / "out")
-    cases = [(5 - n + 2 + 1 + n) / 3 for n in range(3)]
+    cases = [2.67] * 3  # of 5 - n, 2 and 1 + n, to two decimals as released
     assert found["overall"]["mean"] == pytest.approx((sum(cases[:2]) / 2 + cases[2]) / 2)
     assert found["following"]["mean"] == pytest.approx(((5 + 4) / 2 + 3) / 2)
     assert len(came) == 3
+
+
+def test_imgedits_cap_is_asked_for_and_not_enforced(tmp_path: Path) -> None:
+    data = imgedit(tmp_path / "data", ["remove"] * 5)
+    found, came = run("imgedit", data, tmp_path / "out")
+    # The last case has compliance 1, naturalness 2 and integrity 5.
+    assert found["preserving"]["mean"] == 3
+    assert found["overall"]["mean"] == pytest.approx(2.67)
+    assert all("no score may be above compliance" in "".join(asked.texts) for asked in came)
+
+
+def test_imgedit_asks_as_released(tmp_path: Path) -> None:
+    _, (asked, *_) = run("imgedit", imgedit(tmp_path / "data"), tmp_path / "out")
+    assert asked.temperature == 1
+    assert asked.schema is None
+    assert [link.partition(";")[0] for link in asked.links] == ["data:image/png"] * 2
+    assert asked.texts[-2].endswith("The picture before the edit:\n")  # both after all words
+    assert asked.texts[-1] == "\nThe picture after the edit:\n"
 
 
 def test_imgedit_asks_about_each_type_by_its_own_criteria(tmp_path: Path) -> None:

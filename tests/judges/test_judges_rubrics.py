@@ -97,7 +97,9 @@ def test_a_prompt_names_every_key_that_is_read(name: str) -> None:
     if rubric.preference is not None:
         paths += [rubric.preference.key, rubric.preference.text]
     keys = {key for path in paths if path is not None for key in path.split(".")}
-    assert [key for key in keys if f'"{key}"' not in rubric.prompt] == []
+    form = "\n{}: " if rubric.reply == "lines" else '"{}"'
+    prompt = rubric.prompt.lower() if rubric.reply == "lines" else rubric.prompt
+    assert [key for key in keys if form.format(key) not in prompt] == []
 
 
 @pytest.mark.parametrize("name", rubric_names())
@@ -113,9 +115,10 @@ def test_hq_edit_is_shown_jpegs_of_quality_100_in_their_own_size() -> None:
         assert (pictures.format, pictures.quality, pictures.height) == ("jpeg", 100, None)
 
 
-def test_hq_edit_is_asked_at_temperature_a_tenth() -> None:
+def test_hq_edit_is_asked_at_temperature_a_tenth_and_imgedit_at_the_default() -> None:
     pinned = {name: read_rubric(name).temperature for name in rubric_names()}
-    assert {name for name, at in pinned.items() if at is not None} == {"alignment", "coherence"}
+    assert {name for name, at in pinned.items() if at == 0.1} == {"alignment", "coherence"}
+    assert {name for name, at in pinned.items() if at == 1} == {"imgedit"}
     assert pinned["alignment"] == pinned["coherence"] == 0.1
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from editloop.errors import RecipeError
 from editloop.schema import EditSample, Json
-from editloop.sources.layouts import open_layout
+from editloop.sources.layout_source import LayoutSource
+from editloop.sources.layouts import layout_of, open_layout
 from layout_folders import jpeg, put
+from published_folders import instruct_pix2pix_rows
 
 PROMPT = {"input": "a cat", "edit": "make it a dog", "output": "a dog"}
 
@@ -25,8 +28,8 @@ def pairs(root: Path, folders: Mapping[str, Sequence[str]], prompt: Json = None)
     return root
 
 
-def read(folder: Path) -> list[EditSample]:
-    return [sample for (sample,) in open_layout("instruct-pix2pix", folder).sessions()]
+def read(folder: Path, **options: Json) -> list[EditSample]:
+    return [sample for (sample,) in open_layout("instruct-pix2pix", folder, **options).sessions()]
 
 
 def wrong(folder: Path) -> list[str]:
@@ -86,7 +89,47 @@ def test_a_prompt_without_an_edit_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_pictures_is_a_problem(tmp_path: Path) -> None:
-    assert wrong(pairs(tmp_path, {"1": []})) == ["1: it holds no SEED_0.jpg"]
+    assert wrong(pairs(tmp_path, {"1": []})) == [f"{tmp_path}: no prompt.json with pictures"]
+
+
+def test_a_prompt_that_kept_no_pair_is_passed_over(tmp_path: Path) -> None:
+    pairs(tmp_path, {"1": ["5"], "2": [], "3": ["6"]})
+    assert [sample.id for sample in read(tmp_path)] == ["1", "3"]
+    assert layout_of(tmp_path) == "instruct-pix2pix"
+
+
+def test_the_authors_splits_are_shares_of_the_prompts_in_order(tmp_path: Path) -> None:
+    pairs(tmp_path, {f"{at:02}": ["5", "6"] for at in range(40)})
+    found = {
+        split: {sample.id.partition("/")[0] for sample in read(tmp_path, split=split)}
+        for split in ("train", "val", "test")
+    }
+    assert {split: len(prompts) for split, prompts in found.items()} == {
+        "train": 36,
+        "val": 2,
+        "test": 2,
+    }
+    assert found["test"] == {"38", "39"}
+    source = LayoutSource(LayoutSource.Settings(path=tmp_path, split="test"))
+    assert {item.split for item in source.items()} == {"test"}
+    assert len(list(source.items())) == 4
+    with pytest.raises(RecipeError, match="unknown split"):
+        read(tmp_path, split="tset")
+    with pytest.raises(RecipeError, match="unknown split"):
+        list(LayoutSource(LayoutSource.Settings(path=tmp_path, split="tset")).items())
+
+
+def test_one_pair_of_each_prompt_is_a_random_one(tmp_path: Path) -> None:
+    pairs(tmp_path, {f"{at:02}": ["5", "6", "7"] for at in range(12)})
+    drawn = [[sample.id for sample in read(tmp_path, pairs="one", seed=seed)] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert [name.partition("/")[0] for name in drawn[0]] == [f"{at:02}" for at in range(12)]
+    assert {name.partition("/")[2] for name in drawn[0]} == {"5", "6", "7"}
+
+
+def test_one_pair_of_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="do not tell which pairs are of one prompt"):
+        open_layout("instruct-pix2pix", instruct_pix2pix_rows(tmp_path), pairs="one")
 
 
 def test_the_digest_changes_with_a_prompt(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class Rules:
     """The rules to read a data set's rows: its columns, its edit types and its required fields.
 
     Fields in `needs` must have a value in every row; fields in `named` must have a column, but it
-    may be empty. `only` is a column and the value that a row must have there to be read. `scores`
+    may be empty. `only` are columns and the values that a row must have there to be read. `scores`
     are columns with measures of each edit. In a `chained` set a turn's parent is the turn before.
     `guessed`: columns are guessed by their names, except for the fields in `mapped`.
     """
@@ -104,7 +104,7 @@ class Rules:
     types: Taxonomy = field(default_factory=lambda: REAL_EDIT)
     needs: frozenset[str] = frozenset({"source", "instruction"})
     named: frozenset[str] = frozenset()
-    only: tuple[str, str] | None = None
+    only: Mapping[str, Json] = field(default_factory=dict)
     scores: tuple[str, ...] = ()
     chained: bool = False
     guessed: bool = False

@@ -5,8 +5,11 @@
     <folder>/<seed>_0.jpg, <seed>_1.jpg  the picture before and after
     <folder>/metadata.jsonl              for each seed: its settings and CLIP similarities
 
-Without a `seeds.json` the folders are found by their `prompt.json`; `metadata.jsonl` is optional.
-RewardEdit-20K (arXiv:2411.04713) refers to triplets by these folders.
+Without a `seeds.json` the folders are found by their `prompt.json`, in the order of their names; as
+in the authors' `prepare_dataset.py`, a folder without pictures is a prompt that kept no pair, and
+is passed over. `metadata.jsonl` is optional. The authors' `edit_dataset.py` divides the prompts in
+this order into train, val and test. RewardEdit-20K (arXiv:2411.04713) refers to triplets by these
+folders.
 
 The hub's table files have the columns original_prompt, original_image, edit_prompt, edited_prompt
 and edited_image.
@@ -15,19 +18,31 @@ and edited_image.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+from pydantic import Field
+
+from editloop.errors import RecipeError
+from editloop.runtime.seeding import derive_seed
 from editloop.schema import EditSample, Json, Provenance, Score
 from editloop.sources.captions import METADATA
 from editloop.sources.columns import COLUMNS, Rules, is_number
 from editloop.sources.entries import BLANK, Entry, Index, Problem, below, read_index, read_json
 from editloop.sources.files import read_file
 from editloop.sources.table_files import has_rows
-from editloop.sources.tables import table_index
+from editloop.sources.tables import TableSettings, table_index
 
-__all__ = ["InstructPix2Pix", "instruct_pix2pix_index"]
+__all__ = [
+    "InstructPix2Pix",
+    "InstructPix2PixSettings",
+    "holds_prompts",
+    "instruct_pix2pix_index",
+    "shares_of",
+]
 
 _NAME = "instruct-pix2pix"
 _SEEDS = "seeds.json"
@@ -39,6 +54,9 @@ _SCORES = {  # to UltraEdit's names for the same measures
     "clip_sim_image": "clip_sim_image",
 }
 _KEPT = ("p2p_threshold", "cfg_scale")
+_SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.9 + 0.05), "test": (0.9 + 0.05, 1.0)}  # of prompts
+
+_Prompt = tuple[str, Sequence[Json]]  # a folder and its seeds
 
 _ROWS = Rules(
     _NAME,
@@ -59,24 +77,61 @@ _ROWS = Rules(
 )
 
 
-def instruct_pix2pix_index(folder: Path, split: str | None) -> Index:
-    """Return the index of the layout `instruct-pix2pix`, from table files if there are any."""
-    if split is None and not has_rows(folder):
-        return InstructPix2Pix(folder)
+class InstructPix2PixSettings(TableSettings):
+    """The split (train, val or test for folders), and the pairs that are read of each prompt."""
+
+    pairs: Literal["all", "one"] = Field(
+        default="all", description="of each folder's prompt; one: a random one, as in evaluation"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of `pairs: one`")
+
+
+def instruct_pix2pix_index(
+    folder: Path, split: str | None, pairs: Literal["all", "one"], seed: int
+) -> Index:
+    """Return the index of the layout `instruct-pix2pix`: of folders, or of table files."""
+    if holds_prompts(folder) or not has_rows(folder):
+        return InstructPix2Pix(folder, split, seed if pairs == "one" else None)
+    if pairs == "one":
+        raise RecipeError(
+            "table files do not tell which pairs are of one prompt",
+            value="pairs: one",
+            fix="use the authors' folders, or read all pairs",
+        )
     return table_index(folder, _ROWS, split)
 
 
-class InstructPix2Pix:
-    """The index of the folders.
+def holds_prompts(folder: Path) -> bool:
+    """Return whether a folder holds the authors' folders of prompts."""
+    prompts = (folder.glob(f"{above}/{_PROMPT}") for above in ("*", "*/*"))
+    return (folder / _SEEDS).is_file() or any(next(each, None) is not None for each in prompts)
 
-    An edit's id is its folder, or FOLDER/SEED if the folder contains several pairs.
+
+def shares_of(folder: Path) -> Sequence[str]:
+    """Return the authors' splits if a folder holds their folders of prompts."""
+    return tuple(_SHARES) if holds_prompts(folder) else ()
+
+
+class InstructPix2Pix:
+    """The index of the folders, or of one of the authors' splits of them.
+
+    An edit's id is its folder, or FOLDER/SEED if the folder contains several pairs. With a
+    `choice`, which is a random seed, one pair is read of each folder.
     """
 
     name = _NAME
-    version = "2"
+    version = "3"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, split: str | None = None, choice: int | None = None) -> None:
+        if split is not None and split not in _SHARES:
+            raise RecipeError(
+                "unknown split of InstructPix2Pix's folders",
+                value=split,
+                fix=f"choose one of {', '.join(_SHARES)}, or leave it out for all prompts",
+            )
         self.folder = folder
+        self._split = split
+        self._choice = choice
 
     def listings(self) -> Sequence[Path]:
         seeds = self.folder / _SEEDS
@@ -87,34 +142,43 @@ class InstructPix2Pix:
         return ()
 
     def sessions(self) -> Iterator[Sequence[Entry] | Problem]:
-        listed = (self.folder / _SEEDS).is_file()
-        for item in self._listed() if listed else self._found():
+        prompts = self._listed() if (self.folder / _SEEDS).is_file() else self._found()
+        if isinstance(prompts, Problem):
+            yield prompts
+            return
+        if not prompts:
+            yield Problem(str(self.folder), f"no {_PROMPT} with pictures", "choose another folder")
+        first, last = (math.floor(share * len(prompts)) for share in _share(self._split))
+        for item in prompts[first:last]:
             if isinstance(item, Problem):
                 yield item
                 continue
             for edit in self._edits(*item):
                 yield edit if isinstance(edit, Problem) else [edit]
 
-    def _listed(self) -> Iterator[tuple[str, Sequence[Json]] | Problem]:
+    def _listed(self) -> Sequence[_Prompt | Problem] | Problem:
         content = read_json(self.folder / _SEEDS)
         if isinstance(content, Problem):
-            yield content
-        elif not isinstance(content, list):
-            yield Problem(_SEEDS, "the file does not contain a list", "download it again")
-        else:
-            for at, item in enumerate(content):
-                match item:
-                    case [str(name), [_, *_] as seeds] if below(self.folder, name):
-                        yield name, seeds
-                    case _:
-                        cause = "it is no folder with a list of seeds"
-                        yield Problem(f"{_SEEDS} item {at}", cause, "correct it", "edit")
+            return content
+        if not isinstance(content, list):
+            return Problem(_SEEDS, "the file does not contain a list", "download it again")
+        return [self._prompt(at, item) for at, item in enumerate(content)]
 
-    def _found(self) -> Iterator[tuple[str, Sequence[Json]]]:
-        """Yield each folder with a prompt, and the seeds of its pictures."""
+    def _prompt(self, at: int, item: Json) -> _Prompt | Problem:
+        match item:
+            case [str(name), [_, *_] as seeds] if below(self.folder, name):
+                return name, seeds
+        cause = "it is no folder with a list of seeds"
+        return Problem(f"{_SEEDS} item {at}", cause, "correct it", "edit")
+
+    def _found(self) -> Sequence[_Prompt]:
+        """Return each folder with a prompt and pictures, and the seeds of its pictures."""
+        found = []
         for path in sorted(self.folder.rglob(_PROMPT)):
             seeds = [each.name.removesuffix("_0.jpg") for each in path.parent.glob("*_0.jpg")]
-            yield path.parent.relative_to(self.folder).as_posix(), sorted(seeds)
+            if seeds:
+                found.append((path.parent.relative_to(self.folder).as_posix(), sorted(seeds)))
+        return found
 
     def _edits(self, name: str, seeds: Sequence[Json]) -> Iterator[Entry | Problem]:
         where = f"{name}/{_PROMPT}"
@@ -127,13 +191,17 @@ class InstructPix2Pix:
         if not isinstance(text, str):
             yield Problem(where, "it has no `edit`", "fetch it again", "edit")
             return
-        if not seeds:
-            yield Problem(name, "it holds no SEED_0.jpg", "fetch it again", "edit")
         measured = _measured(self.folder / name / METADATA)
-        for seed in map(str, seeds):
+        for seed in map(str, self._chosen(name, seeds)):
             own = name if len(seeds) == 1 else f"{name}/{seed}"
             edit = self._edit(own, self.folder / name, seed, text, prompt)
             yield replace(_with_measures(edit, measured.get(seed, {})), group=name)
+
+    def _chosen(self, name: str, seeds: Sequence[Json]) -> Sequence[Json]:
+        """Return the seeds of the pairs to read, which are all or a random one."""
+        if self._choice is None:
+            return seeds
+        return [seeds[derive_seed(self._choice, _NAME, name) % len(seeds)]]
 
     def _edit(
         self, name: str, folder: Path, seed: str, instruction: str, prompt: Mapping[str, Json]
@@ -153,6 +221,10 @@ class InstructPix2Pix:
             ),
         )
         return Entry(name, sample, source, folder / f"{seed}_1.jpg")
+
+
+def _share(split: str | None) -> tuple[float, float]:
+    return (0.0, 1.0) if split is None else _SHARES[split]
 
 
 def _measured(path: Path) -> dict[str, Mapping[str, Json]]:

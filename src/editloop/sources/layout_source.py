@@ -77,7 +77,8 @@ class LayoutSource:
         splits = splits_of(self._kind, self._folder)
         chosen = settings.options.get("split", settings.split)
         if chosen is not None or not splits:
-            return {settings.split or chosen or self._unnamed(): chosen if splits else None}
+            known = splits or LAYOUTS[self._kind].shares(self._folder)
+            return {settings.split or chosen or self._unnamed(): chosen if known else None}
         return {split: split for split in splits}
 
     def _index(self, part: str) -> Index:

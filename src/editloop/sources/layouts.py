@@ -21,7 +21,12 @@ from editloop.sources.formats import format_of
 from editloop.sources.gedit import GEditSettings, gedit_index
 from editloop.sources.hq_edit import hq_edit_index
 from editloop.sources.imgedit import imgedit_index
-from editloop.sources.instruct_pix2pix import instruct_pix2pix_index
+from editloop.sources.instruct_pix2pix import (
+    InstructPix2PixSettings,
+    holds_prompts,
+    instruct_pix2pix_index,
+    shares_of,
+)
 from editloop.sources.magicbrush import magicbrush_index
 from editloop.sources.mapped import MappedSettings, mapped_table_index
 from editloop.sources.metadata import MetadataSettings, metadata_index
@@ -83,13 +88,15 @@ class Layout(Protocol):
 class Kind:
     """A supported layout: a description, its index reader, its options and its splits.
 
-    `tests` marks a set that is entirely for testing editors, whatever its splits are called.
+    `shares` are splits that can be chosen from data that is otherwise read as one. `tests` marks a
+    set that is entirely for testing editors, whatever its splits are called.
     """
 
     about: str
     index: Callable[..., Index]
     Settings: type[Settings] = Settings
     splits: Callable[[Path], Sequence[str]] = lambda _: ()
+    shares: Callable[[Path], Sequence[str]] = lambda _: ()
     tests: bool = False
 
 
@@ -97,18 +104,23 @@ LAYOUTS: dict[str, Kind] = {
     "magicbrush": Kind(
         "MagicBrush, unpacked or the hub's", magicbrush_index, TableSettings, table_splits
     ),
-    "emu-edit": Kind("Emu Edit's test set", emu_edit_index, TableSettings, table_splits, True),
+    "emu-edit": Kind(
+        "Emu Edit's test set", emu_edit_index, TableSettings, table_splits, tests=True
+    ),
     "real-edit": Kind("Real-Edit's pictures and instructions", real_edit_index, tests=True),
     "hq-edit": Kind("HQ-Edit's pairs", hq_edit_index, TableSettings, table_splits),
     "ultra-edit": Kind("UltraEdit's edits", ultra_edit_index, TableSettings, table_splits),
     "pie-bench": Kind("PIE-Bench's pictures, prompts and masks", pie_bench_index, tests=True),
-    "gedit": Kind("GEdit-Bench, in one language", gedit_index, GEditSettings, table_splits, True),
+    "gedit": Kind(
+        "GEdit-Bench, in one language", gedit_index, GEditSettings, table_splits, tests=True
+    ),
     "imgedit": Kind("ImgEdit's single-turn benchmark", imgedit_index, tests=True),
     "instruct-pix2pix": Kind(
         "InstructPix2Pix's folders of pairs, or the hub's",
         instruct_pix2pix_index,
-        TableSettings,
+        InstructPix2PixSettings,
         table_splits,
+        shares_of,
     ),
     "metadata": Kind(
         "any metadata.jsonl or file of rows", metadata_index, MetadataSettings, table_splits
@@ -152,6 +164,8 @@ def layout_of(folder: Path) -> str:
     place = _place(folder)
     if (place / "edit_sessions.json").is_file():
         return "magicbrush"
+    if holds_prompts(place):
+        return "instruct-pix2pix"
     if (place / METADATA).is_file():
         return "metadata"
     tables = [path for paths in split_files(place).values() for path in paths]

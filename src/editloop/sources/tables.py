@@ -105,7 +105,7 @@ def _entries(
     for row in _rows(table.files, rules, folder, pictures):
         if isinstance(row, Problem):
             yield row
-        elif rules.only is None or row.values.get(rules.only[0]) == rules.only[1]:
+        elif all(row.values.get(column) == value for column, value in rules.only.items()):
             own = session_of(row, rules)
             turn = turn + 1 if own is not None and own == session else 1
             session = own

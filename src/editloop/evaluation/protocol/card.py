@@ -81,10 +81,11 @@ class Perspective(Settings):
 
 
 class Derived(Settings):
-    """A number computed from a case's other numbers."""
+    """A number computed from a case's other numbers, rounded to `decimals` if that is set."""
 
     how: Literal["min", "mean", "geometric-mean"]
     of: tuple[str, ...] = Field(min_length=2)
+    decimals: int | None = Field(default=None, ge=0)
 
 
 class JudgeCard(Settings):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from editloop.errors import RecipeError
 from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
-from editloop.evaluation.protocol.card import JudgeCard, Perspective
+from editloop.evaluation.protocol.card import Derived, JudgeCard, Perspective
 from editloop.schema import Cause, EditedPair, Json, Judge, Pixels, Score, Unscored
 
 __all__ = ["NO_JUDGE", "Judged", "check_judge"]
@@ -82,7 +83,7 @@ class Judged:
                 numbers[_names(key, each)[0]] = passed(score)
         for key, derived in self._card.derived.items():
             found = [values[name] for name in derived.of]
-            values[key] = numbers[key] = combined(found, _WAYS[derived.how])
+            values[key] = numbers[key] = combined(found, partial(_derived, derived))
         return numbers
 
 
@@ -116,6 +117,11 @@ def _in_range(score: Score | Unscored, allowed: Perspective) -> Score | Unscored
             f"out of range: {score.value:g} is not in {limits}", score.version, Cause.OUT_OF_RANGE
         )
     return score
+
+
+def _derived(derived: Derived, numbers: Sequence[float]) -> float:
+    value = _WAYS[derived.how](numbers)
+    return value if derived.decimals is None else round(value, derived.decimals)
 
 
 def _mean(numbers: Sequence[float]) -> float:
