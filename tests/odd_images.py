@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
@@ -135,6 +136,10 @@ def _channels() -> Iterator[tuple[str, Odd]]:
     yield "16 bit PGM", Odd("deep.pgm", pgm, pixels=greys)
     ink = saved((65_535 - grey.astype(np.uint16) * 257), "TIFF", tiffinfo={262: 0})
     yield "16 bit TIFF in which 0 is white", Odd("ink16.tif", ink, pixels=greys)
+    apart = (smooth().astype(np.uint16) * 257).transpose(2, 0, 1)
+    file = io.BytesIO()
+    tifffile.imwrite(file, apart, photometric="rgb", planarconfig="separate")
+    yield "16 bit channels apart", Odd("apart.tif", file.getvalue(), "unsupported")
     yield "16 bit colour", Odd("deeper.png", _deep_png(smooth()), pixels=smooth())
     yield "grey", Odd("grey.png", saved(grey, "PNG"), pixels=greys)
     bits = np.where(greys > 100, 255, 0).astype(np.uint8)

@@ -86,7 +86,12 @@ def import_data(
 
     Run the same command again to resume an interrupted import.
     """
-    from editloop.commands.terminal import build_progress, print_contamination, print_results
+    from editloop.commands.terminal import (
+        build_progress,
+        print_contamination,
+        print_notices,
+        print_results,
+    )
     from editloop.sources import import_data as importing
 
     with going_on_later(), build_progress() as progress:
@@ -111,6 +116,7 @@ def import_data(
         )
     print_results(results)
     print_contamination(results)
+    print_notices(results)
     typer.echo(f"data: {out / 'data'}")
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "print_contamination",
     "print_expected",
     "print_kinds",
+    "print_notices",
     "print_operations",
     "print_plan",
     "print_protocol",
@@ -141,6 +142,12 @@ def _data_notices(results: Mapping[str, Json]) -> list[str]:
     """Return what was cut, lost or left out of each training's data."""
     trained = results.get("train", {})
     return [f"{name}: {line}" for name, facts in trained.items() for line in notices(facts)]
+
+
+def print_notices(facts: Mapping[str, Json]) -> None:
+    """Print the warnings in some facts about data."""
+    for notice in told_notices(facts, _NAMED):
+        Console().print(escape(f"warning: {notice}"))
 
 
 def _notices(results: Mapping[str, Json]) -> list[str]:

@@ -26,7 +26,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA  # JPEG markers
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # no stuffing, no restart marker
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # no stuffing, no restart marker
 _PADDING = b"\0\xff \t\r\n"
 # Segments that announce data after the end mark, and the trailers of Samsung (SEFT), Canon, Vivo,
 # Huawei, OnePlus, Insta360, AFCP, FotoStation, PhotoMechanic, MIE, and videos (ftyp).

@@ -54,6 +54,7 @@ _JPEG_COLOURS: dict[str, Literal["GRAY", "RGB", "CMYK"]] = {
 }
 
 _WHITE_IS_ZERO = 0  # a TIFF's photometric interpretation
+_APART = 2  # a TIFF's planar configuration
 
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -91,6 +92,7 @@ def read_with_pillow(
         try:
             with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
                 check_size(image.height, image.width, max_pixels)
+                _refuse_misread(image)
                 loaded = _loaded(image, data)
                 check_end(data)
                 return convert(loaded)
@@ -98,6 +100,20 @@ def read_with_pillow(
             raise
         except Exception as error:
             raise _explain(error, data) from error
+
+
+def _refuse_misread(image: Pillow.Image) -> None:
+    """Raise ImageError for what Pillow reads wrongly: uncompressed 16 bit channels apart."""
+    tags = getattr(image, "tag_v2", {})
+    apart = tags.get(ExifTags.Base.PlanarConfiguration) == _APART
+    deep = max(tags.get(ExifTags.Base.BitsPerSample, (8,))) > 8
+    if apart and deep and image.info.get("compression") == "raw":
+        raise ImageError(
+            "unsupported",
+            "this kind of picture is not read",
+            value="TIFF, 16 bit channels stored apart and uncompressed",
+            fix="convert it to PNG",
+        )
 
 
 def _loaded(image: Pillow.Image, data: bytes) -> Pillow.Image:
@@ -143,7 +159,8 @@ def _explain(error: Exception, data: bytes) -> ImageError:
     if "truncated" in text.lower() or isinstance(error, EOFError) or _ends_early(data):
         return ImageError("truncated", "the picture ends before it is whole", fix="fetch it again")
     detail = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else text
-    return ImageError("broken", "the picture is damaged", value=detail[:200], fix="fetch it again")
+    fix = "fetch it again, or convert it to PNG if other programs show it"
+    return ImageError("broken", "the picture is damaged", value=detail[:200], fix=fix)
 
 
 def _is_known(data: bytes) -> bool:

@@ -15,6 +15,7 @@ from editloop.quality.chunks import DataChunk
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Json
 from editloop.sources.columns import COLUMNS
+from editloop.sources.notices import has_global_caption, listed
 from editloop.statistics.means import slice_rows
 from editloop.statistics.running_means import RunningMeans
 
@@ -34,12 +35,14 @@ class DataSummary:
         self._sessions = 0
         self._counts: dict[str, Counter[str]] = {"type": Counter(), "label": Counter()}
         self._content = hashlib.sha256()
+        self._same_captions: list[str] = []
 
     def add(self, chunk: DataChunk, numbers: Mapping[str, pa.Table]) -> None:
         """Add a chunk's samples; metrics that are not in `numbers` stay NaN."""
         groups = [sample.session or sample.id for sample in chunk.samples]
         self._sessions += len(set(groups))
         self._content.update(chunk.digest.encode())
+        self._same_captions += [each.id for each in chunk.samples if has_global_caption(each)]
         values = np.full((len(groups), len(self._metrics)), np.nan)
         for at, metric in enumerate(self._metrics):
             if metric in numbers:
@@ -60,6 +63,7 @@ class DataSummary:
             "samples": self._means.cases(_ALL),
             "sessions": self._sessions,
             "content": self._content.hexdigest()[:16],
+            "same_captions": listed(self._same_captions),
             "counts": {axis: dict(sorted(counts.items())) for axis, counts in axes.items()},
             "quality": self._summary(_ALL, missing),
             "slices": {

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from editloop.schema import Json
 from editloop.showing.labels import amount, label
 from editloop.showing.narrow import NarrowColumn, interval, print_line, print_narrow
+from editloop.showing.telling import told_notices
 
 __all__ = ["print_quality"]
+
+_NAMED = 3  # entries of a list of notices that are named
 
 
 def print_quality(results: Mapping[str, Json]) -> None:
@@ -31,6 +34,8 @@ def print_quality(results: Mapping[str, Json]) -> None:
             command = f"; run `{entry['command']}`" if entry["command"] else ""
             text = f"  - {label(metric)}: {entry['reason']}{command}"
             print_line(text)
+    for notice in told_notices(results, _NAMED):
+        print_line(f"  - warning: {notice}")
 
 
 def _by_kind(results: Mapping[str, Json]) -> dict[tuple[str, int], Json]:

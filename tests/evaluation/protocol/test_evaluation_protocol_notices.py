@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from editloop.commands.terminal import print_results
+from editloop.commands.terminal import print_notices, print_results
 from editloop.errors import RecipeError
 from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import decode, encode_jpeg, encode_png, resize
+from editloop.quality.dataset import measure_data
+from editloop.quality.table import print_quality
 from editloop.schema import Json, Pixels
+from editloop.sources.import_data import import_data
 from editloop.sources.scenes import photo
 from layout_folders import put
 from magicbrush_data import make_split
@@ -107,6 +110,20 @@ def test_local_captions_that_equal_the_global_ones_are_warned_of(
     assert "warning: 3 local captions equal to the global ones" in told
     assert told.count("local captions equal") == 1
     assert "local captions equal" in (tmp_path / "out/report.html").read_text()
+
+
+def test_measuring_and_importing_warn_of_them_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = same_captions(tmp_path / "data")
+    measured = measure_data(data, metrics=["l1=pixels:l1?against=source"], out=tmp_path / "quality")
+    print_quality(measured)
+    imported = import_data("magicbrush", data, tmp_path / "run", workers=1)
+    print_notices(imported)
+    due = {"count": 3, "first": ["101/1", "101/2", "101/3"]}
+    assert measured["same_captions"] == imported["same_captions"] == due
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("warning: 3 local captions equal to the global ones") == 2
 
 
 def test_captions_as_published_are_not_warned_of(tmp_path: Path) -> None:

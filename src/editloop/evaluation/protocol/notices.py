@@ -7,7 +7,7 @@ pictures that released evaluators would read differently; captions that look exc
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from editloop.evaluation.answers.resuming import Answering, Benchmark, Round
@@ -16,12 +16,12 @@ from editloop.images.codec import unlike_bare
 from editloop.registry import settings_of
 from editloop.schema import EditSample, Json
 from editloop.settings import validate
+from editloop.sources.notices import has_global_caption, listed
 from editloop.storage.commits import Commit
 
 __all__ = ["DataNotices", "departures", "leftovers", "unusual"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_MOST_NAMES = 20  # pictures and cases listed by name; the rest are only counted
 
 
 def departures(seat: Seat) -> dict[str, Json]:
@@ -54,7 +54,7 @@ def leftovers(
     asked = {row["path"] for row in _rows(seat, answering, edits, rounds)}
     folder = Path(str(seat.spec.settings["target"])).expanduser().absolute()
     found = [path for path in _pictures(folder) if str(path) not in asked]
-    return _listed([path.relative_to(folder).as_posix() for path in found])
+    return listed([path.relative_to(folder).as_posix() for path in found])
 
 
 def unusual(
@@ -69,7 +69,7 @@ def unusual(
         for row in _rows(seat, answering, edits, rounds)
         if row["note"] is not None
     }
-    return _listed(list(notes.values()))
+    return listed(list(notes.values()))
 
 
 class DataNotices:
@@ -88,7 +88,7 @@ class DataNotices:
                     if image is not None and id(image) not in unlike:
                         why = unlike[id(image)] = unlike_bare(image.bytes)
                         self._unlike += [f"{sample.id} {name}: {why}"] if why else []
-                if _is_global(sample):
+                if has_global_caption(sample):
                     self._same.append(sample.id)
             yield session
 
@@ -99,14 +99,7 @@ class DataNotices:
         `same_captions`: MagicBrush's cases whose local caption is the global one. None where there
         are none.
         """
-        return {"read_differently": _listed(self._unlike), "same_captions": _listed(self._same)}
-
-
-def _is_global(sample: EditSample) -> bool:
-    """Return whether the caption of the edited part is that of the whole picture."""
-    made = sample.provenance
-    whole = None if made is None else made.parameters.get("global_caption")
-    return sample.target_caption is not None and sample.target_caption == whole
+        return {"read_differently": listed(self._unlike), "same_captions": listed(self._same)}
 
 
 def _rows(
@@ -119,10 +112,6 @@ def _rows(
         for setting in each.asking.settings:
             for _, row in answering.edits(edits, Benchmark(seat.name, each, setting)):
                 yield row
-
-
-def _listed(names: Sequence[str]) -> dict[str, Json] | None:
-    return {"count": len(names), "first": list(names[:_MOST_NAMES])} if names else None
 
 
 def _pictures(folder: Path) -> list[Path]:
