@@ -1,14 +1,21 @@
 """Human ratings: reading them, and comparing a judge with them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from calibration_judges import score
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, UnavailableError
 from editloop.judges.calibration.asking import Judged
+from editloop.judges.calibration.direction import ClipDirection
+from editloop.judges.calibration.numbers import rivals
+from editloop.judges.calibration.pairs import TruthPairs
 from editloop.judges.calibration.people import against_people, read_ratings
-from editloop.schema import Score, Unscored
+from editloop.metrics.metric_set import choose
+from editloop.schema import Captions, Score, Unscored
+from tiny_encoders import save_clip
 
 
 def written(folder, text):
@@ -112,3 +119,52 @@ def test_the_ratings_of_a_study_are_peoples_answers_by_question(tmp_path) -> Non
         read_ratings(written(tmp_path, "\n".join([head, *rows, "a,other,quality,1,ann,"])))
     with pytest.raises(RecipeError, match="unknown column 'beauty'"):
         read_ratings(written(tmp_path, "\n".join([head, "a,set,beauty,1,ann,"])))
+
+
+def test_clip_s_direction_stands_beside_the_judge_as_in_hq_edit_s_table_4(tmp_path) -> None:
+    numbers = np.random.default_rng(7)
+    levels = numbers.integers(1, 6, 30)
+    direction = numbers.normal(25, 5, 30)
+    direction[4] = np.nan  # a picture without captions
+    lines = [f"i{at},ann,{level}" for at, level in enumerate(levels)]
+    ratings = read_ratings(written(tmp_path, "\n".join(["id,rater,alignment", *lines])))
+    names = [f"i{at}" for at in range(30)]
+    values = np.clip(levels + numbers.normal(0, 1, 30), 0, 5) * 20
+    verdicts = [{"alignment": Score(float(value))} for value in values]
+    judged = Judged.of(names, verdicts, ["alignment"])
+    found = against_people(judged, ratings, 100, rng(), direction)
+    there = np.isfinite(direction)
+    expected = stats.pearsonr(direction[there], levels[there]).statistic
+    beside = found["alignment"]["clip_direction"]
+    assert beside["pearson"]["mean"] == pytest.approx(expected, abs=1e-5)
+    assert beside["judge"]["mean"] == pytest.approx(direction[there].mean(), abs=1e-3)
+    assert (beside["images"], beside["unscored"]) == (29, 1)
+    rows = rivals({"perspectives": found})
+    assert list(rows) == ["judge: alignment", "CLIP direction: alignment", "people: alignment"]
+    assert rows["people: alignment"]["Pearson"].text == "1.00"
+    assert rows["CLIP direction: alignment"]["Pearson"].text == f"{expected:.2f}".replace("-", "−")
+
+
+def test_without_clip_s_weights_its_row_has_the_reason_and_the_command(tmp_path) -> None:
+    ratings = read_ratings(written(tmp_path, "id,rater,following,quality\na,ann,4,2\n"))
+    judged = Judged.of(["a"], [{"following": Score(4.0)}], ["following"])
+    absent = UnavailableError("no weights", command="get them")
+    found = against_people(judged, ratings, 100, rng(), absent)
+    assert found["following"]["clip_direction"] == {"reason": "no weights", "command": "get them"}
+    assert "clip_direction" not in found["quality"]
+    assert rivals({"perspectives": found})["CLIP direction: following"] == {}
+
+
+def test_clip_s_direction_of_pairs_is_in_points_of_100(tmp_path) -> None:
+    words = Captions("a cat", "a dog")
+    pairs = [replace(TruthPairs(0, 1)[at].pair, captions=words) for at in (0, 5)]
+    bare = replace(pairs[0], captions=Captions())
+    made = ClipDirection(tmp_path / "kept", str(save_clip(tmp_path / "clip")))
+    metric = choose(f"clip:direction?model={tmp_path / 'clip'}&crop=none").metric
+    expected = [100 * score.value for score in metric.measure(pairs)]
+    points = made.points([*pairs, bare])
+    assert points[:2] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(points[2])
+    missing = ClipDirection(tmp_path / "kept", str(tmp_path / "absent"))
+    assert isinstance(missing.points(pairs), UnavailableError)
+    assert missing.parameters != made.parameters

@@ -15,6 +15,7 @@ from editloop.errors import RecipeError
 from editloop.judges.calibration.against_truth import against_truth
 from editloop.judges.calibration.asking import CachedJudge, Judged
 from editloop.judges.calibration.cost import estimate_of
+from editloop.judges.calibration.direction import ClipDirection
 from editloop.judges.calibration.frozen import FrozenSet, freeze
 from editloop.judges.calibration.pairs import SIZES, VARIANTS, TruthFacts, TruthPairs
 from editloop.judges.calibration.people import Ratings, against_people
@@ -25,8 +26,8 @@ from editloop.judges.calibration.sanity_cases import VARIANTS as CASES
 from editloop.judges.calibration.sanity_cases import SanityFacts, sanity_cases
 from editloop.judges.calibration.scales import SCALES, check_scales
 from editloop.judges.calibration.settings import CalibrationSettings
-from editloop.judges.calibration.specs import in_round
 from editloop.judges.calibration.stability import drift, repeatability
+from editloop.judges.specs import in_round
 from editloop.registry import Spec
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, EditType, Json
@@ -43,11 +44,15 @@ _REPEATED = 48  # pairs that are judged repeatedly
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Other data that a judge is compared with: an earlier frozen set, and people's ratings."""
+    """Other data that a judge is compared with: an earlier frozen set, and people's ratings.
+
+    `direction` is CLIP's, which is compared with the ratings too.
+    """
 
     frozen: FrozenSet | None = None
     ratings: Ratings | None = None
     data: Layout | None = None
+    direction: ClipDirection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +173,18 @@ class Calibration:
         if beside.data is None:
             rows = [row for row, facts in enumerate(judged.facts) if facts.id in ids]
             rated = judged.only(rows).labelled([judged.facts[row].id for row in rows])
+            pairs = (self.pairs[row].pair for row in rows)
         else:
             rated = asking.judged("rated", self._rated_cases(beside.ratings, beside.data))
+            pairs = (pair for pair, _ in self._rated_cases(beside.ratings, beside.data))
         if not rated.facts:
             raise RecipeError(
                 "none of the rated ids is in the data",
                 value=beside.ratings.ids[0],
                 fix="name the `data` that was rated",
             )
-        found = against_people(rated, beside.ratings, *self._bootstrap("people"))
+        direction = None if beside.direction is None else beside.direction.points(pairs)
+        found = against_people(rated, beside.ratings, *self._bootstrap("people"), direction)
         return {"not_found": len(ids) - len(rated.facts), "perspectives": found}
 
     def _freeze(self, keep: Path, judged: Judged[TruthFacts]) -> None:

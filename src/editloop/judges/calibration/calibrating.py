@@ -20,12 +20,13 @@ from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
 from editloop.judges.calibration.answers import Answers, Beside, Calibration
+from editloop.judges.calibration.direction import ClipDirection
 from editloop.judges.calibration.edits import VERSION as EDITS_VERSION
 from editloop.judges.calibration.frozen import read_frozen
 from editloop.judges.calibration.page import write_calibration_page
 from editloop.judges.calibration.people import read_ratings
 from editloop.judges.calibration.settings import CalibrationSettings
-from editloop.judges.calibration.specs import keeping_in, ledger_of
+from editloop.judges.specs import keeping_in, ledger_of
 from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
@@ -38,7 +39,7 @@ from editloop.storage.shards import ShardStore
 
 __all__ = ["calibrate", "estimate_calibration"]
 
-_VERSION = "1"
+_VERSION = "2"
 _NAME = "calibration"
 _RESULTS, _PAGE, _FROZEN = "calibration.json", "calibration.html", "frozen.parquet"
 
@@ -83,26 +84,28 @@ def _opened(
             value=ledger_of(spec),
             fix="leave `ledger` out to compare with a frozen set",
         )
-    beside = _beside(asked)
+    beside = _beside(asked, work / "embeddings")
     spec = keeping_in(spec, work / "ledger.sqlite")
     with closing(Calibration(spec, asked, ShardStore(work), _watched)) as calibration:
         yield calibration, beside
 
 
-def _beside(asked: CalibrationSettings) -> Beside:
+def _beside(asked: CalibrationSettings, embeddings: Path) -> Beside:
     frozen = None if asked.frozen is None else read_frozen(asked.frozen.expanduser())
     if asked.ratings is None:
         return Beside(frozen)
     ratings = read_ratings(asked.ratings.expanduser(), asked.levels)
+    direction = ClipDirection(embeddings)
     if asked.data is None:
-        return Beside(frozen, ratings)
+        return Beside(frozen, ratings, direction=direction)
     layout = parse_spec(asked.layout or layout_of(asked.data), "layout")
-    return Beside(frozen, ratings, open_layout(layout.kind, asked.data, **layout.settings))
+    data = open_layout(layout.kind, asked.data, **layout.settings)
+    return Beside(frozen, ratings, data, direction)
 
 
 def _made_from(calibration: Calibration, beside: Beside) -> str:
     """Return a fingerprint of the questions and the judge."""
-    ratings, data = beside.ratings, beside.data
+    ratings, data, direction = beside.ratings, beside.data, beside.direction
     settings = calibration.settings.model_dump(
         mode="json", exclude={"frozen", "ratings", "data", "layout"}
     )
@@ -114,6 +117,7 @@ def _made_from(calibration: Calibration, beside: Beside) -> str:
             "frozen": None if beside.frozen is None else _hash(beside.frozen.path),
             "ratings": None if ratings is None else ratings.digest,
             "data": None if data is None else [data.name, data.version, data.digest()],
+            "direction": None if direction is None else direction.parameters,
         }
     )
 

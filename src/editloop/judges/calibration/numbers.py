@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from editloop.schema import Json
 
-__all__ = ["HEADS", "Number", "Summary", "agreement", "number", "preferences", "summary"]
+__all__ = [
+    "HEADS",
+    "RIVAL_HEADS",
+    "Number",
+    "Summary",
+    "agreement",
+    "number",
+    "preferences",
+    "rivals",
+    "summary",
+]
 
 # The column headings of the summary.
 HEADS = (
@@ -24,6 +34,7 @@ HEADS = (
     "people, Pearson",
     "scored",
 )
+RIVAL_HEADS = ("average", "Pearson", "images")  # the columns of `rivals`
 _NOTHING = "-"
 _SIGNED = ("change", "place")  # units of numbers that may be negative
 
@@ -87,6 +98,33 @@ def agreement(found: Mapping[str, Json]) -> dict[str, Number]:
         "good passed": number("share", found["good_passed"]),
         "bad failed": number("share", found["bad_failed"]),
         "judge − record, points": number("change", found["bias"], 20),
+    }
+
+
+def rivals(people: Mapping[str, Json]) -> dict[str, dict[str, Number]]:
+    """Return the rows of HQ-Edit's Table 4: the judge, CLIP's direction, and people.
+
+    For each perspective that people rated and CLIP's direction stands beside.
+    """
+    rows: dict[str, dict[str, Number]] = {}
+    for name, found in people.get("perspectives", {}).items():
+        direction = found.get("clip_direction")
+        if direction is None:
+            continue
+        if "reason" not in found:
+            rows[f"judge: {found['perspective']}"] = _rival(found)
+        rows[f"CLIP direction: {name}"] = {} if "reason" in direction else _rival(direction)
+        if "reason" not in found:
+            average = number("points", found["people"], 100)
+            rows[f"people: {name}"] = {"average": average, "Pearson": Number("1.00")}
+    return rows
+
+
+def _rival(found: Mapping[str, Json]) -> dict[str, Number]:
+    return {
+        "average": number("points", found["judge"], 100),
+        "Pearson": number("coefficient", found["pearson"]),
+        "images": Number(f"{found['images']:,}"),
     }
 
 

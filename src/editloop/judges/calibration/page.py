@@ -12,10 +12,12 @@ from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.gallery import disagreement_cards
 from editloop.judges.calibration.numbers import (
     HEADS,
+    RIVAL_HEADS,
     Number,
     agreement,
     number,
     preferences,
+    rivals,
     summary,
 )
 from editloop.judges.calibration.pairs import LEVELS, TruthFacts, TruthPairs
@@ -217,6 +219,7 @@ def _stability(results: Mapping[str, Json]) -> list[_Part]:
         _part("Repeats", repeats, "{pairs} pairs, judged {rounds} times", _repeats),
         _part("Drift", drift, "{pairs} pairs, now and when they were frozen", _drift),
         _part("People", people, "against what people rated, in points of 100", _people),
+        *_rivals(people),
         _preferences(results["preferences"]),
     ]
 
@@ -239,6 +242,15 @@ def _preferences(found: Mapping[str, Json]) -> _Part:
     told = f"{found['comparisons']:,} comparisons, each asked in both orders"
     rows = {name: {"share": each} for name, each in preferences(found).items()}
     return _Part("Preferences", told, _table(rows), "what")
+
+
+def _rivals(people: Mapping[str, Json]) -> list[_Part]:
+    rows = rivals(people)
+    told = "the judge and CLIP's direction, as in HQ-Edit's Table 4"
+    beside = (each.get("clip_direction", {}) for each in people.get("perspectives", {}).values())
+    reasons = dict.fromkeys(each["reason"] for each in beside if "reason" in each)
+    told = "; ".join([told, *(f"CLIP direction: {reason}" for reason in reasons)])
+    return [_Part("Beside people", told, _table(rows, RIVAL_HEADS), "method")] if rows else []
 
 
 def _repeats(found: Mapping[str, Json]) -> dict[str, Number]:

@@ -1,4 +1,4 @@
-"""Correlation of a judge with people's ratings, as in HQ-Edit's Table 4.
+"""Correlation of a judge, and of CLIP's direction, with people's ratings: HQ-Edit's Table 4.
 
 Ratings are a CSV with the columns `id` and `rater`, and one column for each perspective rated
 (arXiv:2404.09990, section 4.2), or one as `editloop ranking` takes it, with the ids as its items
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from editloop.errors import RecipeError
+from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import content_hash
 from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
@@ -156,15 +156,24 @@ def _add(column: dict[str, dict[str, float]], row: Mapping[str, str], points: fl
 
 
 def against_people(
-    judged: Judged[str], ratings: Ratings, resamples: int, rng: np.random.Generator
+    judged: Judged[str],
+    ratings: Ratings,
+    resamples: int,
+    rng: np.random.Generator,
+    direction: Floats | UnavailableError | None = None,
 ) -> dict[str, Json]:
     """Return correlations and means for each perspective that people rated.
 
     The facts of `judged` are ids. A perspective that the judge does not score is compared with the
-    related one: alignment with following, coherence with quality.
+    related one: alignment with following, coherence with quality. `direction`, CLIP's direction
+    similarities of the same pairs in points of 100, stands beside following and alignment.
     """
     weights = bootstrap_weights(judged.facts, resamples, rng)
-    return {name: _compared(judged, ratings, name, weights) for name in ratings.points}
+    found = {name: _compared(judged, ratings, name, weights) for name in ratings.points}
+    for name, each in found.items():
+        if direction is not None and SCALES[name].families[0] == "following":
+            each["clip_direction"] = _beside(direction, judged, ratings, name, weights)
+    return found
 
 
 def _compared(judged: Judged[str], ratings: Ratings, name: str, weights: Floats) -> dict[str, Json]:
@@ -172,18 +181,41 @@ def _compared(judged: Judged[str], ratings: Ratings, name: str, weights: Floats)
     if own is None:
         return {"reason": f"the judge scores nothing like {name}"}
     by_image = ratings.points[name]
-    means = [
-        float(np.mean(list(by_image.get(each, {}).values() or [np.nan]))) for each in judged.facts
-    ]
-    people = np.array(means)
-    points = judged.points[own]
-    both = np.isfinite(people) & np.isfinite(points)
     return {
         "perspective": own,
-        "images": int(both.sum()),
-        "unscored": int((np.isfinite(people) & ~both).sum()),
         "raters": len({rater for given in by_image.values() for rater in given}),
         "ratings": sum(map(len, by_image.values())),
+        **_agreement(judged.points[own], _people(judged, ratings, name), weights),
+    }
+
+
+def _beside(
+    direction: Floats | UnavailableError,
+    judged: Judged[str],
+    ratings: Ratings,
+    name: str,
+    weights: Floats,
+) -> dict[str, Json]:
+    """Return the agreement of CLIP's direction with people, or why there is none."""
+    if isinstance(direction, UnavailableError):
+        return {"reason": direction.cause, "command": direction.command}
+    if not np.isfinite(direction).any():
+        return {"reason": "no rated picture has both captions", "command": None}
+    return _agreement(direction, _people(judged, ratings, name), weights)
+
+
+def _people(judged: Judged[str], ratings: Ratings, name: str) -> Floats:
+    """Return the mean rating of each picture, NaN where nobody rated it: [pictures]."""
+    given = [list(ratings.points[name].get(each, {}).values()) for each in judged.facts]
+    return np.array([float(np.mean(each or [np.nan])) for each in given])
+
+
+def _agreement(points: Floats, people: Floats, weights: Floats) -> dict[str, Json]:
+    """Return means and correlations of the pictures that have both numbers."""
+    both = np.isfinite(people) & np.isfinite(points)
+    return {
+        "images": int(both.sum()),
+        "unscored": int((np.isfinite(people) & ~both).sum()),
         "judge": mean_of(np.where(both, points, np.nan), weights),
         "people": mean_of(np.where(both, people, np.nan), weights),
         **correlations(points, people, weights),

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editloop.judges.calibration.numbers import HEADS, Number, number, preferences, summary
+from editloop.judges.calibration.numbers import (
+    HEADS,
+    RIVAL_HEADS,
+    Number,
+    number,
+    preferences,
+    rivals,
+    summary,
+)
 from editloop.schema import Json
 from editloop.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 
@@ -19,6 +27,7 @@ def print_calibration(results: Mapping[str, Json]) -> None:
         _print_summary(results)
         _print_confusion(results["truth"])
         _print_sanity(results["sanity"])
+        _print_rivals(results["people"])
         _print_missing(results)
     if results["open"]:
         print_line("  some verdicts are missing for now: run the command again")
@@ -71,6 +80,26 @@ def _not_applicable(sanity: Mapping[str, Json]) -> dict[str, dict[str, None]]:
         if row["outcome"] == "not applicable":
             found.setdefault(row["reason"], {})[row["check"]] = None
     return found
+
+
+def _print_rivals(people: Mapping[str, Json]) -> None:
+    """Print HQ-Edit's Table 4: the judge and CLIP's direction beside people's ratings."""
+    rows = rivals(people)
+    if not rows:
+        return
+    print_narrow(
+        "beside people's ratings, in points of 100 (HQ-Edit, Table 4)",
+        NarrowColumn("method", list(rows)),
+        [
+            NarrowColumn(head, [_cell(row.get(head, Number())) for row in rows.values()])
+            for head in RIVAL_HEADS
+        ],
+    )
+    for name, found in people["perspectives"].items():
+        missing = found.get("clip_direction", {})
+        if "reason" in missing:
+            command = f"; run `{missing['command']}`" if missing["command"] else ""
+            print_line(f"  - CLIP direction: {name}: {missing['reason']}{command}")
 
 
 def _print_missing(results: Mapping[str, Json]) -> None:

@@ -6,7 +6,7 @@ from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
 from editloop.judges.calibration.cost import estimate_of
 from editloop.judges.calibration.scales import check_scales
-from editloop.judges.calibration.specs import in_round, keeping_in, ledger_of
+from editloop.judges.specs import in_round, keeping_in, ledger_of
 from editloop.registry import parse_spec
 
 VLM = "vlm:m?base_url=http://127.0.0.1:9/v1"

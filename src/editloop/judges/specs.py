@@ -1,7 +1,8 @@
-"""Changes to a judge's SPEC for a calibration: a separate ledger, and rounds of repeats."""
+"""Changes to a judge's SPEC: settings for it and its panel, a ledger, rounds of repeats."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from editloop.judges.panel import members_of
 from editloop.registry import Spec, settings_of
 from editloop.schema import Json
 
-__all__ = ["in_round", "keeping_in", "ledger_of"]
+__all__ = ["in_round", "keeping_in", "ledger_of", "settled"]
 
 
 def keeping_in(spec: Spec, ledger: Path) -> Spec:
@@ -17,7 +18,14 @@ def keeping_in(spec: Spec, ledger: Path) -> Spec:
 
     A calibration measures the current judge; an older ledger would return its earlier replies.
     """
-    return _settled(spec, {"ledger": str(ledger), "run": "calibration"})
+    return settled(spec, {"ledger": str(ledger), "run": "calibration"})
+
+
+def settled(spec: Spec, settings: Mapping[str, Json]) -> Spec:
+    """Return the judge and its panel with these settings, where they exist and are not set."""
+    own = {key: value for key, value in settings.items() if key in _takes(spec)}
+    members = [settled(member, settings) for member in members_of(spec)]
+    return _with(replace(spec, settings={**own, **spec.settings}), members)
 
 
 def ledger_of(spec: Spec) -> str | None:
@@ -34,13 +42,6 @@ def in_round(spec: Spec, number: int) -> Spec:
         return replace(spec, settings={**spec.settings, "repeat": first + number})
     step = int(spec.settings.get("repeats", 1))
     return _with(spec, [in_round(member, number * step) for member in members])
-
-
-def _settled(spec: Spec, settings: dict[str, Json]) -> Spec:
-    """Return the judge and its panel with these settings, where they exist and are not set."""
-    own = {key: value for key, value in settings.items() if key in _takes(spec)}
-    members = [_settled(member, settings) for member in members_of(spec)]
-    return _with(replace(spec, settings={**own, **spec.settings}), members)
 
 
 def _takes(spec: Spec) -> set[str]:
