@@ -77,6 +77,29 @@ def test_ssim_agrees_with_scikit_image(size: tuple[int, int]) -> None:
     assert value(made) == pytest.approx(reference_ssim(edited, target)[0], abs=1e-5)
 
 
+@pytest.mark.parametrize("size", [(7, 7), (40, 53)])
+def test_ssim7_is_ultra_edits_which_is_scikit_images_default(size: tuple[int, int]) -> None:
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(3)
+    edited, target = (rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(2))
+    edited = (edited // 4 + target // 2).astype(np.uint8)
+    one, other = (each.astype(np.float64) / 255 for each in (edited, target))
+    expected = np.mean(
+        [structural_similarity(one[..., at], other[..., at], data_range=1.0) for at in range(3)]
+    )
+    made = measure_pixels(pair(edited, target), ("ssim7", "ssim"))
+    assert value(made["ssim7"]) == pytest.approx(expected, abs=1e-5)
+    if min(size) > 11:
+        assert abs(value(made["ssim"]) - expected) > 1e-3
+
+
+def test_ssim7_needs_a_picture_of_its_window() -> None:
+    small = np.zeros((6, 9, 3), np.uint8)
+    made = measure_pixels(pair(small, small), ("ssim7",))["ssim7"]
+    assert "7 px window" in made.reason
+
+
 def test_ssim_of_a_flat_bright_picture_keeps_its_precision() -> None:
     flat = np.full((64, 64, 3), 250, np.uint8)
     near = flat.copy()

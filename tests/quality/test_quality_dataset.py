@@ -266,7 +266,7 @@ def test_absent_weights_say_so_and_the_rest_is_measured(data: Path, tmp_path: Pa
 
 def test_the_default_metrics_without_weights_leave_the_pixels(data: Path, tmp_path: Path) -> None:
     found = measure_data(data, out=tmp_path / "out")["quality"]
-    assert {name for name, entry in found.items() if entry["mean"] is not None} == {"ssim"}
+    assert {name for name, entry in found.items() if entry["mean"] is not None} == {"ssim7"}
     assert found["clip_direction"]["command"] == "hf download openai/clip-vit-large-patch14"
 
 

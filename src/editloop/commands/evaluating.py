@@ -146,12 +146,26 @@ def measure(
         list[str] | None,
         typer.Option(
             help="A metric: [NAME=]KIND[:TARGET][?key=value&...]. Repeatable. "
-            "(default: those of HQ-Edit's and UltraEdit's papers)"
+            "(default: those of UltraEdit's paper)"
         ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Also score the edits with a judge: KIND[:TARGET][?key=value&...]. A model scores "
+            "HQ-Edit's Alignment and Coherence."
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Measure a random sample of this many edits. (default: all)"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The output folder. (default: runs/quality-NAME)")
     ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of --sample and the intervals.")
+    ] = 0,
     download: Download = False,
 ) -> None:
     """Measure a data set's quality: how well its captions, edits and pictures fit together."""
@@ -160,7 +174,14 @@ def measure(
 
     with going_on_later():
         found = measure_data(
-            data, layout=layout, metrics=metrics or None, out=out, download=download
+            data,
+            layout=layout,
+            metrics=metrics or None,
+            judge=judge,
+            sample=sample,
+            out=out,
+            seed=seed,
+            download=download,
         )
     print_quality(found)
 

@@ -17,7 +17,7 @@ from editloop.darkroom.alignment import warp
 from editloop.darkroom.evidence import Evidence, gather
 from editloop.darkroom.measures import Floats, cells, contrast, correlation, grid_steps
 from editloop.darkroom.octaves import energy, strange
-from editloop.metrics.pixels import ssim_map
+from editloop.metrics.ssim import ssim_map
 from editloop.schema import Mask, Pixels
 
 __all__ = ["Findings", "find"]

@@ -10,7 +10,7 @@ Pillow's bicubic filter, the default of `Image.resize`, as MagicBrush does.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias, cast
@@ -22,18 +22,11 @@ from pydantic import Field, field_validator
 
 from editloop.metrics.cosines import scored
 from editloop.metrics.geometry import Place, Region, blackened, region_of, resized_to
+from editloop.metrics.ssim import GAUSSIAN, UNIFORM, Window, ssim_map
 from editloop.schema import Cause, EditedPair, Mask, Pixels, Score, Unscored
 from editloop.settings import Settings
 
-__all__ = [
-    "PIXEL_METRICS",
-    "PSNR_CAP",
-    "VERSION",
-    "PixelMetric",
-    "measure_many",
-    "measure_pixels",
-    "ssim_map",
-]
+__all__ = ["PIXEL_METRICS", "PSNR_CAP", "VERSION", "PixelMetric", "measure_many", "measure_pixels"]
 
 VERSION = "1"
 
@@ -42,17 +35,13 @@ VERSION = "1"
 # channel of a 64 px picture (89 dB).
 PSNR_CAP = 100.0
 
-_WINDOW, _SIGMA = 11, 1.5  # Wang et al. 2004, section III-C
-_C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
-_WHITE = np.float32(255)
-_EDGE = _WINDOW // 2
-
 _Against: TypeAlias = Literal["target", "source"]
 _Rest: TypeAlias = Literal["excluded", "black"]
 
 _MEASURES = ("l1", "l2", "psnr", "ssim")
 _REGIONS = ("", "_inside", "_outside")
 PIXEL_METRICS = tuple(f"{measure}{region}" for measure in _MEASURES for region in _REGIONS)
+_KNOWN = (*PIXEL_METRICS, "ssim7")
 
 
 def measure_pixels(
@@ -66,7 +55,8 @@ def measure_pixels(
 
     `l1` is the mean absolute and `l2` the mean squared difference, in [0, 1]; `psnr` is in dB, at
     most `PSNR_CAP`; `ssim` is the mean of `ssim_map` over the region's pixels that are at least
-    5 px from the border, as in scikit-image. `against` and `rest` as in `PixelMetric`.
+    5 px from the border, as in scikit-image; `ssim7` is that with the window `UNIFORM`, 3 px from
+    it. `against` and `rest` as in `PixelMetric`.
     """
     reference = pair.source if against == "source" else pair.target
     if reference is None:
@@ -91,33 +81,16 @@ def measure_many(pair: EditedPair, metrics: Sequence[PixelMetric]) -> list[Score
     return [found[metric.rule][metric.name] for metric in metrics]
 
 
-def ssim_map(first: Pixels, second: Pixels) -> NDArray[np.float32]:
-    """Return the structural similarity at each pixel, the mean of three channels: [height, width].
-
-    Wang et al. 2004, equation 13, with a Gaussian window of 11 px (sigma 1.5) and population
-    covariances: scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False)` within 1e-5, in five blurs.
-    """
-    # Subtracting a constant does not change variances, and makes them more precise in float32.
-    centre = np.array(cv2.mean(second)[:3], np.float32)
-    x, y = _centred(first, centre), _centred(second, centre)
-    mean_x, mean_y = _blur(x), _blur(y)
-    variances = _blur(x * x) + _blur(y * y) - mean_x * mean_x - mean_y * mean_y
-    covariance = _blur(x * y) - mean_x * mean_y
-    mean_x, mean_y = mean_x + centre / _WHITE, mean_y + centre / _WHITE
-    similarity = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
-    similarity /= (mean_x * mean_x + mean_y * mean_y + _C1) * (variances + _C2)
-    average: NDArray[np.float32] = similarity.mean(axis=2)
-    return average
-
-
 class PixelMetric:
     """A pixel measure as a metric, `pixels:NAME`: for example `pixels:l1_inside`."""
 
     class Settings(Settings):
         """The measure, the picture to compare with, and the handling of regions."""
 
-        target: str = Field(description="the measure: l1, l2, psnr or ssim, + _inside or _outside")
+        target: str = Field(
+            description="the measure: l1, l2, psnr or ssim, + _inside or _outside; or ssim7, SSIM "
+            "with a uniform window of 7 px (UltraEdit)"
+        )
         against: _Against = Field(
             default="target", description="the picture that the edited one is compared with"
         )
@@ -134,8 +107,8 @@ class PixelMetric:
         @field_validator("target")
         @classmethod
         def _is_known(cls, value: str) -> str:
-            if value not in PIXEL_METRICS:
-                raise ValueError(f"no such pixel metric; known: {', '.join(PIXEL_METRICS)}")
+            if value not in _KNOWN:
+                raise ValueError(f"no such pixel metric; known: {', '.join(_KNOWN)}")
             return value
 
     def __init__(self, settings: PixelMetric.Settings) -> None:
@@ -158,9 +131,7 @@ class _Pictures:
     reference: Pixels
 
     @cached_property
-    def similarity(self) -> NDArray[np.float32] | None:
-        if min(self.reference.shape[:2]) < _WINDOW:
-            return None
+    def similarity(self) -> NDArray[np.float32]:
         return ssim_map(self.edited, self.reference)
 
 
@@ -185,14 +156,23 @@ class _Part:
 
     @property
     def ssim(self) -> float | str:
-        similarity = self.pictures.similarity
-        if similarity is None:
-            return f"a side is shorter than the {_WINDOW} px window of SSIM"
-        middle = (slice(_EDGE, -_EDGE), slice(_EDGE, -_EDGE))
-        inner = similarity[middle]
+        return self._ssim(GAUSSIAN, lambda: self.pictures.similarity)
+
+    @property
+    def ssim7(self) -> float | str:
+        pictures = self.pictures
+        return self._ssim(UNIFORM, lambda: ssim_map(pictures.edited, pictures.reference, UNIFORM))
+
+    def _ssim(self, window: Window, similarity: Callable[[], NDArray[np.float32]]) -> float | str:
+        if min(self.pictures.reference.shape[:2]) < window.side:
+            return f"a side is shorter than the {window.side} px window of SSIM"
+        middle = (slice(window.edge, -window.edge),) * 2
+        inner = similarity()[middle]
         chosen = inner if self.region is None else inner[self.region[middle]]
         if chosen.size == 0:
-            return f"the region lies within {_EDGE} px of the border, where SSIM has no window"
+            return (
+                f"the region lies within {window.edge} px of the border, where SSIM has no window"
+            )
         return float(chosen.mean(dtype=np.float64))
 
     def _mean(self, norm: int, white: int) -> float:
@@ -230,14 +210,3 @@ def _split(name: str) -> tuple[str, Place]:
     """Return a measure and its place: `l1_inside` is `l1`, `inside`; `l1` is `l1`, `whole`."""
     measure, _, place = name.partition("_")
     return measure, cast("Place", place or "whole")
-
-
-def _centred(pixels: Pixels, centre: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (pixels - centre) / _WHITE
-
-
-def _blur(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    blurred: NDArray[np.float32] = cv2.GaussianBlur(
-        values, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT
-    )
-    return blurred

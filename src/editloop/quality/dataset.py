@@ -3,13 +3,14 @@
 Follows UltraEdit's report of its data (arXiv:2407.05282, supplement, Table 6): how well captions
 fit their pictures (CLIP in and out), how well the change of the picture follows the change of the
 caption (CLIP direction), and how much of the picture is kept (CLIP image, SSIM, DINOv2), by kind
-of edit.
+of edit. A judge adds HQ-Edit's Alignment and Coherence (arXiv:2404.09990, Table 3).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +18,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from editloop.hub import weights
+from editloop.judges.specs import settled
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import metrics_of
 from editloop.quality.chunks import DataChunk, read_data_chunks
+from editloop.quality.judged import DataJudge
 from editloop.quality.measures import DataMeasures
 from editloop.quality.page import write_quality_page
 from editloop.quality.rows import writing_rows
 from editloop.quality.summary import DataSummary
 from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
-from editloop.sources.layouts import Layout, layout_of, open_layout
+from editloop.sources.layouts import Layout, layout_of, open_index
+from editloop.sources.reading import IndexedLayout
+from editloop.sources.sampled import SampledIndex
 from editloop.storage.files import Files, explained, replace_file, sweep_temporaries
 from editloop.storage.locks import lock
 from editloop.storage.manifests import find_manifest, record_manifest, withdraw
@@ -38,18 +43,19 @@ __all__ = ["DATA_METRICS", "measure_data"]
 _CLIP = "model=openai/clip-vit-large-patch14&crop=none"
 _DINOV2 = "model=facebook/dinov2-with-registers-large&crop=nearest"
 
-# The models and preprocessing of UltraEdit's release. Its SSIM uses a uniform 7 px window, ours the
-# Gaussian window of SSIM's authors, so the two are not comparable to the last digit.
+# The models and preprocessing of UltraEdit's release.
 DATA_METRICS = (
     f"clip_in=clip:text_source?{_CLIP}",
     f"clip_out=clip:text?{_CLIP}",
     f"clip_direction=clip:direction?{_CLIP}",
     f"clip_image=clip:image?against=source&{_CLIP}",
-    "ssim=pixels:ssim?against=source",
+    "ssim7=pixels:ssim7?against=source",
     f"dinov2=dinov2?against=source&{_DINOV2}",
 )
 
-_VERSION = "2"
+_RUBRICS = ("alignment", "coherence")  # HQ-Edit's
+
+_VERSION = "3"
 _NAME = "quality"
 _RESULTS, _ROWS, _PAGE = "quality.json", "quality.parquet", "quality.html"
 
@@ -59,6 +65,8 @@ def measure_data(
     *,
     layout: str | None = None,
     metrics: Sequence[str] | None = None,
+    judge: str | None = None,
+    sample: int | None = None,
     out: Path | str | None = None,
     seed: int = 0,
     resamples: int = 1000,
@@ -67,9 +75,12 @@ def measure_data(
     """Measure the edits of the data set in a folder, or resume; return `quality.json`'s content.
 
     `layout` is KIND[?key=value] of `sources.layouts` (detected from the folder's files, if None)
-    and `metrics` are SPECs (default: `DATA_METRICS`). Results are kept in `out` (default:
-    runs/quality-NAME); a second call measures nothing. `download` gets the weights that the metrics
-    load; otherwise the network is not used. Raises RecipeError that lists all faults of the data.
+    and `metrics` are SPECs (default: `DATA_METRICS`). `judge` is the SPEC of a judge whose scores
+    are measured too: a model judge's are Alignment and Coherence, unless it names other rubrics.
+    `sample` takes a random sample of that many edits, of whole sessions but the last. Results are
+    kept in `out` (default: runs/quality-NAME); a second call measures nothing. `download` gets the
+    weights that the metrics load; otherwise only the judge uses the network. Raises RecipeError
+    that lists all faults of the data.
     """
     specs = DATA_METRICS if metrics is None else tuple(metrics)
     if download:
@@ -77,17 +88,18 @@ def measure_data(
             weights.download(name)
     source = Path(folder).expanduser()
     name = source.resolve().name
-    data = _opened(source, layout or layout_of(source))
+    data = _opened(source, layout or layout_of(source), sample, seed)
     place = Path("runs", f"quality-{name}") if out is None else Path(out)
     place.mkdir(parents=True, exist_ok=True)
     with lock(place):
         work = place / ".editloop" / _NAME
         store, embeddings = ShardStore(work), Embeddings(work / "embeddings")
-        measures = DataMeasures(specs, store, embeddings)
-        asked = _QualityRequest(name, data, measures, seed, resamples)
-        found = find_manifest(place, _NAME)
-        if found is None or found.fingerprint != asked.made_from or not found.in_place(place):
-            _make(asked, place)
+        with _judging(judge, store, work / "ledger.sqlite") as judged:
+            measures = DataMeasures(specs, store, embeddings, judged)
+            asked = _QualityRequest(name, data, measures, seed, resamples)
+            found = find_manifest(place, _NAME)
+            if found is None or found.fingerprint != asked.made_from or not found.in_place(place):
+                _make(asked, place)
     results: dict[str, Json] = json.loads((place / _RESULTS).read_bytes())
     return results
 
@@ -155,9 +167,25 @@ def _weights(specs: Sequence[str]) -> list[str]:
     return sorted({name for names in owned for name in names})
 
 
-def _opened(folder: Path, layout: str) -> Layout:
+def _opened(folder: Path, layout: str, sample: int | None, seed: int) -> Layout:
     spec = parse_spec(layout, "layout")
-    return open_layout(spec.kind, folder, **spec.settings)
+    index = open_index(spec.kind, folder, **spec.settings)
+    return IndexedLayout(index if sample is None else SampledIndex(index, sample, seed))
+
+
+@contextmanager
+def _judging(judge: str | None, store: ShardStore, ledger: Path) -> Iterator[DataJudge | None]:
+    """Create the judge of a SPEC, and close it afterwards."""
+    if judge is None:
+        yield None
+        return
+    defaults = {"rubrics": list(_RUBRICS), "ledger": str(ledger)}
+    made = settled(parse_spec(judge, "judge"), defaults).create("judge")
+    try:
+        yield DataJudge(made, store)
+    finally:
+        if hasattr(made, "close"):
+            made.close()
 
 
 def _watched(chunks: Iterable[DataChunk]) -> Iterator[DataChunk]:

@@ -11,29 +11,34 @@ from editloop.hub import weights
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import Chosen, MetricSet, metrics_of
 from editloop.quality.chunks import DataChunk
+from editloop.quality.judged import DataJudge
+from editloop.quality.numbers import NUMBERS, number_table
 from editloop.quality.pairs import measure_samples
-from editloop.schema import EditSample, Json, Score, Unscored
+from editloop.schema import EditSample, Json
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
-__all__ = ["NUMBERS", "DataMeasures"]
+__all__ = ["DataMeasures"]
 
 _VERSION = "1"
 
-NUMBERS = pa.schema([("value", pa.float64()), ("reason", pa.string())])  # one row per sample
-
 
 class DataMeasures:
-    """Metrics by SPEC, with a store that caches their numbers by content.
+    """Metrics by SPEC and perhaps a judge, with a store that caches their numbers by content.
 
     `missing` holds the reason for each metric left out because its weights are missing.
     """
 
     def __init__(
-        self, specs: Sequence[str | Mapping[str, Json]], store: ShardStore, embeddings: Embeddings
+        self,
+        specs: Sequence[str | Mapping[str, Json]],
+        store: ShardStore,
+        embeddings: Embeddings,
+        judge: DataJudge | None = None,
     ) -> None:
         self._metrics = metrics_of(specs)
-        if len(self._metrics) < len(specs):
+        self._judge = judge
+        if len(set(self.names)) < len(specs) + (0 if judge is None else len(judge.names)):
             raise RecipeError(
                 "two metrics have the same name",
                 value=", ".join(map(str, specs)),
@@ -46,19 +51,20 @@ class DataMeasures:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all metrics, in order."""
-        return tuple(self._metrics)
+        """The names of all metrics and the judge's perspectives, in order."""
+        return (*self._metrics, *(() if self._judge is None else self._judge.names))
 
     @property
     def parameters(self) -> list[Json]:
-        """Each metric's kind, settings and version: what the numbers depend on besides the data."""
-        return [{"name": name, **each} for name, each in self._identities.items()]
+        """Each measure's kind, settings and version: what numbers depend on besides the data."""
+        own = [{"name": name, **each} for name, each in self._identities.items()]
+        return own if self._judge is None else [*own, *self._judge.parameters]
 
     def measure(self, chunk: DataChunk) -> dict[str, pa.Table]:
-        """Return the numbers (schema NUMBERS) of each metric that is not missing, by name."""
+        """Return the numbers (schema NUMBERS) of each measure that is not missing, by name."""
         keys = {
             name: fingerprint([_VERSION, self._identities[name], chunk.digest])
-            for name in self.names
+            for name in self._metrics
             if name not in self.missing
         }
         commits = {name: self._store.find(name, key) for name, key in keys.items()}
@@ -69,17 +75,14 @@ class DataMeasures:
         for name, commit in commits.items():
             if commit is not None:
                 found[name] = self._store.table(commit, "data", NUMBERS)
-        return found
+        return found if self._judge is None else {**found, **self._judge.measure(chunk)}
 
     def _measured(self, samples: Sequence[EditSample], names: Sequence[str]) -> dict[str, pa.Table]:
         if not names:
             return {}
         metrics = {name: self._metrics[name] for name in names}
         rows = list(measure_samples(samples, metrics, self._embeddings))
-        return {
-            name: pa.Table.from_pylist([_number(row[name]) for row in rows], schema=NUMBERS)
-            for name in names
-        }
+        return {name: number_table(row[name] for row in rows) for name in names}
 
 
 def _identity(chosen: Chosen) -> dict[str, Json]:
@@ -90,9 +93,3 @@ def _identity(chosen: Chosen) -> dict[str, Json]:
         "version": metric.version,
         "weights": {name: weights.identity(name) for name in getattr(metric, "weights", ())},
     }
-
-
-def _number(score: Score | Unscored) -> Json:
-    if isinstance(score, Unscored):
-        return {"value": None, "reason": score.reason}
-    return {"value": score.value, "reason": None}

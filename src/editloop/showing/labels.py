@@ -47,6 +47,7 @@ _NAMES = {
     "clip_i": "CLIP-I",
     "clip_t": "CLIP-T",
     "clip_text_source": "CLIP text of the source",
+    "ssim7": "SSIM (7 px)",
 }
 _PLACES = ("inside", "outside")
 
