@@ -227,7 +227,9 @@ class EditRequest:
 
     `settings` are the protocol's defaults, overridden by the editor's own settings. In a session,
     the image is the previous turn's true target if `setting` is "independent", or the editor's own
-    result of it if "iterative"; the first turn is the same in both.
+    result of it if "iterative"; the first turn is the same in both. `fitted` marks an image that is
+    the editor's own result at its working size, and is edited at that size; the mask is then that
+    of the whole picture (see `editors.sessions`).
 
     `provenance` records how the benchmark made the case. Only an editor that replays records (the
     darkroom, as the known truth) may read it.
@@ -243,6 +245,7 @@ class EditRequest:
     settings: Mapping[str, Json] = field(default_factory=dict)
     session: str | None = None
     setting: str = "independent"
+    fitted: bool = False
     provenance: Provenance | None = None
 
 

@@ -257,12 +257,15 @@ def print_protocols(cards: Sequence[Any]) -> None:
 
 def print_protocol(card: Any) -> None:
     """Print everything that a protocol fixes, with its fingerprint."""
+    from editloop.evaluation.protocol.sizes import sizes_of
+
     content = card.model_dump(mode="json", exclude_defaults=True, exclude={"about"})
     rows = [
         (key, value if isinstance(value, str) else _yaml(value)) for key, value in content.items()
     ]
+    rows += [("edited pictures seen", _yaml(sizes_of(card))), ("fingerprint", card.fingerprint)]
     Console().print(escape(card.about))
-    _print_table(card.name, ("", ""), [*rows, ("fingerprint", card.fingerprint)])
+    _print_table(card.name, ("", ""), rows)
 
 
 def _yaml(value: Json) -> str:

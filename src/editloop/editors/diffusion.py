@@ -131,6 +131,14 @@ class DiffusionEditor:
         """Return an edit of each request, in the size of its image."""
         return self._editor.edit(requests) if requests else []
 
+    def edit_unscaled(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        """Return an edit of each request, in the working size; see `UnscaledEditor`."""
+        return self._editor.edit_unscaled(requests) if requests else []
+
+    def scaled_back(self, edited: Pixels, request: EditRequest) -> Pixels:
+        """Return a result of `edit_unscaled` at the size of a request's image."""
+        return self._editor.scaled_back(edited, request)
+
     @cached_property
     def _target(self) -> str:
         """The model's name; for a run folder, the folder of the only model in it."""

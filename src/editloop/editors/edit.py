@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
 from editloop.errors import ImageError, InstructionError, RecipeError
 from editloop.images import codec
 from editloop.images.files import read_mask, read_pixels, save_pixels
@@ -43,10 +44,11 @@ def edit(
 ) -> list[Pixels]:
     """Return the picture after each instruction; each edit starts from the previous result.
 
-    `editor` is an editor or its SPEC; `settings`, such as `steps=20` or `reward="5,5,5"`, override
-    those in the SPEC. Every result has the size of `image`. Raises InstructionError, with the
-    editor's reason, for an instruction that the editor does not carry out, and for one that is the
-    name of a file.
+    An editor that works at a size of its own goes on from its result at that size, so that nothing
+    is lost by scaling between the turns. `editor` is an editor or its SPEC; `settings`, such as
+    `steps=20` or `reward="5,5,5"`, override those in the SPEC. Every result has the size of
+    `image`. Raises InstructionError, with the editor's reason, for an instruction that the editor
+    does not carry out, and for one that is the name of a file.
     """
     return edit_seeds(image, instructions, [seed], editor=editor, mask=mask, **settings)[0]
 
@@ -92,8 +94,11 @@ def edit_seeds(
         requests = [replace(each, turn=turn, instruction=instruction) for each in requests]
         answers = _answers(made, requests)
         for session, answer in zip(sessions, answers, strict=True):
-            session.append(answer)
-        requests = [replace(each, image=it) for each, it in zip(requests, answers, strict=True)]
+            session.append(scaled_back(made, answer, first))
+        requests = [
+            replace(each, image=answer, fitted=isinstance(made, UnscaledEditor))
+            for each, answer in zip(requests, answers, strict=True)
+        ]
     return sessions
 
 
@@ -163,7 +168,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
 
 def _answers(editor: Editor, requests: Sequence[EditRequest]) -> list[Pixels]:
     answers: list[Pixels] = []
-    for request, answer in zip(requests, editor.edit(requests), strict=True):
+    for request, answer in zip(requests, edit_unscaled(editor, requests), strict=True):
         if isinstance(answer, Unedited):
             raise InstructionError(
                 f"{editor.name} made no edit at turn {request.turn}",

@@ -2,7 +2,8 @@
 
 An editor's networks need sides that are multiples of some pixels and were trained near one size. So
 the picture is scaled, keeping its aspect ratio up to rounding, and the result is scaled back to the
-picture's own size. The mask is scaled to the same size.
+picture's own size. The mask is scaled to the same size. InstructPix2Pix's rule crops the picture to
+the working size's aspect ratio instead of distorting it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,26 @@ import math
 from typing import Literal, TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import Field, model_validator
 
-from editloop.schema import Json, Pixels
+from editloop.models.masks import resized_mask
+from editloop.schema import Json, Mask, Pixels
 from editloop.settings import Settings as BaseSettings
 
-__all__ = ["Filter", "Size", "Sizing", "fitted", "resized"]
+__all__ = [
+    "VERSION",
+    "Filter",
+    "Size",
+    "Sizing",
+    "fitted",
+    "fitted_mask",
+    "fitted_picture",
+    "resized",
+    "scaled_back",
+]
+
+VERSION = "2"  # of the rules below, which are part of the editors' fingerprints
 
 Filter: TypeAlias = Literal["lanczos", "bicubic", "bilinear", "area"]
 Size: TypeAlias = tuple[int, int]  # height, width
@@ -52,7 +66,8 @@ class Sizing(BaseSettings):
     rounding: Literal["nearest", "instruct-pix2pix"] = Field(
         default="nearest",
         description="nearest: each side to the nearest multiple; instruct-pix2pix: as its released "
-        "command does, the shorter side up, then the longer one, scaled with it, down",
+        "command does, the shorter side up, then the longer one, scaled with it, down; the middle "
+        "of the picture is cropped to that aspect ratio",
     )
 
     @model_validator(mode="before")
@@ -62,6 +77,11 @@ class Sizing(BaseSettings):
             return value
         pairs = [pair.partition(":") for pair in value.split(",")]
         return {key: each for key, _, each in pairs}
+
+    @property
+    def crops(self) -> bool:
+        """True if the picture is cropped to the working size's aspect ratio, not distorted."""
+        return self.rounding == "instruct-pix2pix"
 
     @model_validator(mode="after")
     def _one_rule(self) -> Sizing:
@@ -93,6 +113,43 @@ def resized(pixels: Pixels, size: Size, filter: Filter = "lanczos") -> Pixels:
     if pixels.shape[:2] == size:
         return pixels
     return np.array(Image.fromarray(pixels).resize(size[::-1], _RESAMPLING[filter]))
+
+
+def fitted_picture(pixels: Pixels, size: Size, sizing: Sizing) -> Pixels:
+    """Return a picture at its working size: resized, or cropped and resized if the rule crops.
+
+    The crop is that of `PIL.ImageOps.fit`, as in InstructPix2Pix's released command.
+    """
+    if not sizing.crops or pixels.shape[:2] == size:
+        return resized(pixels, size, sizing.filter)
+    method = _RESAMPLING[sizing.filter]
+    return np.array(ImageOps.fit(Image.fromarray(pixels), size[::-1], method))
+
+
+def fitted_mask(mask: Mask, size: Size, sizing: Sizing) -> Mask:
+    """Return a mask at the working size, cropped as its picture is."""
+    return resized_mask(mask[_crop(mask.shape, size)] if sizing.crops else mask, size)
+
+
+def scaled_back(edited: Pixels, image: Pixels, sizing: Sizing) -> Pixels:
+    """Return a result at the size of the image that was edited.
+
+    What a crop left out keeps the image's pixels.
+    """
+    if not sizing.crops:
+        return resized(edited, image.shape[:2], sizing.filter)
+    whole, place = image.copy(), _crop(image.shape, edited.shape[:2])
+    whole[place] = resized(edited, whole[place].shape[:2], sizing.filter)
+    return whole
+
+
+def _crop(shape: tuple[int, ...], size: Size) -> tuple[slice, slice]:
+    """Return the rows and columns of a picture's middle that has the aspect ratio of `size`."""
+    height, width = shape[:2]
+    rows = min(height, max(1, round(width * size[0] / size[1])))
+    columns = min(width, max(1, round(height * size[1] / size[0])))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return slice(top, top + rows), slice(left, left + columns)
 
 
 def _factor(height: int, width: int, sizing: Sizing) -> float:

@@ -17,6 +17,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.markup import escape
 
+from editloop.editors import geometry
 from editloop.editors.asking import Acceleration, Reward, Steps
 from editloop.editors.checkpoint_loading import checkpoint_digest, load_checkpoint
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
@@ -96,6 +97,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
             {
                 "kind": self.kind,
                 "version": self.version,
+                "sizing": geometry.VERSION,
                 "files": checkpoint_digest(self._checkpoint),
                 "settings": settings,
             }

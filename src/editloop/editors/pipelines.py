@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
-from editloop.editors.geometry import Filter, Size, Sizing, fitted, resized
+from editloop.editors import geometry
+from editloop.editors.geometry import Size, Sizing, fitted, fitted_mask, fitted_picture
 from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.images.codec import MAX_PIXELS
-from editloop.models.masks import resized_mask
 from editloop.models.pipeline_loading import model_index, quietly, weights_digest
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
@@ -181,6 +181,7 @@ class PipelineEditor(ABC, Generic[_Settings]):
         parts = {
             "kind": self.kind,
             "version": self.version,
+            "sizing": geometry.VERSION,
             "files": weights_digest(weights.find(self._settings.target)),
             "settings": self._settings.model_dump(mode="json", exclude={"target"}),
             "set": sorted(self._settings.model_fields_set),
@@ -189,6 +190,13 @@ class PipelineEditor(ABC, Generic[_Settings]):
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
         """Return an edit of each request, in the size of its image."""
+        return [
+            each if isinstance(each, Unedited) else self.scaled_back(each, request)
+            for request, each in zip(requests, self.edit_unscaled(requests), strict=True)
+        ]
+
+    def edit_unscaled(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        """Return an edit of each request, in the working size; see `UnscaledEditor`."""
         answers: dict[int, Pixels | Unedited] = {}
         groups: dict[tuple[Size, _Settings], list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
@@ -200,7 +208,9 @@ class PipelineEditor(ABC, Generic[_Settings]):
                 continue
             settings = self._asked(request)
             height, width = request.image.shape[:2]
-            size = self.working_size(self._pipeline, height, width, settings)
+            size = (height, width)
+            if not request.fitted:
+                size = self.working_size(self._pipeline, height, width, settings)
             if size[0] * size[1] > MAX_PIXELS:
                 answers[index] = Unedited(f"too large to work on: {size[1]}x{size[0]} pixels")
             else:
@@ -209,6 +219,14 @@ class PipelineEditor(ABC, Generic[_Settings]):
             edited = self._edited([requests[index] for index in indices], size, settings)
             answers.update(zip(indices, edited, strict=True))
         return [answers[index] for index in range(len(requests))]
+
+    def scaled_back(self, edited: Pixels, request: EditRequest) -> Pixels:
+        """Return a result of `edit_unscaled` at the size of a request's image."""
+        return geometry.scaled_back(edited, request.image, self._sizing(self._asked(request)))
+
+    @staticmethod
+    def _sizing(settings: _Settings) -> Sizing:
+        return settings.size or Sizing()
 
     def _asked(self, request: EditRequest) -> _Settings:
         """Merge settings: the editor's own take precedence, then the protocol's, then defaults."""
@@ -220,16 +238,14 @@ class PipelineEditor(ABC, Generic[_Settings]):
     def _edited(
         self, requests: Sequence[EditRequest], size: Size, settings: _Settings
     ) -> Iterator[Pixels]:
-        resampling: Filter = "lanczos" if settings.size is None else settings.size.filter
-        batch = self.batch(settings)
+        sizing, batch = self._sizing(settings), self.batch(settings)
         for start in range(0, len(requests), batch):
             chunk = requests[start : start + batch]
             with explained_memory(batch, size):
-                jobs = [_job(request, size, resampling) for request in chunk]
+                jobs = [_job(request, size, sizing) for request in chunk]
                 filled = [*jobs, *[jobs[-1]] * (batch - len(jobs))]
                 pictures = self.run(self._pipeline, filled, settings)
-            for request, picture in zip(chunk, pictures, strict=False):
-                yield resized(np.asarray(picture), request.image.shape[:2], resampling)
+            yield from map(np.asarray, pictures[: len(chunk)])
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -266,10 +282,10 @@ def stepped(sizing: Sizing, multiple: int) -> Sizing:
     return sizing.model_copy(update={"multiple": math.lcm(sizing.multiple, multiple)})
 
 
-def _job(request: EditRequest, size: Size, resampling: Filter) -> SizedRequest:
+def _job(request: EditRequest, size: Size, sizing: Sizing) -> SizedRequest:
     mask = request.mask
     if mask is None or not mask.any():
         region = np.full(size, 255, np.uint8)
     else:
-        region = resized_mask(mask, size)
-    return SizedRequest(request, resized(request.image, size, resampling), region)
+        region = fitted_mask(mask, size, sizing)
+    return SizedRequest(request, fitted_picture(request.image, size, sizing), region)

@@ -31,7 +31,7 @@ from editloop.storage.records import fingerprint
 
 __all__ = ["PocketEditor", "PocketEditorSettings"]
 
-_VERSION = "1"
+_VERSION = "2"
 _WIDEST = 4  # the longest working side, as a multiple of the model's size
 
 
@@ -89,6 +89,13 @@ class PocketEditor:
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
         """Return an edit of each request, in the size of its image."""
+        return [
+            each if isinstance(each, Unedited) else self.scaled_back(each, request)
+            for request, each in zip(requests, self.edit_unscaled(requests), strict=True)
+        ]
+
+    def edit_unscaled(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        """Return an edit of each request, in the working size; see `UnscaledEditor`."""
         answers: dict[int, Pixels | Unedited] = {}
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
@@ -96,12 +103,16 @@ class PocketEditor:
             if reason is not None:
                 answers[index] = Unedited(reason)
             else:
-                by_size[self._size(request.image)].append(index)
+                by_size[self._size(request)].append(index)
         for size, indices in by_size.items():
             for chunk in _chunks(indices, self._settings.batch):
                 edited = self._edit([requests[index] for index in chunk], size)
                 answers.update(zip(chunk, edited, strict=True))
         return [answers[index] for index in range(len(requests))]
+
+    def scaled_back(self, edited: Pixels, request: EditRequest) -> Pixels:
+        """Return a result of `edit_unscaled` at the size of a request's image."""
+        return resize(edited, *request.image.shape[:2])
 
     @cached_property
     def _model(self) -> PocketModel:
@@ -134,10 +145,12 @@ class PocketEditor:
             return str(error)
         return None
 
-    def _size(self, image: Pixels) -> tuple[int, int]:
+    def _size(self, request: EditRequest) -> tuple[int, int]:
         """Return the working height and width: about the model's area, in multiples it needs."""
         settings = self._model.settings
-        height, width = image.shape[:2]
+        height, width = request.image.shape[:2]
+        if request.fitted:
+            return height, width
         scale = settings.size / (height * width) ** 0.5
         step, most = settings.multiple, _WIDEST * settings.size
         fitted = (
@@ -160,8 +173,7 @@ class PocketEditor:
                 empty_text=model.empty_texts()[0].to(model.device),
                 chosen=branches(settings.text_guidance, settings.image_guidance),
             )
-        for request, pixels in zip(requests, model.decode(latents), strict=False):
-            yield resize(pixels, *request.image.shape[:2])
+        yield from model.decode(latents)[: len(requests)]
 
     def _inputs(self, requests: Sequence[EditRequest], size: tuple[int, int]) -> EditInputs:
         model = self._model

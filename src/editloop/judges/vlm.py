@@ -103,6 +103,12 @@ class VlmJudge:
             min_length=1,
             description="names or files (.yaml) of rubrics, one question each",
         )
+        jpeg_quality: int | None = Field(
+            default=None,
+            ge=1,
+            le=100,
+            description="send JPEG pictures of this quality; default: as the rubrics say",
+        )
 
         @field_validator("rubrics", mode="before")
         @classmethod
@@ -111,7 +117,7 @@ class VlmJudge:
 
     def __init__(self, settings: VlmJudge.Settings) -> None:
         self._settings = settings
-        self._rubrics = [read_rubric(name) for name in settings.rubrics]
+        self._rubrics = [_sending(read_rubric(each), settings) for each in settings.rubrics]
         self.perspectives = _perspectives(self._rubrics)
         self.scales = {
             name: (scale.low, scale.high)
@@ -180,6 +186,14 @@ class VlmJudge:
         return dict.fromkeys(rubric.perspectives, missing)
 
 
+def _sending(rubric: Rubric, settings: VlmJudge.Settings) -> Rubric:
+    """Return the rubric with the JPEG quality of the settings, if they set one."""
+    if settings.jpeg_quality is None:
+        return rubric
+    encoding = {"format": "jpeg", "quality": settings.jpeg_quality}
+    return rubric.model_copy(update={"pictures": rubric.pictures.model_copy(update=encoding)})
+
+
 def sheet_of(pair: EditedPair) -> Sheet:
     """Return the sheet of a pair; an empty picture counts as missing."""
     pictures = {"source": pair.source, "edited": pair.edited, "target": pair.target}
@@ -199,7 +213,7 @@ def identity_of(version: str, settings: VlmSettings, rubrics: Sequence[Rubric]) 
     """Return a judge's version: rubric stamps, and a hash of all that can change an answer."""
     stamps = [rubric.stamp for rubric in rubrics]
     content: dict[str, Json] = {
-        "settings": settings.model_dump(mode="json", exclude=_MEANS | {"rubrics"}),
+        "settings": settings.model_dump(mode="json", exclude=_MEANS | {"jpeg_quality", "rubrics"}),
         "rubrics": stamps,
         "reading": verdicts.VERSION,
     }

@@ -2,7 +2,9 @@
 
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +13,8 @@ from editloop.evaluation.answers.asking import Clock, EditingSettings, edit_chun
 from editloop.evaluation.answers.cases import read_chunks
 from editloop.evaluation.answers.measuring import measure_chunk
 from editloop.evaluation.darkroom.measuring import Measures
-from editloop.images.codec import decode
-from editloop.schema import EditedPair, EditSample, Json, Pixels, Unscored
+from editloop.images.codec import decode, decode_mask, encode_png, resize
+from editloop.schema import EditedPair, EditSample, Image, Json, Pixels, Unscored
 from evaluation_fakes import (
     Choosy,
     Cropping,
@@ -24,6 +26,7 @@ from evaluation_fakes import (
     sessions,
     single_edits,
 )
+from sized_editors import Unchanging
 
 
 def run(
@@ -122,6 +125,39 @@ def test_the_clock_counts_the_edits_that_were_asked() -> None:
     edit_chunk(Still(Still.Settings()), sequences, asking, clock, decode)
     assert clock.edits == 5
     assert clock.edit_seconds > 0
+
+
+def photos(count: int, turns: int) -> list[EditSample]:
+    """Sessions of 96x48 px with a mask, larger than the working size of `Unchanging`."""
+    samples = []
+    for sample in sessions(count, turns):
+        source, mask = decode(sample.source.bytes), decode_mask(sample.mask.bytes)
+        larger = [Image(encode_png(resize(each, 48, 96))) for each in (source, mask)]
+        samples.append(replace(sample, source=larger[0], mask=larger[1]))
+    return samples
+
+
+@pytest.mark.parametrize("unscaled", [True, False])
+def test_sessions_go_on_at_the_working_size(tmp_path: Path, unscaled: bool) -> None:
+    Unchanging.asked.clear()
+    editor = Unchanging(Unchanging.Settings(target=str(tmp_path)))
+    _, sequences = next(read_chunks(photos(1, 3), 8))
+    asking = EditingSettings(7, 4, with_mask=True, unscaled=unscaled)
+    rows = edit_chunk(editor, sequences, asking, Clock(), decode).to_pylist()
+    shapes = [request.image.shape[:2] for request in Unchanging.asked]
+    assert shapes == [(48, 96), (32, 64), (32, 64)]
+    assert {request.mask.shape for request in Unchanging.asked} == {(48, 96)}
+    pictures = [decode(row["edited"]) for row in rows]
+    assert {each.shape[:2] for each in pictures} == {(32, 64) if unscaled else (48, 96)}
+    assert all((each == pictures[0]).all() for each in pictures)
+
+
+def test_a_shared_seed_is_that_of_every_edit() -> None:
+    Fake.asked.clear()
+    _, sequences = next(read_chunks(sessions(2), 8))
+    asking = EditingSettings(42, 4, shared_seed=True)
+    edit_chunk(Still(Still.Settings()), sequences, asking, Clock(), decode)
+    assert [request.seed for request in Fake.asked] == [42] * 6
 
 
 class Watching:

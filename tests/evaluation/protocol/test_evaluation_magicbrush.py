@@ -19,6 +19,7 @@ from editloop.evaluation.comparing.compare import compare_runs
 from editloop.evaluation.evaluate import evaluate
 from evaluation_cards import own_card
 from magicbrush_data import SIZE, TURNS, make_outputs, make_split, picture
+from sized_editors import Unchanging
 from tiny_encoders import SIDE, save_clip, save_dino
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -156,6 +157,31 @@ def test_outputs_of_another_size_are_resized_to_the_truth(world: World, tmp_path
     found = out["evaluation"]["magicbrush/all-turns"]["mine"]["l1"]["mean"]
     assert found == pytest.approx(expected, abs=1e-7)
     assert picture("x", SIZE - 7).shape != picture("x").shape
+
+
+def test_a_live_editors_pictures_score_as_the_released_script_has_them(
+    world: World, tmp_path: Path
+) -> None:
+    """They are saved, chained and measured at the working size, as by MagicBrush's own script."""
+    data = make_split(tmp_path / "data", size=200)
+    size = "long_side:64,multiple:64,rounding:instruct-pix2pix"
+    editor = f"mine=python:sized_editors:Unchanging?target={tmp_path}&size={size}"
+    Unchanging.asked.clear()
+    found = evaluate(world.card, data, [editor], tmp_path / "out")["evaluation"]
+    made = World.__new__(World)
+    made.data, made.outputs = data, tmp_path / "out" / "evaluation" / "card" / "mine"
+    made.clip, made.dino = world.clip, world.dino
+    for benchmark in ("all-turns", "final-turn"):
+        pairs = made.pairs(benchmark)
+        assert {opened(generated).size for generated, _ in pairs} == {(64, 64)}
+        for name, (measure, tolerance) in EXPECTED.items():
+            expected = np.mean([measure(made, *pair) for pair in pairs])
+            mean = found[f"magicbrush/{benchmark}"]["mine"][name]["mean"]
+            assert mean == pytest.approx(expected, abs=tolerance), (benchmark, name)
+    last, first = (made.outputs / "101" / name for name in ("101_iter_3.png", "101_1.png"))
+    assert last.read_bytes() == first.read_bytes()  # three turns of an editor that changes nothing
+    seeds = {request.seed for request in Unchanging.asked}
+    assert len(seeds) == 1
 
 
 def test_runs_with_other_weights_of_one_name_are_not_compared(world: World, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from editloop.cli import app
 from editloop.errors import RecipeError
 from editloop.evaluation.protocol.card import listing, read_protocol
 from editloop.evaluation.protocol.exclusions import excluded
 from editloop.evaluation.protocol.measures import protocol_metrics
+from editloop.evaluation.protocol.sizes import sizes_of
 from editloop.schema import EditSample, Image
 from editloop.sources.layouts import LAYOUTS
 from evaluation_cards import own_card
@@ -52,6 +55,28 @@ def test_what_can_change_a_number_changes_the_fingerprint(tmp_path: Path, change
     assert read_protocol(own_card(tmp_path, **change)).fingerprint != (
         read_protocol("magicbrush").fingerprint
     )
+
+
+def test_a_card_says_which_size_each_number_sees() -> None:
+    assert sizes_of(read_protocol("magicbrush")) == {
+        **dict.fromkeys(("l1", "l2"), "resized to the target's size"),
+        **dict.fromkeys(("clip_i", "dino", "clip_t"), "as edited"),
+    }
+    assert sizes_of(read_protocol("pie-bench"))["structure_distance"] == (
+        "resized to the source's size"
+    )
+    assert sizes_of(read_protocol("gedit")) == {"judge": "resized to the source's size"}
+    assert "own size" in sizes_of(read_protocol("hq-edit"))["judge"]
+    assert "height of 512 px" in sizes_of(read_protocol("real-edit"))["judge"]
+    printed = CliRunner().invoke(app, ["protocols", "magicbrush"]).output
+    assert "clip_i: as edited" in printed
+    assert "l1: resized to the target's size" in printed
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, "fixed", 1.5])
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path: Path, seed: object) -> None:
+    with pytest.raises(RecipeError, match="seed"):
+        read_protocol(own_card(tmp_path, seed=seed))
 
 
 def test_an_unknown_protocol_is_guessed_at() -> None:

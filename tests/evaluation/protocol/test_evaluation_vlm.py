@@ -1,10 +1,14 @@
 """A judged protocol, whole: an editor, a model that judges over HTTP, accuracy and score."""
 
+import io
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image, ImageOps
 
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
@@ -13,6 +17,7 @@ from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import encode_png
 from evaluation_cards import CARDS
 from magicbrush_data import picture
+from sized_editors import Unchanging
 
 ANSWERS = {"followed": (5, "yes"), "preserved": (2, "no"), "good": (4, "yes")}
 
@@ -62,6 +67,60 @@ def test_a_model_judges_by_the_cards_perspectives_and_is_paid_once(tmp_path: Pat
         "quality_accuracy": 1.0,
         "quality_score": 4.0,
     }
+
+
+def released(path: Path) -> list[bytes]:
+    """Source and edit as Real-Edit's released evaluation sends them, for an unchanging editor."""
+    image = Image.open(path).convert("RGB")
+    width, height = image.size
+    factor = 512 / max(width, height)
+    factor = math.ceil(min(width, height) * factor / 64) * 64 / min(width, height)
+    size = int((width * factor) // 64) * 64, int((height * factor) // 64) * 64
+    fitted = ImageOps.fit(image, size, method=Image.Resampling.LANCZOS)
+    sent = []
+    for each in (fitted, fitted):
+        file = io.BytesIO()
+        each.resize((int(512 * width / height), 512)).save(file, format="JPEG")
+        sent.append(file.getvalue())
+    return sent
+
+
+@pytest.mark.parametrize("judge", ["vlm", "panel"])
+def test_real_edit_s_judge_sees_what_the_released_evaluation_sends(
+    tmp_path: Path, judge: str
+) -> None:
+    """The cropped source, both at height 512, JPEG of quality 75; every edit has the seed 42."""
+    where, came = tmp_path / "data", list[FakeRequest]()
+    Unchanging.asked.clear()
+    where.mkdir()
+    (where / "metadata.jsonl").write_text('{"file_name": "a.png", "instruction": "x", "id": "a"}\n')
+    (where / "a.png").write_bytes(encode_png(picture("a", 290)[:170, :280]))
+    card = yaml.safe_load((CARDS / "real-edit.yaml").read_text())
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump({**card, "data": {"layout": "metadata"}}))
+
+    def noted(asked: FakeRequest) -> str:
+        came.append(asked)
+        return answer(asked)
+
+    with FakeServer(noted) as server:
+        member = f"vlm:fake?base_url={server.base_url}"
+        evaluate(
+            tmp_path / "card.yaml",
+            where,
+            [f"python:sized_editors:Unchanging?target={tmp_path}"],
+            tmp_path / "out",
+            judge=member if judge == "vlm" else {"kind": "panel", "judges": [member]},
+        )
+    (request,) = Unchanging.asked
+    assert request.seed == 42
+    assert request.settings["text_guidance"] == 7.5
+    expected = released(where / "a.png")
+    assert sorted(len(asked.images) for asked in came) == [1, 2, 2]
+    for asked in came:
+        for sent, due in zip(asked.images, expected[-len(asked.images) :], strict=True):
+            own, theirs = (Image.open(io.BytesIO(each)) for each in (sent, due))
+            assert own.quantization == theirs.quantization
+            assert np.abs(np.asarray(own).astype(int) - np.asarray(theirs)).max() <= 1
 
 
 def test_what_the_server_did_not_answer_is_asked_again_and_never_averaged(tmp_path: Path) -> None:

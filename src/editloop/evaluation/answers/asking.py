@@ -1,20 +1,22 @@
 """Send one chunk of cases to an editor and return its answers as a table.
 
 Single edits and sessions are handled alike: turn by turn, in batches. In the *iterative* setting
-the source of a later turn is the editor's own previous picture; in the *independent* setting it is
-the true picture after the previous turn. The first turn is the same in both and requested once.
+the source of a later turn is the editor's own previous picture, at the size that the editor made it
+in; in the *independent* setting it is the true picture after the previous turn. The first turn is
+the same in both and requested once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
 from editloop.errors import StepError
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask, encode_png, resize
@@ -57,14 +59,19 @@ EDITS = pa.schema(
 class EditingSettings:
     """Settings of the requests to editors; each of them may change the answers.
 
-    `editing` holds the protocol's editing settings; an editor's own settings take precedence.
-    `recorded` is what is read of a picture that was made elsewhere (`Protocol.recorded`).
+    Each case has a seed of its own, derived from `seed`, or `seed` itself if it is `shared_seed`.
+    `unscaled` answers keep the editor's working size; others are scaled to the size of the case's
+    source. `editing` holds the protocol's editing settings; an editor's own settings take
+    precedence. `recorded` is what is read of a picture that was made elsewhere
+    (`Protocol.recorded`).
     """
 
     seed: int
     batch: int
     with_mask: bool = False
     settings: tuple[str, ...] = (ITERATIVE,)
+    shared_seed: bool = False
+    unscaled: bool = False
     editing: Mapping[str, Json] = field(default_factory=dict)
     recorded: str = "whole"
 
@@ -81,11 +88,17 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _CaseTurn:
-    """One case to edit; `source` is the picture to start from, or the reason why there is none."""
+    """One case to edit; `source` is the picture to start from, or the reason why there is none.
+
+    `size` is the height and width of the case, which a `fitted` source, made by the editor at its
+    working size, need not have.
+    """
 
     sample: EditSample
     setting: str
     source: _Answer
+    size: tuple[int, ...]
+    fitted: bool = False
 
 
 def settings_of(turn: int, settings: Sequence[str]) -> Sequence[str]:
@@ -99,9 +112,10 @@ def edit_chunk(
     """Return an editor's answers to a chunk as a table of schema EDITS.
 
     Rows are ordered by sequence, turn and setting. Raises StepError where the editor returns a
-    wrong number of answers, something other than a picture, or a picture of another size.
+    wrong number of answers, something other than a picture, or a picture of another size than the
+    request's, unless it is an `UnscaledEditor`.
     """
-    own: dict[int, _Answer] = {}  # the last picture of each sequence, for the iterative setting
+    own: dict[int, _CaseTurn] = {}  # the last picture of each sequence, for the iterative setting
     rows: dict[_Row, Json] = {}
     for index in range(max(map(len, sequences))):
         for group in _batches(_asked(sequences, index, asking), asking.batch):
@@ -110,8 +124,10 @@ def edit_chunk(
                 group, turns, _ask(editor, turns, asking, clock), strict=True
             ):
                 if index == 0 or turn.setting == ITERATIVE:
-                    own[row[0]] = answer
-                rows[row] = _edited_row(turn, answer)
+                    fitted = isinstance(editor, UnscaledEditor)
+                    own[row[0]] = replace(turn, source=answer, fitted=fitted)
+                kept = answer if asking.unscaled else _scaled(editor, turn, answer, asking, decode)
+                rows[row] = _edited_row(turn, kept)
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=EDITS)
 
 
@@ -129,9 +145,11 @@ def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
         yield items[start : start + size]
 
 
-def _turn(sample: EditSample, setting: str, own: _Answer | None, decode: Decode) -> _CaseTurn:
-    source = own if setting == ITERATIVE and own is not None else decode(sample.source_image.bytes)
-    return _CaseTurn(sample, setting, source)
+def _turn(sample: EditSample, setting: str, own: _CaseTurn | None, decode: Decode) -> _CaseTurn:
+    if setting == ITERATIVE and own is not None:
+        return replace(own, sample=sample, setting=setting)
+    source = decode(sample.source_image.bytes)
+    return _CaseTurn(sample, setting, source, source.shape[:2])
 
 
 def _ask(
@@ -144,7 +162,7 @@ def _ask(
         if not isinstance(turn.source, Unedited)
     ]
     began = time.perf_counter()
-    answers = editor.edit(requests) if requests else []
+    answers = edit_unscaled(editor, requests) if requests else []
     clock.edit_seconds += time.perf_counter() - began
     clock.edits += len(requests)
     _check(editor, requests, answers)
@@ -153,11 +171,24 @@ def _ask(
     return [missing if isinstance(turn.source, Unedited) else next(coming) for turn in turns]
 
 
+def _scaled(
+    editor: Editor, turn: _CaseTurn, answer: _Answer, asking: EditingSettings, decode: Decode
+) -> _Answer:
+    """Return an answer at the size of the case's source."""
+    if isinstance(answer, Unedited) or not isinstance(editor, UnscaledEditor):
+        return answer
+    source = decode(turn.sample.source_image.bytes)
+    return scaled_back(editor, answer, _request(replace(turn, fitted=False), source, asking))
+
+
 def _request(turn: _CaseTurn, source: Pixels, asking: EditingSettings) -> EditRequest:
     sample = turn.sample
     mask = None
     if asking.with_mask and sample.mask is not None:
-        mask = resize(decode_mask(sample.mask.bytes), *source.shape[:2])
+        mask = resize(decode_mask(sample.mask.bytes), *turn.size)
+    seed = asking.seed
+    if not asking.shared_seed:
+        seed = derive_seed(asking.seed, "edit", sample.id, sample.turn)
     return EditRequest(
         id=sample.id,
         image=source,
@@ -165,10 +196,11 @@ def _request(turn: _CaseTurn, source: Pixels, asking: EditingSettings) -> EditRe
         turn=sample.turn,
         captions=Captions(sample.source_caption, sample.target_caption),
         mask=mask,
-        seed=derive_seed(asking.seed, "edit", sample.id, sample.turn),
+        seed=seed,
         settings=asking.editing,
         session=sample.session,
         setting=turn.setting,
+        fitted=turn.fitted,
         provenance=sample.provenance,
     )
 
@@ -189,10 +221,13 @@ def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_A
                 value=type(answer).__name__,
                 fix="return uint8 pixels [height, width, 3], or Unedited",
             )
-        if answer.dtype != np.uint8 or answer.shape != request.image.shape:
+        due = request.image.shape
+        if isinstance(editor, UnscaledEditor):  # any size, but a picture
+            due = (*answer.shape[:2], 3)
+        if answer.dtype != np.uint8 or answer.shape != due or not answer.size:
             raise StepError(
                 f"editor {editor.name} returned a wrong shape or dtype for {request.id}",
-                value=f"{answer.dtype} {answer.shape} instead of uint8 {request.image.shape}",
+                value=f"{answer.dtype} {answer.shape} instead of uint8 {due}",
                 fix="return uint8 pixels of the request's size",
             )
 

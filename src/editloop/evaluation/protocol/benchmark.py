@@ -26,9 +26,10 @@ from editloop.evaluation.protocol.results import EvaluationState, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.hub import weights
 from editloop.images.codec import decode, decode_bare
+from editloop.judges.specs import settled
 from editloop.loop.parts import PartContext, PartResult
 from editloop.metrics.metric_set import MetricSet
-from editloop.registry import parse_spec, settings_of
+from editloop.registry import parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
 from editloop.settings import Settings
 from editloop.sources.layouts import Layout, open_layout
@@ -183,18 +184,21 @@ class ProtocolBenchmark:
     ) -> tuple[Benchmark, ...]:
         """Return the card's benchmarks, without and/or with the mask, as set."""
         cards = self._protocol.benchmarks
+        fixed = self._protocol.seed
         ways = sorted({INDEPENDENT, *(card.setting for card in cards.values())})
         if not any(card.setting == INDEPENDENT for card in cards.values()):
             ways.remove(INDEPENDENT)
         made = []
         for with_mask in _MASKS[self._settings.mask]:
             asking = EditingSettings(
-                seed,
-                self._settings.batch,
-                with_mask,
-                tuple(ways),
-                seat.editing,
-                self._protocol.recorded,
+                seed=fixed if isinstance(fixed, int) else seed,
+                batch=self._settings.batch,
+                with_mask=with_mask,
+                settings=tuple(ways),
+                shared_seed=fixed is not None,
+                unscaled=True,
+                editing=seat.editing,
+                recorded=self._protocol.recorded,
             )
             asking_round = Round("mask" if with_mask else "plain", asking, chunks)
             suffix = "/mask" if with_mask else ""
@@ -284,23 +288,23 @@ class ProtocolBenchmark:
     def _judge(self, seat: Seat, cache: Path | None = None) -> Judge | None:
         """Return the judge, if one is given; recorded verdicts may be in one file per editor.
 
-        A model judge uses the card's rubrics and the run's ledger, unless its SPEC sets others.
+        A model judge, also in a panel, uses the card's rubrics and JPEG quality and the run's
+        ledger, unless its SPEC sets others.
         """
         card = self._protocol.judge
         if self._settings.judge is None or card is None:
             return None
-        spec = parse_spec(self._settings.judge, "judge")
-        takes = settings_of("judge", spec.kind).model_fields
-        defaults: dict[str, Json] = {}
-        if "rubrics" in takes:
-            defaults["rubrics"] = list(card.rubrics or card.perspectives)
-        if "ledger" in takes and cache is not None:
+        defaults: dict[str, Json] = {"rubrics": list(card.rubrics or card.perspectives)}
+        if card.jpeg_quality is not None:
+            defaults["jpeg_quality"] = card.jpeg_quality
+        if cache is not None:
             defaults["ledger"] = str(cache / "ledger.sqlite")
-        settings = {**defaults, **spec.settings}
-        target = settings.get("target")
+        spec = settled(parse_spec(self._settings.judge, "judge"), defaults)
+        target = spec.settings.get("target")
         if isinstance(target, str):
-            settings["target"] = target.replace("{editor}", seat.name)
-        judge: Judge = replace(spec, settings=settings).create("judge")
+            own = {**spec.settings, "target": target.replace("{editor}", seat.name)}
+            spec = replace(spec, settings=own)
+        judge: Judge = spec.create("judge")
         check_judge(card, judge)
         return judge
 

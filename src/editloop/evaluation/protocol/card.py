@@ -89,7 +89,12 @@ class Derived(Settings):
 
 
 class JudgeCard(Settings):
-    """The aspects that the judge scores; `published` names the judge of the published numbers."""
+    """The aspects that the judge scores; `published` names the judge of the published numbers.
+
+    `sizes` is how the judge sees source and edited picture: the edited one resized to the `source`;
+    the source `fitted` to the edited one, by the crop and filter of InstructPix2Pix's command; or
+    each at its `own` size. With a `height` both are then resized to it.
+    """
 
     perspectives: dict[str, Perspective] = Field(min_length=1)
     rubrics: tuple[str, ...] = Field(
@@ -97,7 +102,11 @@ class JudgeCard(Settings):
     )
     derived: dict[str, Derived] = Field(default_factory=dict)
     published: str | None = None
+    sizes: Literal["source", "fitted", "own"] = "source"
     height: int | None = Field(default=None, description="pictures are resized to it for the judge")
+    jpeg_quality: int | None = Field(
+        default=None, ge=1, le=100, description="of pictures sent to a model judge"
+    )
 
 
 class Protocol(Settings):
@@ -106,7 +115,8 @@ class Protocol(Settings):
     `reading` is how pictures are read: `normalised`, as everywhere in this package, or `bare`, by
     Pillow's `convert("RGB")` alone, for published numbers that were made with it. `recorded` is
     what is read of recorded outputs: the `whole` picture, or the `last-square` of one that is not
-    square, where released code writes strips of panels.
+    square, where released code writes strips of panels. `seed` is that of every edit: a number, or
+    the `run`'s own; left out, each case has one of its own, derived from the run's.
     """
 
     name: str = Field(pattern=r"^[\w.+-]+$")
@@ -119,6 +129,7 @@ class Protocol(Settings):
     recorded: Literal["whole", "last-square"] = "whole"
     exclude: tuple[Exclusion, ...] = ()
     editing: dict[str, Json] = Field(default_factory=dict)
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | Literal["run"] | None = None
     sweep: Sweep | None = None
     benchmarks: dict[str, BenchmarkCard] = Field(min_length=1)
     metrics: dict[str, dict[str, Json]] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from editloop.errors import RecipeError
 from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
@@ -58,20 +58,21 @@ class Judged:
         return [self._numbers(verdict) for verdict in verdicts]
 
     def _shown(self, pair: EditedPair) -> EditedPair:
-        """Return the pair as the judge sees it: source and output in one size, the card's height.
+        """Return the pair as the judge sees it, by the card's `sizes` and `height`.
 
         Target and mask are removed.
         """
-        height, width = pair.source.shape[:2]
+        source, edited = pair.source, pair.edited
+        height, width = source.shape[:2]
+        if self._card.sizes == "fitted":
+            source = _fitted(source, *edited.shape[:2])
         if self._card.height is not None:
-            height, width = self._card.height, round(width * self._card.height / height)
-        return replace(
-            pair,
-            source=_resized(pair.source, height, width),
-            edited=_resized(pair.edited, height, width),
-            target=None,
-            mask=None,
-        )
+            # Real-Edit's evaluator rounds the width down.
+            size = self._card.height, max(1, int(width * self._card.height / height))
+            source, edited = _resized(source, *size), _resized(edited, *size)
+        elif self._card.sizes == "source":
+            edited = _resized(edited, height, width)
+        return replace(pair, source=source, edited=edited, target=None, mask=None)
 
     def _numbers(self, verdict: Mapping[str, Score | Unscored]) -> dict[str, Score | Unscored]:
         numbers: dict[str, Score | Unscored] = {}
@@ -137,6 +138,14 @@ _WAYS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean": _mean,
     "geometric-mean": _geometric_mean,
 }
+
+
+def _fitted(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Return a picture cropped and resized as InstructPix2Pix's command does before it edits."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    image = ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def _resized(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from editloop.evaluation.protocol.card import Protocol
+from editloop.evaluation.protocol.card import JudgeCard, Protocol
+from editloop.evaluation.protocol.sizes import judged_size, measured_size
 from editloop.schema import Json
 from editloop.showing.labels import label, ordered
 from editloop.showing.telling import told_notices
@@ -87,11 +88,13 @@ def _terms(
 
 
 def _metric(name: str, facts: Sequence[Json]) -> str:
-    """Return a metric's name, its SPEC's kind and settings, and its version."""
+    """Return a metric's name, SPEC's kind and settings, version, and the size that it sees."""
     _, version, kind, settings, *_ = facts
+    seen = measured_size(kind, settings)
     kind = f"{kind} {settings['target']}" if "target" in settings else kind
     rest = [f"{key} {value}" for key, value in settings.items() if key != "target"]
-    return f"{label(name)}: {', '.join([kind, *rest])}, version {version}"
+    terms = ", ".join([kind, *rest])
+    return f"{label(name)}: {terms}, version {version}; sees {seen}"
 
 
 def _left_out(counts: Mapping[str, int]) -> str:
@@ -136,5 +139,6 @@ def _cases(count: int) -> str:
 
 def _judge(judge: Mapping[str, Json]) -> str:
     text = " ".join(judge["judge"]) if judge["judge"] else "none was given"
+    text += f"; sees edits {judged_size(JudgeCard.model_validate(judge['card']))}"
     published = judge["card"].get("published")
     return text if published is None else f"{text}; the published numbers are of {published}"
