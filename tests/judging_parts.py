@@ -13,7 +13,7 @@ from editloop.errors import UnavailableError
 from editloop.schema import Cause, EditedPair, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 
-__all__ = ["Moody", "Plain", "ServerJudge"]
+__all__ = ["Moody", "Plain", "ServerJudge", "Unbounded"]
 
 
 class Plain:
@@ -33,6 +33,26 @@ class Plain:
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         Plain.asked.append(list(batch))
         return [{"following": Score(4.0, True, "well done")} for _ in batch]
+
+
+class Unbounded:
+    """A judge whose reward is negative for following; its scale is declared if `declared`."""
+
+    class Settings(BaseSettings):
+        """Whether the scale is declared."""
+
+        declared: bool = False
+
+    name = "unbounded"
+    version = "unbounded-1"
+    perspectives = ("following", "preserving")
+
+    def __init__(self, settings: Unbounded.Settings) -> None:
+        if settings.declared:
+            self.scales = {"following": (-4.0, 4.0), "preserving": (0.0, 10.0)}
+
+    def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
+        return [{"following": Score(-2.0, False, "odd"), "preserving": Score(9.0)} for _ in batch]
 
 
 class Moody:

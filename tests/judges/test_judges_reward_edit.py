@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from editloop.errors import RecipeError, StoreError
+from editloop.judges.recorded import RecordedJudge
 from editloop.judges.reward_edit import Exported, RewardEditJudge, write_reward_edit
 from editloop.schema import (
     PERSPECTIVES,
@@ -70,6 +71,35 @@ def test_a_score_is_a_number_in_range_or_none(
     verdict = judge(tmp_path / "r.json", content)
     assert verdict["following"] == due
     assert verdict["quality"] == Score(5.0, text="None")
+
+
+def test_a_declared_scale_maps_rewards_and_is_part_of_the_version(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    plain = judge(path, {"0000017": [reward(-4), reward(2), reward(4.5)]})
+    assert [isinstance(each, Score) for each in plain.values()] == [False, True, True]
+    settings = RewardEditJudge.Settings(target=path, scale="-4,4")
+    mapped = RewardEditJudge(settings)
+    (verdict,) = mapped.judge([EditedPair("0000017", EMPTY, "", EMPTY)])
+    assert verdict["following"] == Score(0.0, text="None")
+    assert verdict["preserving"] == Score(3.75, text="None")
+    assert verdict["quality"] == Unscored(
+        "out of range: 4.5 is not in -4..4", cause=Cause.OUT_OF_RANGE
+    )
+    assert mapped.version != RewardEditJudge(RewardEditJudge.Settings(target=path)).version
+
+
+def test_recorded_verdicts_are_mapped_by_a_declared_scale(tmp_path: Path) -> None:
+    path = tmp_path / "v.jsonl"
+    path.write_text('{"id": "a", "verdict": {"following": -2, "quality": {"value": 6}}}')
+    pair = EditedPair("a", EMPTY, "", EMPTY)
+    judges = [
+        RecordedJudge(RecordedJudge.Settings(target=path, scale=scale)) for scale in (None, "-4,4")
+    ]
+    (plain,), (mapped,) = (each.judge([pair]) for each in judges)
+    assert plain["following"] == Score(-2.0)
+    assert mapped["following"] == Score(1.25)
+    assert isinstance(mapped["quality"], Unscored)
+    assert judges[0].version != judges[1].version
 
 
 @pytest.mark.parametrize("value", [[reward(5)], "good", {"Score": 5}, [reward(5)] * 4])

@@ -64,6 +64,18 @@ def test_verdicts_become_scores_with_the_judges_version() -> None:
     assert replace(after, scores=before.scores) == before
 
 
+def test_rewards_off_their_scale_are_unscored_or_mapped_by_the_judges_scales() -> None:
+    odd: dict[str, Any] = {"kind": "judging_parts:Unbounded"}
+    (unscored,) = judged(judging(odd), edits()[0])
+    assert reason(unscored) == "out of range: -2 is not in 0..5"
+    assert reason(unscored, "preserving") == "out of range: 9 is not in 0..5"
+    (mapped,) = judged(judging({**odd, "declared": True}), edits()[0])
+    assert mapped.scores["following"] == Score(1.25, False, "odd", "unbounded-1")
+    assert mapped.scores["preserving"] == Score(4.5, version="unbounded-1")
+    (other,) = judged(judging(odd, prefix="raw_"), edits()[0])
+    assert other.scores["raw_following"] == Score(-2.0, False, "odd", "unbounded-1")
+
+
 def test_a_prefix_keeps_the_scores_that_there_are() -> None:
     (after,) = judged(judging(PLAIN, prefix="plain_"), edits()[0])
     assert set(after.scores) == {*PERSPECTIVES, "plain_following", "plain_preserving"}

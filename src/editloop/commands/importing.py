@@ -37,6 +37,13 @@ def import_data(
     rewards: Annotated[
         Path | None, typer.Option(help="RewardEdit's JSON file, for the layout reward-edit.")
     ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="The scale of mapped rewards or of --rewards, mapped to 0..5. (default: 0,5)",
+        ),
+    ] = None,
     inverse: Annotated[
         bool | None,
         typer.Option(
@@ -105,6 +112,7 @@ def import_data(
             split=split,
             columns=_pairs(columns or ()),
             rewards=rewards,
+            scale=scale,
             inverse=inverse,
             heldout=heldout,
             sample=sample,

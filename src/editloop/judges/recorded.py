@@ -22,6 +22,7 @@ from editloop.images.codec import content_hash
 from editloop.schema import Cause, EditedPair, Json, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import said
+from editloop.sources.scales import Scale, rescaled, suffix_of
 from editloop.storage.files import explained
 
 __all__ = ["RecordedJudge"]
@@ -50,9 +51,14 @@ class RecordedJudge:
     """
 
     class Settings(BaseSettings):
-        """The file of verdicts."""
+        """The file of verdicts, and their scale."""
 
         target: Path = Field(description="a JSON Lines file of verdicts; may contain {editor}")
+        scale: Scale | None = Field(
+            default=None,
+            description="lowest and highest score in the file, mapped to 0..5; left out, scores "
+            "are read as they are",
+        )
 
     name = "recorded"
 
@@ -60,7 +66,8 @@ class RecordedJudge:
         self._path = settings.target.expanduser()
         with explained("read verdicts", self._path):
             self._data = self._path.read_bytes()
-        self.version = content_hash(self._data)[:16]
+        self._scale = settings.scale
+        self.version = f"{content_hash(self._data)[:16]}{suffix_of(settings.scale)}"
 
     @cached_property
     def _verdicts(self) -> dict[str, Verdict]:
@@ -72,7 +79,7 @@ class RecordedJudge:
             key = line.id if line.setting == "independent" else f"{line.id}@{line.setting}"
             if key in found:
                 raise self._error(number, f"it is a second verdict on {key!r}")
-            found[key] = {name: _score(each) for name, each in line.verdict.items()}
+            found[key] = {name: self._score(each) for name, each in line.verdict.items()}
         return found
 
     @property
@@ -93,6 +100,12 @@ class RecordedJudge:
         """Return the recorded verdict on each pair."""
         missing: Mapping[str, Unscored] = dict.fromkeys(self.perspectives, _NO_LINE)
         return [self._verdicts.get(pair.id, missing) for pair in batch]
+
+    def _score(self, given: float | _Perspective) -> Score | Unscored:
+        score = _score(given)
+        if self._scale is None or isinstance(score, Unscored):
+            return score
+        return rescaled(score, self._scale)
 
     def _line(self, number: int, text: str) -> _Line:
         try:

@@ -10,7 +10,6 @@ training joins the three texts with "; ".
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,21 +32,24 @@ from editloop.schema import (
 )
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.entries import Problem, read_json
+from editloop.sources.scales import REWARDS, Scale, number_of, rescaled, suffix_of
 from editloop.storage.files import Files, NewFile, explained, file_hash, temporary
 
 __all__ = ["Exported", "RewardEditJudge", "write_reward_edit"]
 
 _SCORE, _TEXT = "Score", "Negative Prompt"
-_HIGHEST = 5.0
 
 
 class RewardEditJudge:
     """A judge that looks up rewards by a pair's id; missing ones are unscored with the reason."""
 
     class Settings(BaseSettings):
-        """The file of rewards."""
+        """The file of rewards, and their scale."""
 
         target: Path = Field(description="a JSON file in the form of RewardEdit_20K.json")
+        scale: Scale = Field(
+            default=REWARDS, description="lowest and highest reward in the file, mapped to 0..5"
+        )
 
     name = "reward-edit"
     perspectives = PERSPECTIVES
@@ -56,7 +58,8 @@ class RewardEditJudge:
     def __init__(self, settings: RewardEditJudge.Settings) -> None:
         self._path = settings.target.expanduser()
         with explained("read rewards", self._path):
-            self.version = file_hash(Files(), self._path)[:16]
+            self.version = f"{file_hash(Files(), self._path)[:16]}{suffix_of(settings.scale)}"
+        self._scale = settings.scale
 
     @cached_property
     def _rewards(self) -> Mapping[str, Json]:
@@ -72,10 +75,10 @@ class RewardEditJudge:
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
         """Return the rewards of each pair."""
-        return [_verdict(self._rewards.get(pair.id)) for pair in batch]
+        return [_verdict(self._rewards.get(pair.id), self._scale) for pair in batch]
 
 
-def _verdict(given: Json) -> dict[str, Score | Unscored]:
+def _verdict(given: Json, scale: tuple[float, float]) -> dict[str, Score | Unscored]:
     if given is None:
         return dict.fromkeys(
             PERSPECTIVES, Unscored("the file has no rewards for it", cause=Cause.NO_ANSWER)
@@ -85,31 +88,17 @@ def _verdict(given: Json) -> dict[str, Score | Unscored]:
             PERSPECTIVES,
             Unscored("unparseable: it is no list of three rewards", cause=Cause.UNPARSEABLE),
         )
-    return {name: _score(each) for name, each in zip(PERSPECTIVES, given, strict=True)}
+    return {name: _score(each, scale) for name, each in zip(PERSPECTIVES, given, strict=True)}
 
 
-def _score(given: Json) -> Score | Unscored:
+def _score(given: Json, scale: tuple[float, float]) -> Score | Unscored:
     if not isinstance(given, dict):
         return Unscored("unparseable: the reward is no object", cause=Cause.UNPARSEABLE)
-    text, value = given.get(_TEXT), _number(given.get(_SCORE))
+    text, value = given.get(_TEXT), number_of(given.get(_SCORE))
     if value is None:
         return Unscored(f"unparseable: {given.get(_SCORE)!r} is no score", cause=Cause.UNPARSEABLE)
-    if not 0 <= value <= _HIGHEST:
-        return Unscored(
-            f"out of range: {value:g} is not in 0..{_HIGHEST:g}", cause=Cause.OUT_OF_RANGE
-        )
-    return Score(value, text=text.strip() or None if isinstance(text, str) else None)
-
-
-def _number(given: Json) -> float | None:
-    """Return a number, also from a string; None for NaN and for anything else."""
-    if isinstance(given, bool) or not isinstance(given, int | float | str):
-        return None
-    try:
-        value = float(given)
-    except ValueError:
-        return None
-    return None if math.isnan(value) else value
+    words = text.strip() or None if isinstance(text, str) else None
+    return rescaled(Score(value, text=words), scale)
 
 
 @dataclass(frozen=True, slots=True)

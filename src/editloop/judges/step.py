@@ -23,8 +23,9 @@ from editloop.judges.panel import members_of
 from editloop.judges.samples import SamplePair, sample_pair
 from editloop.kernel.steps import Fail, Keep, Outcome, Resource, StepContext
 from editloop.registry import Spec, parse_spec, settings_of
-from editloop.schema import Cause, EditSample, Json, Judge, Score, Unscored, Verdict
+from editloop.schema import PERSPECTIVES, Cause, EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
+from editloop.sources.scales import REWARDS, rescaled
 
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 
@@ -47,13 +48,14 @@ class JudgeStep:
     """A step that adds a judge's verdict to `scores`: one score for each perspective.
 
     Each score has the judge's version, which covers everything that can change a verdict. A score
-    that the sample has under the same name is replaced. Judges that ask a server share their budget
-    in all processes of a run.
+    that the sample has under the same name is replaced. Rewards (`PERSPECTIVES`) are stored from 0
+    to 5: mapped from the judge's own scale, and unscored if they are not on it. Judges that ask a
+    server share their budget in all processes of a run.
     """
 
     Settings = JudgeStepSettings
     name = "judge"
-    version = "2"
+    version = "3"
     needs = frozenset({"source"})
     adds = frozenset({"scores"})
 
@@ -145,8 +147,17 @@ class JudgeStep:
             reasons = "; ".join(f"{name}: {each.reason}" for name, each in later.items())
             key = next((each.reply_key for each in later.values() if each.reply_key), None)
             return Fail("no-verdict-yet", FailureClass.TRANSIENT, reasons, reply_key=key)
-        scores = {f"{self._prefix}{name}": self._signed(each) for name, each in named.items()}
+        scores = {
+            f"{self._prefix}{name}": self._on_scale(name, self._signed(each))
+            for name, each in named.items()
+        }
         return Keep((replace(sample, scores={**sample.scores, **scores}),))
+
+    def _on_scale(self, name: str, score: Score | Unscored) -> Score | Unscored:
+        """Return a reward on the scale of rewards; any other score as it is."""
+        if isinstance(score, Unscored) or f"{self._prefix}{name}" not in PERSPECTIVES:
+            return score
+        return rescaled(score, getattr(self._judge, "scales", {}).get(name, REWARDS))
 
     def _signed(self, score: Score | Unscored) -> Score | Unscored:
         return replace(score, version=score.version or self._judge.version)

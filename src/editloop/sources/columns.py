@@ -14,14 +14,25 @@ from pathlib import Path
 from typing import TypeGuard
 
 from editloop.hub.datasets import uri_of
-from editloop.schema import Cause, EditSample, Image, Json, Provenance, Score, Unscored
+from editloop.schema import (
+    PERSPECTIVES,
+    Cause,
+    EditSample,
+    Image,
+    Json,
+    Provenance,
+    Score,
+    Unscored,
+)
 from editloop.sources.entries import BLANK, Entry, Picture, Problem, below
 from editloop.sources.files import names_a_picture
+from editloop.sources.scales import REWARDS, number_of, rescaled
 from editloop.sources.taxonomies import REAL_EDIT, Taxonomy, edit_type
 
 __all__ = [
     "COLUMNS",
     "PICTURES",
+    "REWARD_FIELDS",
     "SCORES",
     "Row",
     "Rules",
@@ -67,6 +78,9 @@ SCORES = (
     *("dinov2_sim", "ssim"),
 )
 
+# The fields of a user's own rewards, which are never guessed: scores, and what is wrong, in words.
+REWARD_FIELDS = (*PERSPECTIVES, *(f"{name}_text" for name in PERSPECTIVES))
+
 PICTURES = ("source", "target", "mask")
 _TEXTS = (
     *("id", "instruction", "source_caption", "target_caption"),
@@ -95,7 +109,8 @@ class Rules:
     Fields in `needs` must have a value in every row; fields in `named` must have a column, but it
     may be empty. `only` are columns and the values that a row must have there to be read. `scores`
     are columns with measures of each edit. In a `chained` set a turn's parent is the turn before.
-    `guessed`: columns are guessed by their names, except for the fields in `mapped`.
+    `guessed`: columns are guessed by their names, except for the fields in `mapped`. Rewards
+    (columns of `REWARD_FIELDS`) are mapped from `scale` to 0..5.
     """
 
     name: str
@@ -109,6 +124,7 @@ class Rules:
     chained: bool = False
     guessed: bool = False
     mapped: frozenset[str] = frozenset()
+    scale: tuple[float, float] = REWARDS
 
 
 class _FaultError(Exception):
@@ -233,10 +249,18 @@ def _scores(row: Row, rules: Rules) -> dict[str, Score | Unscored]:
         if is_number(value):
             found[name] = Score(float(value), version=version)
         elif name in row.values:
-            found[name] = Unscored(
-                f"the data set has no number: {value!r}", version, Cause.NO_ANSWER
-            )
+            found[name] = _no_number(value, version)
+    rewards = {name: rules.columns[name][0] for name in PERSPECTIVES if rules.columns.get(name)}
+    for name, column in rewards.items():
+        value, words = number_of(row.values.get(column)), _value(row, rules, f"{name}_text")[1]
+        score = Score(value or 0.0, text=None if words is None else str(words), version=version)
+        missing = _no_number(row.values.get(column), version)
+        found[name] = missing if value is None else rescaled(score, rules.scale)
     return found
+
+
+def _no_number(value: Json, version: str) -> Unscored:
+    return Unscored(f"the data set has no number: {value!r}", version, Cause.NO_ANSWER)
 
 
 def _provenance(

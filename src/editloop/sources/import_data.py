@@ -17,6 +17,7 @@ from editloop.registry import create, parse_spec
 from editloop.schema import Json
 from editloop.settings import Settings, validate
 from editloop.sources.notices import same_captions
+from editloop.sources.scales import Scale
 from editloop.storage.versions import work_folder
 
 __all__ = ["ImportSettings", "import_data"]
@@ -35,6 +36,10 @@ class ImportSettings(Settings):
         default_factory=dict, description="column of each field, for the layout `table`"
     )
     rewards: Path | None = Field(default=None, description="RewardEdit's JSON, for `reward-edit`")
+    scale: Scale | None = Field(
+        default=None,
+        description="lowest and highest reward in mapped columns or RewardEdit's JSON (0 to 5)",
+    )
     inverse: bool | None = Field(
         default=None, description="add inverse edits (None: if the set is published with them)"
     )
@@ -87,11 +92,12 @@ def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
     spec = parse_spec(kind, "layout")
     rewards = _rewards(spec.kind, folder, own.rewards)
     inverse = spec.kind in _TWO_WAYS if own.inverse is None else own.inverse
+    scale = {} if own.scale is None else {"scale": own.scale}
     source = {
         "kind": "layout",
         "path": str(folder.absolute()),
         "layout": "instruct-pix2pix" if spec.kind == _REWARDED else spec.kind,
-        "options": {**spec.settings, **({"map": own.columns} if own.columns else {})},
+        "options": {**spec.settings, **_options(spec.kind, own)},
         "split": own.split,
         "only": rewards,
         "sample": own.sample,
@@ -112,10 +118,24 @@ def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
         "sources": [source],
         # Pairs are compared before inverse edits are added, so that both directions match or none.
         "build": [*([check] if own.against else []), *([{"kind": "inverse-edits"}] * inverse)],
-        "judge": [{"kind": _REWARDED, "target": rewards}] if rewards else [],
+        "judge": [{"kind": _REWARDED, "target": rewards, **scale}] if rewards else [],
         "evaluate": [{"kind": _CHECK}] if own.against else [],
     }
     return validate(Recipe, content, where="import")
+
+
+def _options(kind: str, own: ImportSettings) -> dict[str, Json]:
+    """Return the options of a layout that have settings of their own here."""
+    options: dict[str, Json] = {"map": own.columns} if own.columns else {}
+    if own.scale is not None and kind != _REWARDED:
+        if kind != "table":
+            raise RecipeError(
+                "only table and reward-edit take the scale of rewards",
+                value=kind,
+                fix="omit `scale`, or import the set as `table` with --map following=COLUMN",
+            )
+        options["scale"] = own.scale
+    return options
 
 
 def _rewards(kind: str, folder: Path, path: Path | None) -> str | None:

@@ -1,19 +1,23 @@
 """The layout `table`: Parquet, Arrow, WebDataset or a `metadata.jsonl`, with a column mapping.
 
 A field mapped to an empty name (`id: ""`) is not read; an unmapped field is looked up under the
-usual column names (`columns.COLUMNS`), in the columns that no other field is mapped to.
+usual column names (`columns.COLUMNS`), in the columns that no other field is mapped to. Rewards
+(`columns.REWARD_FIELDS`) are read only if they are mapped.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from editloop.errors import known_names
-from editloop.sources.columns import COLUMNS, SCORES, Rules
+from editloop.schema import PERSPECTIVES
+from editloop.sources.columns import COLUMNS, REWARD_FIELDS, SCORES, Rules
 from editloop.sources.listed import ListedIndex
 from editloop.sources.metadata import MetadataSettings
+from editloop.sources.scales import REWARDS, Scale
 from editloop.sources.tables import table_index
 from editloop.sources.taxonomies import TAXONOMIES
 
@@ -28,18 +32,32 @@ class MappedSettings(MetadataSettings):
     map: dict[str, str] = Field(
         default_factory=dict, description="the column of each field of a sample"
     )
+    scale: Scale = Field(
+        default=REWARDS, description="lowest and highest reward in the columns, mapped to 0..5"
+    )
 
     @field_validator("map")
     @classmethod
     def _is_of_fields(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if name not in COLUMNS:
-                raise ValueError(f"no field {name!r}: {known_names(name, COLUMNS)}")
+            if name not in (*COLUMNS, *REWARD_FIELDS):
+                known = known_names(name, [*COLUMNS, *REWARD_FIELDS])
+                raise ValueError(f"no field {name!r}: {known}")
         return value
+
+    @model_validator(mode="after")
+    def _scales_something(self) -> Self:
+        if "scale" in self.model_fields_set and not any(map(self.map.get, PERSPECTIVES)):
+            raise ValueError("scale has no effect: map following, preserving or quality to columns")
+        return self
 
 
 def mapped_table_index(
-    folder: Path, split: str | None, taxonomy: str, map: dict[str, str]
+    folder: Path,
+    split: str | None,
+    taxonomy: str,
+    map: dict[str, str],
+    scale: tuple[float, float] = REWARDS,
 ) -> ListedIndex:
     """Return the index of the layout `table`."""
     named = {name: (column,) if column else () for name, column in map.items()}
@@ -56,5 +74,6 @@ def mapped_table_index(
         scores=SCORES,
         guessed=True,
         mapped=frozenset(map),
+        scale=scale,
     )
     return table_index(folder, rules, split)
