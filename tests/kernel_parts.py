@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from editloop.errors import FailureClass, ImageError, UnavailableError
-from editloop.kernel.steps import Drop, Fail, Keep, Outcome, Resource, SourceItem, StepContext
+from editloop.kernel.resources import NETWORK, Resources
+from editloop.kernel.steps import Drop, Fail, Keep, Outcome, SourceItem, StepContext
 from editloop.kernel.tasks import StepSpec
 from editloop.schema import Attempt, EditOutcome, EditSample, Image, Json, Provenance
 from editloop.settings import Settings
 
-__all__ = ["ListSource", "MixedStep", "part", "picture", "source", "step"]
+__all__ = ["ListSource", "MixedStep", "logged", "part", "picture", "source", "step"]
 
 
 def picture(name: str, size: int) -> Image:
@@ -31,7 +32,6 @@ class _Part:
     version = "1"
     needs: frozenset[str] = frozenset()
     adds: frozenset[str] = frozenset()
-    resource = Resource.CPU
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -167,7 +167,7 @@ class PaintStep(_Part):
 class NetworkStep(MixedStep):
     """The same step in its own segment."""
 
-    resource = Resource.NETWORK
+    resources = NETWORK
 
 
 class MarkStep(_Part):
@@ -264,6 +264,19 @@ class TroubleStep(_Part):
         return Keep((sample,))
 
 
+class PatientStep(TroubleStep):
+    """Misbehaves too, and states its own deadline."""
+
+    class Settings(TroubleStep.Settings):
+        deadline: float
+
+    settings: Settings
+
+    @property
+    def deadline(self) -> float:
+        return self.settings.deadline
+
+
 class CrowdStep(_Part):
     """Kills its worker on a batch of more than `most` samples, as running out of memory would."""
 
@@ -289,6 +302,73 @@ class NeedyStep(_Part):
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
         return [Keep((sample,)) for sample in batch]
+
+
+class LoggedStep(_Part):
+    """Writes its setup, its close and each sample into `log`, and meets other steps there.
+
+    A sample whose id is a key of `meets` waits until the log holds that line.
+    """
+
+    class Settings(Settings):
+        log: str
+        word: str = "step"
+        cpus: int = 1
+        gpus: int = 0
+        network: bool = False
+        gpu_optional: bool = False
+        deadline: float | None = None
+        seconds: float = 0.0  # of each sample
+        meets: Mapping[str, str] = {}
+        reads_split: bool = False
+
+    settings: Settings
+
+    @property
+    def resources(self) -> Resources:
+        own = self.settings
+        return Resources(own.cpus, own.gpus, own.network, own.gpu_optional)
+
+    @property
+    def deadline(self) -> float | None:
+        return self.settings.deadline
+
+    def setup(self, context: StepContext) -> None:
+        self._device = context.device
+        split = f" {context.split}" if self.settings.reads_split else ""
+        self._log(f"setup{split}")
+
+    def close(self) -> None:
+        self._log("close")
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        return list(map(self._answer, batch))
+
+    def _answer(self, sample: EditSample) -> Outcome:
+        self._log(sample.id)
+        threading.Event().wait(self.settings.seconds)
+        line = self.settings.meets.get(sample.id)
+        if line is not None:
+            self._wait(line)
+        return Keep((sample,))
+
+    def _wait(self, line: str) -> None:
+        for _ in range(3000):
+            if any(each.startswith(line) for each in logged(Path(self.settings.log))):
+                return
+            threading.Event().wait(0.02)
+        raise TimeoutError(f"nobody wrote {line!r}")
+
+    def _log(self, what: str) -> None:
+        thread = threading.get_ident()
+        line = f"{self.settings.word} {what} | {os.getpid()}-{thread} {self._device}\n"
+        with Path(self.settings.log).open("a") as file:
+            file.write(line)
+
+
+def logged(log: Path) -> list[str]:
+    """Return the lines of the log of `LoggedStep`."""
+    return log.read_text().splitlines() if log.exists() else []
 
 
 def part(group: str, kind: str, name: str = "", **settings: Json) -> StepSpec:

@@ -80,6 +80,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pixels": "editloop.metrics.pixels:PixelMetric",
         "structure": "editloop.metrics.structure:StructureMetric",
     },
+    "engine": {
+        "in-process": "editloop.kernel.engines.in_process:InProcessEngine",
+        "processes": "editloop.kernel.engines.processes:LocalProcessEngine",
+        "threads": "editloop.kernel.engines.threads:ThreadEngine",
+    },
     "report": {"html": "editloop.evaluation.report.html:HtmlReport"},
 }
 

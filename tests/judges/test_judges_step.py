@@ -17,7 +17,8 @@ from editloop.judges import step as module
 from editloop.judges.samples import sample_pair
 from editloop.judges.step import JudgeStep
 from editloop.judges.truth import TruthJudge
-from editloop.kernel.steps import Fail, Keep, Resource, StepContext
+from editloop.kernel.resources import CPU, NETWORK, Resources
+from editloop.kernel.steps import Fail, Keep, StepContext
 from editloop.registry import create
 from editloop.schema import PERSPECTIVES, Cause, EditedPair, EditSample, Image, Score, Unscored
 from judging_parts import Plain, ServerJudge
@@ -191,16 +192,16 @@ def test_large_batches_are_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("judge", "resource"),
+    ("judge", "resources"),
     [
-        ("truth", Resource.CPU),
-        (ASKING, Resource.NETWORK),
-        ({"kind": "panel", "judges": ["truth", ASKING]}, Resource.NETWORK),
-        ({"kind": "panel", "judges": "truth,metric"}, Resource.CPU),
+        ("truth", CPU),
+        (ASKING, NETWORK),
+        ({"kind": "panel", "judges": ["truth", ASKING]}, NETWORK),
+        ({"kind": "panel", "judges": "truth,metric"}, CPU),
     ],
 )
-def test_only_who_asks_a_server_needs_the_network(judge: Any, resource: Resource) -> None:
-    assert judging(judge).resource is resource
+def test_only_who_asks_a_server_needs_the_network(judge: Any, resources: Resources) -> None:
+    assert judging(judge).resources == resources
 
 
 @pytest.mark.parametrize("seat", [False, True])

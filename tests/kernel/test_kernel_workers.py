@@ -14,7 +14,7 @@ import pytest
 
 from editloop.errors import StepError
 from editloop.kernel.build import BuildReport, Options, build
-from editloop.kernel.engines.base import Loss, Task
+from editloop.kernel.engines.base import EngineSettings, Loss, Task
 from editloop.kernel.engines.in_process import InProcessEngine
 from editloop.kernel.engines.processes import LocalProcessEngine
 from editloop.kernel.progress import Progress
@@ -30,6 +30,10 @@ def make(out: Path, on: dict[str, str], workers: int = 2, deadline: float = 600)
     trouble = step("TroubleStep", on=on, folder=str(out.parent))
     options = Options(workers=workers, deadline=deadline)
     return build(ITEMS, [trouble, step(drops=0, fails=0)], out=out, shard_size=4, options=options)
+
+
+def engine_of(workers: int) -> LocalProcessEngine:
+    return LocalProcessEngine(EngineSettings(workers=workers))
 
 
 def quarantine(out: Path) -> list[tuple[str, str, str]]:
@@ -72,7 +76,7 @@ def test_a_worker_that_is_killed_by_accident_costs_nothing(
 
 @pytest.mark.slow
 def test_a_record_that_hangs_costs_itself(tmp_path: Path, expected: list[tuple[str, str]]) -> None:
-    make(tmp_path / "out", {"0008": "hang"}, deadline=5)
+    make(tmp_path / "out", {"0008": "hang"}, deadline=2)
     assert quarantine(tmp_path / "out") == [("train/0008", "worker-hung", "transient")]
     neighbours = [row for row in expected if not row[0].startswith("train/0008")]
     assert kept(tmp_path / "out") == neighbours
@@ -97,7 +101,7 @@ def test_a_step_that_kills_every_worker_fails_the_build(tmp_path: Path) -> None:
 
 
 def test_an_engine_names_the_task_whose_worker_died() -> None:
-    with LocalProcessEngine(2) as engine:
+    with engine_of(2) as engine:
         engine.submit(Task(abs, -3))
         engine.submit(Task(os._exit, 9))
         ended = engine.wait()
@@ -108,7 +112,7 @@ def test_an_engine_names_the_task_whose_worker_died() -> None:
 
 
 def test_an_engine_goes_on_after_a_loss() -> None:
-    with LocalProcessEngine(1) as engine:
+    with engine_of(1) as engine:
         engine.submit(Task(os._exit, 9))
         assert engine.wait()[0].loss is Loss.KILLED
         engine.submit(Task(abs, -3))
@@ -116,7 +120,7 @@ def test_an_engine_goes_on_after_a_loss() -> None:
 
 
 def test_an_engine_goes_on_after_an_idle_worker_died() -> None:
-    with LocalProcessEngine(1) as engine:
+    with engine_of(1) as engine:
         engine.submit(Task(_pid, None))
         (first,) = engine.wait()
         (worker,) = (
@@ -134,28 +138,28 @@ def _pid(_: None) -> int:
 
 
 def test_an_engine_hands_an_error_back() -> None:
-    for engine in (InProcessEngine(), LocalProcessEngine(1)):
+    for engine in (InProcessEngine(), engine_of(1)):
         with engine:
             engine.submit(Task(int, "x"))
             assert isinstance(engine.wait()[0].error, ValueError)
 
 
 def test_nothing_to_wait_for_ends_at_once() -> None:
-    for engine in (InProcessEngine(), LocalProcessEngine(1)):
+    for engine in (InProcessEngine(), engine_of(1)):
         with engine:
             assert engine.wait() == []
 
 
 def test_leaving_an_engine_ends_a_worker_that_hangs() -> None:
     before = set(multiprocessing.active_children())
-    with LocalProcessEngine(1) as engine:
+    with engine_of(1) as engine:
         engine.submit(Task(signal.sigwait, [signal.SIGUSR1]))
         (worker,) = set(multiprocessing.active_children()) - before
     assert not worker.is_alive()
 
 
 def test_workers_compute_in_one_thread() -> None:
-    with LocalProcessEngine(1) as engine:
+    with engine_of(1) as engine:
         engine.submit(Task(_threads, None))
         assert engine.wait()[0].value == (1, {1})
 
@@ -182,7 +186,7 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_UNGUARDED)
     command = [sys.executable, script, tmp_path / "out"]
-    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("8\n", "")
 

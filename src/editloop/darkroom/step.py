@@ -18,7 +18,7 @@ from editloop.darkroom.scene import SMALLEST, Darkroom
 from editloop.darkroom.sessions import draw_session
 from editloop.errors import did_you_mean
 from editloop.images.codec import decode, encode_png
-from editloop.kernel.steps import Drop, Keep, Outcome, Resource, StepContext
+from editloop.kernel.steps import Drop, Keep, Outcome, StepContext
 from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import EditSample, Image, Json, Mask, Pixels, Provenance
 from editloop.settings import Settings as BaseSettings
@@ -76,7 +76,6 @@ class DarkroomStep:
             "provenance",
         }
     )
-    resource = Resource.CPU
 
     def __init__(self, settings: DarkroomSettings) -> None:
         self._settings = settings

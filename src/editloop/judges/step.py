@@ -21,7 +21,8 @@ from editloop.errors import FailureClass, RecipeError, StepError
 from editloop.images.codec import content_hash
 from editloop.judges.panel import members_of
 from editloop.judges.samples import SamplePair, sample_pair
-from editloop.kernel.steps import Fail, Keep, Outcome, Resource, StepContext
+from editloop.kernel.resources import CPU, NETWORK, Resources
+from editloop.kernel.steps import Fail, Keep, Outcome, StepContext
 from editloop.registry import Spec, parse_spec, settings_of
 from editloop.schema import PERSPECTIVES, Cause, EditSample, Json, Judge, Score, Unscored, Verdict
 from editloop.settings import Settings as BaseSettings
@@ -58,6 +59,7 @@ class JudgeStep:
     version = "3"
     needs = frozenset({"source"})
     adds = frozenset({"scores"})
+    deadline = 600.0  # seconds; a question may wait for a busy server
 
     def __init__(self, settings: JudgeStepSettings) -> None:
         self._spec = parse_spec(settings.judge, "judge")
@@ -76,12 +78,12 @@ class JudgeStep:
         return {"judge": judge, "prefix": self._prefix}
 
     @property
-    def resource(self) -> Resource:
+    def resources(self) -> Resources:
         """The network if the judge, or a member of its panel, asks a server; else the CPU."""
-        return Resource.NETWORK if _asks(self._spec) else Resource.CPU
+        return NETWORK if _asks(self._spec) else CPU
 
     def setup(self, context: StepContext) -> None:
-        if self.resource is Resource.NETWORK:
+        if self.resources.network:
             self._judge = _in_run(self._spec, _run_of(context.cache)).create("judge")
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:

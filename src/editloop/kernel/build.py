@@ -15,16 +15,13 @@ from typing import NamedTuple
 from editloop.errors import FailureClass, RecipeError, StoreError
 from editloop.kernel.build_spec import BUILD, BuildSpec, make_steps, read_build_spec
 from editloop.kernel.committed import Committed, Work
-from editloop.kernel.contract import check_step
-from editloop.kernel.driver import Driver
-from editloop.kernel.engines.base import DEADLINE, Engine
-from editloop.kernel.engines.in_process import InProcessEngine
-from editloop.kernel.engines.processes import LocalProcessEngine
+from editloop.kernel.contract import DEADLINE, check_step
+from editloop.kernel.driver import Driver, check_resources
+from editloop.kernel.engines.base import Engine, make_engine
 from editloop.kernel.merge import publish_set
 from editloop.kernel.progress import Progress
 from editloop.kernel.shard_plan import ShardPlan, load_plan, make_plan
 from editloop.kernel.tasks import StepSpec
-from editloop.kernel.worker import forget_parts
 from editloop.schema import Json
 from editloop.storage.files import Files, explained
 from editloop.storage.manifests import Manifest, find_manifest
@@ -38,21 +35,23 @@ __all__ = ["BuildReport", "Options", "Retried", "build", "retry"]
 class Options:
     """Options of running a build; none of them changes its result.
 
-    With `workers` 0, everything runs in this process, so an input that crashes a step ends the
-    build. A task that takes longer than `deadline` seconds is considered hung. `progress` is
-    called after each commit.
+    `engine` is the SPEC of the engine that runs the tasks. With `workers` 0, everything runs in
+    this process, so an input that crashes a step ends the build. A step that takes longer than
+    `deadline` seconds an input, and states no own deadline, is considered hung. `devices` names the
+    GPUs to use; all of the machine's if not set. `progress` is called after each commit.
     """
 
     workers: int = 1
+    engine: str = "processes"
+    devices: tuple[str, ...] | None = None
     deadline: float = DEADLINE
     progress: Callable[[Progress], None] | None = None
     files: Files = field(default_factory=Files)
 
-    def engine(self) -> Engine:
+    def new_engine(self) -> Engine:
         """Return a new engine with these options."""
-        if self.workers == 0:
-            return InProcessEngine()
-        return LocalProcessEngine(self.workers, deadline=self.deadline)
+        spec = self.engine if self.workers else "in-process"
+        return make_engine(spec, max(1, self.workers), self.devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +151,19 @@ class _Build:
         self._options = options
         chains = recipe.chains(self._folder)
         cache = work_folder(out) / "cache"
-        self._work = Work(plan, chains, recipe.seed, cache, options.files)
+        self._work = Work(plan, chains, recipe.seed, cache, options.files, options.deadline)
 
     def run(self, new_version: bool = False, again: FailureClass | None = None) -> BuildReport:
         """Claim the folder, run the missing work and publish."""
         start = time.perf_counter()
+        engine = self._options.new_engine()
+        check_resources(self._work, engine)
         self._claim(new_version)
         committed = Committed(self._work)
         committed.sweep_orphans()
         driver = Driver(self._work, committed, self._options.progress or _ignore_progress, again)
-        try:
-            with self._options.engine() as engine:
-                driver.run(engine)
-        finally:
-            forget_parts()
+        with engine:
+            driver.run(engine)
         manifest = self._publish(committed)
         self._clean_up(committed)
         timings = {

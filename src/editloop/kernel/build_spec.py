@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from editloop.errors import RecipeError
+from editloop.kernel.resources import resources_of
 from editloop.kernel.shard_plan import ShardPlan
 from editloop.kernel.steps import Source, Step
 from editloop.kernel.tasks import Segment, StepSpec
@@ -54,27 +55,37 @@ class BuildSpec:
 
     def chains(self, folder: Path) -> list[list[Segment]]:
         """Return the segments of each source; their folders are named by fingerprint."""
-        by_resource = groupby(self.steps, key=lambda made: made[1].resource)
-        groups: list[MadeSteps] = [tuple(group) for _, group in by_resource] or [()]
-        return [self._chain(folder, made, groups) for made in self.sources]
+        return [self._chain(folder, *made) for made in self.sources]
 
-    def _chain(
-        self, folder: Path, source: tuple[StepSpec, Source], groups: list[MadeSteps]
-    ) -> list[Segment]:
-        spec, made = source
-        so_far: Json = {"seed": self.seed, "source": [spec.name, _described(spec, made)]}
+    def _chain(self, folder: Path, spec: StepSpec, source: Source) -> list[Segment]:
+        so_far: Json = {"seed": self.seed, "source": [spec.name, _described(spec, source)]}
+        own = resources_of(source)
+        groups = [
+            (resources, tuple(group))
+            for resources, group in groupby(self.steps, key=lambda made: resources_of(made[1]))
+        ]
+        alone = not groups or groups[0][0] != own
+        if alone and groups:  # until version 0.3, a source loaded in the segment of the first steps
+            alone = not (folder / fingerprint(_extended(so_far, groups[0][1]))).is_dir()
+        if alone:
+            groups.insert(0, (own, ()))
         segments: list[Segment] = []
-        for group in groups:
-            so_far = [so_far, [[spec.name, _described(spec, step)] for spec, step in group]]
+        for resources, group in groups:
+            so_far = _extended(so_far, group)
             segments.append(
                 Segment(
                     folder / fingerprint(so_far),
                     tuple(spec for spec, _ in group),
+                    resources,
                     source=None if segments else spec,
                     upstream=segments[-1].folder if segments else None,
                 )
             )
         return segments
+
+
+def _extended(so_far: Json, group: MadeSteps) -> Json:
+    return [so_far, [[spec.name, _described(spec, step)] for spec, step in group]]
 
 
 def read_build_spec(parts: Json) -> BuildSpec:

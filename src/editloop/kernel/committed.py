@@ -26,6 +26,7 @@ class Work:
     seed: int
     cache: Path
     files: Files
+    deadline: float  # seconds that an input may take in a step that states none
 
     @property
     def segments(self) -> list[Segment]:

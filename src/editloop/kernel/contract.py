@@ -19,10 +19,24 @@ from editloop.errors import (
     StoreError,
     UnavailableError,
 )
+from editloop.kernel.engines.worker import current_worker
 from editloop.kernel.steps import Drop, Fail, Keep, Outcome, Source, SourceItem, Step
 from editloop.schema import EditSample
 
-__all__ = ["Identified", "Stage", "answers", "check_step", "load_stage", "step_stage"]
+__all__ = [
+    "DEADLINE",
+    "Identified",
+    "Stage",
+    "answers",
+    "check_step",
+    "deadline_of",
+    "load_stage",
+    "step_stage",
+]
+
+DEADLINE = (
+    120.0  # seconds that a step may take for one input, unless it or the build states another
+)
 
 # Errors that no row causes: they stop the whole build, which resumes once they are fixed.
 _STOPPING = (RecipeError, StoreError, UnavailableError)
@@ -45,16 +59,18 @@ class Stage(Generic[_Row]):
     """A step, or the loading of a source, as functions.
 
     `run` returns the outcomes of a batch, `check` returns a row's outcome after its contract
-    checks, and `refuse` returns a Fail for a row that must not reach `run`.
+    checks, and `refuse` returns a Fail for a row that must not reach `run`. A row may take
+    `deadline` seconds.
     """
 
     name: str
     run: Callable[[Sequence[_Row]], list[Outcome]]
     check: Callable[[_Row, Outcome], Outcome] = lambda _, outcome: outcome
     refuse: Callable[[_Row], Fail | None] = lambda _: None
+    deadline: float = DEADLINE
 
 
-def load_stage(name: str, source: Source) -> Stage[SourceItem]:
+def load_stage(name: str, source: Source, deadline: float = DEADLINE) -> Stage[SourceItem]:
     """Return the stage that loads a source: each item becomes one sample with its id, or fails."""
 
     def check(item: SourceItem, outcome: Outcome) -> Outcome:
@@ -62,10 +78,10 @@ def load_stage(name: str, source: Source) -> Stage[SourceItem]:
             return _broken(f"{name} must answer an item with one sample of its id")
         return outcome
 
-    return Stage(name, source.load, check)
+    return Stage(name, source.load, check, deadline=deadline_of(source, deadline))
 
 
-def step_stage(name: str, step: Step) -> Stage[EditSample]:
+def step_stage(name: str, step: Step, deadline: float = DEADLINE) -> Stage[EditSample]:
     """Return the stage of a step, which checks `needs` before and outcomes and `adds` after."""
 
     def refuse(sample: EditSample) -> Fail | None:
@@ -81,7 +97,13 @@ def step_stage(name: str, step: Step) -> Stage[EditSample]:
                 return _broken(f"{name} promises `{absent}`, which sample {made.id!r} has not")
         return Keep(tuple(_with_parent(made, sample) for made in outcome.samples), outcome.attempts)
 
-    return Stage(name, step.process, check, refuse)
+    return Stage(name, step.process, check, refuse, deadline_of(step, deadline))
+
+
+def deadline_of(part: Source | Step, default: float) -> float:
+    """Return the seconds that a source or step may take for one input."""
+    stated = getattr(part, "deadline", None)
+    return default if stated is None else float(stated)
 
 
 def check_step(name: str, step: Step) -> None:
@@ -116,6 +138,7 @@ def _bisected(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
 
 
 def _run_checked(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
+    current_worker().expect(stage.deadline, len(rows))
     outcomes = list(stage.run(rows))
     if len(outcomes) != len(rows):
         raise StepError(

@@ -1,7 +1,7 @@
-"""Scheduling of shards through their segments: committed work is skipped, the new_shards is run.
+"""Scheduling of shards through their segments: committed work is skipped, the rest is run.
 
-The driver holds names and generations, never rows. It submits as many tasks as the engine has
-capacity for, and continues started shards before it starts new ones.
+The driver holds names and generations, never rows. It submits as many tasks of each resource class
+as the engine has free workers for, and continues started shards before it starts new ones.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from editloop.errors import FailureClass
+from editloop.errors import FailureClass, UnavailableError
 from editloop.kernel.committed import Committed, Work
 from editloop.kernel.engines.base import Ended, Engine, Task
 from editloop.kernel.lost_workers import Suspects
 from editloop.kernel.progress import Progress
+from editloop.kernel.resources import Resources
 from editloop.kernel.shard_plan import ShardRef
-from editloop.kernel.steps import StepContext
 from editloop.kernel.tasks import Segment, ShardTask
 from editloop.kernel.worker import run_shard
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "check_resources"]
+
+_AHEAD = 256  # tasks of other resource classes to hold while looking for one of a class
 
 
 class Driver:
@@ -42,29 +44,44 @@ class Driver:
         self._suspects = Suspects()
         self._done = 0
         self._samples = 0
+        self._new = self._first_tasks()
+        classes = dict.fromkeys(each.resources for each in reversed(work.segments))
+        self._ready: dict[Resources, deque[ShardTask]] = {each: deque() for each in classes}
         self._total = sum(len(work.chains[shard.source]) for shard in work.plan.shards)
 
     def run(self, engine: Engine) -> None:
         """Run everything that is not committed. Raises any task's error, or StepError."""
-        started: deque[ShardTask] = deque()
-        new_shards = self._first_tasks()
-        running = 0
-        while True:
-            while running < engine.capacity:
-                task = started.popleft() if started else next(new_shards, None)
-                if task is None:
-                    break
-                engine.submit(Task(run_shard, task))
-                running += 1
-            if not running:
-                break
-            for ended in engine.wait():
-                running -= 1
-                started.extend(self._after(ended))
+        self._submit(engine)
+        while every := engine.wait():
+            for ended in every:
+                for task in self._after(ended):
+                    self._ready[task.segment.resources].append(task)
+            self._submit(engine)
         self._report_progress()
 
+    def _submit(self, engine: Engine) -> None:
+        """Submit as many tasks as there are free workers, those of started shards first."""
+        for find in (self._started, self._next):
+            for resources in self._ready:
+                while engine.free(resources) and (task := find(resources)) is not None:
+                    engine.submit(Task(run_shard, task, resources))
+
+    def _started(self, resources: Resources) -> ShardTask | None:
+        return self._ready[resources].popleft() if self._ready[resources] else None
+
+    def _next(self, resources: Resources) -> ShardTask | None:
+        """Return a task, also of a new shard if one of the next ones needs these resources."""
+        if self._ready[resources]:
+            return self._started(resources)
+        while sum(map(len, self._ready.values())) < _AHEAD:
+            task = next(self._new, None)
+            if task is None or task.segment.resources == resources:
+                return task
+            self._ready[task.segment.resources].append(task)
+        return None
+
     def _first_tasks(self) -> Iterator[ShardTask]:
-        """Yield each shard's first task, split by split, as workers set steps up for one split."""
+        """Yield each shard's first task, split by split."""
         for split in self._work.plan.splits:
             for shard in self._work.plan.of_split(split):
                 task = self._next_task(shard, 0)
@@ -92,8 +109,10 @@ class Driver:
             segment,
             shard,
             self._work.plan.path,
-            StepContext(self._work.seed, shard.split, self._work.cache),
+            self._work.seed,
+            self._work.cache,
             self._work.files,
+            self._work.deadline,
             generation=above if own is None else max(above, self._round),
             upstream_generation=above,
             previous=own,
@@ -124,3 +143,13 @@ class Driver:
 
     def _report_progress(self) -> None:
         self._report(Progress(self._done, self._total, self._samples))
+
+
+def check_resources(work: Work, engine: Engine) -> None:
+    """Raise UnavailableError if the engine cannot give what a segment needs."""
+    for segment in work.segments:
+        if not engine.can_run(segment.resources):
+            raise UnavailableError(
+                f"{segment.name} needs {segment.resources.gpus} GPU(s), and there are not as many",
+                value=segment.name,
+            )

@@ -8,32 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from editloop.errors import FailureClass
 from editloop.schema import Attempt, EditSample, Json
 
-__all__ = [
-    "Drop",
-    "Fail",
-    "Keep",
-    "Outcome",
-    "Resource",
-    "Source",
-    "SourceItem",
-    "Step",
-    "StepContext",
-]
-
-
-class Resource(StrEnum):
-    """The main resource of a step; consecutive steps with the same one share a segment."""
-
-    CPU = "cpu"
-    GPU = "gpu"
-    NETWORK = "network"
+__all__ = ["Drop", "Fail", "Keep", "Outcome", "Source", "SourceItem", "Step", "StepContext"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +56,36 @@ class Fail:
 Outcome: TypeAlias = Keep | Drop | Fail
 
 
-@dataclass(frozen=True, slots=True)
 class StepContext:
-    """The facts of a run that a step may use: the recipe's seed, the split, a cache folder."""
+    """The facts of a run that a step may use: seed, split, a cache folder, a device.
 
-    seed: int
-    split: str
-    cache: Path | None = None
+    A step is set up once per worker. One that reads `split` is set up once for each split.
+    `device` is where the step's networks run: `cpu`, or the worker's own, such as `cuda`.
+    """
+
+    def __init__(
+        self, seed: int, split: str, cache: Path | None = None, device: str = "cpu"
+    ) -> None:
+        self.seed = seed
+        self.cache = cache
+        self.device = device
+        self.split_was_read = False
+        self._split = split
+
+    @property
+    def split(self) -> str:
+        """The split of the samples that the step processes."""
+        self.split_was_read = True
+        return self._split
 
 
 class Step(Protocol):
-    """One stage of a build; `parameters` (JSON) and `version` enter the fingerprint."""
+    """One stage of a build; `parameters` (JSON) and `version` enter the fingerprint.
+
+    A step may also have: `resources` (a `Resources`; one core if it has none); `deadline`, the
+    seconds that one input may take at most (else the build's), after which its worker is considered
+    hung; `close()`, called once when its worker ends.
+    """
 
     @property
     def name(self) -> str: ...
@@ -105,9 +105,6 @@ class Step(Protocol):
     def adds(self) -> frozenset[str]:
         """The `EditSample` fields that are never None in the step's output."""
         ...
-
-    @property
-    def resource(self) -> Resource: ...
 
     def setup(self, context: StepContext) -> None:
         """Prepare the step; called once per worker, before the first batch."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from editloop.kernel.engines.base import Loss
+from editloop.kernel.resources import CPU, Resources
 from editloop.kernel.shard_plan import ShardRef
-from editloop.kernel.steps import StepContext
 from editloop.registry import create
 from editloop.schema import Json
 from editloop.storage.files import Files
@@ -33,10 +33,11 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive steps with the same resource; the first segment of a chain loads its source."""
+    """Consecutive steps with the same resources; the first segment of a chain loads its source."""
 
     folder: Path
     steps: tuple[StepSpec, ...]
+    resources: Resources = CPU
     source: StepSpec | None = None
     upstream: Path | None = None
 
@@ -53,14 +54,17 @@ class ShardTask:
     `previous` is the generation to continue from: its outcomes are kept, except for rows
     quarantined under the class `again`, and inputs it did not have are processed. With `row`,
     only that input runs, without a commit, to test whether it kills the worker; `lost` lists the
-    inputs that do, and `single` makes every batch one row.
+    inputs that do, and `single` makes every batch one row. `deadline` is the number of seconds
+    that an input may take in a step that states none.
     """
 
     segment: Segment
     shard: ShardRef
     plan: Path
-    context: StepContext
+    seed: int
+    cache: Path
     files: Files
+    deadline: float
     generation: int = 0
     upstream_generation: int = 0
     previous: int | None = None

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from editloop.kernel.book import (
 )
 from editloop.kernel.contract import Identified, Stage, answers, load_stage, step_stage
 from editloop.kernel.engines.base import Loss
+from editloop.kernel.engines.worker import current_worker
 from editloop.kernel.shard_plan import read_items
 from editloop.kernel.steps import Fail, Keep, Outcome, StepContext
 from editloop.kernel.tasks import ShardEnd, ShardTask, StepSpec
@@ -39,9 +38,11 @@ from editloop.storage.commits import Commit
 from editloop.storage.samples import from_row
 from editloop.storage.shards import ShardStore
 
-__all__ = ["count_inputs", "forget_parts", "run_shard"]
+__all__ = ["count_inputs", "run_shard"]
 
 BATCH = 64  # rows per call of a step; batch boundaries are fixed within a shard
+SETTING_UP = 3600.0  # seconds that the setup of a step may take, such as loading large weights
+STORING = 600.0  # seconds that reading or committing a shard may take
 
 _LOST = {
     Loss.KILLED: ("worker-killed", FailureClass.BUG),
@@ -51,6 +52,8 @@ _LOST = {
 
 def run_shard(task: ShardTask) -> ShardEnd:
     """Run a segment on a shard and commit it. Raises StoreError, StepError, UnavailableError."""
+    worker = current_worker()
+    worker.expect(STORING)
     store = ShardStore(task.segment.folder, task.files)
     inputs = _inputs(task)
     order = [row.id for row in inputs]
@@ -58,6 +61,7 @@ def run_shard(task: ShardTask) -> ShardEnd:
     pending = _pending(order, old, task.again)
     run = _Run(task, _attempts(old), _taken(order, old, pending))
     data = run.process([row if row.id in pending else None for row in inputs])
+    worker.expect(STORING)
     if task.row is not None:
         return ShardEnd(0, {})
     tables = run.book.tables(data, order)
@@ -120,7 +124,7 @@ class _Run:
                 self._fail(row.id, row.id, self._task.segment.name, _lost(lost[index]))
             else:
                 live.append((row.id, row))
-        for stage in _stages(_stage_key(self._task)):
+        for stage in _stages(self._task):
             live = self._advance(stage, live)
         return self._stored(live)
 
@@ -225,36 +229,43 @@ def _taken(order: Sequence[str], old: Tables | None, pending: set[str]) -> set[s
     return taken
 
 
-def _stage_key(task: ShardTask) -> str:
-    segment, context = task.segment, task.context
-    return canonical_json(
-        {
-            "source": None if segment.source is None else asdict(segment.source),
-            "steps": [asdict(step) for step in segment.steps],
-            "seed": context.seed,
-            "split": context.split,
-            "cache": None if context.cache is None else str(context.cache),
-        }
-    )
-
-
-@lru_cache(maxsize=2)
-def _stages(key: str) -> list[Stage[Any]]:
-    """Return a segment's stages, set up once per worker and cached for its other shards."""
-    what = json.loads(key)
-    cache = None if what["cache"] is None else Path(what["cache"])
-    context = StepContext(what["seed"], what["split"], cache)
+def _stages(task: ShardTask) -> list[Stage[Any]]:
+    """Return a segment's stages; each step is set up once per worker, whatever the segment."""
+    segment = task.segment
     stages: list[Stage[Any]] = []
-    if what["source"] is not None:
-        source = StepSpec(**what["source"])
-        stages.append(load_stage(source.name, source.create()))
-    for spec in (StepSpec(**step) for step in what["steps"]):
-        step = spec.create()
-        step.setup(context)
-        stages.append(step_stage(spec.name, step))
-    return stages
+    if segment.source is not None:
+        source = current_worker().kept(
+            ("source", _key(task, segment.source)), segment.source.create
+        )
+        stages.append(load_stage(segment.source.name, source, task.deadline))
+    made = ((spec.name, _ready(task, spec).step) for spec in segment.steps)
+    return [*stages, *(step_stage(name, step, task.deadline) for name, step in made)]
 
 
-def forget_parts() -> None:
-    """Clear the cache of steps that tasks in this process have set up."""
-    _stages.cache_clear()
+class _ReadyStep:
+    """A step that is set up in this worker."""
+
+    def __init__(self, task: ShardTask, spec: StepSpec) -> None:
+        worker = current_worker()
+        worker.expect(SETTING_UP)
+        self.split = task.shard.split
+        self.context = StepContext(task.seed, self.split, task.cache, worker.device)
+        self.step = spec.create()
+        self.step.setup(self.context)
+
+    def close(self) -> None:
+        getattr(self.step, "close", lambda: None)()
+
+
+def _ready(task: ShardTask, spec: StepSpec) -> _ReadyStep:
+    """Return a step, set up by the worker's first task with it, or for the split if it reads it."""
+    worker, key = current_worker(), ("step", _key(task, spec))
+    made = worker.kept(key, lambda: _ReadyStep(task, spec))
+    split = task.shard.split
+    if made.context.split_was_read and made.split != split:
+        made = worker.kept((*key, split), lambda: _ReadyStep(task, spec))
+    return made
+
+
+def _key(task: ShardTask, spec: StepSpec) -> str:
+    return canonical_json([asdict(spec), task.seed, str(task.cache)])

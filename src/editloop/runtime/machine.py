@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["cores", "device"]
+__all__ = ["cores", "device", "gpus"]
 
 
 def cores() -> int:
@@ -19,3 +19,10 @@ def device() -> str:
     import torch  # imported only when a network is needed
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def gpus() -> tuple[str, ...]:
+    """Return the names of the GPUs that PyTorch can use, such as `cuda:0`; starts none of them."""
+    import torch
+
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))

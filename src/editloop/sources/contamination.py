@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import Field
 
 from editloop.errors import RecipeError
-from editloop.kernel.steps import Drop, Keep, Outcome, Resource, StepContext
+from editloop.kernel.steps import Drop, Keep, Outcome, StepContext
 from editloop.schema import EditSample, Json, Provenance, canonical_json
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.against import Comparison, ReferenceSet
@@ -46,7 +46,6 @@ class ContaminationStep:
     version = "1"
     needs = frozenset({"source"})
     adds: frozenset[str] = frozenset()
-    resource = Resource.CPU
 
     def __init__(self, settings: ContaminationSettings) -> None:
         self._settings = settings

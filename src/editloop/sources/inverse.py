@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from editloop.kernel.steps import Keep, Outcome, Resource, StepContext
+from editloop.kernel.steps import Keep, Outcome, StepContext
 from editloop.schema import EditSample, Json
 from editloop.settings import Settings as BaseSettings
 
@@ -27,7 +27,6 @@ class InverseEdits:
     version = "1"
     needs = frozenset({"source"})
     adds: frozenset[str] = frozenset()
-    resource = Resource.CPU
 
     def __init__(self, settings: InverseEditsSettings) -> None:
         self._settings = settings

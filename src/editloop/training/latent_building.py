@@ -15,16 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from editloop.errors import StepError
-from editloop.kernel.engines.base import Ended, Engine, Task
-from editloop.kernel.engines.in_process import InProcessEngine
-from editloop.kernel.engines.processes import LocalProcessEngine
+from editloop.kernel.engines.base import Ended, Task, make_engine
+from editloop.kernel.resources import CPU
 from editloop.models.backbones.autoencoder import Autoencoder
 from editloop.storage.files import Files, replace_file
 from editloop.training.latent_encoding import EncodeTask, encode_in_worker, encode_shard
 
 __all__ = ["encode_all", "timed"]
-
-_DEADLINE = 24 * 3600.0  # seconds per shard: a large autoencoder on one core is slow
 
 
 def encode_all(jobs: Sequence[EncodeTask], autoencoder: Autoencoder, workers: int) -> None:
@@ -35,21 +32,20 @@ def encode_all(jobs: Sequence[EncodeTask], autoencoder: Autoencoder, workers: in
     """
     workers = min(workers, len(jobs))
     function: Callable[[EncodeTask], None]
-    engine: Engine
     if autoencoder.vae.device.type == "cpu" and workers > 1:
-        engine, function = LocalProcessEngine(workers, deadline=_DEADLINE), encode_in_worker
+        engine, function = make_engine("processes", workers), encode_in_worker
     else:
-        engine, function = InProcessEngine(), partial(_encode_here, autoencoder)
+        engine, function = make_engine("in-process", 1), partial(_encode_here, autoencoder)
     waiting = deque(Task(function, job) for job in jobs)
     with engine, _bar(sum(job.stop - job.start for job in jobs)) as show:
-        for task in (waiting.popleft() for _ in range(min(engine.capacity, len(waiting)))):
-            engine.submit(task)
+        while waiting and engine.free(CPU):
+            engine.submit(waiting.popleft())
         while ended := engine.wait():
             for each in ended:
                 _check(each)
                 show(each.task.descriptor.stop - each.task.descriptor.start)
-                if waiting:
-                    engine.submit(waiting.popleft())
+            while waiting and engine.free(CPU):
+                engine.submit(waiting.popleft())
 
 
 def _encode_here(autoencoder: Autoencoder, job: EncodeTask) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import diffusers
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
 from editloop.hub.pretrained import load_pretrained
+from editloop.kernel.engines.worker import current_worker
 from editloop.models.backbones.autoencoder import Autoencoder, Posterior
 from editloop.models.masks import mask_picture
 from editloop.models.pipeline_loading import model_index, quietly
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _PIXELS, _PIXELS_ON_GPU = 4 * 256**2, 32 * 256**2  # pixels per batch
+_DEADLINE = 600.0  # seconds that a batch may take: a large autoencoder on one core is slow
 _DECODERS, _DECODERS_FOR_GPU = 1, 4  # threads that decode pictures during encoding
 
 
@@ -110,10 +111,11 @@ def encoded(autoencoder: Autoencoder, pictures: Sequence[Pixels]) -> Posterior:
     """
     height, width = pictures[0].shape[:2]
     most = max(1, _at_once(autoencoder) // (height * width))
-    found = [
-        autoencoder.posterior(torch.from_numpy(np.stack(pictures[start : start + most])))
-        for start in range(0, len(pictures), most)
-    ]
+    found = []
+    for start in range(0, len(pictures), most):
+        current_worker().expect(_DEADLINE)
+        batch = torch.from_numpy(np.stack(pictures[start : start + most]))
+        found.append(autoencoder.posterior(batch))
     mean = torch.cat([each.mean.float().cpu() for each in found])
     return Posterior(mean, torch.cat([each.std.float().cpu() for each in found]))
 
@@ -124,13 +126,8 @@ def _at_once(autoencoder: Autoencoder) -> int:
 
 
 def encode_in_worker(job: EncodeTask) -> None:
-    """Call `encode_shard` with an autoencoder that this process loads only once."""
-    encode_shard(job, _loaded(job.stored))
-
-
-@lru_cache(maxsize=1)
-def _loaded(stored: StoredAutoencoder) -> Autoencoder:
-    return stored.load()
+    """Call `encode_shard` with an autoencoder that this worker loads only once."""
+    encode_shard(job, current_worker().kept(job.stored, job.stored.load))
 
 
 def encode_shard(job: EncodeTask, autoencoder: Autoencoder) -> None:
@@ -174,6 +171,7 @@ class _Encoder:
         self._lost = 0
 
     def add(self, sample: _Waiting) -> None:
+        current_worker().expect(_DEADLINE)  # decoding a sample is a sign of life
         size = sample.triple.size
         self._lost += sample.triple.lost
         waiting = self._waiting.setdefault(size, [])

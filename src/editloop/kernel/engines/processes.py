@@ -9,103 +9,60 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
-from editloop.kernel.engines.base import DEADLINE, Ended, Loss, Task
+from editloop.kernel.engines.base import Task
+from editloop.kernel.engines.pooled import PooledEngine
+from editloop.kernel.engines.worker import Worker
 
 __all__ = ["LocalProcessEngine"]
 
 
-class LocalProcessEngine:
+class LocalProcessEngine(PooledEngine):
     """Runs tasks in worker processes on this machine.
 
-    Each worker has its own pool, so a worker that dies loses exactly one known task. If a task
-    takes longer than `deadline` seconds, its worker is killed.
+    Each worker has its own pool, so a worker that dies loses exactly one known task. A worker of
+    the class GPU sees only its own devices.
     """
 
-    def __init__(self, workers: int, *, deadline: float = DEADLINE) -> None:
-        self.capacity = max(1, workers)
-        self._deadline = deadline
-        self._idle = [_Worker() for _ in range(self.capacity)]
-        self._busy: dict[Future[Any], _RunningTask] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for job in self._busy.values():
-            job.worker.kill()
-        for worker in (*self._idle, *(job.worker for job in self._busy.values())):
-            worker.close()
-        self._busy.clear()
-
-    def submit(self, task: Task[Any]) -> None:
-        worker = self._idle.pop()
-        future = worker.submit(task)
-        self._busy[future] = _RunningTask(task, worker, time.monotonic() + self._deadline)
-
-    def wait(self) -> list[Ended[Any]]:
-        while self._busy:
-            first = min(job.deadline for job in self._busy.values())
-            done, _ = wait(self._busy, max(0.0, first - time.monotonic()), FIRST_COMPLETED)
-            ended = [self._finish(future) for future in done] or self._kill_late()
-            if ended:
-                return ended
-        return []
-
-    def _finish(self, future: Future[Any]) -> Ended[Any]:
-        job = self._busy.pop(future)
-        error = future.exception()
-        self._idle.append(_Worker() if isinstance(error, BrokenProcessPool) else job.worker)
-        if isinstance(error, BrokenProcessPool):
-            job.worker.close()
-            return Ended(job.task, loss=Loss.KILLED)
-        return Ended(job.task, value=None if error else future.result(), error=error)
-
-    def _kill_late(self) -> list[Ended[Any]]:
-        now = time.monotonic()
-        late = [future for future, job in self._busy.items() if job.deadline <= now]
-        ended = []
-        for future in late:
-            job = self._busy.pop(future)
-            job.worker.kill()
-            job.worker.close()
-            self._idle.append(_Worker())
-            ended.append(Ended(job.task, loss=Loss.HUNG))
-        return ended
+    def start_worker(self, device: str) -> _Process:
+        return _Process(device)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _RunningTask:
-    task: Task[Any]
-    worker: _Worker
-    deadline: float
-
-
-class _Worker:
+class _Process:
     """A process in its own pool, started by its first task."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._due = _context().RawValue("d", 0.0)  # shared with the process
         self._pool: ProcessPoolExecutor | None = None
         self._processes: list[BaseProcess] = []
 
+    @property
+    def due(self) -> float:
+        due: float = self._due.value
+        return due
+
     def submit(self, task: Task[Any]) -> Future[Any]:
+        self._due.value = time.monotonic() + task.deadline
         if self._pool is not None:
             with suppress(BrokenProcessPool):  # the process died while idle: start another
-                return self._pool.submit(task.function, task.descriptor)
-            self.close()
+                return self._pool.submit(_run, task)
+            self.stop()
         before = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
-            1, mp_context=_context(), initializer=_prepare_worker, initargs=(dict(os.environ),)
+            1,
+            mp_context=_context(),
+            initializer=_prepare_worker,
+            initargs=(dict(os.environ), self._device, self._due),
         )
         with _main_hidden():
-            future = self._pool.submit(task.function, task.descriptor)
+            future = self._pool.submit(_run, task)
         self._processes = [
             process for process in multiprocessing.active_children() if process not in before
         ]
@@ -115,9 +72,18 @@ class _Worker:
         for process in self._processes:
             process.kill()
 
-    def close(self) -> None:
+    def close(self) -> Future[Any] | None:
+        if self._pool is not None:
+            with suppress(BrokenProcessPool):
+                return self._pool.submit(_close)
+        return None
+
+    def stop(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_WORKER: list[Worker] = []  # the one of this process, once it is a worker process
 
 
 def _context() -> Any:
@@ -142,13 +108,42 @@ def _main_hidden() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _prepare_worker(environment: dict[str, str]) -> None:
+def _prepare_worker(environment: dict[str, str], device: str, due: Any) -> None:
     """Set up a new worker; the fork server may have an older environment."""
     os.environ.clear()
     os.environ.update(environment)
+
+    def heard(seconds: float) -> None:
+        due.value = time.monotonic() + seconds
+
+    _WORKER.append(Worker(_only_visible(device), heard))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C and stops us
     threading.Thread(target=_die_with_driver, daemon=True).start()
     _limit_threads()
+
+
+def _run(task: Task[Any]) -> Any:
+    if task.resources.cpus == 1:
+        return _WORKER[0].run(task)
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(task.resources.cpus):
+        return _WORKER[0].run(task)
+
+
+def _close() -> None:
+    _WORKER[0].close()
+
+
+def _only_visible(device: str) -> str:
+    """Hide all GPUs of CUDA but these from this process; returns their name in it."""
+    if not device.startswith("cuda:"):
+        return device
+    own = [int(name.removeprefix("cuda:")) for name in device.split(",")]
+    all_of_them = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = [all_of_them[at] if at < len(all_of_them) and all_of_them[0] else str(at) for at in own]
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+    return "cuda"
 
 
 def _die_with_driver() -> None:
