@@ -8,6 +8,7 @@ from editloop.editors.leditspp import LeditsEditor
 from editloop.editors.null_text import NullTextEditor
 from editloop.editors.sdedit import SDEditEditor
 from editloop.errors import RecipeError, UnavailableError
+from editloop.images.masks import NOWHERE
 from editloop.schema import Captions, Unedited
 from tiny_baselines import (
     deep_unet,
@@ -123,13 +124,13 @@ def test_without_a_target_caption_nothing_is_edited(editors, case, captions) -> 
 
 
 @pytest.mark.parametrize("case", ["inpaint-plain", "inpaint-made-for-it", "inpaint-xl"])
-def test_a_blank_mask_means_everywhere(editors, case) -> None:
-    blank, full = (np.full((32, 48), value, np.uint8) for value in (0, 255))
+def test_a_white_mask_means_everywhere_and_a_black_one_nowhere(editors, case) -> None:
+    black, white = (np.full((32, 48), value, np.uint8) for value in (0, 255))
     without, nowhere, everywhere = editors[case].edit(
-        [photo_request(mask=mask) for mask in (None, blank, full)]
+        [photo_request(mask=mask) for mask in (None, black, white)]
     )
     assert np.array_equal(without, everywhere)
-    assert np.array_equal(nowhere, everywhere)
+    assert nowhere == Unedited(NOWHERE)
 
 
 @pytest.mark.parametrize("case", CASES)

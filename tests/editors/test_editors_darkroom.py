@@ -11,6 +11,7 @@ import pytest
 from editloop.darkroom.looks import LOOKS
 from editloop.darkroom.props import Prop, body, draw
 from editloop.images.codec import decode
+from editloop.images.masks import NOWHERE
 from editloop.kernel.steps import Keep, StepContext
 from editloop.registry import create, parse_spec
 from editloop.schema import EditRequest, EditSample, Json, Mask, Pixels, Provenance, Unedited
@@ -157,9 +158,10 @@ def test_what_needs_pixels_outside_the_mask_is_refused(instruction: str) -> None
     assert "outside its mask" in _reason(_edit(instruction, *_with_ball()))
 
 
-def test_a_blank_mask_means_everywhere() -> None:
-    blank = np.zeros((120, 160), np.uint8)
-    assert np.array_equal(_done(_edit("make it sepia", mask=blank)), _done(_edit("make it sepia")))
+def test_a_white_mask_means_everywhere_and_a_black_one_nowhere() -> None:
+    black, white = (np.full((120, 160), level, np.uint8) for level in (0, 255))
+    assert np.array_equal(_done(_edit("make it sepia", mask=white)), _done(_edit("make it sepia")))
+    assert _reason(_edit("make it sepia", mask=black)) == NOWHERE
 
 
 def test_a_prop_is_added_where_the_words_say() -> None:

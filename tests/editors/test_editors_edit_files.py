@@ -17,6 +17,7 @@ from editloop.editors import edit_files
 from editloop.editors.edit_files import edit_to_files
 from editloop.errors import EditLoopError, ImageError, StoreError
 from editloop.images.codec import content_hash, encode_jpeg, encode_png
+from editloop.images.masks import mask_reading
 from editloop.images.metadata import facts_in, stamped
 from editloop.storage.files import Files
 
@@ -215,6 +216,84 @@ def test_what_cannot_be_asked_is_refused(changes, cause) -> None:
     asked = {"image": PIXELS, "instructions": ["make it sepia"], **changes}
     with pytest.raises(EditLoopError, match=cause):
         editing.edit(asked.pop("image"), asked.pop("instructions"), **asked)
+
+
+BOX = np.zeros((80, 96), np.uint8)
+BOX[10:40, 20:50] = 1
+
+
+def changed(pixels) -> np.ndarray:
+    return (pixels != PIXELS).any(axis=2)
+
+
+@pytest.mark.parametrize(
+    ("mask", "options"),
+    [
+        (encode_png(BOX * 2), []),
+        (encode_png(BOX + 1), ["--mask-rule", "index:2"]),
+        (encode_png(1 - BOX), ["--invert-mask"]),
+    ],
+    ids=["labels", "rule", "inverted"],
+)
+def test_a_mask_of_labels_limits_an_edit(photo, tmp_path, mask, options) -> None:
+    path, out = tmp_path / "mask.png", tmp_path / "out.png"
+    path.write_bytes(mask)
+    asked = ["edit", str(photo), "make it sepia", "--mask", str(path), "-o", str(out), *options]
+    assert CliRunner().invoke(app, asked, catch_exceptions=False).exit_code == 0
+    found = changed(editing.read_pixels(out))
+    assert found.any()
+    assert not found[BOX == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("mask", "code", "words"),
+    [
+        (BOX * 0, "black-mask", "all black: it allows editing nowhere.*fix: .*--invert-mask"),
+        (BOX + 1, "ambiguous-mask", r"mask\.png \(values 1, 2\).*fix: .*--mask-rule"),
+    ],
+    ids=["black", "ambiguous"],
+)
+def test_a_mask_that_allows_nothing_certain_is_refused(photo, tmp_path, mask, code, words) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(encode_png(mask))
+    for ask in (
+        lambda: editing.edit(photo, "make it sepia", mask=path),
+        lambda: edited(photo, mask=path),
+    ):
+        with pytest.raises(ImageError, match=f"(?s){words}") as caught:
+            ask()
+        assert caught.value.code == code
+    with pytest.raises(ImageError, match="nowhere"):
+        editing.edit(PIXELS, "make it sepia", mask=BOX * 0)
+
+
+def test_an_edit_by_another_mask_rule_is_made_anew(photo, tmp_path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(encode_png(BOX * 255))
+    out = tmp_path / "out.png"
+    edited(photo, output=out, mask=path)
+    edited(photo, output=out, mask=path, reading=mask_reading(invert=True))
+    assert not changed(editing.read_pixels(out))[BOX > 0].any()
+
+
+def test_a_mask_array_is_read_by_a_rule_too() -> None:
+    (made,) = editing.edit(PIXELS, "make it sepia", mask=BOX + 1, mask_rule="index:2")
+    assert not changed(made)[BOX == 0].any()
+
+
+def test_a_mask_is_turned_with_its_photo_or_exif_is_named(tmp_path) -> None:
+    exif, photo, mask = Image.Exif(), tmp_path / "photo.jpg", tmp_path / "mask.png"
+    mask.write_bytes(encode_png(BOX * 255))
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS).save(photo, exif=exif)
+    (made,) = editing.edit(photo, "make it sepia", mask=mask)
+    found = (made != editing.read_pixels(photo)).any(axis=2)
+    assert found.shape == (96, 80)
+    assert not found[np.rot90(BOX, -1) == 0].any()
+    exif[0x0112] = 3
+    Image.fromarray(PIXELS).save(photo, exif=exif)
+    with pytest.raises(ImageError, match="EXIF"):
+        editing.edit(photo, "make it sepia", mask=mask)
 
 
 def test_one_instruction_may_be_a_plain_text() -> None:

@@ -8,6 +8,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from editloop.darkroom import damage
+from editloop.images.masks import NOWHERE
 from editloop.judges.findings import find
 from editloop.judges.metric import MetricJudge
 from editloop.schema import EditedPair, Mask, Pixels, Score, Unscored
@@ -132,6 +133,14 @@ def test_a_copy_follows_nothing(mask: Mask | None) -> None:
 
 def test_a_copy_preserves_all() -> None:
     assert judged(scene(), local_mask())["preserving"] == 5
+
+
+def test_with_a_black_mask_everything_had_to_stay() -> None:
+    black = np.zeros((SIDE, SIDE), np.uint8)
+    assert judged(scene(), black) == {"following": NOWHERE, "preserving": 5, "quality": 5}
+    changed = judged(darker(scene()), black)
+    assert changed["following"] == NOWHERE
+    assert changed["preserving"] == 0
 
 
 def test_without_a_mask_preserving_is_not_known() -> None:

@@ -102,5 +102,5 @@ def test_without_weights_it_is_unavailable() -> None:
 
 
 def test_the_version_names_what_it_rests_on(folder: Path) -> None:
-    assert judge(folder).version.startswith("metric-clip-1 metric-1 clip-")
+    assert judge(folder).version.startswith("metric-clip-1 metric-2 clip-")
     assert judge(folder).version.startswith(metric_clip.VERSION)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from editloop.darkroom import truth
+from editloop.images.masks import NOWHERE
 from editloop.judges.truth import TruthJudge
 from editloop.schema import Cause, EditedPair, Pixels, Unscored
 from editloop.sources.scenes import photo
@@ -30,6 +31,11 @@ def test_pairs_without_mask_or_target_are_unscored_in_their_places() -> None:
     assert whole == TruthJudge().judge([pair()])[0]
     assert set(maskless.values()) == {Unscored("no mask", truth.VERSION, Cause.MISSING_INPUT)}
     assert set(targetless.values()) == {Unscored("no target", truth.VERSION, Cause.MISSING_INPUT)}
+
+
+def test_with_a_black_mask_there_is_no_edit_to_judge() -> None:
+    (verdict,) = TruthJudge().judge([pair(mask=np.zeros((64, 64), np.uint8))])
+    assert set(verdict.values()) == {Unscored(NOWHERE, truth.VERSION, Cause.NOT_MEASURABLE)}
 
 
 def test_a_pair_with_a_mask_and_no_target_is_unscored() -> None:

@@ -129,12 +129,17 @@ def test_the_edited_region_is_the_picture_with_the_rest_black(clip_folder: Path)
     assert made == pytest.approx(wanted, abs=1e-6)
 
 
-@pytest.mark.parametrize("mask", [None, np.zeros((45, 60), np.uint8)])
+@pytest.mark.parametrize("mask", [None, np.full((45, 60), 255, np.uint8)])
 def test_a_mask_that_limits_nothing_leaves_the_whole_picture(
     clip_folder: Path, mask: np.ndarray | None
 ) -> None:
     whole = value(metric("text", clip_folder), pair())
     assert value(metric("text", clip_folder, region="inside"), pair(mask=mask)) == whole
+
+
+def test_nothing_lies_inside_a_black_mask(clip_folder: Path) -> None:
+    black = pair(mask=np.zeros((45, 60), np.uint8))
+    assert "nothing lies inside" in reason(metric("text", clip_folder, region="inside"), black)
 
 
 def test_an_edited_picture_of_another_size_is_taken_as_it_is(clip_folder: Path) -> None:

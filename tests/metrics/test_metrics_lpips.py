@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import conv2d, max_pool2d
 
 from editloop.errors import UnavailableError
-from editloop.metrics.lpips import LpipsMetric
+from editloop.metrics.lpips import VERSION, LpipsMetric
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import derive_seed, generator
 from editloop.schema import Cause, EditedPair, Pixels, Score, Unscored
@@ -162,7 +162,7 @@ def test_a_region_is_both_pictures_with_the_rest_black(net: str, folder: Path, p
 def test_outside_of_a_mask_of_everything_is_unscored(net: str, folder: Path) -> None:
     made = measured(net, folder, pair(), region="outside")
     assert made == Unscored(
-        "the mask covers everything: nothing lies outside it", "1", Cause.NOT_MEASURABLE
+        "the mask covers everything: nothing lies outside it", VERSION, Cause.NOT_MEASURABLE
     )
 
 
@@ -177,7 +177,7 @@ def test_another_size_is_resized_to_the_reference(net: str, folder: Path) -> Non
 def test_a_picture_too_small_for_the_network_is_unscored(net: str, folder: Path) -> None:
     small = picture("small", 31, 64)
     made = measured(net, folder, EditedPair("a", small, "", small, small))
-    assert made == Unscored("a side is shorter than 32 px", "1", Cause.NOT_MEASURABLE)
+    assert made == Unscored("a side is shorter than 32 px", VERSION, Cause.NOT_MEASURABLE)
     small = picture("small", 32, 64)
     made = measured(net, folder, EditedPair("a", small, "", small, picture("other", 32, 64)))
     assert value(made) > 0
@@ -186,7 +186,7 @@ def test_a_picture_too_small_for_the_network_is_unscored(net: str, folder: Path)
 def test_a_case_without_target_is_unscored(net: str, folder: Path) -> None:
     shown = EditedPair("a", picture("source"), "", picture("edited"))
     assert measured(net, folder, shown) == Unscored(
-        "the case has no target", "1", Cause.MISSING_INPUT
+        "the case has no target", VERSION, Cause.MISSING_INPUT
     )
 
 

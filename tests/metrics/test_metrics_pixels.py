@@ -10,6 +10,7 @@ from editloop.errors import RecipeError
 from editloop.metrics.pixels import (
     PIXEL_METRICS,
     PSNR_CAP,
+    VERSION,
     PixelMetric,
     measure_many,
     measure_pixels,
@@ -117,14 +118,24 @@ def test_ssim_of_a_region_is_the_mean_of_scikit_images_map(place: str, colour: i
     assert value(made) == pytest.approx(wanted, abs=1e-5)
 
 
-@pytest.mark.parametrize("mask", [None, np.zeros((48, 40), np.uint8), np.full((48, 40), 255)])
+@pytest.mark.parametrize("mask", [None, np.full((48, 40), 255)])
 def test_a_mask_that_limits_nothing_means_everywhere(mask: Mask | None) -> None:
     edited, target, _ = pictures()
     made = measure_pixels(pair(edited, target, mask))
     for measure in ("l1", "l2", "psnr", "ssim"):
         assert made[f"{measure}_inside"] == made[measure]
         assert made[f"{measure}_outside"] == Unscored(
-            "the mask covers everything: nothing lies outside it", "1", Cause.NOT_MEASURABLE
+            "the mask covers everything: nothing lies outside it", VERSION, Cause.NOT_MEASURABLE
+        )
+
+
+def test_a_black_mask_leaves_nothing_inside() -> None:
+    edited, target, _ = pictures()
+    made = measure_pixels(pair(edited, target, np.zeros((48, 40), np.uint8)))
+    for measure in ("l1", "l2", "psnr", "ssim"):
+        assert made[f"{measure}_outside"] == made[measure]
+        assert made[f"{measure}_inside"] == Unscored(
+            "the mask is all black: nothing lies inside it", VERSION, Cause.NOT_MEASURABLE
         )
 
 
@@ -146,14 +157,14 @@ def test_a_case_without_target_is_unscored() -> None:
     edited, _, mask = pictures()
     made = measure_pixels(pair(edited, None, mask))
     assert set(made) == set(PIXEL_METRICS)
-    assert set(made.values()) == {Unscored("the case has no target", "1", Cause.MISSING_INPUT)}
+    assert set(made.values()) == {Unscored("the case has no target", VERSION, Cause.MISSING_INPUT)}
 
 
 def test_a_picture_smaller_than_the_window_has_no_ssim_but_has_l1() -> None:
     edited, target, _ = pictures(10, 40)
     made = measure_pixels(pair(edited, target))
     assert made["ssim"] == Unscored(
-        "a side is shorter than the 11 px window of SSIM", "1", Cause.NOT_MEASURABLE
+        "a side is shorter than the 11 px window of SSIM", VERSION, Cause.NOT_MEASURABLE
     )
     assert isinstance(made["l1"], Score)
 
@@ -208,7 +219,9 @@ def test_a_mask_of_another_size_than_the_reference_is_unscored() -> None:
     edited, target, _ = pictures()
     made = measure_pixels(pair(edited, target, np.zeros((24, 20), np.uint8)))
     reason = "the mask has 20x24 px, and the picture 40x48 px"
-    assert made["l1_inside"] == made["ssim_outside"] == Unscored(reason, "1", Cause.NOT_MEASURABLE)
+    assert (
+        made["l1_inside"] == made["ssim_outside"] == Unscored(reason, VERSION, Cause.NOT_MEASURABLE)
+    )
     assert isinstance(made["l1"], Score)
 
 

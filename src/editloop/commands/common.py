@@ -13,8 +13,10 @@ __all__ = [
     "CallsDryRun",
     "DataFolder",
     "Download",
+    "InvertMask",
     "JudgeSpec",
     "Layout",
+    "MaskRule",
     "RunFolder",
     "going_on_later",
 ]
@@ -31,6 +33,14 @@ Layout = Annotated[
     str | None,
     typer.Option(help="Layout of the data set: KIND[?key=value&...]. (default: detected)"),
 ]
+MaskRule = Annotated[
+    str | None,
+    typer.Option(
+        help="Where masks allow editing: nonzero, white, opaque or index:N. (default: by what each "
+        "mask holds)"
+    ),
+]
+InvertMask = Annotated[bool, typer.Option("--invert-mask", help="Swap where masks allow editing.")]
 Download = Annotated[
     bool, typer.Option("--download", help="Download weights that are missing on this machine.")
 ]

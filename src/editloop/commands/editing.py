@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from editloop.commands.common import InvertMask, MaskRule
+
 __all__ = ["edit", "editors", "operations"]
 
 
@@ -28,6 +30,8 @@ def edit(
     mask: Annotated[
         Path | None, typer.Option(help="Mask picture: white where editing is allowed.")
     ] = None,
+    mask_rule: MaskRule = None,
+    invert_mask: InvertMask = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -71,6 +75,7 @@ def edit(
     the editor in --editor; `editloop editors` lists them.
     """
     from editloop.editors.edit_files import edit_to_files
+    from editloop.images.masks import mask_reading
 
     asked = {
         "steps": steps,
@@ -87,6 +92,7 @@ def edit(
         seeds=range(seed, seed + seeds),
         editor=editor,
         mask=mask,
+        reading=mask_reading(mask_rule, invert=invert_mask),
         settings=settings,
     ):
         typer.echo(path)

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import DataFolder, Download, Layout, going_on_later
+from editloop.commands.common import (
+    DataFolder,
+    Download,
+    InvertMask,
+    Layout,
+    MaskRule,
+    going_on_later,
+)
 from editloop.errors import RecipeError
 
 __all__ = ["compare", "evaluate", "measure", "protocols"]
@@ -46,6 +53,8 @@ def evaluate(
     mask: Annotated[
         str, typer.Option(help="Run the editors without masks, with masks, or both.")
     ] = "without",
+    mask_rule: MaskRule = None,
+    invert_mask: InvertMask = False,
     precision: Annotated[
         str, typer.Option(help="Precision of the metrics' models: fp32 or bf16.")
     ] = "fp32",
@@ -82,6 +91,8 @@ def evaluate(
             metrics=_names(metrics),
             judge=judge,
             mask=mask,
+            mask_rule=mask_rule,
+            invert_mask=invert_mask,
             precision=precision,
             embeddings=None if embeddings is None else str(embeddings.absolute()),
             missing="count" if allow_missing else "refuse",
@@ -160,6 +171,8 @@ def measure(
         int | None,
         typer.Option(min=1, help="Measure a random sample of this many edits. (default: all)"),
     ] = None,
+    mask_rule: MaskRule = None,
+    invert_mask: InvertMask = False,
     out: Annotated[
         Path | None, typer.Option(help="The output folder. (default: runs/quality-NAME)")
     ] = None,
@@ -179,6 +192,8 @@ def measure(
             metrics=metrics or None,
             judge=judge,
             sample=sample,
+            mask_rule=mask_rule,
+            invert_mask=invert_mask,
             out=out,
             seed=seed,
             download=download,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import Layout, going_on_later
+from editloop.commands.common import InvertMask, Layout, MaskRule, going_on_later
 
 __all__ = ["hash_data", "import_data"]
 
@@ -61,6 +61,8 @@ def import_data(
         int | None,
         typer.Option(min=1, help="Import a random sample of this many edits. (default: all)"),
     ] = None,
+    mask_rule: MaskRule = None,
+    invert_mask: InvertMask = False,
     licence: Annotated[
         str | None,
         typer.Option(
@@ -117,6 +119,8 @@ def import_data(
             heldout=heldout,
             sample=sample,
             licence=licence,
+            mask_rule=mask_rule,
+            invert_mask=invert_mask,
             against=against or (),
             drop_contaminated=drop_contaminated,
             download=download,

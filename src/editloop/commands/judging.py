@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import CallsDryRun, DataFolder, JudgeSpec, Layout, going_on_later
+from editloop.commands.common import (
+    CallsDryRun,
+    DataFolder,
+    InvertMask,
+    JudgeSpec,
+    Layout,
+    MaskRule,
+    going_on_later,
+)
 
 __all__ = ["calibrate", "fake_server", "judge"]
 
@@ -19,6 +27,8 @@ def judge(
         Path | None, typer.Option(help="The run folder to write. (default: runs/judged-NAME)")
     ] = None,
     layout: Layout = None,
+    mask_rule: MaskRule = None,
+    invert_mask: InvertMask = False,
     sample: Annotated[
         int | None,
         typer.Option(min=1, help="Judge a random sample of this many edits. (default: all)"),
@@ -46,6 +56,8 @@ def judge(
 
     source = {
         "layout": layout,
+        "mask_rule": mask_rule,
+        "invert_mask": invert_mask,
         "sample": sample,
         "only": None if only is None else str(only.absolute()),
     }
@@ -90,6 +102,8 @@ def calibrate(
     data: Annotated[
         Path | None, typer.Option(help="The data set that was rated. (default: the test pairs)")
     ] = None,
+    mask_rule: MaskRule = None,
+    invert_mask: InvertMask = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the test pairs.")] = 0,
     dry_run: CallsDryRun = False,
 ) -> None:
@@ -105,7 +119,8 @@ def calibrate(
 
     paths = {"frozen": frozen, "ratings": ratings, "data": data}
     given = {name: str(path) for name, path in paths.items() if path is not None}
-    settings = {"pairs": pairs, "repeats": repeats, "seed": seed, **given}
+    masks = {"mask_rule": mask_rule, "invert_mask": invert_mask}
+    settings = {"pairs": pairs, "repeats": repeats, "seed": seed, **masks, **given}
     if dry_run:
         print_expected(calibrating.estimate_calibration(judge, out, **settings))
         return

@@ -32,9 +32,9 @@ def carry_out(
 ) -> Pixels:
     """Return the picture after all edits; raise Unclear with the reason if one is impossible.
 
-    An all-black or all-white mask means everywhere, like a missing one.
+    An all-white mask means everywhere, like a missing one.
     """
-    if mask is not None and (not mask.any() or mask.all()):
+    if mask is not None and mask.all():
         mask = None
     work = _Work(picture, mask, seed)
     for number, item in enumerate(asked):

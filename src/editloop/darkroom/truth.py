@@ -14,6 +14,7 @@ from editloop.darkroom.defects import following_defects, preserving_defects, qua
 from editloop.darkroom.evidence import gather
 from editloop.darkroom.progress import follow
 from editloop.darkroom.rewards import PASSING
+from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.schema import CLEAN_TEXT, PERSPECTIVES, Cause, EditedPair, Score, Unscored, Verdict
 
 __all__ = ["ENTANGLED", "VERSION", "KnownTruthJudge"]
@@ -61,7 +62,10 @@ class KnownTruthJudge:
     perspectives = PERSPECTIVES
 
     def judge(self, batch: Sequence[EditedPair]) -> list[Verdict]:
-        """Return one verdict per pair; without a mask, everything may be edited."""
+        """Return one verdict per pair; without a mask, everything may be edited.
+
+        With a mask that is all black nothing may, and a target has no edit to be judged by.
+        """
         return [_verdict(pair) for pair in batch]
 
 
@@ -71,7 +75,9 @@ def _verdict(pair: EditedPair) -> dict[str, Score | Unscored]:
         return dict.fromkeys(
             PERSPECTIVES, Unscored(reason or "no target", VERSION, Cause.MISSING_INPUT)
         )
-    mask = pair.mask if pair.mask is not None and pair.mask.any() else _everywhere(pair)
+    if is_nowhere(pair.mask):
+        return dict.fromkeys(PERSPECTIVES, Unscored(NOWHERE, VERSION, Cause.NOT_MEASURABLE))
+    mask = _everywhere(pair) if pair.mask is None else pair.mask
     seen = gather(pair.source, pair.target, pair.edited, mask)
     went = follow(seen)
     following: Score | Unscored = Unscored(

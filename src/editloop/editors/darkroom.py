@@ -10,6 +10,7 @@ from editloop.darkroom.language.parsing import parse
 from editloop.darkroom.retouch import carry_out
 from editloop.darkroom.scene import SMALLEST
 from editloop.errors import InstructionError
+from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.schema import EditRequest, Pixels, Provenance, Unedited
 from editloop.settings import Settings as BaseSettings
 
@@ -26,7 +27,8 @@ class DarkroomEditor:
     """An editor without weights that works at full resolution and refuses unclear instructions.
 
     A request with a darkroom record in its provenance is answered with that record's true result,
-    whatever its image and instruction: in a benchmark this editor is the upper bound.
+    whatever its image and instruction: in a benchmark this editor is the upper bound. A mask that
+    is all black is refused first.
     """
 
     Settings = DarkroomEditorSettings
@@ -41,6 +43,8 @@ class DarkroomEditor:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: EditRequest) -> Pixels | Unedited:
+        if is_nowhere(request.mask):
+            return Unedited(NOWHERE)
         if request.provenance is not None and request.provenance.generator == GENERATOR:
             return _truth(request, request.provenance)
         if min(request.image.shape[:2]) < SMALLEST:

@@ -12,12 +12,15 @@ import numpy as np
 from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
 from editloop.errors import ImageError, InstructionError, RecipeError
 from editloop.images import codec
-from editloop.images.files import read_mask, read_pixels, save_pixels
+from editloop.images.files import pixels_in, read_bytes, read_mask, read_pixels, save_pixels
+from editloop.images.mask_levels import MaskLevels, allowed
+from editloop.images.masks import BY_CONTENT, NOWHERE, MaskReading, is_nowhere, mask_reading
 from editloop.registry import parse_spec, settings_of
 from editloop.schema import Editor, EditRequest, Json, Mask, Pixels, Unedited
 from editloop.sources.files import names_a_file
 
 __all__ = [
+    "check_arrays",
     "check_instructions",
     "contact_sheet",
     "edit",
@@ -39,6 +42,8 @@ def edit(
     *,
     editor: Editor | str = "darkroom",
     mask: Mask | Path | str | None = None,
+    mask_rule: str | None = None,
+    invert_mask: bool = False,
     seed: int = 0,
     **settings: Json,
 ) -> list[Pixels]:
@@ -46,11 +51,22 @@ def edit(
 
     An editor that works at a size of its own goes on from its result at that size, so that nothing
     is lost by scaling between the turns. `editor` is an editor or its SPEC; `settings`, such as
-    `steps=20` or `reward="5,5,5"`, override those in the SPEC. Every result has the size of
-    `image`. Raises InstructionError, with the editor's reason, for an instruction that the editor
-    does not carry out, and for one that is the name of a file.
+    `steps=20` or `reward="5,5,5"`, override those in the SPEC. `mask` is an array of 0 and 255
+    (where editing is allowed), or a file, which is read by `mask_rule` and `invert_mask` (see
+    `images.masks`). Every result has the size of `image`. Raises InstructionError, with the
+    editor's reason, for an instruction that the editor does not carry out, and for one that is the
+    name of a file.
     """
-    return edit_seeds(image, instructions, [seed], editor=editor, mask=mask, **settings)[0]
+    return edit_seeds(
+        image,
+        instructions,
+        [seed],
+        editor=editor,
+        mask=mask,
+        mask_rule=mask_rule,
+        invert_mask=invert_mask,
+        **settings,
+    )[0]
 
 
 def edit_seeds(
@@ -60,17 +76,22 @@ def edit_seeds(
     *,
     editor: Editor | str = "darkroom",
     mask: Mask | Path | str | None = None,
+    mask_rule: str | None = None,
+    invert_mask: bool = False,
     **settings: Json,
 ) -> list[list[Pixels]]:
     """Return the result of `edit` for each of several seeds, sent to the editor in one batch.
 
     Raises RecipeError for a setting that the editor doesn't have, and for a mask where the editor
-    takes none.
+    takes none; ImageError for a mask that is all black, as it allows editing nowhere.
     """
-    pixels = image if not isinstance(image, Path | str) else read_pixels(Path(image))
-    region = mask if not isinstance(mask, Path | str) else read_mask(Path(mask))
+    photo: bytes | None = None
+    if isinstance(image, Path | str):
+        photo = read_bytes(Path(image))
+        image = pixels_in(photo, Path(image))
+    region = _region(mask, mask_reading(mask_rule, invert=invert_mask), photo)
     turns = [instructions] if isinstance(instructions, str | Path) else instructions
-    _check_arrays(pixels, region)
+    check_arrays(image, region)
     check_instructions(turns)
     _check_seeds(seeds)
     if settings and not isinstance(editor, str):
@@ -87,7 +108,7 @@ def edit_seeds(
             fix="leave out the mask, or use an editor that takes one: darkroom, inpaint:MODEL, or "
             "a model with `mask` among its conditions",
         )
-    first = EditRequest(id="edit", turn=1, image=pixels, instruction="", mask=region)
+    first = EditRequest(id="edit", turn=1, image=image, instruction="", mask=region)
     sessions: list[list[Pixels]] = [[] for _ in seeds]
     requests = [replace(first, seed=seed) for seed in seeds]
     for turn, instruction in enumerate(turns, start=1):
@@ -117,8 +138,19 @@ def editor_of(spec: str, settings: Mapping[str, Json]) -> Editor:
     return made
 
 
-def _check_arrays(pixels: Pixels, mask: Mask | None) -> None:
-    """Raise ImageError unless the arrays are a valid picture and a mask of the same size."""
+def _region(
+    mask: Mask | Path | str | None, reading: MaskReading, photo: bytes | None
+) -> Mask | None:
+    """Return the mask as an array; a rule is applied to an array's values too."""
+    if isinstance(mask, Path | str):
+        return read_mask(Path(mask), reading, photo=photo)
+    if mask is None or reading == BY_CONTENT or mask.ndim != 2 or mask.dtype != np.uint8:
+        return mask
+    return allowed(MaskLevels(mask), reading)
+
+
+def check_arrays(pixels: Pixels, mask: Mask | None) -> None:
+    """Raise ImageError unless the arrays are a valid picture and a mask that allows editing it."""
     if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
         raise ImageError(
             "not-pixels",
@@ -133,7 +165,7 @@ def _check_arrays(pixels: Pixels, mask: Mask | None) -> None:
             "size-mismatch",
             "mask and picture differ in size",
             value=f"mask {_size(mask)}, picture {_size(pixels)}",
-            fix="give a mask of the picture's size",
+            fix="give a mask of the picture's size (upright, if the photo is turned by EXIF)",
         )
     if mask.dtype != np.uint8 or not np.isin(mask, (0, 255)).all():
         raise ImageError(
@@ -141,6 +173,14 @@ def _check_arrays(pixels: Pixels, mask: Mask | None) -> None:
             "the array is not a mask",
             value=f"{mask.dtype} from {mask.min()} to {mask.max()}",
             fix="give uint8 of 0 and 255 (255 where editing is allowed), or the path of a file",
+        )
+    if is_nowhere(mask):
+        raise ImageError(
+            "black-mask",
+            NOWHERE,
+            value=f"mask {_size(mask)}",
+            fix="paint white where editing is allowed, leave the mask out to edit everywhere, or "
+            "add --invert-mask (invert_mask)",
         )
 
 

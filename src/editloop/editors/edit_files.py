@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
-from editloop.editors.edit import check_instructions, contact_sheet, edit_seeds, editor_of
+from editloop.editors.edit import (
+    check_arrays,
+    check_instructions,
+    contact_sheet,
+    edit_seeds,
+    editor_of,
+)
 from editloop.images import codec
 from editloop.images.files import (
     check_format,
@@ -17,6 +24,7 @@ from editloop.images.files import (
     read_pixels,
     save_pixels,
 )
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.images.metadata import facts_in
 from editloop.registry import parse_spec
 from editloop.schema import Json, Pixels
@@ -35,14 +43,16 @@ def edit_to_files(
     editor: str = "darkroom",
     settings: Mapping[str, Json],
     mask: Path | None = None,
+    reading: MaskReading = BY_CONTENT,
     seeds: Sequence[int] = (0,),
 ) -> Iterator[Path]:
     """Edit a picture and write each turn of each seed; yield each file's path once it exists.
 
     `output` is the last turn's file, or a folder for it; by default the file is written next to the
-    picture. Earlier turns and several seeds get a suffix in the name, and several seeds also get a
-    contact sheet. A seed whose files record the same edit is not edited again. Nothing is edited if
-    a file cannot be written or its name is taken by another picture.
+    picture. `reading` decides where the mask allows editing. Earlier turns and several seeds get a
+    suffix in the name, and several seeds also get a contact sheet. A seed whose files record the
+    same edit is not edited again. Nothing is edited if a file cannot be written or its name is
+    taken by another picture.
     """
     check_instructions(instructions)
     data, masked = read_bytes(image), None if mask is None else read_bytes(mask)
@@ -50,12 +60,14 @@ def edit_to_files(
     check_format(last)
     made = editor_of(editor, settings)
     source = pixels_in(data, image)
-    region = None if mask is None or masked is None else mask_in(masked, mask)
+    region = None if mask is None or masked is None else mask_in(masked, mask, reading, photo=data)
+    check_arrays(source, region)
     facts: dict[str, Json] = {
         "editor": made.name,
         "fingerprint": made.fingerprint,
         "source": codec.content_hash(data),
         "mask": None if masked is None else codec.content_hash(masked),
+        **({} if reading == BY_CONTENT else {"mask_reading": asdict(reading)}),
         "settings": _all_settings(editor, settings),
     }
     one = len(seeds) == 1

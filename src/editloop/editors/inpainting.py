@@ -31,7 +31,7 @@ class InpaintSettings(DenoisedSettings):
 
 
 class InpaintEditor(PipelineEditor[InpaintSettings]):
-    """Inpainting by the target caption; with a missing or blank mask the whole picture is edited.
+    """Inpainting by the target caption; without a mask the whole picture is edited.
 
     As in the published methods, the picture outside the mask also passes through the autoencoder:
     the original pixels are not pasted back.

@@ -26,6 +26,7 @@ from editloop.editors.memory import explained_memory
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.images.codec import MAX_PIXELS
+from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.models.pipeline_loading import model_index, quietly, weights_digest
 from editloop.schema import EditRequest, Mask, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
@@ -206,6 +207,9 @@ class PipelineEditor(ABC, Generic[_Settings]):
                     f"no {absent[0]} caption: {self.kind} edits by descriptions, not instructions"
                 )
                 continue
+            if self.uses_mask and is_nowhere(request.mask):
+                answers[index] = Unedited(NOWHERE)
+                continue
             settings = self._asked(request)
             height, width = request.image.shape[:2]
             size = (height, width)
@@ -284,7 +288,7 @@ def stepped(sizing: Sizing, multiple: int) -> Sizing:
 
 def _job(request: EditRequest, size: Size, sizing: Sizing) -> SizedRequest:
     mask = request.mask
-    if mask is None or not mask.any():
+    if mask is None or is_nowhere(mask):  # a black one is left to editors that take no mask
         region = np.full(size, 255, np.uint8)
     else:
         region = fitted_mask(mask, size, sizing)

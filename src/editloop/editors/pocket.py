@@ -17,6 +17,7 @@ from editloop.editors.asking import Reward, Steps
 from editloop.errors import RecipeError
 from editloop.hub.weights import file_digest
 from editloop.images.codec import resize
+from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.models.pocket import PocketModel, mask_tensor
@@ -137,7 +138,9 @@ class PocketEditor:
             ) from None
 
     def _refusal(self, request: EditRequest) -> str | None:
-        """Return why an instruction cannot be encoded, or None."""
+        """Return why a request cannot be edited, or None."""
+        if self.uses_mask and is_nowhere(request.mask):
+            return NOWHERE
         words = self._model.vocabulary
         try:
             to_ids(words.tokenizer, [request.instruction], words.text)
@@ -210,8 +213,8 @@ def _takes_rewards(model: PocketModel) -> bool:
 
 
 def _mask(request: EditRequest, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the region to edit; a missing or blank mask means everywhere."""
-    if request.mask is None or not request.mask.any():
+    """Return the region to edit; a missing mask means everywhere."""
+    if request.mask is None:
         return np.full(size, 255, np.uint8)
     return resize(request.mask, *size)
 

@@ -28,12 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.images.intact import JPEG, PNG, end_of, read_jpeg
+from editloop.images.mask_levels import MaskLevels, allowed, mask_levels
+from editloop.images.masks import BY_CONTENT, MaskReading, beside
 from editloop.images.normalise import (
     MAX_SIDE,
     check_size,
     differences,
+    read_orientation,
     read_with_pillow,
-    to_allowed,
     to_rgb,
 )
 from editloop.schema import Mask, Pixels
@@ -49,6 +51,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "is_plain",
+    "is_see_through",
     "resize",
     "unlike_bare",
 ]
@@ -110,18 +113,36 @@ def unlike_bare(data: bytes) -> str:
     return ", ".join(read_with_pillow(data, MAX_PIXELS, differences)) or "its kind of pixels"
 
 
-def decode_mask(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Mask:
+def decode_mask(
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    reading: MaskReading = BY_CONTENT,
+    photo: bytes | None = None,
+) -> Mask:
     """Decode a mask: [height, width], 255 where editing is allowed, otherwise 0.
 
-    A mask with transparent parts allows editing there (MagicBrush's format); any other mask allows
-    it in light areas. In masks with only the values 0 and 1, 1 is light.
+    `reading` is the rule that decides; by default it depends on what the file holds (see
+    `images.masks`). If `photo`, the file that the mask belongs to, is turned by EXIF and the mask
+    fits it unturned, the mask is turned with it. Raises ImageError with the codes above and those
+    of `MASK_CODES`.
     """
     plain = _plain(data, max_pixels)
     if plain is None:
-        grey = read_with_pillow(data, max_pixels, to_allowed)
+        found = read_with_pillow(data, max_pixels, lambda image: mask_levels(image, data))
     else:
-        grey = cv2.cvtColor(plain, cv2.COLOR_BGR2GRAY)
-    return _two_levels(grey, 1 if grey.max() == 1 else 128)
+        found = MaskLevels(plain[..., ::-1], lossy=data.startswith(JPEG))
+    mask = allowed(found, reading)
+    if photo is None or found.oriented or is_plain(photo):
+        return mask
+    return beside(mask, *read_orientation(photo))
+
+
+def is_see_through(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bool:
+    """Return whether some pixel of a picture is transparent."""
+    if is_plain(data):
+        return False
+    return read_with_pillow(data, max_pixels, lambda image: mask_levels(image, data)).see_through
 
 
 def encode_png(pixels: Pixels | Mask) -> bytes:
@@ -142,14 +163,14 @@ def resize(pixels: _Array, height: int, width: int) -> _Array:
     """Resize a picture, by area averaging to shrink and bicubic interpolation to enlarge.
 
     Takes [h, w] or [h, w, channels] of uint8, uint16 or float. An 8 bit [h, w] is a mask: the
-    result contains only 0 and 255.
+    result contains only 0 and 255, and a region never vanishes, since black means nowhere.
     """
     down = min(height, pixels.shape[0]), min(width, pixels.shape[1])
     made = cv2.resize(pixels, down[::-1], interpolation=cv2.INTER_AREA)
     if down != (height, width):
         made = cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC)
     if pixels.ndim == 2 and pixels.dtype == np.uint8:
-        made = _two_levels(made, 128)
+        made = _two_levels(made, min(128, max(1, int(made.max()))))
     shaped: _Array = made.reshape(height, width, *pixels.shape[2:])  # OpenCV drops single channels
     return shaped
 

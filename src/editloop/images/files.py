@@ -7,6 +7,7 @@ from pathlib import Path
 
 from editloop.errors import ImageError, StoreError
 from editloop.images import codec
+from editloop.images.masks import BY_CONTENT, MASK_CODES, MaskReading
 from editloop.images.metadata import facts_in, stamped
 from editloop.schema import Json, Mask, Pixels
 from editloop.storage.files import Files, explained, replace_file, temporary
@@ -31,9 +32,9 @@ def read_pixels(path: Path) -> Pixels:
     return pixels_in(read_bytes(path), path)
 
 
-def read_mask(path: Path) -> Mask:
-    """Read a mask file; white marks where editing is allowed."""
-    return mask_in(read_bytes(path), path)
+def read_mask(path: Path, reading: MaskReading = BY_CONTENT, *, photo: bytes | None = None) -> Mask:
+    """Read a mask file by a rule; `photo` is the file of the picture that it belongs to."""
+    return mask_in(read_bytes(path), path, reading, photo=photo)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -57,16 +58,19 @@ def pixels_in(data: bytes, path: Path) -> Pixels:
         raise _with_path(error, path) from error
 
 
-def mask_in(data: bytes, path: Path) -> Mask:
-    """Decode a mask from the bytes of a file; errors name `path`."""
+def mask_in(
+    data: bytes, path: Path, reading: MaskReading = BY_CONTENT, *, photo: bytes | None = None
+) -> Mask:
+    """Decode a mask from the bytes of a file, as `codec.decode_mask`; errors name `path`."""
     try:
-        return codec.decode_mask(data)
+        return codec.decode_mask(data, reading=reading, photo=photo)
     except ImageError as error:
         raise _with_path(error, path) from error
 
 
 def _with_path(error: ImageError, path: Path) -> ImageError:
-    return ImageError(error.code, error.cause, value=path, fix=error.fix)
+    found = f" ({error.value})" if error.code in MASK_CODES else ""
+    return ImageError(error.code, error.cause, value=f"{path}{found}", fix=error.fix)
 
 
 def check_format(path: Path) -> None:

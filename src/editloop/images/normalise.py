@@ -25,12 +25,15 @@ from editloop.schema import Pixels
 __all__ = [
     "MAX_SIDE",
     "check_size",
+    "deep_grey",
     "differences",
     "eight_bit",
     "orientation",
+    "read_orientation",
     "read_with_pillow",
-    "to_allowed",
+    "refuse_mode",
     "to_rgb",
+    "turned",
 ]
 
 MAX_SIDE = 65_500  # what every encoder supports
@@ -67,6 +70,7 @@ _TURNS = {
 }
 
 _Made = TypeVar("_Made")
+_Level = TypeVar("_Level", bound=np.generic)
 
 _WARNINGS = threading.Lock()  # warning filters belong to the whole process
 
@@ -184,11 +188,9 @@ def _ends_early(data: bytes) -> bool:
 
 def eight_bit(image: Pillow.Image) -> Pillow.Image:
     """Convert 16 bit grey to 8 bit by its high byte, as Pillow does for 16 bit colour."""
-    if not _is_deep_grey(image):
+    values = deep_grey(image)
+    if values is None:
         return image
-    values = np.asarray(image).astype(np.uint16)
-    if _is_inverted(image):
-        values = 65_535 - values
     made = Pillow.fromarray((values >> 8).astype(np.uint8))
     made.info = {key: value for key, value in image.info.items() if key != "transparency"}
     clear = image.info.get("transparency")
@@ -200,6 +202,14 @@ def eight_bit(image: Pillow.Image) -> Pillow.Image:
 def _is_deep_grey(image: Pillow.Image) -> bool:
     """Return whether a picture is 16 bit grey; Pillow has 32 bits for that of PGM files."""
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+
+
+def deep_grey(image: Pillow.Image) -> NDArray[np.uint16] | None:
+    """Return the levels of 16 bit grey, 0 for black; None for any other picture."""
+    if not _is_deep_grey(image):
+        return None
+    values = np.asarray(image).astype(np.uint16)
+    return 65_535 - values if _is_inverted(image) else values
 
 
 def _is_inverted(image: Pillow.Image) -> bool:
@@ -215,6 +225,20 @@ def orientation(image: Pillow.Image) -> int:
     except Exception:  # broken EXIF blocks raise many kinds of errors
         return 1
     return found if found in _TURNS else 1
+
+
+def read_orientation(data: bytes) -> tuple[int, tuple[int, int]]:
+    """Return a picture file's EXIF orientation, and its stored (height, width).
+
+    Nothing is decoded. A file that cannot be opened counts as upright: its decoding reports it.
+    """
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
+                return orientation(image), (image.height, image.width)
+        except Exception:
+            return 1, (0, 0)
 
 
 def _upright(image: Pillow.Image) -> Pillow.Image:
@@ -234,6 +258,17 @@ def differences(image: Pillow.Image) -> list[str]:
     return [name for name, present in found.items() if present]
 
 
+def turned(levels: NDArray[_Level], orientation: int) -> NDArray[_Level]:
+    """Return pixels [height, width, ...] upright, given the EXIF orientation of their file."""
+    if orientation in (5, 6, 7, 8):
+        levels = levels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        levels = levels[::-1]
+    return levels
+
+
 def to_rgb(image: Pillow.Image) -> Pixels:
     """Convert a picture of any mode to 8 bit sRGB on white, with orientation applied."""
     alpha, image = _alpha(_upright(eight_bit(image)))
@@ -245,16 +280,8 @@ def to_rgb(image: Pillow.Image) -> Pixels:
     return np.array(colour)
 
 
-def to_allowed(image: Pillow.Image) -> NDArray[np.uint8]:
-    """Convert a mask picture to grey levels, upright, high where editing is allowed."""
-    alpha, image = _alpha(_upright(eight_bit(image)))
-    if alpha is not None and alpha.getextrema() != (255, 255):
-        return 255 - np.asarray(alpha)
-    return np.array(image.convert("RGB" if image.mode == "CMYK" else "L").convert("L"))
-
-
-def _alpha(image: Pillow.Image) -> tuple[Pillow.Image | None, Pillow.Image]:
-    """Return the alpha channel, if any, and the colour as L, CMYK or RGB."""
+def refuse_mode(image: Pillow.Image) -> None:
+    """Raise ImageError for a picture whose pixels have no fixed meaning."""
     if image.mode in ("I", "F", "LAB"):
         raise ImageError(
             "unsupported",
@@ -262,6 +289,11 @@ def _alpha(image: Pillow.Image) -> tuple[Pillow.Image | None, Pillow.Image]:
             value=f"mode {image.mode}",
             fix="convert it to 8 or 16 bits a channel",
         )
+
+
+def _alpha(image: Pillow.Image) -> tuple[Pillow.Image | None, Pillow.Image]:
+    """Return the alpha channel, if any, and the colour as L, CMYK or RGB."""
+    refuse_mode(image)
     profile = image.info.get("icc_profile")
     alpha = None
     if image.has_transparency_data:

@@ -66,16 +66,18 @@ class Findings:
 
 
 def find(source: Pixels, edited: Pixels, mask: Mask | None) -> Findings:
-    """Return the measures of an edited picture of the source's size, at least 32 px on a side."""
-    placed = mask is not None and bool(mask.any())
-    allowed = mask if mask is not None and placed else np.full(source.shape[:2], 255, np.uint8)
+    """Return the measures of an edited picture of the source's size, at least 32 px on a side.
+
+    With a mask that is all black, everything is outside, and `changed` is 0.
+    """
+    allowed = np.full(source.shape[:2], 255, np.uint8) if mask is None else mask
     # The truth judge's evidence, with the source in place of the unknown target.
     seen = gather(source, source, edited, allowed)
     before, _, after = seen.details
     place = seen.inside if seen.whole else seen.outside
     odd = strange(after, (before,), before, place) ** 0.5
     return Findings(
-        changed=_changed(seen, placed),
+        changed=_changed(seen, mask is not None and bool(mask.any())),
         alike=_alike(seen),
         layout=_layout(seen),
         shift=float(np.hypot(seen.motion.right, seen.motion.down)),

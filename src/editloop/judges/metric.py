@@ -3,7 +3,7 @@
 It can judge only this:
 
 - following: whether anything changed inside the mask. That is necessary for an edit but does not
-  prove it, since the instruction is not read.
+  prove it, since the instruction is not read. With a mask that is all black it is unscored.
 - preserving: what changed outside the mask (L1, SSIM), and whether the picture moved. With a mask
   that allows everything, only whether it moved. Without a mask it is unscored.
 - quality: artefacts outside the mask, halos, blocks, banding, an empty picture; not the content
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from editloop.darkroom.rewards import PASSING
+from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.judges.findings import Findings, find
 from editloop.metrics.geometry import resized_to
 from editloop.schema import (
@@ -37,7 +38,7 @@ from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "MetricJudge"]
 
-VERSION = "metric-1"
+VERSION = "metric-2"
 
 _SMALLEST = 32  # pixels; smaller pictures are not compared
 _SLIGHT = 0.1  # severities below this, half a point, are not mentioned in words
@@ -73,6 +74,7 @@ _TEXTS = {
 _UNKNOWN = Unscored(
     "too little of the source is left to compare it with", VERSION, Cause.NOT_MEASURABLE
 )
+_NOTHING = Unscored(NOWHERE, VERSION, Cause.NOT_MEASURABLE)
 
 
 class MetricJudge:
@@ -102,7 +104,7 @@ def _verdict(pair: EditedPair) -> Verdict:
         return _none(f"the mask's size is not the source's {size[1]}x{size[0]} px")
     found = find(pair.source, resized_to(pair.edited, size), pair.mask)
     return {
-        "following": _following(found),
+        "following": _NOTHING if is_nowhere(pair.mask) else _following(found),
         "preserving": _preserving(found, pair.mask is not None),
         "quality": _quality(found),
     }

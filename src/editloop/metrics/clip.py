@@ -20,7 +20,7 @@ from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "ClipMetric"]
 
-VERSION = "1"
+VERSION = "2"
 
 _Vectors: TypeAlias = Iterator[NDArray[np.float32]]
 

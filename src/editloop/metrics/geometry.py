@@ -19,14 +19,16 @@ Region: TypeAlias = NDArray[np.bool_] | None  # [height, width]; None is everywh
 def region_of(mask: Mask | None, place: Place, size: tuple[int, ...]) -> Region | str:
     """Return the region of a picture with size (height, width), or why it has no pixels.
 
-    A missing or blank mask means that editing is allowed everywhere.
+    A missing mask allows editing everywhere, an all-black one nowhere.
     """
     if place == "whole":
         return None
     if mask is not None and mask.shape != size:
         return f"the mask has {_written(mask.shape)} px, and the picture {_written(size)} px"
     inside = None if mask is None else mask > 127
-    if inside is None or not inside.any() or inside.all():
+    if inside is not None and not inside.any():
+        return "the mask is all black: nothing lies inside it" if place == "inside" else None
+    if inside is None or inside.all():
         return "the mask covers everything: nothing lies outside it" if place == "outside" else None
     return inside if place == "inside" else ~inside
 

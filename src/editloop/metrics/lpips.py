@@ -25,7 +25,7 @@ from editloop.settings import Settings as BaseSettings
 
 __all__ = ["VERSION", "LpipsMetric"]
 
-VERSION = "1"
+VERSION = "2"
 
 _SMALLEST_SIDE = 32  # px; AlexNet's pooling layers leave nothing of smaller pictures
 

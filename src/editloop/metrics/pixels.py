@@ -1,7 +1,8 @@
 """L1, L2, PSNR and SSIM of two pictures: in the whole picture, inside and outside a mask.
 
-Pixel values are in [0, 1]. A missing or blank mask means that editing is allowed everywhere, so
-"inside" is the whole picture and "outside" is empty, which is unscored and never 0.
+Pixel values are in [0, 1]. A missing mask means that editing is allowed everywhere, so "inside" is
+the whole picture and "outside" is empty, which is unscored and never 0. With an all-black mask it
+is the other way round.
 
 An edited picture that differs in size from its reference is resized to the reference's size by
 Pillow's bicubic filter, the default of `Image.resize`, as MagicBrush does.
@@ -28,7 +29,7 @@ from editloop.settings import Settings
 
 __all__ = ["PIXEL_METRICS", "PSNR_CAP", "VERSION", "PixelMetric", "measure_many", "measure_pixels"]
 
-VERSION = "1"
+VERSION = "2"
 
 # Identical pictures have an infinite PSNR. Leaving them out would hide an editor's best cases, and
 # infinity has no mean, so every PSNR is capped: above that of a difference of one grey level in one

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from editloop.hub import weights
+from editloop.images.masks import MaskReading, mask_reading
 from editloop.judges.specs import settled
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import metrics_of
@@ -67,6 +68,8 @@ def measure_data(
     metrics: Sequence[str] | None = None,
     judge: str | None = None,
     sample: int | None = None,
+    mask_rule: str | None = None,
+    invert_mask: bool = False,
     out: Path | str | None = None,
     seed: int = 0,
     resamples: int = 1000,
@@ -77,10 +80,11 @@ def measure_data(
     `layout` is KIND[?key=value] of `sources.layouts` (detected from the folder's files, if None)
     and `metrics` are SPECs (default: `DATA_METRICS`). `judge` is the SPEC of a judge whose scores
     are measured too: a model judge's are Alignment and Coherence, unless it names other rubrics.
-    `sample` takes a random sample of that many edits, of whole sessions but the last. Results are
-    kept in `out` (default: runs/quality-NAME); a second call measures nothing. `download` gets the
-    weights that the metrics load; otherwise only the judge uses the network. Raises RecipeError
-    that lists all faults of the data.
+    `sample` takes a random sample of that many edits, of whole sessions but the last. `mask_rule`
+    and `invert_mask` say where masks allow editing. Results are kept in `out` (default:
+    runs/quality-NAME); a second call measures nothing. `download` gets the weights that the metrics
+    load; otherwise only the judge uses the network. Raises RecipeError that lists all faults of the
+    data.
     """
     specs = DATA_METRICS if metrics is None else tuple(metrics)
     if download:
@@ -88,7 +92,8 @@ def measure_data(
             weights.download(name)
     source = Path(folder).expanduser()
     name = source.resolve().name
-    data = _opened(source, layout or layout_of(source), sample, seed)
+    reading = mask_reading(mask_rule, invert=invert_mask)
+    data = _opened(source, layout or layout_of(source), reading, sample, seed)
     place = Path("runs", f"quality-{name}") if out is None else Path(out)
     place.mkdir(parents=True, exist_ok=True)
     with lock(place):
@@ -96,7 +101,7 @@ def measure_data(
         store, embeddings = ShardStore(work), Embeddings(work / "embeddings")
         with _judging(judge, store, work / "ledger.sqlite") as judged:
             measures = DataMeasures(specs, store, embeddings, judged)
-            asked = _QualityRequest(name, data, measures, seed, resamples)
+            asked = _QualityRequest(name, data, measures, seed, resamples, reading)
             found = find_manifest(place, _NAME)
             if found is None or found.fingerprint != asked.made_from or not found.in_place(place):
                 _make(asked, place)
@@ -113,6 +118,7 @@ class _QualityRequest:
     measures: DataMeasures
     seed: int
     resamples: int
+    reading: MaskReading
 
     @property
     def made_from(self) -> str:
@@ -124,6 +130,7 @@ class _QualityRequest:
                 "layout": [self.data.name, self.data.version, self.data.digest()],
                 "metrics": self.measures.parameters,
                 "missing": sorted(self.measures.missing),
+                "masks": [self.reading.rule, self.reading.invert],
                 "bootstrap": [self.seed, self.resamples],
             }
         )
@@ -167,10 +174,13 @@ def _weights(specs: Sequence[str]) -> list[str]:
     return sorted({name for names in owned for name in names})
 
 
-def _opened(folder: Path, layout: str, sample: int | None, seed: int) -> Layout:
+def _opened(
+    folder: Path, layout: str, reading: MaskReading, sample: int | None, seed: int
+) -> Layout:
     spec = parse_spec(layout, "layout")
     index = open_index(spec.kind, folder, **spec.settings)
-    return IndexedLayout(index if sample is None else SampledIndex(index, sample, seed))
+    sampled = index if sample is None else SampledIndex(index, sample, seed)
+    return IndexedLayout(sampled, reading)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def hash_folder(data: Path, *, layout: str | None = None, name: str | None = Non
     """
     spec = parse_spec(layout or layout_of(data), "layout")
     named = name or data.expanduser().resolve().name
-    return hash_layout(open_layout(spec.kind, data, **spec.settings), named)
+    return hash_layout(open_layout(spec.kind, data, reading=None, **spec.settings), named)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ReferenceSet:
         options = {key: value for key, value in named.settings.items() if key != "target"}
         folder = Path(named.settings["target"])
         name = named.name if self.spec.startswith(f"{named.name}=") else named.kind
-        return name, open_layout(named.kind, folder, **options)
+        return name, open_layout(named.kind, folder, reading=None, **options)
 
     @property
     def identity(self) -> Json:

@@ -6,31 +6,47 @@ Every picture is decoded, except a plain PNG whose chunks have the right checksu
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from editloop.errors import ImageError
-from editloop.images.codec import MAX_PIXELS, decode, is_plain
+from editloop.images.codec import MAX_PIXELS, decode, decode_mask, is_plain
 from editloop.images.intact import PNG
+from editloop.images.masks import BY_CONTENT, MaskReading, same_shape
 from editloop.images.normalise import check_size
 from editloop.schema import Image
 from editloop.sources.entries import Entry, Picture, Problem
 from editloop.sources.files import read_file
 
-__all__ = ["check_session", "picture_size", "same_shape"]
+__all__ = ["check_session", "picture_size"]
+
+_Measure: TypeAlias = Callable[[bytes], tuple[int, int]]  # (height, width) of a picture's bytes
 
 
-def check_session(entries: Sequence[Entry], folder: Path) -> Iterator[Problem]:
-    """Yield every problem in a session's texts and pictures; each file is read once."""
+def check_session(
+    entries: Sequence[Entry], folder: Path, reading: MaskReading | None = BY_CONTENT
+) -> Iterator[Problem]:
+    """Yield every problem in a session's texts and pictures; each file is read once.
+
+    `reading` decides where masks allow editing; with None they are not read.
+    """
     sizes: dict[Picture, tuple[int, int] | Problem] = {}
     for entry in entries:
         if not entry.sample.instruction.strip():
             yield Problem(entry.where, "the instruction is empty", "add one, or remove the edit")
         own: dict[str, tuple[int, int]] = {}
         for name, picture in entry.pictures.items():
-            size = sizes.get(picture)
+            if name == "mask" and reading is None:
+                continue
+            size = None if name == "mask" else sizes.get(picture)
             if size is None:
-                size = sizes[picture] = _size(picture, f"{entry.where} {name}", folder)
+                measure: _Measure = picture_size
+                if name == "mask" and reading is not None:
+                    photo = entry.source if "source" in own else None
+                    measure = partial(_mask_size, photo=photo, reading=reading)
+                size = sizes[picture] = _size(picture, f"{entry.where} {name}", folder, measure)
                 if isinstance(size, Problem):
                     yield size
             if not isinstance(size, Problem):
@@ -49,19 +65,15 @@ def _other_sizes(entry: Entry, sizes: dict[str, tuple[int, int]]) -> Iterator[Pr
             )
 
 
-def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Return whether two sizes have the same aspect ratio, up to the rounding of a side."""
-    factor = max(first) / max(second)
-    return all(abs(a - b * factor) <= max(1.0, factor) for a, b in zip(first, second, strict=True))
-
-
-def _size(picture: Picture, place: str, folder: Path) -> tuple[int, int] | Problem:
-    """Return (height, width), or the problem if the picture cannot be read."""
+def _size(
+    picture: Picture, place: str, folder: Path, measure: _Measure
+) -> tuple[int, int] | Problem:
+    """Return (height, width) as measured, or the problem if the picture cannot be read."""
     try:
         if isinstance(picture, Image):
-            return picture_size(picture.bytes)
+            return measure(picture.bytes)
         place = f"{place} ({picture.relative_to(folder).as_posix()})"
-        return picture_size(read_file(picture))
+        return measure(read_file(picture))
     except FileNotFoundError:
         return Problem(place, "the file is missing", "unpack the data set again")
     except OSError as error:
@@ -70,6 +82,15 @@ def _size(picture: Picture, place: str, folder: Path) -> tuple[int, int] | Probl
         detail = f": {error.value}" if error.value else ""
         cause = f"the picture cannot be read: {error.cause}{detail}"
         return Problem(place, cause, error.fix or "fix it")
+
+
+def _mask_size(data: bytes, *, photo: Picture | None, reading: MaskReading) -> tuple[int, int]:
+    """Return a mask's (height, width), beside its upright photo; ImageError if it is unclear."""
+    beside = (
+        photo.bytes if isinstance(photo, Image) else None if photo is None else read_file(photo)
+    )
+    height, width = decode_mask(data, reading=reading, photo=beside).shape
+    return height, width
 
 
 def picture_size(data: bytes) -> tuple[int, int]:

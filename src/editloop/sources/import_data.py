@@ -10,12 +10,13 @@ from pydantic import Field
 
 from editloop.errors import RecipeError
 from editloop.hub import datasets
+from editloop.images.masks import MaskSettings
 from editloop.kernel.progress import Progress
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
-from editloop.settings import Settings, validate
+from editloop.settings import validate
 from editloop.sources.notices import same_captions
 from editloop.sources.scales import Scale
 from editloop.storage.versions import work_folder
@@ -28,7 +29,7 @@ _CHECK = "contamination"
 _ODD = re.compile(r"[^\w.+-]+")  # characters not allowed in a recipe's name
 
 
-class ImportSettings(Settings):
+class ImportSettings(MaskSettings):
     """The edits to take from a data set, what to add to them, and what to compare them with."""
 
     split: str | None = Field(default=None, description="one of the set's splits (all)")
@@ -106,6 +107,8 @@ def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
         "faults": "quarantine",
         "normalise": True,
         "licence": own.licence or datasets.licence_of(folder),
+        "mask_rule": own.mask_rule,
+        "invert_mask": own.invert_mask,
     }
     check = {
         "kind": _CHECK,

@@ -2,7 +2,8 @@
 
 Normalised, source and target are upright 8 bit sRGB without alpha (`images.decode`; a JPEG or PNG
 that already is keeps its bytes), the mask is white where editing is allowed and black elsewhere,
-and pictures with the source's aspect ratio at another scale are resized to its size.
+and pictures with the source's aspect ratio at another scale are resized to its size. A mask that is
+read by its transparency is noted in the provenance.
 """
 
 from __future__ import annotations
@@ -11,19 +12,26 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from editloop.errors import FailureClass, ImageError
-from editloop.images.codec import decode, decode_mask, encode_png, is_plain, resize
+from editloop.images.codec import decode, decode_mask, encode_png, is_plain, is_see_through, resize
+from editloop.images.masks import MaskReading, same_shape
 from editloop.kernel.steps import Fail, Keep, Outcome
 from editloop.schema import EditSample, Image, Json
-from editloop.sources.checks import picture_size, same_shape
+from editloop.sources.checks import picture_size
 from editloop.sources.entries import Entry, Picture
 from editloop.sources.files import read_file
+from editloop.sources.layout_masks import settled
 
-__all__ = ["with_pictures"]
+__all__ = ["MASK_READ_BY", "TRANSPARENCY", "with_pictures"]
+
+# The note in a sample's provenance about a mask whose transparent part was taken as the region.
+MASK_READ_BY, TRANSPARENCY = "mask_read_by", "transparency"
 
 _PERMANENT = FailureClass.PERMANENT
 
 
-def with_pictures(entry: Entry, read: dict[Picture, Image | Fail], *, normalise: bool) -> Outcome:
+def with_pictures(
+    entry: Entry, read: dict[Picture, Image | Fail], reading: MaskReading, *, normalise: bool
+) -> Outcome:
     """Return the edit's sample with its pictures; `read` caches the pictures that were read."""
     images: dict[str, Image] = {}
     for name, picture in entry.pictures.items():
@@ -33,7 +41,8 @@ def with_pictures(entry: Entry, read: dict[Picture, Image | Fail], *, normalise:
         if isinstance(image, Fail):
             return image
         images[name] = image
-    return _normalised(entry.sample, images) if normalise else _as_they_are(entry.sample, images)
+    make = _normalised if normalise else _as_they_are
+    return make(entry.sample, images, reading)
 
 
 def _image(picture: Picture) -> Image | Fail:
@@ -48,44 +57,65 @@ def _image(picture: Picture) -> Image | Fail:
         return Fail("unreadable", _PERMANENT if gone else FailureClass.TRANSIENT, str(error))
 
 
-def _as_they_are(sample: EditSample, images: Mapping[str, Image]) -> Outcome:
-    sizes: dict[str, tuple[int, int]] = {}
-    for name, image in images.items():
-        try:
-            sizes[name] = picture_size(image.bytes)
-        except ImageError as error:
-            return Fail(error.code, _PERMANENT, f"{name}: {error}")
-    if len(set(sizes.values())) > 1:
-        return _other_sizes(sizes)
-    return Keep((_filled(sample, images),))
-
-
-def _normalised(sample: EditSample, images: Mapping[str, Image]) -> Outcome:
+def _as_they_are(sample: EditSample, images: Mapping[str, Image], reading: MaskReading) -> Outcome:
     made: dict[str, Image] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for name, image in images.items():
         try:
-            made[name], sizes[name] = _fitted(name, image, sizes.get("source"))
+            if name == "mask":
+                made[name], mask = settled(image, images["source"], reading)
+                sizes[name] = mask.shape[0], mask.shape[1]
+            else:
+                made[name], sizes[name] = image, picture_size(image.bytes)
+        except ImageError as error:
+            return Fail(error.code, _PERMANENT, f"{name}: {error}")
+    if len(set(sizes.values())) > 1:
+        return _other_sizes(sizes)
+    return Keep((_filled(sample, made),))
+
+
+def _normalised(sample: EditSample, images: Mapping[str, Image], reading: MaskReading) -> Outcome:
+    made: dict[str, Image] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, image in images.items():
+        try:
+            if name == "mask":
+                made[name], sizes[name] = _fitted_mask(
+                    image, images["source"], sizes["source"], reading
+                )
+            else:
+                made[name], sizes[name] = _fitted(image, sizes.get("source"))
         except ImageError as error:
             return Fail(error.code, _PERMANENT, f"{name}: {error}")
     if not all(same_shape(size, sizes["source"]) for size in sizes.values()):
         return _other_sizes(sizes)
     resized = {name: list(size) for name, size in sizes.items() if size != sizes["source"]}
-    return Keep((_filled(_noted(sample, "resized", resized), made),))
+    sample = _noted(sample, "resized", resized)
+    if "mask" in images and reading.rule is None and is_see_through(images["mask"].bytes):
+        sample = _noted(sample, MASK_READ_BY, TRANSPARENCY)
+    return Keep((_filled(sample, made),))
 
 
-def _fitted(
-    name: str, image: Image, source: tuple[int, int] | None
-) -> tuple[Image, tuple[int, int]]:
+def _fitted(image: Image, source: tuple[int, int] | None) -> tuple[Image, tuple[int, int]]:
     """Return the normalised picture, and its (height, width) before any resizing."""
-    mask = name == "mask"
-    pixels = decode_mask(image.bytes) if mask else decode(image.bytes)
-    height, width = size = pixels.shape[:2]
-    if source not in (None, size) and same_shape(size, source):
+    pixels = decode(image.bytes)
+    height, width = size = pixels.shape[0], pixels.shape[1]
+    if source is not None and source != size and same_shape(size, source):
         pixels = resize(pixels, *source)
-    elif not mask and is_plain(image.bytes):
+    elif is_plain(image.bytes):
         return image, (height, width)
     return Image(encode_png(pixels), image.path), (height, width)
+
+
+def _fitted_mask(
+    image: Image, photo: Image, source: tuple[int, int], reading: MaskReading
+) -> tuple[Image, tuple[int, int]]:
+    """Return the mask of 0 and 255 in the source's size, and its (height, width) before."""
+    mask = decode_mask(image.bytes, reading=reading, photo=photo.bytes)
+    size = mask.shape[0], mask.shape[1]
+    if same_shape(size, source):
+        mask = resize(mask, *source)
+    return Image(encode_png(mask), image.path), size
 
 
 def _filled(sample: EditSample, images: Mapping[str, Image]) -> EditSample:

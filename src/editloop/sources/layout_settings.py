@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from editloop.images.masks import MaskSettings
 from editloop.schema import Json
-from editloop.settings import Settings as BaseSettings
 
 __all__ = ["LayoutSettings"]
 
 
-class LayoutSettings(BaseSettings):
+class LayoutSettings(MaskSettings):
     """The data set (a folder, relative to the working directory), and how much of it to take.
 
     `options` are those of the layout, such as `language`. A random sample takes whole sessions, and

@@ -3,9 +3,9 @@
 It loads whole samples (source, target, mask, captions, scores, provenance), so that steps can
 filter or judge them. Listing opens no picture. A data set with a faulty index is refused, with a
 list of all problems. An edit with an unreadable picture is quarantined under the picture's
-`ImageError` code (`images.CODES`), or as `unreadable` (the file cannot be opened), `other-size`
-(its size differs from the source's), `row-faulty` (the row changed or contains no picture). A
-requested id that the data set lacks is quarantined as `absent`.
+`ImageError` code (`CODES`, `MASK_CODES`), or as `unreadable` (the file cannot be opened),
+`other-size` (its size differs from the source's), `row-faulty` (the row changed or contains no
+picture). A requested id that the data set lacks is quarantined as `absent`.
 
 With `faults: quarantine`, a faulty entry of the index is quarantined alone (`row-faulty`,
 `no-instruction`), and a missing turn quarantines the later ones (`session-broken`).
@@ -206,7 +206,8 @@ class LayoutSource:
         entry = rows[item.id] if item.id in rows else entry_in(item)
         if isinstance(entry, Problem):
             return Fail("row-faulty", _PERMANENT, str(entry))
-        outcome = with_pictures(entry, read, normalise=self._settings.normalise)
+        settings = self._settings
+        outcome = with_pictures(entry, read, settings.mask_reading, normalise=settings.normalise)
         if not isinstance(outcome, Keep):
             return outcome
         return Keep((self._named(outcome.samples[0], _part(item)),))

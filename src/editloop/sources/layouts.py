@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from editloop.errors import RecipeError, known_names
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.schema import EditSample, Json
 from editloop.settings import Settings, validate
 from editloop.sources.captions import METADATA
@@ -142,9 +143,14 @@ _DETECTED_BY: dict[str, set[str]] = {
 }
 
 
-def open_layout(kind: str, folder: Path, **options: Json) -> Layout:
-    """Open a folder's data set; raise RecipeError for an unknown kind, folder or option."""
-    return IndexedLayout(open_index(kind, folder, **options))
+def open_layout(
+    kind: str, folder: Path, *, reading: MaskReading | None = BY_CONTENT, **options: Json
+) -> Layout:
+    """Open a folder's data set; raise RecipeError for an unknown kind, folder or option.
+
+    `reading` decides where its masks allow editing; with None they are not read.
+    """
+    return IndexedLayout(open_index(kind, folder, **options), reading)
 
 
 def open_index(kind: str, folder: Path, **options: Json) -> Index:

@@ -7,11 +7,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from editloop.errors import RecipeError
+from editloop.errors import ImageError, RecipeError
+from editloop.images.codec import is_plain
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.schema import EditSample, Image, Json, canonical_json
 from editloop.sources.checks import check_session
 from editloop.sources.entries import Entry, Index, Picture, Problem
 from editloop.sources.files import read_file, size_and_time
+from editloop.sources.layout_masks import settled
 from editloop.storage.files import explained
 
 __all__ = ["IndexedLayout", "refuse"]
@@ -20,10 +23,14 @@ _SHOWN = 5  # problems that an error lists
 
 
 class IndexedLayout:
-    """The `layouts.Layout` of an index."""
+    """The `layouts.Layout` of an index.
 
-    def __init__(self, index: Index) -> None:
+    `reading` decides where its masks allow editing; with None they are not read.
+    """
+
+    def __init__(self, index: Index, reading: MaskReading | None = BY_CONTENT) -> None:
         self._index = index
+        self._reading = reading
         self._problems: list[Problem] | None = None
 
     @property
@@ -44,7 +51,7 @@ class IndexedLayout:
             if isinstance(entries, Problem):  # the data changed since it was checked
                 refuse([entries], self._index.folder)
             else:
-                yield _read(entries)
+                yield _read(entries, self._reading)
 
     def find(self, ids: Collection[str]) -> Iterator[list[EditSample]]:
         """Yield the sessions that contain one of these ids, in order, reading only their pictures.
@@ -56,7 +63,7 @@ class IndexedLayout:
             if isinstance(entries, Problem):
                 refuse([entries], self._index.folder)
             elif found := wanted & {entry.sample.id for entry in entries}:
-                yield _read(entries)
+                yield _read(entries, self._reading)
                 wanted -= found
                 if not wanted:
                     return
@@ -65,7 +72,7 @@ class IndexedLayout:
         """Return every problem in the data set's order; searched for once, then cached."""
         if self._problems is None:
             with explained("check a data set", self._index.folder):
-                self._problems = list(_problems(self._index))
+                self._problems = list(_problems(self._index, self._reading))
         return list(self._problems)
 
     def digest(self) -> str:
@@ -97,7 +104,7 @@ def _digest(folder: Path, listings: Sequence[Path], stamped: Sequence[Path]) -> 
     return hashlib.sha256(canonical_json(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _problems(index: Index) -> Iterator[Problem]:
+def _problems(index: Index, reading: MaskReading | None) -> Iterator[Problem]:
     seen: set[str] = set()
     empty = True
     for entries in index.sessions():
@@ -109,22 +116,31 @@ def _problems(index: Index) -> Iterator[Problem]:
             if entry.sample.id in seen:
                 yield Problem(entry.where, f"the id {entry.sample.id!r} is used twice", "rename it")
             seen.add(entry.sample.id)
-        yield from check_session(entries, index.folder)
+        yield from check_session(entries, index.folder, reading)
     if empty:
         yield Problem(str(index.folder), "the data set contains no edit", "choose another folder")
 
 
-def _read(entries: Sequence[Entry]) -> list[EditSample]:
+def _read(entries: Sequence[Entry], reading: MaskReading | None) -> list[EditSample]:
     read: dict[Picture, Image] = {}
-    return [_filled(entry, read) for entry in entries]
+    return [_filled(entry, read, reading) for entry in entries]
 
 
-def _filled(entry: Entry, read: dict[Picture, Image]) -> EditSample:
+def _filled(entry: Entry, read: dict[Picture, Image], reading: MaskReading | None) -> EditSample:
     """Return the entry's sample with its pictures; `read` caches the pictures that were read."""
     images = {name: _image(picture, read) for name, picture in entry.pictures.items()}
-    return replace(
-        entry.sample, source=images["source"], target=images.get("target"), mask=images.get("mask")
-    )
+    source, mask = images["source"], images.get("mask")
+    unread = reading is None or (reading == BY_CONTENT and is_plain(source.bytes))
+    if mask is not None and reading is not None and not unread:
+        mask = _settled(mask, source, reading, entry)
+    return replace(entry.sample, source=source, target=images.get("target"), mask=mask)
+
+
+def _settled(mask: Image, source: Image, reading: MaskReading, entry: Entry) -> Image:
+    try:
+        return settled(mask, source, reading)[0]
+    except ImageError as error:
+        raise ImageError(error.code, error.cause, value=entry.sample.id, fix=error.fix) from error
 
 
 def _image(picture: Picture, read: dict[Picture, Image]) -> Image:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from editloop.errors import StepError
@@ -14,6 +15,7 @@ from editloop.evaluation.answers.cases import read_chunks
 from editloop.evaluation.answers.measuring import measure_chunk
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode, decode_mask, encode_png, resize
+from editloop.images.masks import NOWHERE
 from editloop.schema import EditedPair, EditSample, Image, Json, Pixels, Unscored
 from evaluation_fakes import (
     Choosy,
@@ -55,6 +57,22 @@ def test_a_mask_is_given_only_where_the_benchmark_gives_one() -> None:
     assert [request.mask for request in Fake.asked] == [None] * 3
     run(Still(Still.Settings()), list(single_edits(3)), with_mask=True)
     assert all(request.mask is not None for request in Fake.asked)
+
+
+def test_a_black_mask_is_not_sent_to_an_editor_and_the_case_is_unedited() -> None:
+    first, second = single_edits(2)
+    black = Image(encode_png(np.zeros_like(decode_mask(first.mask.bytes))))
+    rows = run(Still(Still.Settings()), [replace(first, mask=black), second], with_mask=True)
+    assert [row["unedited"] for row in rows] == [NOWHERE, None]
+    assert [request.id for request in Fake.asked] == [second.id]
+    assert value(rows[0], "l1") is None
+
+
+def test_a_mask_of_another_shape_is_a_reason_and_no_guess() -> None:
+    (first,) = single_edits(1)
+    odd = replace(first, mask=Image(encode_png(np.full((8, 80), 255, np.uint8))))
+    (row,) = run(Still(Still.Settings()), [odd], with_mask=True)
+    assert row["unedited"].startswith("the mask is 80x8, its picture ")
 
 
 def test_seeds_depend_on_the_case_and_not_on_the_batch() -> None:

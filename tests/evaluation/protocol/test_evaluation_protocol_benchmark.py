@@ -17,7 +17,7 @@ from editloop.images.codec import decode, encode_png
 from editloop.schema import EditRequest, EditSample, Image, Json, Pixels, Unedited
 from evaluation_cards import own_card
 from evaluation_fakes import Fake
-from magicbrush_data import TURNS, make_outputs, make_split, picture
+from magicbrush_data import SIZE, TURNS, make_outputs, make_split, picture
 
 pytestmark = pytest.mark.slow
 
@@ -367,6 +367,33 @@ def test_a_mask_of_another_shape_is_a_problem(tmp_path: Path) -> None:
     (data / "images/100/100-mask1.png").write_bytes(encode_png(np.zeros((48, 30), np.uint8)))
     with pytest.raises(RecipeError, match="mask is 30 x 48"):
         run(data, tmp_path / "out", DARKER)
+
+
+def test_masks_of_labels_are_read_by_the_rule_and_refused_without(tmp_path: Path) -> None:
+    data = make_split(tmp_path / "data", (1,))
+    path = data / "images/100/100-mask1.png"
+    region = np.zeros((SIZE, SIZE), np.uint8)
+    region[4:20, 4:20] = 1
+    path.write_bytes(encode_png(region + 1))
+    with pytest.raises(RecipeError, match=r"mask1\.png.*unclear(?s:.*)--mask-rule"):
+        run(data, tmp_path / "out", DARKER, mask="with")
+    run(data, tmp_path / "out", DARKER, mask="with", mask_rule="index:2")
+    assert np.array_equal(Fake.asked[-1].mask, region * 255)
+    run(data, tmp_path / "out", DARKER, mask="with", mask_rule="index:2", invert_mask=True)
+    assert np.array_equal(Fake.asked[-1].mask, 255 - region * 255)
+
+
+def test_a_case_with_a_black_mask_is_unedited_with_the_reason(tmp_path: Path) -> None:
+    data = make_split(tmp_path / "data", (1,))
+    (data / "images/100/100-mask1.png").write_bytes(encode_png(np.zeros((SIZE, SIZE), np.uint8)))
+    results = run(data, tmp_path / "out", DARKER, "copy", mask="with", metrics=["l1"])
+    assert not Fake.asked
+    score = results["evaluation"]["magicbrush/all-turns/mask"]["darker"]["l1"]
+    assert score["mean"] is None
+    cases = tmp_path / "out/evaluation/magicbrush"
+    assert "the mask is all black" in str(
+        [pq.read_table(path).to_pylist() for path in cases.rglob("*.parquet")]
+    )
 
 
 @pytest.mark.parametrize("value", [True, math.nan, math.inf])

@@ -20,8 +20,9 @@ from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
 from editloop.errors import StepError
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask, encode_png, resize
+from editloop.images.masks import NOWHERE, is_nowhere, same_shape
 from editloop.runtime.seeding import derive_seed
-from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
+from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Mask, Pixels, Unedited
 
 __all__ = [
     "EDITS",
@@ -31,6 +32,7 @@ __all__ = [
     "Decode",
     "EditingSettings",
     "edit_chunk",
+    "mask_for",
     "settings_of",
 ]
 
@@ -155,20 +157,16 @@ def _turn(sample: EditSample, setting: str, own: _CaseTurn | None, decode: Decod
 def _ask(
     editor: Editor, turns: Sequence[_CaseTurn], asking: EditingSettings, clock: Clock
 ) -> list[_Answer]:
-    """Return the editor's answers; a turn without a source picture is not sent to the editor."""
-    requests = [
-        _request(turn, turn.source, asking)
-        for turn in turns
-        if not isinstance(turn.source, Unedited)
-    ]
+    """Return the editor's answers; a turn that cannot be edited is not sent to the editor."""
+    made = [_request(turn, asking) for turn in turns]
+    requests = [each for each in made if isinstance(each, EditRequest)]
     began = time.perf_counter()
     answers = edit_unscaled(editor, requests) if requests else []
     clock.edit_seconds += time.perf_counter() - began
     clock.edits += len(requests)
     _check(editor, requests, answers)
     coming = iter(answers)
-    missing = Unedited("the turn before was not edited")
-    return [missing if isinstance(turn.source, Unedited) else next(coming) for turn in turns]
+    return [each if isinstance(each, Unedited) else next(coming) for each in made]
 
 
 def _scaled(
@@ -178,14 +176,22 @@ def _scaled(
     if isinstance(answer, Unedited) or not isinstance(editor, UnscaledEditor):
         return answer
     source = decode(turn.sample.source_image.bytes)
-    return scaled_back(editor, answer, _request(replace(turn, fitted=False), source, asking))
+    request = _request(replace(turn, source=source, fitted=False), asking)
+    return request if isinstance(request, Unedited) else scaled_back(editor, answer, request)
 
 
-def _request(turn: _CaseTurn, source: Pixels, asking: EditingSettings) -> EditRequest:
-    sample = turn.sample
+def _request(turn: _CaseTurn, asking: EditingSettings) -> EditRequest | Unedited:
+    """Return the request for a turn, or the reason why it cannot be edited."""
+    sample, source = turn.sample, turn.source
+    if isinstance(source, Unedited):
+        return Unedited("the turn before was not edited")
     mask = None
     if asking.with_mask and sample.mask is not None:
-        mask = resize(decode_mask(sample.mask.bytes), *turn.size)
+        mask = mask_for(sample.mask.bytes, turn.size)
+    if isinstance(mask, str):
+        return Unedited(mask)
+    if is_nowhere(mask):
+        return Unedited(NOWHERE)
     seed = asking.seed
     if not asking.shared_seed:
         seed = derive_seed(asking.seed, "edit", sample.id, sample.turn)
@@ -203,6 +209,15 @@ def _request(turn: _CaseTurn, source: Pixels, asking: EditingSettings) -> EditRe
         fitted=turn.fitted,
         provenance=sample.provenance,
     )
+
+
+def mask_for(data: bytes, size: tuple[int, ...]) -> Mask | str:
+    """Return a mask in a picture's (height, width), or why it is not one of it."""
+    mask = decode_mask(data)
+    height, width = size
+    if not same_shape((mask.shape[0], mask.shape[1]), (height, width)):
+        return f"the mask is {mask.shape[1]}x{mask.shape[0]}, its picture {width}x{height}"
+    return resize(mask, height, width)
 
 
 def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_Answer]) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from editloop.errors import CorruptError, ImageError, StepError
-from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode
+from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode, mask_for
 from editloop.evaluation.answers.cases import Sequences
-from editloop.images.codec import content_hash, decode_mask, resize
+from editloop.images.codec import content_hash, decode_mask
 from editloop.metrics.metric_set import Numbers
 from editloop.runtime.machine import cores
 from editloop.schema import (
@@ -154,7 +154,7 @@ class _Pairs:
         self._decode = decode
         self._pool = pool
         self._pixels: dict[int | str, Future[Pixels]] = {}
-        self._masks: dict[int, Mask] = {}
+        self._masks: dict[tuple[int, tuple[int, ...]], Mask | str] = {}
 
     def all(self, edits: Sequence[_Edit]) -> list[EditedPair | str]:
         """Return each edit's pair, or the reason why it has none; decode pictures in parallel."""
@@ -175,13 +175,16 @@ class _Pairs:
             return f"its picture cannot be read: {error.cause}"
         source = _pixels(self._picture("source", sample.source))
         target = _pixels(self._picture("target", sample.target))
+        mask = self._mask(sample.mask, source if target is None else target)
+        if isinstance(mask, str):
+            return mask
         return EditedPair(
             id=sample.id if sample.turn == 1 else f"{sample.id}{_AT[row['setting']]}",
             source=_EMPTY if source is None else source,
             instruction=sample.instruction,
             edited=edited,
             target=target,
-            mask=self._mask(sample.mask, source if target is None else target),
+            mask=mask,
             captions=Captions(sample.source_caption, sample.target_caption),
             edit_type=sample.edit_type,
             group=own_kind(sample),
@@ -203,14 +206,19 @@ class _Pairs:
     def _read(self, row: Json) -> Pixels:
         return self._decode(row["edited"] or _unchanged(Path(row["path"]), row["sha256"]))
 
-    def _mask(self, image: Image | None, picture: Pixels | None) -> Mask | None:
-        """Return the mask in the size of the picture that the edit is compared with."""
+    def _mask(self, image: Image | None, picture: Pixels | None) -> Mask | str | None:
+        """Return the mask in the size of the picture that the edit is compared with.
+
+        A text is the reason why the mask does not fit the picture.
+        """
         if image is None or "mask" not in self._needs:
             return None
-        if id(image) not in self._masks:
-            self._masks[id(image)] = decode_mask(image.bytes)
-        mask = self._masks[id(image)]
-        return mask if picture is None else resize(mask, *picture.shape[:2])
+        if picture is None:
+            return decode_mask(image.bytes)
+        key = id(image), picture.shape
+        if key not in self._masks:
+            self._masks[key] = mask_for(image.bytes, picture.shape[:2])
+        return self._masks[key]
 
 
 def _pixels(picture: Future[Pixels] | None) -> Pixels | None:

@@ -107,7 +107,8 @@ def _samples(run: Path, benchmark: str) -> Iterator[tuple[str, EditSample]]:
     """Yield the edits of a benchmark's data, each with the id of its session's first turn."""
     entry = _entry(run, benchmark)
     card = read_protocol(entry["protocol"])
-    layout = open_layout(card.data.layout, Path(entry["data"]), **card.data.options)
+    folder = Path(entry["data"])
+    layout = open_layout(card.data.layout, folder, reading=None, **card.data.options)
     for session in layout.sessions():
         for edit in session:
             yield session[0].id, edit

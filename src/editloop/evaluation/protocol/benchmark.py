@@ -26,12 +26,12 @@ from editloop.evaluation.protocol.results import EvaluationState, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.hub import weights
 from editloop.images.codec import decode, decode_bare
+from editloop.images.masks import MaskSettings
 from editloop.judges.specs import settled
 from editloop.loop.parts import PartContext, PartResult
 from editloop.metrics.metric_set import MetricSet
 from editloop.registry import parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
-from editloop.settings import Settings
 from editloop.sources.layouts import Layout, open_layout
 from editloop.storage.shards import ShardStore
 
@@ -45,11 +45,12 @@ class ProtocolBenchmark:
 
     version = "2"
 
-    class Settings(Settings):
+    class Settings(MaskSettings):
         """A protocol's name or card, the data's folder, and the editors as SPECs.
 
         `metrics` are names of the card (all of them, if none is given) or further SPECs. `mask`
-        says whether editors are given the mask. `missing: count` counts missing recorded pictures
+        says whether editors are given the mask; `mask_rule` and `invert_mask` say where the data's
+        masks allow editing. `missing: count` counts missing recorded pictures
         as unedited. An editor gets `batch` cases at once, `chunk` sessions are one unit of
         resumable work, and `embeddings` is a cache folder that runs may share.
         """
@@ -103,7 +104,8 @@ class ProtocolBenchmark:
     @cached_property
     def _layout(self) -> Layout:
         data = self._protocol.data
-        return open_layout(data.layout, self._settings.data, **data.options)
+        reading = self._settings.mask_reading
+        return open_layout(data.layout, self._settings.data, reading=reading, **data.options)
 
     @property
     def weights(self) -> list[str]:

@@ -58,7 +58,7 @@ def read_truths(
 def _truths(
     protocol: Protocol, folder: Path, ids: set[str], lights: LightPictures
 ) -> Iterator[tuple[str, Truth]]:
-    layout = open_layout(protocol.data.layout, folder, **protocol.data.options)
+    layout = open_layout(protocol.data.layout, folder, reading=None, **protocol.data.options)
     make = partial(_of_session, ids=ids, lights=lights)
     for found in prefetched(make, layout.find(ids), cores()):
         yield from found

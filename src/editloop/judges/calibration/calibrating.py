@@ -19,6 +19,7 @@ from rich.progress import track
 from editloop.chat.client import CostEstimate
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
+from editloop.images.masks import BY_CONTENT
 from editloop.judges.calibration.answers import Answers, Beside, Calibration
 from editloop.judges.calibration.direction import ClipDirection
 from editloop.judges.calibration.edits import VERSION as EDITS_VERSION
@@ -99,7 +100,7 @@ def _beside(asked: CalibrationSettings, embeddings: Path) -> Beside:
     if asked.data is None:
         return Beside(frozen, ratings, direction=direction)
     layout = parse_spec(asked.layout or layout_of(asked.data), "layout")
-    data = open_layout(layout.kind, asked.data, **layout.settings)
+    data = open_layout(layout.kind, asked.data, reading=asked.mask_reading, **layout.settings)
     return Beside(frozen, ratings, data, direction)
 
 
@@ -107,8 +108,9 @@ def _made_from(calibration: Calibration, beside: Beside) -> str:
     """Return a fingerprint of the questions and the judge."""
     ratings, data, direction = beside.ratings, beside.data, beside.direction
     settings = calibration.settings.model_dump(
-        mode="json", exclude={"frozen", "ratings", "data", "layout"}
+        mode="json", exclude={"frozen", "ratings", "data", "layout", "mask_rule", "invert_mask"}
     )
+    masks = calibration.settings.mask_reading
     return fingerprint(
         {
             "version": [_VERSION, EDITS_VERSION],
@@ -118,6 +120,7 @@ def _made_from(calibration: Calibration, beside: Beside) -> str:
             "ratings": None if ratings is None else ratings.digest,
             "data": None if data is None else [data.name, data.version, data.digest()],
             "direction": None if direction is None else direction.parameters,
+            **({} if masks == BY_CONTENT else {"masks": [masks.rule, masks.invert]}),
         }
     )
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from editloop.images.masks import MaskSettings
 from editloop.judges.calibration.pairs import VARIANTS
 from editloop.schema import EditType
-from editloop.settings import Settings as BaseSettings
 
 __all__ = ["CalibrationSettings"]
 
 _FEWEST = len(EditType) * VARIANTS  # an edit of each type
 
 
-class CalibrationSettings(BaseSettings):
+class CalibrationSettings(MaskSettings):
     """The number of questions, and other data that a judge is compared with."""
 
     pairs: int = Field(
