@@ -8,20 +8,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image as Pillow
 
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.errors import ChangedError, RecipeError, UnavailableError
+from editloop.images.codec import decode_mask, encode_png
+from editloop.images.masks import NOWHERE
 from editloop.judges.fake.truth import truth_answers
 from editloop.judges.judge_data import dry_run, judge, judge_usage
+from editloop.judges.samples import sample_pair
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
 from editloop.schema import PERSPECTIVES, EditSample, Json, Score, Unscored
 from editloop.settings import validate
 from editloop.storage.samples import read_samples, to_row
 from editloop.storage.verify import verify
+from layout_folders import HEIGHT, WIDTH, metadata, picture, png, put
+from odd_images import saved
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +55,55 @@ def mood(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "mood").write_text("calm")
     return folder
+
+
+REGION = np.zeros((HEIGHT, WIDTH), np.uint8)
+REGION[4:30, 6:40] = 1
+
+
+def folder_of(root: Path, mask: np.ndarray, photo: bytes | None = None) -> Path:
+    """A folder of one edit with a mask."""
+    for name, shade in (("a", 0), ("b", 3)):
+        put(root / f"{name}.png", photo or png(shade=shade))
+    put(root / "m.png", encode_png(mask))
+    row = {"source": "a.png", "target": "b.png", "mask": "m.png", "instruction": "make it darker"}
+    return metadata(root, [row])
+
+
+def test_masks_of_a_folder_are_read_by_the_rule_or_quarantined(tmp_path: Path) -> None:
+    data = folder_of(tmp_path / "data", REGION + 1)
+    with pytest.raises(RecipeError, match="were dropped or quarantined"):
+        judge(data, "metric", tmp_path / "out", workers=1)
+    (row,) = quarantined(tmp_path / "out")
+    assert row["code"] == "ambiguous-mask"
+    assert "--mask-rule" in row["message"]
+    for invert in (False, True):
+        out = tmp_path / f"out-{invert}"
+        judge(data, "metric", out, workers=1, mask_rule="index:2", invert_mask=invert)
+        (sample,) = read_samples(out / "data", "train")
+        due = REGION * 255
+        assert np.array_equal(decode_mask(sample.mask.bytes), 255 - due if invert else due)
+
+
+def test_with_a_black_mask_nothing_may_change(tmp_path: Path) -> None:
+    judge(folder_of(tmp_path / "data", REGION * 0), "metric", tmp_path / "out", workers=1)
+    (sample,) = read_samples(tmp_path / "out" / "data", "train")
+    following, preserving = (sample.scores[name] for name in ("following", "preserving"))
+    assert isinstance(following, Unscored)
+    assert following.reason == NOWHERE
+    assert isinstance(preserving, Score)
+    assert preserving.value < 5
+
+
+def test_a_mask_is_judged_turned_with_its_photo(tmp_path: Path) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = 8
+    data = folder_of(tmp_path / "data", REGION, saved(picture(), "JPEG", exif=exif))
+    judge(data, "metric", tmp_path / "out", workers=1)
+    (sample,) = read_samples(tmp_path / "out" / "data", "train")
+    pair = sample_pair(sample).pair
+    assert pair.source.shape[:2] == pair.mask.shape == (WIDTH, HEIGHT)
+    assert np.array_equal(pair.mask, np.rot90(REGION) * 255)
 
 
 def samples(run: Path) -> list[EditSample]:

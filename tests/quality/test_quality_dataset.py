@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import RecipeError, UnavailableError
-from editloop.images.codec import decode
+from editloop.images.codec import decode, encode_png
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import choose
 from editloop.quality.chunks import read_data_chunks
@@ -28,6 +28,7 @@ from editloop.storage.samples import arrow_schema, to_row
 from editloop.storage.verify import verify
 from evaluation_fakes import sessions, single_edits
 from evaluation_pages import Elements
+from layout_folders import HEIGHT, WIDTH, metadata, picture, put
 
 L1 = "l1=pixels:l1?against=source"
 SSIM = "ssim=pixels:ssim?against=source"
@@ -448,3 +449,20 @@ def test_the_page_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
     elements = Elements((tmp_path / "out" / "quality.html").read_text("utf-8"))
     assert f"{evil} (1)" in elements.texts
     assert not elements.loads
+
+
+def test_masks_are_read_by_the_rule_or_refused(tmp_path: Path) -> None:
+    region = np.zeros((HEIGHT, WIDTH), np.uint8)
+    region[4:30, 6:40] = 1
+    for name, pixels in (("a", picture()), ("b", picture(shade=3)), ("m", region + 1)):
+        put(tmp_path / f"{name}.png", encode_png(pixels))
+    row = {"source": "a.png", "target": "b.png", "mask": "m.png", "instruction": "darken"}
+    data, asked = metadata(tmp_path, [row]), ["i=pixels:l1_inside?against=source"]
+    with pytest.raises(RecipeError, match=r"m\.png.*unclear(?s:.*)--mask-rule"):
+        measure_data(data, metrics=asked, out=tmp_path / "out")
+    change = np.abs(picture(shade=3).astype(int) - picture()).mean(axis=2) / 255
+    for inside, more in ((region > 0, {}), (region == 0, {"invert_mask": True})):
+        out = tmp_path / str(more)
+        measure_data(data, metrics=asked, out=out, mask_rule="index:2", **more)
+        (row,) = pq.read_table(out / "quality.parquet").to_pylist()
+        assert row["i"] == pytest.approx(change[inside].mean(), abs=1e-6)

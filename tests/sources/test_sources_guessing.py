@@ -9,7 +9,7 @@ from editloop.errors import RecipeError
 from editloop.schema import EditSample
 from editloop.sources.import_data import import_data
 from editloop.sources.layouts import open_layout
-from layout_folders import metadata, parquet, png, put
+from layout_folders import metadata, parquet, png, put, see_through
 
 
 @pytest.fixture
@@ -91,13 +91,14 @@ def test_columns_that_could_be_meant_are_named(
     "row",
     [
         {"image": "a.png", "edited_image": "b.png"},
-        {"image": "a.png", "mask": "b.png"},
+        {"image": "a.png", "mask": "m.png"},
         {"file_name": "a.png", "image": "a.png", "url": "https://example.com/c.png"},
         {"input_image": "a.png", "input_image_raw": "b.png"},
         {"image": "a.png", "edit_prompt": "make it dark", "target": None, "output": "b.png"},
     ],
 )
 def test_columns_of_which_one_fits_are_read(folder: Path, row: dict[str, Any]) -> None:
+    put(folder / "m.png", see_through())
     data = metadata(folder, [{"instruction": "make it dark", **row}])
     assert read("metadata", data).source.bytes == png(shade=0)
 

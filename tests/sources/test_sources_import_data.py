@@ -11,20 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from editloop.cli import app
 from editloop.errors import RecipeError, StoreError, UnavailableError
-from editloop.images.codec import decode_mask
+from editloop.images.codec import decode_mask, encode_png
 from editloop.schema import EditSample, EditType, Json, Score, Unscored
 from editloop.sources.hashes import hash_samples, write_hashes
 from editloop.sources.import_data import import_data
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
-from layout_folders import magicbrush, metadata, parquet, png, put, see_through
+from layout_folders import (
+    HEIGHT,
+    WIDTH,
+    magicbrush,
+    metadata,
+    parquet,
+    picture,
+    png,
+    put,
+    see_through,
+)
+from odd_images import saved
 from published_folders import (
     UNICODE,
     hq_edit_rows,
@@ -204,12 +217,67 @@ def test_any_parquet_comes_by_a_map_of_its_columns(tmp_path: Path) -> None:
 
 def test_a_mapped_mask_may_be_missing_where_an_edit_is_free_form(tmp_path: Path) -> None:
     edit = {"before": png(), "after": png(shade=2), "caption": UNICODE}
-    rows = [{**edit, "mask": None}, {**edit, "mask": png()}, {**edit, "after": None, "mask": png()}]
+    mask = see_through()
+    rows = [{**edit, "mask": None}, {**edit, "mask": mask}, {**edit, "after": None, "mask": mask}]
     parquet(tmp_path / "any" / "part.parquet", rows)
     columns = {"source": "before", "target": "after", "instruction": "caption", "mask": "mask"}
     found = imported("table", tmp_path / "any", columns=columns)
     assert list(found) == ["000000", "000001"]
     assert [sample.mask is None for sample in found.values()] == [True, False]
+
+
+REGION = np.zeros((HEIGHT, WIDTH), np.uint8)
+REGION[4:20, 6:30] = 1
+
+
+def masked(root: Path, *masks: bytes | None, photo: bytes | None = None) -> Path:
+    """A data set of an edit with each of these masks."""
+    edit = {"source": photo or png(), "target": photo or png(shade=2), "instruction": "darken"}
+    parquet(root / "part.parquet", [{**edit, "mask": mask} for mask in masks])
+    return root
+
+
+def regions(found: dict[str, EditSample]) -> list[np.ndarray]:
+    return [decode_mask(sample.mask.bytes) for sample in found.values() if sample.mask]
+
+
+def test_masks_of_labels_come_white_where_editing_is_allowed(tmp_path: Path) -> None:
+    labels = [encode_png(REGION * label) for label in (1, 17, 127)]
+    found = regions(imported("table", masked(tmp_path / "labels", *labels, see_through())))
+    assert [np.array_equal(each, REGION * 255) for each in found] == [True] * 4
+
+
+def test_ambiguous_masks_are_quarantined_and_a_rule_reads_them(tmp_path: Path) -> None:
+    data = masked(tmp_path / "rule", encode_png(REGION + 1), encode_png(REGION * 255))
+    assert list(imported("table", data)) == ["000001"]
+    assert quarantined(data) == {"000000": "ambiguous-mask"}
+    (other,) = regions(imported("table", masked(tmp_path / "i", encode_png(REGION + 1)),
+                                mask_rule="index:2", invert_mask=True))  # fmt: skip
+    assert np.array_equal(other, 255 - REGION * 255)
+
+
+def test_a_mask_is_turned_with_its_photo_at_import(tmp_path: Path) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    photo = saved(picture(), "JPEG", exif=exif)
+    (region,) = regions(imported("table", masked(tmp_path / "t", encode_png(REGION), photo=photo)))
+    assert np.array_equal(region, np.rot90(REGION, -1) * 255)
+    exif[0x0112] = 3
+    data = masked(tmp_path / "both", encode_png(REGION), photo=saved(picture(), "JPEG", exif=exif))
+    assert not imported("table", data)
+    assert quarantined(data) == {"000000": "turned-mask"}
+
+
+def test_import_tells_the_share_of_masks_read_by_their_transparency(tmp_path: Path) -> None:
+    data = masked(tmp_path / "share", see_through(), see_through(), encode_png(REGION), None)
+    asked = ["import", "table", str(data), "--out", str(tmp_path / "out"), "--workers", "1"]
+    result = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert "masks: 3 of 4 samples (75.0%)" in result.output
+    assert "transparent = editable: 2 of 3 masks (66.7%)" in result.output
+    assert "--invert-mask" in result.output
+    opaque = [*asked[:3], "--out", str(tmp_path / "o"), "--mask-rule", "opaque"]
+    result = CliRunner().invoke(app, opaque, catch_exceptions=False)
+    assert "transparent = editable" not in result.output
 
 
 def test_what_datasets_saved_comes_by_its_splits(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def import_data(
     from editloop.commands.terminal import (
         build_progress,
         print_contamination,
+        print_masks,
         print_notices,
         print_results,
     )
@@ -129,6 +130,7 @@ def import_data(
     print_results(results)
     print_contamination(results)
     print_notices(results)
+    print_masks(results["masks"])
     typer.echo(f"data: {out / 'data'}")
 
 

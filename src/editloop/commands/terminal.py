@@ -26,6 +26,7 @@ __all__ = [
     "print_contamination",
     "print_expected",
     "print_kinds",
+    "print_masks",
     "print_notices",
     "print_operations",
     "print_plan",
@@ -207,6 +208,18 @@ def print_contamination(results: Mapping[str, Json]) -> None:
         title = f"found in test sets: {found['kept']} samples kept, {found['dropped']} dropped"
         _print_table(f"warning: {title}" if found["kept"] else title, heads, rows)
         Console().print(f"ids: evaluation/{name}/contaminated.jsonl", highlight=False)
+
+
+def print_masks(counts: Mapping[str, int]) -> None:
+    """Print the share of samples with a mask, and of masks that were read by transparency."""
+    samples, masks, transparent = (counts[name] for name in ("samples", "masks", "transparent"))
+    if masks:
+        text = f"masks: {masks:,} of {samples:,} samples ({masks / samples:.1%})"
+        if transparent:
+            share = f"{transparent:,} of {masks:,} masks ({transparent / masks:.1%})"
+            fix = "if the opaque part is the region, add --mask-rule opaque or --invert-mask"
+            text += f"\nread as transparent = editable: {share}; {fix}"
+        Console().print(text, highlight=False, soft_wrap=True)
 
 
 def print_expected(expected: Any) -> None:

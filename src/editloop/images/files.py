@@ -69,8 +69,8 @@ def mask_in(
 
 
 def _with_path(error: ImageError, path: Path) -> ImageError:
-    found = f" ({error.value})" if error.code in MASK_CODES else ""
-    return ImageError(error.code, error.cause, value=f"{path}{found}", fix=error.fix)
+    place = f"{path} ({error.value})" if error.code in MASK_CODES else path
+    return ImageError(error.code, error.cause, value=place, fix=error.fix)
 
 
 def check_format(path: Path) -> None:

@@ -17,6 +17,7 @@ from editloop.loop.recipe import Recipe
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
 from editloop.settings import validate
+from editloop.sources.mask_shares import mask_shares
 from editloop.sources.notices import same_captions
 from editloop.sources.scales import Scale
 from editloop.storage.versions import work_folder
@@ -73,7 +74,8 @@ def import_data(
 ) -> dict[str, Json]:
     """Import a data set, from a folder or the hub's cache, into `out`; return the run's results.
 
-    With them come the samples of MagicBrush whose local caption is the global one, if any.
+    With them come the counts of `masks` (`mask_shares`), and the samples of MagicBrush whose local
+    caption is the global one, if any.
 
     `kind` is a layout (`sources.layouts.LAYOUTS`) as KIND[?key=value], or `reward-edit`; `settings`
     are those of `ImportSettings`. After an interruption the same call resumes; after success it
@@ -86,7 +88,8 @@ def import_data(
         if part.kind == _CHECK:  # test sets are hashed once, not by every worker
             create("build", _CHECK, part.own).prepare(work_folder(Path(out)) / "cache")
     results = loop.run(recipe, out, workers=workers, new_version=new_version, progress=progress)
-    return {**results, "same_captions": same_captions(Path(out) / "data")}
+    data = Path(out) / "data"
+    return {**results, "same_captions": same_captions(data), "masks": mask_shares(data)}
 
 
 def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from editloop.errors import FailureClass, ImageError
 from editloop.images.codec import decode, decode_mask, encode_png, is_plain, is_see_through, resize
-from editloop.images.masks import MaskReading, same_shape
+from editloop.images.masks import BY_CONTENT, MaskReading, same_shape
 from editloop.kernel.steps import Fail, Keep, Outcome
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.checks import picture_size
@@ -91,7 +91,7 @@ def _normalised(sample: EditSample, images: Mapping[str, Image], reading: MaskRe
         return _other_sizes(sizes)
     resized = {name: list(size) for name, size in sizes.items() if size != sizes["source"]}
     sample = _noted(sample, "resized", resized)
-    if "mask" in images and reading.rule is None and is_see_through(images["mask"].bytes):
+    if "mask" in images and reading == BY_CONTENT and is_see_through(images["mask"].bytes):
         sample = _noted(sample, MASK_READ_BY, TRANSPARENCY)
     return Keep((_filled(sample, made),))
 
