@@ -121,6 +121,44 @@ def test_without_a_crop_it_is_instruct_pix2pixs(clip_folder: Path) -> None:
     assert made == pytest.approx(wanted, abs=1e-6)
 
 
+def test_signed_values_are_those_of_instruct_pix2pix_s_released_evaluation(
+    clip_folder: Path,
+) -> None:
+    bare, shown = Bare(clip_folder), pair()
+    mean, std = (torch.tensor(each)[:, None, None] for each in (CLIP_MEAN, CLIP_STD))
+
+    def released(pixels: Pixels) -> np.ndarray:
+        values = 2 * torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255 - 1
+        values = torch.nn.functional.interpolate(values, SIDE, mode="bicubic", align_corners=False)
+        return bare.encoded((values - mean) / std)
+
+    own = metric("image", clip_folder, against="source", crop="none", values="signed")
+    expected = cosine(released(shown.edited), released(shown.source))
+    assert value(own, shown) == pytest.approx(expected, abs=1e-5)
+    unit = metric("image", clip_folder, against="source", crop="none")
+    assert abs(value(unit, shown) - expected) > 1e-4
+
+
+def test_long_captions_are_cut_only_where_a_released_evaluation_cuts_them(
+    clip_folder: Path,
+) -> None:
+    """By `clip.tokenize(truncate=True)`: the first tokens, and the end token in the last place."""
+    bare, long = Bare(clip_folder), "a red house " * 40
+    longest = bare.model.config.text_config.max_position_embeddings
+    ids = bare.tokenizer(long, return_tensors="pt", verbose=False).input_ids
+    ids = torch.cat([ids[:, : longest - 1], ids[:, -1:]], dim=1)
+    with torch.no_grad():
+        pooled = bare.model.text_model(input_ids=ids).pooler_output
+        text = bare.model.text_projection(pooled)[0].numpy()
+    shown, store = pair(captions=Captions(None, long)), Embeddings()
+    cut, kept = (metric("text", clip_folder, long_texts=each) for each in ("cut", "unscored"))
+    cut.use(store)
+    kept.use(store)
+    expected = cosine(bare.image(shown.edited), text)
+    assert value(cut, shown) == pytest.approx(expected, abs=1e-5)
+    assert isinstance(kept.measure([shown])[0], Unscored)  # although the store holds it, cut
+
+
 def test_the_edited_region_is_the_picture_with_the_rest_black(clip_folder: Path) -> None:
     bare, shown = Bare(clip_folder), pair()
     region = np.uint8(shown.edited * (shown.mask[:, :, None] > 127))

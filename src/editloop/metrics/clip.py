@@ -13,8 +13,9 @@ from pydantic import Field
 from editloop.errors import UnavailableError
 from editloop.metrics.cosines import MissingInput, cosine, scored, unit
 from editloop.metrics.embeddings import Embeddings
-from editloop.metrics.encoders import ImageModel, Precision, missing
+from editloop.metrics.encoders import ImageModel, LongTexts, Precision, missing
 from editloop.metrics.geometry import blackened, region_of, resized_to
+from editloop.metrics.views import Values
 from editloop.schema import EditedPair, Pixels, Score, Unscored
 from editloop.settings import Settings as BaseSettings
 
@@ -78,10 +79,27 @@ class ClipMetric:
             default="centre",
             description="the release's own resize and crop, or the whole picture (InstructPix2Pix)",
         )
+        values: Values = Field(
+            default="unit",
+            description="range before normalising: 0 to 1, or -1 to 1 (InstructPix2Pix's released "
+            "evaluation)",
+        )
+        long_texts: LongTexts = Field(
+            default="unscored",
+            description="captions that are longer than the model reads: unscored, or cut as "
+            "InstructPix2Pix and UltraEdit do",
+        )
 
     def __init__(self, settings: ClipMetric.Settings) -> None:
         self._settings = settings
-        self._model = ImageModel(settings.model, "clip", settings.precision, settings.crop)
+        self._model = ImageModel(
+            settings.model,
+            "clip",
+            settings.precision,
+            settings.crop,
+            settings.values,
+            settings.long_texts,
+        )
         self._embeddings = Embeddings()
         inside = settings.region == "inside"
         self.name = f"clip_{settings.target}" + ("_inside" if inside else "")

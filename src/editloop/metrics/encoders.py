@@ -17,14 +17,15 @@ from typing import Literal, TypeAlias
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.metrics import views
-from editloop.metrics.views import Crop, View
+from editloop.metrics.views import Crop, Values, View
 from editloop.runtime.machine import device
 from editloop.schema import Json, canonical_json
 
-__all__ = ["ImageModel", "Kind", "Precision", "missing"]
+__all__ = ["ImageModel", "Kind", "LongTexts", "Precision", "missing"]
 
 Kind: TypeAlias = Literal["clip", "dino", "dinov2"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
+LongTexts: TypeAlias = Literal["unscored", "cut"]
 
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,13 +38,16 @@ _TYPES = {"clip": {"clip"}, "dino": {"vit"}, "dinov2": {"dinov2", "dinov2_with_r
 class ImageModel:
     """An encoder of pictures (CLIP: also of texts): a hub name or folder, and its settings.
 
-    `crop` is a `View`'s. Two models with equal `key`s give equal embeddings.
+    `crop` and `values` are a `View`'s; `long_texts` is whether texts that are longer than the model
+    reads are cut. Two models with equal `key`s give equal embeddings.
     """
 
     name: str
     kind: Kind = "clip"
     precision: Precision = "fp32"
     crop: Crop = "centre"
+    values: Values = "unit"
+    long_texts: LongTexts = "unscored"
 
     @property
     def folder(self) -> Path:
@@ -59,6 +63,7 @@ class ImageModel:
     def key(self) -> str:
         """A key of all that can change embeddings: weights, preprocessing, precision and device."""
         content = [_fingerprint(self.folder), self.kind, self.crop, views.VERSION]
+        content += [each for each in (self.values, self.long_texts) if each in ("signed", "cut")]
         digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
         return f"{self.kind}-{self.crop}-{self.precision}-{device()}-{digest}"
 
@@ -87,7 +92,7 @@ class ImageModel:
         size = _side(stated.get("crop_size", stated.get("size", own)))
         if self.kind == "dino":
             return View(size, size * 8 // 7, mean, std, self.crop)
-        return View(size, _side(stated.get("size", size)), mean, std, self.crop)
+        return View(size, _side(stated.get("size", size)), mean, std, self.crop, self.values)
 
     @property
     def longest_text(self) -> int:

@@ -93,7 +93,7 @@ class Network:
 
 
 class Tokens:
-    """A CLIP model's tokenizer; texts are never truncated."""
+    """A CLIP model's tokenizer; texts are truncated only if the model's `long_texts` are cut."""
 
     def __init__(self, model: ImageModel) -> None:
         # Without its files, transformers makes a tokenizer that gives all texts the same ids.
@@ -105,6 +105,7 @@ class Tokens:
         with _explained(model):
             self._read: Any = load_pretrained(transformers.AutoTokenizer, model.folder)
         self._longest = model.longest_text
+        self._cuts = model.long_texts == "cut"
         self._name = model.name
 
     def refused(self, texts: Sequence[str]) -> list[str | None]:
@@ -125,7 +126,12 @@ class Tokens:
         return filled
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self._read(text, verbose=False)["input_ids"] for text in texts]
+        read = [self._read(text, verbose=False)["input_ids"] for text in texts]
+        return [self._cut(ids) for ids in read] if self._cuts else read
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        """Return the first tokens that fit, and the end token, as `clip.tokenize` truncates."""
+        return ids if len(ids) <= self._longest else [*ids[: self._longest - 1], ids[-1]]
 
     def _reason(self, length: int) -> str:
         return f"the caption has {length} tokens, and {self._name} reads {self._longest}"

@@ -17,12 +17,13 @@ from PIL import Image
 
 from editloop.schema import Pixels
 
-__all__ = ["VERSION", "Crop", "Input", "View", "interpolated", "shorter_side"]
+__all__ = ["VERSION", "Crop", "Input", "Values", "View", "interpolated", "shorter_side"]
 
 VERSION = 1  # of the rules below, which determine embeddings
 
 Input: TypeAlias = NDArray[np.float32]  # [3, height, width]
 Crop: TypeAlias = Literal["centre", "none", "nearest"]
+Values: TypeAlias = Literal["unit", "signed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class View:
     - `centre`: resize the shorter side to `side` (bicubic), then crop the middle `size` x `size`;
     - `none`: resize the whole picture to `size` x `size` (bicubic), as InstructPix2Pix does;
     - `nearest`: resize the whole picture to `size` x `size` (nearest neighbour), as UltraEdit does.
+
+    `values` before normalising are in [0, 1] (`unit`), which encoders are trained on, or in [-1, 1]
+    (`signed`), which InstructPix2Pix's released evaluation gives them.
     """
 
     size: int
@@ -40,11 +44,15 @@ class View:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     crop: Crop = "centre"
+    values: Values = "unit"
 
     def apply(self, pixels: Pixels) -> Input:
         """Return the encoder's input, [3, size, size]."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        values: Input = (self._sized(pixels) - mean) / std
+        sized = self._sized(pixels)
+        if self.values == "signed":
+            sized = 2 * sized - 1
+        values: Input = (sized - mean) / std
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
     def _sized(self, pixels: Pixels) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ from editloop.storage.shards import ShardStore
 
 __all__ = ["DATA_METRICS", "measure_data"]
 
-_CLIP = "model=openai/clip-vit-large-patch14&crop=none"
+_CLIP = "model=openai/clip-vit-large-patch14&crop=none&long_texts=cut"
 _DINOV2 = "model=facebook/dinov2-with-registers-large&crop=nearest"
 
 # The models and preprocessing of UltraEdit's release.

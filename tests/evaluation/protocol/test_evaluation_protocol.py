@@ -73,6 +73,14 @@ def test_a_card_says_which_size_each_number_sees() -> None:
     assert "l1: resized to the target's size" in printed
 
 
+def test_instruct_pix2pix_s_released_evaluation_is_a_card_of_its_own() -> None:
+    paper, released = map(read_protocol, ("instruct-pix2pix", "instruct-pix2pix-released"))
+    for name, metric in paper.metrics.items():
+        assert released.metrics[name] == {**metric, "values": "signed"}
+    same = {"name", "version", "title", "about", "metrics"}
+    assert released.model_dump(exclude=same) == paper.model_dump(exclude=same)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63, "fixed", 1.5])
 def test_a_seed_that_no_generator_takes_is_refused(tmp_path: Path, seed: object) -> None:
     with pytest.raises(RecipeError, match="seed"):
