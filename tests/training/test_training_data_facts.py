@@ -70,6 +70,12 @@ def test_scores_that_are_not_on_the_scale_are_missing_and_counted(tmp_path, valu
     assert "1 scores outside 0 to 5 count as missing" in notices(facts)[-1]
 
 
+def test_a_low_score_without_words_does_not_say_that_nothing_is_wrong() -> None:
+    scores = {"following": Score(0.0), "preserving": Score(5.0), "quality": Score(2.0, text="grey")}
+    sample = replace(edit_samples(1)[0], scores=scores)
+    assert reward_text_of(sample) == ";None;grey"
+
+
 def test_rewards_that_are_all_off_their_scale_are_refused_with_the_fix(tmp_path) -> None:
     scores = {"following": Score(-2.0), "preserving": Score(-1.0)}
     publish(tmp_path, "train", [replace(each, scores=scores) for each in edit_samples(2)])

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors import SafetensorError
+from typer.testing import CliRunner
 
 import editloop
 from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
+from editloop.cli import app
 from editloop.errors import ChangedError, RecipeError, StoreError, TrainingError
 from editloop.models.backbones.base_loading import load_trained
 from editloop.models.inputs import EditInputs
@@ -162,6 +164,38 @@ def test_a_second_training_of_the_same_data_encodes_nothing(tmp_path) -> None:
     second = diffusion(base, learning_rate=1e-4).run(train_context(run, "second"))
     assert first.timings["cache_seconds"] > 0
     assert second.timings["cache_seconds"] == 0
+
+
+def test_after_nan_the_command_goes_on_at_a_lower_rate(tmp_path, monkeypatch) -> None:
+    run, base, out = (
+        training_run(tmp_path / "run"),
+        saved_base("sd", tmp_path / "b"),
+        tmp_path / "o",
+    )
+    usual, calls = EditTask.loss, iter(range(100))
+
+    def spoiled(self, network, batch):
+        loss = usual(self, network, batch)
+        return loss * float("nan") if network.training and next(calls) == 3 else loss
+
+    command = ["train", "--data", str(run), "--base", base, "--out", str(out)]
+    for text in ("steps=6", "batch=2", "checkpoint_every=2", "samples=0", f"size={SIZE}"):
+        command += ["--set", text]
+    with monkeypatch.context() as patch:
+        patch.setattr(EditTask, "loss", spoiled)
+        ended = CliRunner().invoke(app, command)
+    assert ended.exit_code != 0
+    assert "the loss became NaN or infinite" in str(ended.exception)
+    assert "step 4" in str(ended.exception)
+    higher = CliRunner().invoke(app, [*command, "--set", "learning_rate=1e-3"])
+    assert isinstance(higher.exception, ChangedError)
+    ended = CliRunner().invoke(app, [*command, "--set", "learning_rate=2e-5"])
+    assert ended.exit_code == 0, ended.output
+    found = json.loads((out / "results.json").read_text())["train"]["editor"]
+    assert found["learning_rates"] == [[0, 5e-5], [2, 2e-5]]
+    card = (out / "models" / "editor" / "README.md").read_text()
+    assert "| learning_rates | [[0, 5e-05], [2, 2e-05]] |" in card
+    assert CliRunner().invoke(app, [*command, "--set", "learning_rate=2e-5"]).exit_code == 0
 
 
 def test_edits_of_several_runs_are_mixed(tmp_path, capsys) -> None:

@@ -86,11 +86,16 @@ def rewards_of(sample: EditSample) -> tuple[list[float], list[float]]:
 def reward_text_of(sample: EditSample, separator: str = ";") -> str:
     """Join the reward texts: Concat[T_f, T_p, T_q] (Multi-Reward paper, section 4.3).
 
-    A perspective without faults gives "None", one without a score the empty string.
+    The best score without a text gives "None" (no faults); any other score without a text, and a
+    missing score, give the empty string.
     """
-    return separator.join(
-        "" if score is None else (score.text or CLEAN_TEXT) for score in _known(sample)
-    )
+    return separator.join(map(_words, _known(sample)))
+
+
+def _words(score: Score | None) -> str:
+    if score is None:
+        return ""
+    return score.text or (CLEAN_TEXT if score.value == _BEST else "")
 
 
 def off_scale(sample: EditSample) -> list[str]:
