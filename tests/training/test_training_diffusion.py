@@ -208,6 +208,19 @@ def test_edits_of_several_runs_are_mixed(tmp_path, capsys) -> None:
     assert "no longer here" not in capsys.readouterr().err
 
 
+def test_of_a_prompts_pairs_one_is_drawn(tmp_path) -> None:
+    run = training_run(tmp_path / "run")
+    texts = {"instruction": "make it red", "source_caption": "a cat", "target_caption": "a red cat"}
+    samples = edit_samples(6, "train")
+    publish(run, "train", [replace(each, **texts) for each in samples[:4]] + samples[4:])
+    record_manifest(run, "data", sorted((run / "data").iterdir()))
+    made = diffusion(saved_base("sd", tmp_path / "base"), draw="prompts")
+    results = made.run(train_context(run, "drawn")).results
+    assert (results["samples"], results["prompts"]) == (6, 3)
+    plain = diffusion(saved_base("sd", tmp_path / "base"))
+    assert made.parameters["draw"] != plain.parameters["draw"]
+
+
 def test_latents_of_older_data_are_told_with_their_place(tmp_path, capsys) -> None:
     run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
     diffusion(base).run(train_context(run, "first"))

@@ -55,3 +55,19 @@ def test_a_pass_shows_every_sample_of_every_bucket(sizes) -> None:
         assert len(set(seen)) == sum(sizes) or first
     mixed = [made.at(step).tolist() for step in range(2 * batches)]
     assert mixed[:batches] != mixed[batches:]
+
+
+def test_an_epoch_has_one_random_sample_of_each_prompt() -> None:
+    prompts = np.array([0, 1, 0, 2, 2, 2, 0, 3])
+    made = BatchOrder([np.arange(8)], 4, 1, prompts)
+    epochs = [made.at(step).tolist() for step in range(40)]
+    assert all(sorted(prompts[epoch]) == [0, 1, 2, 3] for epoch in epochs)
+    assert {number for epoch in epochs for number in epoch} == set(range(8))
+    assert BatchOrder([np.arange(8)], 4, 1, prompts).at(17).tolist() == epochs[17]
+
+
+def test_prompts_of_one_sample_each_change_no_order() -> None:
+    plain, grouped = order(10), BatchOrder([np.arange(10)], 4, 1, np.arange(10))
+    assert [plain.at(step).tolist() for step in range(9)] == [
+        grouped.at(step).tolist() for step in range(9)
+    ]

@@ -127,7 +127,7 @@ class DiffusionTraining:
         others(_train_in_process, job)
         trained = job.train(model, data)
         facts = {
-            "samples": len(data.train),
+            **data.facts,
             "steps": self._settings.steps,
             "parameters": model.parameter_count,
             "family": model.family.name,
@@ -205,7 +205,8 @@ class _TrainingTask:
             look=look,
         )
         with advised(settings):
-            return train(model.denoiser, task, settings.plan(self.name, self.seed), self.work)
+            plan = settings.plan(self.name, self.seed)
+            return train(model.denoiser, task, plan, self.work, prompts=data.prompts)
 
 
 def _train_in_process(job: _TrainingTask) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
 from editloop.models.backbones.model import DiffusionModel
+from editloop.schema import Json
 from editloop.storage.versions import work_folder
 from editloop.training.data_checks import JOINED, held_out, rows_of
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
@@ -29,12 +32,20 @@ _Samples = LatentSamples | DirectSamples
 class EditData:
     """The training samples, and the held-out ones if the data set has them.
 
-    seconds: the time that this process spent on building their cache.
+    seconds: the time that this process spent on building their cache. prompts: the prompt of each
+    training sample, if one sample of each is drawn.
     """
 
     train: _Samples
     heldout: _Samples | None
     seconds: float
+    prompts: NDArray[np.int64] | None = None
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        """The number of training samples, and of their prompts if these are drawn."""
+        drawn = {} if self.prompts is None else {"prompts": int(self.prompts.max()) + 1}
+        return {"samples": len(self.train), **drawn}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +99,14 @@ def open_data(
     Raises TrainingError or ImageError for a sample that cannot be trained on.
     """
     opening = _Opening(model, settings, runs, key, workers)
-    train, seconds = opening.opened(rows_of(runs, settings.split))
+    rows = rows_of(runs, settings.split)
+    train, seconds = opening.opened(rows)
     tested = held_out(runs)
     heldout, more = (None, 0.0) if tested is None else opening.opened(tested)
     if seconds + more:
         _report_stale_caches(opening.caches, key)
-    return EditData(train, heldout, seconds + more)
+    prompts = rows.prompts() if settings.draw == "prompts" else None
+    return EditData(train, heldout, seconds + more, prompts)
 
 
 def _report_stale_caches(caches: Path, key: str) -> None:

@@ -66,7 +66,8 @@ class DiffusionTrainingSettings(Settings):
     """A base, its conditions, and how it is trained. Defaults are InstructPix2Pix's.
 
     data: a run's folder (from `editloop run` or `import`) to train on, or several, whose edits are
-    mixed; default: this run's own.
+    mixed; default: this run's own. draw: an epoch has every sample, or one random sample of each
+    prompt, which are those with the same instruction and captions (InstructPix2Pix's pairs).
     size: the side of the square in pixels; with `buckets`, of a square of the same area. crop:
     around the edited region, or the centre (without a cache: anywhere). flip: half of the edits are
     mirrored, but none whose words name a side or text; side_words are further such words.
@@ -81,6 +82,7 @@ class DiffusionTrainingSettings(Settings):
     base: str
     data: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     split: str = "train"
+    draw: Literal["samples", "prompts"] = "samples"
     conditions: tuple[Literal["source", "mask", "reward"], ...] = ("source",)
     reward: RewardSettings = RewardSettings(variant="paper")
     new_weights: NewWeights = "zero"

@@ -113,15 +113,23 @@ def rates_fact(trained: Trained) -> dict[str, Json]:
     return {"learning_rates": rates} if len(rates) > 1 else {}
 
 
-def train(network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> Trained:
+def train(
+    network: nn.Module,
+    task: Task[Any],
+    plan: Schedule,
+    folder: Path,
+    *,
+    prompts: NDArray[np.int64] | None = None,
+) -> Trained:
     """Train a network in place, continuing from the newest checkpoint in `folder` if there is one.
 
+    With `prompts`, the prompt of each sample, an epoch has one random sample of each prompt.
     Only parameters that require a gradient are trained. At the end the network has its averaged
     weights (with FSDP in the main process only); METRICS is written to `folder`. Raises
     TrainingError if the loss, a gradient, the weights or the validation become NaN or infinite; the
     last checkpoint is then the last one without such values.
     """
-    run = _Run(network, task, plan, folder)
+    run = _Run(network, task, plan, folder, prompts)
     steps = range(run.step, plan.steps)
     with watched(plan.name, plan.steps, run.step, shown=run.accelerator.is_main_process) as show:
         for step, batch in zip(steps, prefetched(run.batch, steps, 1, depth=1), strict=True):
@@ -132,13 +140,20 @@ def train(network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> 
 class _Run:
     """One training in progress."""
 
-    def __init__(self, network: nn.Module, task: Task[Any], plan: Schedule, folder: Path) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task[Any],
+        plan: Schedule,
+        folder: Path,
+        prompts: NDArray[np.int64] | None,
+    ) -> None:
         check_schedule(plan)
         self.accelerator = _accelerator(plan, folder)
         self.task = task
         self.plan = plan
         self.own = _share(self.accelerator, plan)
-        self.order = BatchOrder(task.buckets, plan.batch, plan.seed)
+        self.order = BatchOrder(task.buckets, plan.batch, plan.seed, prompts)
         self.checkpoints = folder / "checkpoints"
         self.metrics = Metrics(folder / METRICS, written=self.accelerator.is_main_process)
         self.step = 0

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from editloop.errors import StoreError
 from editloop.schema import EditSample
@@ -20,6 +21,7 @@ from editloop.storage.samples import from_row, published_files, required_columns
 __all__ = ["PublishedRows", "RowReader"]
 
 _PICTURES = ("source", "target", "mask")
+_PROMPT = ("instruction", "source_caption", "target_caption")
 _EMPTY = {"source": {"bytes": b"", "path": None}, "target": None, "mask": None}
 _HELD = 8  # cached row groups, of at most 64 MB each
 _IDS = 10_000  # read at a time
@@ -67,6 +69,19 @@ class PublishedRows:
                 for batch in read_batches(handle, path, ["id", f"{picture}.path"], _IDS):
                     lacking = batch.filter(batch.column(picture).is_null())
                     yield from lacking.column("id").to_pylist()
+
+    def prompts(self) -> NDArray[np.int64]:
+        """Return the number of each sample's prompt: its instruction and captions."""
+        known: dict[tuple[str | None, ...], int] = {}
+        found: list[int] = []
+        for path in self.paths:
+            with explained("read a data set", path), path.open("rb") as handle:
+                for batch in read_batches(handle, path, list(_PROMPT), _IDS):
+                    texts = (batch.column(name).to_pylist() for name in _PROMPT)
+                    found += [
+                        known.setdefault(each, len(known)) for each in zip(*texts, strict=True)
+                    ]
+        return np.array(found, np.int64)
 
     def groups(self) -> Iterator[_Group]:
         """Yield the row groups of all files in order."""
