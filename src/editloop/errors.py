@@ -79,6 +79,11 @@ class ImageError(EditLoopError):
         super().__init__(cause, value=value, fix=fix)
         self.code = code
 
+    def of(self, name: object) -> ImageError:
+        """Return the error with the name of a file or sample before its value."""
+        value = name if self.value is None else f"{name} ({self.value})"
+        return ImageError(self.code, self.cause, value=value, fix=self.fix)
+
 
 class StoreError(EditLoopError):
     """A folder cannot be read or written as a store."""

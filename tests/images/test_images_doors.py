@@ -241,11 +241,11 @@ def test_a_damaged_picture_is_a_fault_with_its_samples_id(tmp_path: Path) -> Non
     assert "damaged" in sample_pair(sample).reason
     with pytest.raises(ImageError, match="damaged") as caught:
         decoded(sample)
-    assert caught.value.value == "a"
+    assert str(caught.value.value).startswith("a (Corrupt JPEG data")
     put(tmp_path / "photo.jpg", damaged())
     with pytest.raises(ImageError, match="damaged") as caught:
         edit(tmp_path / "photo.jpg", "go", editor="copy")
-    assert caught.value.value == tmp_path / "photo.jpg"
+    assert str(caught.value.value).startswith(f"{tmp_path / 'photo.jpg'} (Corrupt JPEG data")
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Damaged JPEGs, and data after the end mark: faults; photos of phones and cameras: healthy."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -8,10 +10,10 @@ from PIL import Image as Pillow
 
 from editloop.errors import ImageError
 from editloop.images.codec import decode, decode_mask, encode_jpeg, is_plain
-from editloop.images.intact import end_of, read_jpeg
+from editloop.images.intact import check_rows, end_of, read_jpeg
 from editloop.schema import Pixels
 from editloop.sources.scenes import photo
-from odd_images import saved
+from odd_images import chunk, png, saved
 
 
 def cat() -> Pixels:
@@ -139,3 +141,47 @@ def test_scan_parameters_that_all_decoders_ignore_are_no_damage() -> None:
     with pytest.raises(ImageError, match="damaged"):
         read_jpeg(samsung_scan(holed(data)), "RGB")
     assert np.array_equal(decode(odd), decode(data))
+
+
+def rows_of(pixels: Pixels) -> bytes:
+    return b"".join(b"\0" + row.tobytes() for row in pixels.reshape(len(pixels), -1))
+
+
+@pytest.mark.parametrize("text", [b"", b"key\0value"])
+def test_a_png_whose_rows_end_early_is_damaged(text: bytes) -> None:
+    rows = rows_of(cat())
+    chunks = [chunk(b"tEXt", text)] if text else []
+    height, width = cat().shape[:2]
+
+    def made(count: int) -> bytes:
+        return png(width, height, *chunks, chunk(b"IDAT", zlib.compress(rows[:count])))
+
+    assert np.array_equal(decode(made(len(rows))), cat())
+    whole_rows = len(rows) // height * (height // 2)  # Pillow leaves the other half black
+    for count in (whole_rows, whole_rows + 99, len(rows) - 1):
+        with pytest.raises(ImageError, match=r"damaged|ends before"):
+            decode(made(count))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (9, 17), (64, 40)])
+def test_the_rows_of_every_whole_png_are_found(mode: str, size: tuple[int, int]) -> None:
+    data = saved(Pillow.new(mode, size), "PNG")
+    check_rows(data)
+    check_rows(saved(Pillow.new(mode, (2000, 900)), "PNG"))  # unpacks to more than its data
+
+
+def test_an_interlaced_png_is_read() -> None:
+    for height, width in ((1, 1), (7, 5), (16, 24)):
+        grey = np.arange(height * width, dtype=np.uint16).astype(np.uint8).reshape(height, width)
+        assert np.array_equal(decode(interlaced(grey))[..., 0], grey)
+
+
+def interlaced(grey: np.ndarray) -> bytes:
+    """A PNG in the seven passes of Adam7."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)]
+    parts = [grey[top::down, left::right] for left, top, right, down in [*passes, (0, 1, 1, 2)]]
+    rows = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    header = struct.pack(">IIBBBBB", *grey.shape[::-1], 8, 0, 0, 0, 1)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + content

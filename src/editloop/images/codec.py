@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.images.intact import JPEG, PNG, end_of, read_jpeg
+from editloop.images.intact import JPEG, PNG, end_of, png_chunks, read_jpeg
 from editloop.images.mask_levels import MaskLevels, allowed, mask_levels
 from editloop.images.masks import BY_CONTENT, MaskReading, beside
 from editloop.images.normalise import (
@@ -219,12 +219,8 @@ def _plain_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _plain_png(data: bytes) -> tuple[int, int] | None:
-    at = len(PNG)
-    while at + 12 <= len(data):
-        kind = data[at + 4 : at + 8]
-        if kind not in _PLAIN_CHUNKS:
-            return None
-        at += 12 + int.from_bytes(data[at : at + 4])
+    if not _PLAIN_CHUNKS.issuperset(kind for kind, _, _ in png_chunks(data)):
+        return None
     depth, colour, interlaced = data[24], data[25], data[28]
     if data[12:16] != b"IHDR" or depth != 8 or colour not in (0, 2) or interlaced:
         return None

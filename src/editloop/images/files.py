@@ -7,7 +7,7 @@ from pathlib import Path
 
 from editloop.errors import ImageError, StoreError
 from editloop.images import codec
-from editloop.images.masks import BY_CONTENT, MASK_CODES, MaskReading
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.images.metadata import facts_in, stamped
 from editloop.schema import Json, Mask, Pixels
 from editloop.storage.files import Files, explained, replace_file, temporary
@@ -55,7 +55,7 @@ def pixels_in(data: bytes, path: Path) -> Pixels:
     try:
         return codec.decode(data)
     except ImageError as error:
-        raise _with_path(error, path) from error
+        raise error.of(path) from error
 
 
 def mask_in(
@@ -65,12 +65,7 @@ def mask_in(
     try:
         return codec.decode_mask(data, reading=reading, photo=photo)
     except ImageError as error:
-        raise _with_path(error, path) from error
-
-
-def _with_path(error: ImageError, path: Path) -> ImageError:
-    place = f"{path} ({error.value})" if error.code in MASK_CODES else path
-    return ImageError(error.code, error.cause, value=place, fix=error.fix)
+        raise error.of(path) from error
 
 
 def check_format(path: Path) -> None:

@@ -11,6 +11,7 @@ are known to write (those that ExifTool reads).
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Literal
 
@@ -19,7 +20,7 @@ import simplejpeg
 from editloop.errors import ImageError
 from editloop.schema import Pixels
 
-__all__ = ["JPEG", "PNG", "check_end", "end_of", "read_jpeg"]
+__all__ = ["JPEG", "PNG", "check_end", "check_rows", "end_of", "png_chunks", "read_jpeg"]
 
 # The signatures of the two most common formats.
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -37,6 +38,13 @@ _TRAILER_ENDS = re.compile(
     rb"|\xa1\xb2\xc3\xd4|cbipcbbl|zmie~\0\0\x06.{4}[\x10\x18]\x04)\Z",
     re.DOTALL,
 )
+# A PNG's channels by colour type; the origin and step of each pass of an interlaced one.
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PASSES = [
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+]
+_AT_ONCE = 1 << 20  # bytes that are unpacked at once
 # Samsung phones write baseline scans with the parameters of a progressive one; all decoders ignore
 # them, but the warning would hide later ones.
 _HARMLESS = "Invalid SOS parameters"
@@ -84,13 +92,53 @@ def end_of(data: bytes) -> int | None:
     if data.startswith(JPEG):
         return next((end for marker, _, end in _segments(data) if marker == _END), None)
     if data.startswith(PNG):
-        return _png_end(data)
+        return next((end + 4 for kind, _, end in png_chunks(data) if kind == b"IEND"), None)
     if data.startswith(b"GIF8"):
         return _gif_end(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         size = int.from_bytes(data[4:8], "little")
         return 8 + size + size % 2
     return None
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each whole chunk's type, and where its content starts and ends, to the end mark."""
+    at = len(PNG)
+    while at + 12 <= len(data):
+        kind, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(data[at : at + 4])
+        yield kind, at + 8, end
+        if kind == b"IEND":
+            return
+        at = end + 4
+
+
+def check_rows(data: bytes) -> None:
+    """Raise ImageError if a PNG's data unpack to fewer bytes than its rows have.
+
+    Pillow leaves the missing rows black without a word.
+    """
+    missing, unpacker = _row_bytes(data[16:29]), zlib.decompressobj()
+    for kind, start, end in png_chunks(data):
+        packed, unpacked = data[start:end], _AT_ONCE if kind == b"IDAT" else 0
+        while unpacked == _AT_ONCE and missing > 0:
+            unpacked = len(unpacker.decompress(packed, _AT_ONCE))
+            packed = unpacker.unconsumed_tail
+            missing -= unpacked
+    if missing > 0:
+        value = f"{missing} bytes of its rows are missing"
+        raise ImageError("broken", "the picture is damaged", value=value, fix="fetch it again")
+
+
+def _row_bytes(header: bytes) -> int:
+    """Return the bytes of all rows of a PNG, each with its filter's type (PNG, section 7 to 9)."""
+    width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
+    bits = header[8] * _CHANNELS.get(header[9], 1)
+    total = 0
+    for left, top, right, down in _PASSES if header[12] else [(0, 0, 1, 1)]:
+        columns, rows = -((left - width) // right), -((top - height) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 - (-columns * bits // 8))
+    return total
 
 
 def _decoded(data: bytes, colours: str) -> Pixels:
@@ -132,16 +180,6 @@ def _belongs(data: bytes, tail: bytes) -> bool:
     if _TRAILER_STARTS.match(tail) or _TRAILER_ENDS.search(tail[-64:]):
         return True
     return any(_ANNOUNCES.match(data, start, end) for _, start, end in _segments(data))
-
-
-def _png_end(data: bytes) -> int | None:
-    at = len(PNG)
-    while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4])
-        if data[at + 4 : at + 8] == b"IEND":
-            return end
-        at = end
-    return None
 
 
 def _gif_end(data: bytes) -> int | None:

@@ -19,7 +19,7 @@ from PIL import ExifTags, ImageCms, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from editloop.errors import ImageError
-from editloop.images.intact import JPEG, PNG, check_end, read_jpeg
+from editloop.images.intact import JPEG, PNG, check_end, check_rows, read_jpeg
 from editloop.schema import Pixels
 
 __all__ = [
@@ -125,6 +125,8 @@ def _loaded(image: Pillow.Image, data: bytes) -> Pillow.Image:
     colours = _JPEG_COLOURS.get(image.mode) if data.startswith(JPEG) else None
     if colours is None:
         image.load()
+        if data.startswith(PNG):
+            check_rows(data)
         return image
     pixels = read_jpeg(data, colours)
     if colours == "CMYK":  # Pillow knows whether its levels are inverted

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from editloop.errors import ImageError
 from editloop.images.codec import MAX_PIXELS, decode, decode_mask, is_plain
-from editloop.images.intact import PNG
+from editloop.images.intact import PNG, png_chunks
 from editloop.images.masks import BY_CONTENT, MaskReading, same_shape
 from editloop.images.normalise import check_size
 from editloop.schema import Image
@@ -105,11 +105,8 @@ def picture_size(data: bytes) -> tuple[int, int]:
 
 def _has_right_checksums(data: bytes) -> bool:
     """Return whether all chunks of a complete PNG are intact, and some of them are pixels."""
-    view, at, kinds = memoryview(data), len(PNG), set[bytes]()
-    while at < len(data):
-        end = at + 8 + int.from_bytes(data[at : at + 4])
-        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            return False
-        kinds.add(data[at + 4 : at + 8])
-        at = end + 4
-    return b"IDAT" in kinds
+    view, chunks = memoryview(data), list(png_chunks(data))
+    return any(kind == b"IDAT" for kind, _, _ in chunks) and all(
+        zlib.crc32(view[start - 4 : end]) == int.from_bytes(data[end : end + 4])
+        for _, start, end in chunks
+    )

@@ -62,7 +62,7 @@ def decoded(sample: EditSample) -> Triple:
         source, target = decode(sample.source_image.bytes), decode(sample.target.bytes)
         mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
     except ImageError as error:
-        raise ImageError(error.code, error.cause, value=sample.id, fix=error.fix) from error
+        raise error.of(sample.id) from error
     sizes = [each.shape[:2] for each in (source, target, mask) if each is not None]
     if len(set(sizes)) > 1:
         raise TrainingError(

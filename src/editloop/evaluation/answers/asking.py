@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
-from editloop.errors import StepError
+from editloop.errors import ImageError, StepError
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask, encode_png, resize
 from editloop.images.masks import NOWHERE, is_nowhere, same_shape
@@ -150,7 +150,10 @@ def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
 def _turn(sample: EditSample, setting: str, own: _CaseTurn | None, decode: Decode) -> _CaseTurn:
     if setting == ITERATIVE and own is not None:
         return replace(own, sample=sample, setting=setting)
-    source = decode(sample.source_image.bytes)
+    try:
+        source = decode(sample.source_image.bytes)
+    except ImageError as error:
+        raise error.of(sample.id) from error
     return _CaseTurn(sample, setting, source, source.shape[:2])
 
 

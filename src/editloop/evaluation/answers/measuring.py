@@ -173,8 +173,11 @@ class _Pairs:
             edited = self._edited(row).result()
         except ImageError as error:
             return f"its picture cannot be read: {error.cause}"
-        source = _pixels(self._picture("source", sample.source))
-        target = _pixels(self._picture("target", sample.target))
+        try:
+            source = _pixels(self._picture("source", sample.source))
+            target = _pixels(self._picture("target", sample.target))
+        except ImageError as error:
+            raise error.of(sample.id) from error
         mask = self._mask(sample.mask, source if target is None else target)
         if isinstance(mask, str):
             return mask
