@@ -38,8 +38,9 @@ def base(folder: Path, name: str) -> Path:
 
 
 def model_of(folder: Path, name: str, *conditions: str, **wanted: Any) -> DiffusionModel:
-    """A base with room for conditions beside its source; `released` and `paper` are rewards."""
-    variant = next((each for each in conditions if each in ("paper", "released")), None)
+    """A base with room for conditions beside its source; the names of variants are rewards."""
+    variants = ("editloop", "paper", "released")
+    variant = next((each for each in conditions if each in variants), None)
     chosen = Wanted(
         conditions=("source", *("reward" if each == variant else each for each in conditions)),
         reward=None if variant is None else RewardSettings(variant=variant),

@@ -225,11 +225,11 @@ class Captions:
 class EditRequest:
     """A request to an editor: pixels, an instruction and, optionally, a mask of where to edit.
 
-    `settings` are the protocol's defaults, overridden by the editor's own settings. In a session,
-    the image is the previous turn's true target if `setting` is "independent", or the editor's own
-    result of it if "iterative"; the first turn is the same in both. `fitted` marks an image that is
-    the editor's own result at its working size, and is edited at that size; the mask is then that
-    of the whole picture (see `editors.sessions`).
+    `settings` are the protocol's, if they are for the editor's `family`; the editor's own settings
+    override them. In a session, the image is the previous turn's true target if `setting` is
+    "independent", or the editor's own result of it if "iterative"; the first turn is the same in
+    both. `fitted` marks an image that is the editor's own result at its working size, and is edited
+    at that size; the mask is then that of the whole picture (see `editors.sessions`).
 
     `provenance` records how the benchmark made the case. Only an editor that replays records (the
     darkroom, as the known truth) may read it.

@@ -107,13 +107,14 @@ def test_a_trained_model_edits_as_it_did_in_training(room, name) -> None:
                 "reward_text": model.texts.ids(["None;None;None"]),
             }
         )
+    defaults = model.family.editing
     latents = denoised(
         model,
         inputs,
         [torch.Generator().manual_seed(7)],
         scheduler=model.scheduler,
         steps=STEPS,
-        chosen=branches(7.5, 1.5),
+        chosen=branches(defaults.text_guidance, defaults.image_guidance),
     )
     answer = editor(trained(room, name)).edit([asked])[0]
     assert apart(answer, model.decode(latents)[0]) <= 1
@@ -146,6 +147,32 @@ def test_rewards_steer_and_the_best_are_asked_for_by_default(variant, request) -
 def test_a_paper_model_can_be_asked_without_rewards(rewarded) -> None:
     without = editor(rewarded, reward="none").edit([request()])[0]
     assert apart(without, editor(rewarded).edit([request()])[0]) > 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "refused"),
+    [
+        ({"training": {"drop": {"reward": 0.0}}}, True),
+        ({"training": {"drop": {"reward": 0.1}}}, False),
+        ({"training": {"drop": {"reward": 0.0}}, "edits_unrewarded": True}, False),
+        ({"training": {"drop": {"reward": 0.0}}, "edits_unrewarded": False}, True),
+    ],
+    ids=str,
+)
+def test_no_rewards_are_for_models_that_have_seen_samples_without(
+    rewarded, tmp_path, facts, refused
+) -> None:
+    copy = shutil.copytree(rewarded, tmp_path / "copy")
+    path = copy / "editloop.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "facts": facts}))
+    made = editor(copy, reward="none")
+    if not refused:
+        assert made.missing() is None
+        return
+    for ask in (lambda: made.edit([request()]), lambda: made.fingerprint, lambda: made.uses_mask):
+        with pytest.raises(RecipeError, match=r"(?s)never seen.*reward=none.*drop.reward=0.1"):
+            ask()
+    assert editor(copy, reward="5,5,5").missing() is None
 
 
 def test_the_released_model_cannot(released) -> None:

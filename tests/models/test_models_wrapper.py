@@ -156,12 +156,14 @@ def test_an_edit_is_the_same_beside_others(chosen) -> None:
     assert torch.allclose(answer(network, batch=1), answer(network)[:1], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("chosen", VARIANTS)
 @torch.no_grad()
-def test_the_papers_variant_leaves_an_xl_unet_as_it_was() -> None:
+def test_only_our_variant_leaves_an_xl_unet_as_it_was(chosen) -> None:
     unet = tiny_unet(8, xl=True)
     plain = answer(ConditionedUNet(unet, {}), xl=True)
-    condition = reward_condition(RewardSettings(variant="paper"), UNetShape.of(unet))
-    assert torch.equal(answer(ConditionedUNet(unet, {"reward": condition}), xl=True), plain)
+    condition = reward_condition(RewardSettings(**chosen), UNetShape.of(unet)).eval()
+    unchanged = torch.equal(answer(ConditionedUNet(unet, {"reward": condition}), xl=True), plain)
+    assert unchanged == ("variant" not in chosen)
 
 
 def gradients(network, *, xl):

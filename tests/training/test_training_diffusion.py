@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +14,11 @@ from typer.testing import CliRunner
 import editloop
 from diffusion_runs import SIZE, diffusion, saved_base, train_context, training_run
 from editloop.cli import app
+from editloop.editors.checkpoints import read_checkpoint
 from editloop.errors import ChangedError, RecipeError, StoreError, TrainingError
 from editloop.models.backbones.base_loading import load_trained
+from editloop.models.backbones.families import FAMILIES
+from editloop.models.backbones.sampling import denoised
 from editloop.models.inputs import EditInputs
 from editloop.registry import create
 from editloop.settings import validate
@@ -308,6 +312,70 @@ def test_a_folder_without_data_is_refused(tmp_path) -> None:
 def test_bad_settings_are_refused(content) -> None:
     with pytest.raises(RecipeError, match=next(iter(content))):
         validate(DiffusionTrainingSettings, {"base": "b", **content}, where="train.tiny")
+
+
+@pytest.mark.parametrize(("family", "usual"), [("sd", 0.05), ("flux-kontext", 0.0)])
+def test_dropout_that_is_left_out_is_the_familys(tmp_path, family, usual) -> None:
+    base = saved_base(family, tmp_path / "base")
+    dropped = diffusion(base).parameters["drop"]
+    assert dropped == {"text": usual, "source": usual, "both": usual, "reward": 0.0}
+    assert diffusion(base, drop={"text": 0.2}).parameters["drop"] == {**dropped, "text": 0.2}
+    settings = DiffusionTrainingSettings(base=base, drop={"source": 0.3})
+    model = SimpleNamespace(family=FAMILIES[family], levels=SimpleNamespace(prediction="epsilon"))
+    rates = settings.objective(model).drop
+    assert (rates.text, rates.source, rates.both) == (usual, 0.3, usual)
+
+
+def test_kontext_is_trained_and_previewed_as_it_edits(tmp_path, monkeypatch) -> None:
+    previews, real = [], denoised
+
+    def noted(model, inputs, *others, **settings):
+        previews.append((settings["steps"], [each.weight for each in settings["chosen"]]))
+        return real(model, inputs, *others, **{**settings, "steps": 1})
+
+    monkeypatch.setattr("editloop.training.previews.denoised", noted)
+    here = train_context(training_run(tmp_path / "run"), "tiny")
+    base = saved_base("flux-kontext", tmp_path / "base")
+    diffusion(base, lora={"rank": 2}, samples=1).run(here)
+    assert previews == [(28, [1.0])]
+    card = (here.output / "README.md").read_text()
+    assert "28 steps by default, with text guidance 1, image guidance 1, guidance 2.5" in card
+    assert "| drop | {'text': 0.0, 'source': 0.0, 'both': 0.0, 'reward': 0.0} |" in card
+
+
+def test_previews_ask_for_the_best_rewards_whatever_the_held_out_edits_have(
+    tmp_path, monkeypatch
+) -> None:
+    asked, real = [], denoised
+
+    def noted(model, inputs, *others, **settings):
+        asked.append((inputs.scores.tolist(), inputs.keep.tolist()))
+        return real(model, inputs, *others, **{**settings, "steps": 1})
+
+    monkeypatch.setattr("editloop.training.previews.denoised", noted)
+    run = training_run(tmp_path / "run")
+    publish(run, "heldout", [replace(each, scores={}) for each in edit_samples(2, "heldout")])
+    record_manifest(run, "data", sorted((run / "data").iterdir()))
+    rewarded = {"conditions": ("source", "reward"), "samples": 2}
+    diffusion(saved_base("sd", tmp_path / "base"), **rewarded).run(train_context(run, "tiny"))
+    assert asked == [([[5.0, 5.0, 5.0]], [[1.0, 1.0, 1.0]])] * 2
+
+
+@pytest.mark.parametrize(
+    ("drop", "unscored", "told"), [(0.0, 0, False), (0.1, 0, True), (0.0, 1, True)]
+)
+def test_it_is_recorded_whether_a_model_has_seen_samples_without_rewards(
+    tmp_path, drop, unscored, told
+) -> None:
+    run = training_run(tmp_path / "run")
+    first, *rest = edit_samples(6)
+    publish(run, "train", [*([replace(first, scores={})] if unscored else [first]), *rest])
+    record_manifest(run, "data", sorted((run / "data").iterdir()))
+    here = train_context(run, "tiny")
+    rewarded = {"conditions": ("source", "reward"), "drop": {"reward": drop}}
+    diffusion(saved_base("sd", tmp_path / "base"), **rewarded).run(here)
+    assert read_checkpoint(str(here.output), "unused").edits_unrewarded == told
+    assert ("`none` edits without rewards" in (here.output / "README.md").read_text()) == told
 
 
 def test_what_only_the_machine_needs_does_not_decide() -> None:

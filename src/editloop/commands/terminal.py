@@ -17,7 +17,7 @@ from rich.table import Table
 from editloop.kernel.progress import Progress
 from editloop.registry import kinds, load, settings_of
 from editloop.schema import Json
-from editloop.showing.telling import told_departures, told_notices
+from editloop.showing.telling import told_notices, unlike_the_card
 from editloop.training.data_facts import notices
 
 __all__ = [
@@ -157,8 +157,8 @@ def _notices(results: Mapping[str, Json]) -> list[str]:
     for facts in results.get("benchmarks", {}).values():
         found |= dict.fromkeys(f"warning: {told}" for told in told_notices(facts, _NAMED))
         for editor in facts["editors"]:
-            if departs := editor.get("departs"):
-                found[f"{editor['name']} departs: {told_departures(departs)}"] = None
+            if unlike := unlike_the_card(editor):
+                found[f"{editor['name']} {unlike}"] = None
             told = told_notices(editor, _NAMED)
             found |= dict.fromkeys(f"{editor['name']}: {each}" for each in told)
     return list(found)

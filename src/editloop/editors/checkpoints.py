@@ -19,7 +19,7 @@ from editloop.hub import weights
 from editloop.models.backbones.base_loading import trained_index
 from editloop.models.backbones.checking import check_weights, configuration
 from editloop.models.backbones.families import FAMILIES, Family, pipeline_class_of
-from editloop.models.reward import RewardSettings
+from editloop.models.reward import RewardSettings, saved_rewards
 from editloop.schema import Json
 
 __all__ = ["Checkpoint", "read_checkpoint"]
@@ -44,10 +44,12 @@ class Checkpoint:
 
     `folder` holds the model in diffusers layout or the output of a training; for an original
     `file` it holds the configuration. `base` is the folder of the model that trained adapters
-    extend. `size` is the side in pixels used in a training with EditLoop.
+    extend. `size` is the side in pixels used in a training with EditLoop. `edits_unrewarded` is
+    whether a model with rewards can be asked for none: it has seen samples without in training.
     """
 
     name: str
+    family: Family
     folder: Path
     file: Path | None
     conditions: tuple[str, ...]
@@ -55,6 +57,7 @@ class Checkpoint:
     trained: bool = False
     base: Path | None = None
     size: int | None = None
+    edits_unrewarded: bool = False
 
     @property
     def takes_mask(self) -> bool:
@@ -86,21 +89,25 @@ def read_checkpoint(target: str, config: str) -> Checkpoint:
         check_weights(folder, family, target)
         if family.name == "sd" and is_released(folder):
             reward = RewardSettings(variant="released")
-            return Checkpoint(target, folder, None, ("source", "reward"), reward)
-    return Checkpoint(target, folder, file, _conditions(folder, family))
+            return Checkpoint(target, family, folder, None, ("source", "reward"), reward)
+    return Checkpoint(target, family, folder, file, _conditions(folder, family))
 
 
 def _trained(target: str, folder: Path, index: Mapping[str, Json]) -> Checkpoint:
-    training = index["facts"].get("training", {})
+    facts = index["facts"]
+    training = facts.get("training", {})
+    dropped = training.get("drop", {}).get("reward")  # what older versions tell
     return Checkpoint(
         name=target,
+        family=FAMILIES[index["family"]],
         folder=folder,
         file=None,
         conditions=tuple(index["conditions"]),
-        reward=None if index["reward"] is None else RewardSettings(**index["reward"]),
+        reward=saved_rewards(index["reward"]),
         trained=True,
         base=None if index["lora"] is None else weights.find(index["base"]),
         size=training.get("size"),
+        edits_unrewarded=facts.get("edits_unrewarded", dropped != 0),
     )
 
 

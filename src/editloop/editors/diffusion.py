@@ -2,12 +2,12 @@
 
 A folder with a pocket model's `editloop.json` is a pocket model made by `editloop run`. Anything
 else is a model that `models.backbones` supports: published, or trained from one with EditLoop. A
-run folder stands for the only model in it. Omitted settings get the defaults of the model's kind.
+run folder stands for the only model in it. Omitted settings get the defaults of the model's family.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from editloop.editors.geometry import Sizing
 from editloop.editors.schedulers import SchedulerName
 from editloop.errors import UnavailableError
 from editloop.hub import weights
-from editloop.schema import EditRequest, Pixels, Unedited
+from editloop.schema import EditRequest, Json, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import validate
 
@@ -33,7 +33,7 @@ __all__ = ["DiffusionEditor", "DiffusionSettings"]
 class DiffusionSettings(BaseSettings):
     """A model and its editing settings; a setting that the model's kind lacks is an error.
 
-    Settings given here take precedence over a protocol's, and those over the kind's defaults.
+    Settings given here take precedence over a protocol's, and those over the family's defaults.
     """
 
     target: str = Field(
@@ -41,15 +41,18 @@ class DiffusionSettings(BaseSettings):
         ".safetensors/.ckpt file"
     )
     steps: Steps | None = Field(
-        default=None, description="denoising steps; left out, 20, or 1 for a pocket model"
+        default=None,
+        description="denoising steps; left out, 20, SD3 50, FLUX Kontext 28, pocket models 1",
     )
     text_guidance: float | None = Field(
         default=None,
-        description="guidance scale of the instruction; left out, 7.5, or 1 for a pocket model",
+        description="guidance scale of the instruction; left out, 7.5, or 1 for FLUX Kontext and "
+        "pocket models",
     )
     image_guidance: float | None = Field(
         default=None,
-        description="guidance scale of the picture; left out, 1.5, or 1 for a pocket model",
+        description="guidance scale of the picture; left out, 1.5, or 1 for FLUX Kontext and "
+        "pocket models",
     )
     batch: int | None = Field(
         default=None,
@@ -109,6 +112,15 @@ class DiffusionEditor:
     def fingerprint(self) -> str:
         """The digest of the model's files and the settings, but not of the files' location."""
         return self._editor.fingerprint
+
+    @property
+    def family(self) -> str:
+        """The model's family: `pocket`, or a name of `models.backbones.families`."""
+        return self._editor.family
+
+    def settled(self, card: Mapping[str, Json]) -> BaseSettings:
+        """Return the settings of an edit by a protocol's editing settings."""
+        return self._editor.settled(card)
 
     @property
     def uses_mask(self) -> bool:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import FluxKontextPipeline
-from diffusers.pipelines.flux.pipeline_flux_kontext import PREFERRED_KONTEXT_RESOLUTIONS
 from PIL import Image
 from pydantic import Field
 
-from editloop.editors.geometry import Size
+from editloop.editors.geometry import Size, nearest_in_shape
 from editloop.editors.pipelines import (
     PipelineEditor,
     PipelineSettings,
@@ -23,9 +22,13 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
+from editloop.models.backbones.families import FAMILIES
 from editloop.models.pipeline_loading import load_pipeline
 
 __all__ = ["FluxKontextEditor", "FluxKontextSettings"]
+
+_DEFAULTS = FAMILIES["flux-kontext"].editing
+_GUIDANCE = _DEFAULTS.guidance or 0.0
 
 
 class FluxKontextSettings(PipelineSettings):
@@ -34,8 +37,8 @@ class FluxKontextSettings(PipelineSettings):
     `guidance` is a distilled input of the network, not a protocol's text guidance.
     """
 
-    steps: int = Field(default=28, ge=1, description="denoising steps")
-    guidance: float = Field(default=2.5, ge=0, description="distilled guidance scale")
+    steps: int = Field(default=_DEFAULTS.steps, ge=1, description="denoising steps")
+    guidance: float = Field(default=_GUIDANCE, ge=0, description="distilled guidance scale")
     text_length: int = Field(default=512, ge=1, description="tokens of the instruction read by T5")
     batch: int = Field(default=1, ge=1, description="pictures edited at once")
 
@@ -60,10 +63,7 @@ class FluxKontextEditor(PipelineEditor[FluxKontextSettings]):
             return working_size(
                 pipeline, height, width, settings.size, 2 * pipeline.vae_scale_factor
             )
-        wide, high = min(
-            PREFERRED_KONTEXT_RESOLUTIONS, key=lambda side: abs(width / height - side[0] / side[1])
-        )
-        return high, wide
+        return nearest_in_shape(height, width, _DEFAULTS.sizes)
 
     def run(
         self, pipeline: Any, jobs: Sequence[SizedRequest], settings: FluxKontextSettings

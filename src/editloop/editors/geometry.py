@@ -9,6 +9,7 @@ the working size's aspect ratio instead of distorting it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "fitted",
     "fitted_mask",
     "fitted_picture",
+    "nearest_in_shape",
     "resized",
     "scaled_back",
 ]
@@ -106,6 +108,11 @@ def fitted(height: int, width: int, sizing: Sizing) -> Size:
         factor = math.ceil(shorter * factor / sizing.multiple) * sizing.multiple / shorter
         return _floored(height * factor, sizing.multiple), _floored(width * factor, sizing.multiple)
     return _rounded(height * factor, sizing.multiple), _rounded(width * factor, sizing.multiple)
+
+
+def nearest_in_shape(height: int, width: int, sizes: Sequence[Size]) -> Size:
+    """Return the size whose ratio of width to height is nearest to a picture's."""
+    return min(sizes, key=lambda size: abs(width / height - size[1] / size[0]))
 
 
 def resized(pixels: Pixels, size: Size, filter: Filter = "lanczos") -> Pixels:

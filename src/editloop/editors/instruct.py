@@ -7,7 +7,7 @@ Gu et al., "Multi-Reward as Condition" (2025).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -22,28 +22,37 @@ from editloop.editors.asking import Acceleration, Reward, Steps
 from editloop.editors.checkpoint_loading import checkpoint_digest, load_checkpoint
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
 from editloop.editors.encoded_inputs import Shown
-from editloop.editors.geometry import Size, Sizing, fitted
+from editloop.editors.geometry import Size, Sizing, fitted, nearest_in_shape
 from editloop.editors.pipelines import PipelineEditor, PipelineSettings, SizedRequest, stepped
-from editloop.editors.rewarding import check_rewards, rewards_for
+from editloop.editors.rewarding import check_rewards
 from editloop.editors.schedulers import SchedulerName, scheduler_like
 from editloop.errors import RecipeError, UnavailableError
+from editloop.models.backbones.families import SIZES_FACTOR, EditingDefaults
 from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.rewarding import rewards_for
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
+from editloop.schema import Json
 from editloop.storage.records import fingerprint
 
 __all__ = ["InstructEditor", "InstructSettings"]
 
+_DEFAULTS = EditingDefaults()
+_OF_THE_FAMILY = ("steps", "text_guidance", "image_guidance", "guidance", "scheduler")
 _OF_THE_MACHINE = {"target", "compile"}  # these change an answer by rounding errors at most
 
 
 class InstructSettings(PipelineSettings):
-    """A checkpoint and its editing settings."""
+    """A checkpoint and its editing settings; the editor sets what is left out by its family."""
 
-    steps: Steps = Field(default=20, description="denoising steps")
-    text_guidance: float = Field(default=7.5, ge=1, description="guidance scale of the instruction")
-    image_guidance: float = Field(default=1.5, ge=1, description="guidance scale of the picture")
+    steps: Steps = Field(default=_DEFAULTS.steps, description="denoising steps")
+    text_guidance: float = Field(
+        default=_DEFAULTS.text_guidance, ge=1, description="guidance scale of the instruction"
+    )
+    image_guidance: float = Field(
+        default=_DEFAULTS.image_guidance, ge=1, description="guidance scale of the picture"
+    )
     guidance: float | None = Field(
         default=None, ge=0, description="guidance input of a distilled network; default: its own"
     )
@@ -71,8 +80,19 @@ class InstructEditor(PipelineEditor[InstructSettings]):
 
     Settings = InstructSettings
     kind = "diffusion"
-    version = "3"
+    version = "4"
     _warned = False  # about a truncated instruction
+
+    @property
+    def family(self) -> str:
+        """The name of the checkpoint's family, of which it gets its defaults."""
+        return self._checkpoint.family.name
+
+    @property
+    def defaults(self) -> Mapping[str, Json]:
+        """The settings of the checkpoint's family."""
+        family = self._checkpoint.family.editing
+        return {name: getattr(family, name) for name in _OF_THE_FAMILY}
 
     @property
     def uses_mask(self) -> bool:  # type: ignore[override]
@@ -108,16 +128,19 @@ class InstructEditor(PipelineEditor[InstructSettings]):
 
     def load(self, folder: Path) -> DiffusionModel:  # noqa: ARG002
         """Load the model of the checkpoint: from its folder, or from its original file."""
-        settings = self._settings
-        check_rewards(self._checkpoint.reward, settings.reward, settings.reward_text, self.name)
-        model = load_checkpoint(self._checkpoint, settings.precision)
-        if settings.compile:
+        model = load_checkpoint(self._checkpoint, self._settings.precision)
+        if self._settings.compile:
             model.network.compile()
         return model
 
     def working_size(
         self, pipeline: DiffusionModel, height: int, width: int, settings: InstructSettings
     ) -> Size:
+        sizes = self._checkpoint.family.editing.sizes
+        if settings.size is None and sizes and self._checkpoint.size is None:
+            high, wide = nearest_in_shape(height, width, sizes)
+            factor = pipeline.autoencoder.factor
+            return high * factor // SIZES_FACTOR, wide * factor // SIZES_FACTOR
         sizing = settings.size or Sizing(long_side=self._native(pipeline), multiple=64)
         return fitted(height, width, stepped(sizing, pipeline.multiple))
 
@@ -152,7 +175,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         )
         if self._checkpoint.takes_mask:
             inputs = inputs.with_({"mask": self._shown.masks([job.mask for job in jobs])})
-        return inputs.with_(rewards_for(model, settings.reward, settings.reward_text, len(jobs)))
+        return inputs.with_(rewards_for(model, len(jobs), settings.reward, settings.reward_text))
 
     def _warn_of_truncation(self, model: DiffusionModel, words: Sequence[str]) -> None:
         """Print a warning, once, if an instruction is too long for the model."""
@@ -166,12 +189,15 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         """Return the side in pixels that the model was trained at."""
         if self._checkpoint.size is not None:
             return self._checkpoint.size
-        latents: int = model.network.config.get("sample_size", 128)  # FLUX has none: 1,024 px
-        return latents * model.autoencoder.factor
+        own: int = model.network.config["sample_size"] * model.autoencoder.factor
+        return min(own, self._checkpoint.family.editing.largest or own)
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
-        return read_checkpoint(self._settings.target, self._settings.config)
+        settings = self._settings
+        found = read_checkpoint(settings.target, settings.config)
+        check_rewards(found, settings.reward, settings.reward_text)
+        return found
 
     @cached_property
     def _shown(self) -> Shown:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from editloop.hub import weights
 from editloop.images.codec import MAX_PIXELS
 from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.models.pipeline_loading import model_index, quietly, weights_digest
-from editloop.schema import EditRequest, Mask, Pixels, Unedited
+from editloop.schema import EditRequest, Json, Mask, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.settings import validate
 from editloop.storage.records import fingerprint
@@ -149,6 +149,30 @@ class PipelineEditor(ABC, Generic[_Settings]):
         return 1
 
     @property
+    def family(self) -> str:
+        """The name by which a protocol's card says for whom its editing settings are."""
+        return self.kind
+
+    @property
+    def defaults(self) -> Mapping[str, Json]:
+        """Defaults of settings that depend on the model."""
+        return {}
+
+    def settled(self, card: Mapping[str, Json]) -> _Settings:
+        """Return the settings of an edit by a protocol's editing settings.
+
+        The editor's own take precedence, then the protocol's, then the defaults.
+        """
+        known = type(self._settings).model_fields.keys() - _NEVER_ASKED
+        asked = {key: value for key, value in card.items() if key in known}
+        own = self._settings.model_dump(exclude_unset=True)
+        return validate(
+            type(self._settings),
+            {**self.defaults, **asked, **own},
+            where=f"settings of {self.name}",
+        )
+
+    @property
     def at_once(self) -> int:
         """The number of requests that are best sent together; fewer are padded."""
         return self.batch(self._settings)
@@ -210,7 +234,7 @@ class PipelineEditor(ABC, Generic[_Settings]):
             if self.uses_mask and is_nowhere(request.mask):
                 answers[index] = Unedited(NOWHERE)
                 continue
-            settings = self._asked(request)
+            settings = self.settled(request.settings)
             height, width = request.image.shape[:2]
             size = (height, width)
             if not request.fitted:
@@ -226,18 +250,12 @@ class PipelineEditor(ABC, Generic[_Settings]):
 
     def scaled_back(self, edited: Pixels, request: EditRequest) -> Pixels:
         """Return a result of `edit_unscaled` at the size of a request's image."""
-        return geometry.scaled_back(edited, request.image, self._sizing(self._asked(request)))
+        sizing = self._sizing(self.settled(request.settings))
+        return geometry.scaled_back(edited, request.image, sizing)
 
     @staticmethod
     def _sizing(settings: _Settings) -> Sizing:
         return settings.size or Sizing()
-
-    def _asked(self, request: EditRequest) -> _Settings:
-        """Merge settings: the editor's own take precedence, then the protocol's, then defaults."""
-        known = type(self._settings).model_fields.keys() - _NEVER_ASKED
-        card = {key: value for key, value in request.settings.items() if key in known}
-        own = self._settings.model_dump(exclude_unset=True)
-        return validate(type(self._settings), {**card, **own}, where=f"settings of {self.name}")
 
     def _edited(
         self, requests: Sequence[EditRequest], size: Size, settings: _Settings

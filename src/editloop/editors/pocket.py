@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from editloop.models.sampling import noise_like, noise_schedule, sample
 from editloop.models.saving import load_model
 from editloop.models.tokens import to_ids
 from editloop.runtime.machine import device
-from editloop.schema import PERSPECTIVES, EditRequest, Pixels, Unedited
+from editloop.schema import PERSPECTIVES, EditRequest, Json, Pixels, Unedited
 from editloop.settings import Settings as BaseSettings
 from editloop.storage.files import explained
 from editloop.storage.records import fingerprint
@@ -62,6 +62,7 @@ class PocketEditor:
     """
 
     Settings = PocketEditorSettings
+    family = "pocket"
 
     def __init__(self, settings: PocketEditorSettings) -> None:
         self._settings = settings
@@ -79,6 +80,10 @@ class PocketEditor:
             files = {path.relative_to(self._folder).as_posix(): file_digest(path) for path in paths}
         settings = self._settings.model_dump(mode="json", exclude={"target"})
         return fingerprint({"version": _VERSION, "files": files, "settings": settings})
+
+    def settled(self, _card: Mapping[str, Json]) -> PocketEditorSettings:
+        """Return the editor's own settings; a protocol's are not for it."""
+        return self._settings
 
     @property
     def uses_mask(self) -> bool:

@@ -1,55 +1,32 @@
-"""Reward inputs of a model with a reward condition: the scores that an edit should get."""
+"""Checks of the rewards that an edit is asked for."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from editloop.editors.checkpoints import Checkpoint
 from editloop.errors import RecipeError
-from editloop.models.backbones.model import DiffusionModel
-from editloop.models.reward import RewardSettings, separator_of
-from editloop.schema import CLEAN_TEXT, PERSPECTIVES
 
-__all__ = ["BEST", "check_rewards", "rewards_for"]
-
-BEST = (5.0, 5.0, 5.0)
+__all__ = ["check_rewards"]
 
 
 def check_rewards(
-    settings: RewardSettings | None,
-    reward: tuple[float, ...] | str | None,
-    text: str | None,
-    name: str,
+    checkpoint: Checkpoint, reward: tuple[float, ...] | str | None, text: str | None
 ) -> None:
-    """Raise RecipeError for rewards that a model does not support, before its weights are read."""
-    if settings is None and not (reward is None and text is None):
+    """Raise RecipeError for rewards that a model does not support; its weights are not read."""
+    variant = None if checkpoint.reward is None else checkpoint.reward.variant
+    if variant is None and not (reward is None and text is None):
         raise RecipeError(
             "this model was trained without rewards",
-            value=name,
+            value=checkpoint.name,
             fix="leave out `reward` and `reward_text`, or name a model that was trained with them",
         )
-    if settings is not None and settings.variant == "released" and reward == "none":
+    if reward == "none" and not checkpoint.edits_unrewarded:
+        cause = "the released reward condition needs scores"
+        if variant != "released":
+            cause = (
+                "this model has never seen an edit without rewards: none was dropped in training"
+            )
         raise RecipeError(
-            "the released reward condition needs scores",
-            value="reward=none",
-            fix="give three scores, such as reward=5,5,5",
+            cause,
+            value=f"reward=none for {checkpoint.name}",
+            fix="give three scores, such as reward=5,5,5, or train with drop.reward=0.1",
         )
-
-
-def rewards_for(
-    model: DiffusionModel, reward: tuple[float, ...] | str | None, text: str | None, count: int
-) -> dict[str, Tensor]:
-    """Return the reward inputs of `count` edits; by default the best scores and clean texts.
-
-    Empty for a model without the condition. The released variant joins its texts by "; ".
-    """
-    if model.reward is None:
-        return {}
-    clean = separator_of(model.reward).join([CLEAN_TEXT] * len(PERSPECTIVES))
-    words = clean if text is None else text
-    asked = torch.tensor(BEST if reward is None or isinstance(reward, str) else reward)
-    scores, keep = asked, torch.ones(len(PERSPECTIVES))
-    if reward == "none":
-        scores, keep, words = torch.zeros_like(scores), torch.zeros_like(keep), ""
-    each = {"scores": scores, "keep": keep, "reward_text": model.texts.ids([words])[0]}
-    return {name: value.to(model.device).expand(count, -1) for name, value in each.items()}

@@ -76,9 +76,7 @@ class PocketSettings(Settings):
     @classmethod
     def _rewards_can_be_dropped(cls, reward: RewardSettings) -> RewardSettings:
         if reward.variant == "released":  # a pocket model is also trained without rewards
-            raise ValueError(
-                "variant released is for Stable Diffusion: use paper, or set injection"
-            )
+            raise ValueError("variant released is for Stable Diffusion: use editloop or paper")
         return reward
 
     @property

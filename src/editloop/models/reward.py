@@ -1,4 +1,4 @@
-"""Multi-reward as a condition (Multi-Reward paper, sections 4.2 and 4.3).
+"""Multi-reward as a condition (Gu et al., "Multi-Reward as Condition", 2025).
 
 Scores and texts become tokens, the reward condition c_R. It can enter a UNet in three ways:
 
@@ -6,34 +6,42 @@ Scores and texts become tokens, the reward condition c_R. It can enter a UNet in
     attention  the first convolution's output attends to c_R ("reward encoder", section 4.2)
     addition   a linear map of c_R is added after each block (section 4.2)
 
-Each ends in a layer that is initialised to zero, so a pretrained UNet's output is unchanged at the
-start. The paper's variant is attention and addition; the authors' released variant is in
-`released_reward`.
+There are three variants of the design:
+
+    editloop   any of these ways, `time` by default. Scores are four octaves of waves and a flag for
+               each. Each way ends in a layer that starts at zero, so a pretrained UNet's output is
+               unchanged at the start.
+    paper      sections 4.2, 4.3 and 6.1: attention and addition, scores in the absolute positional
+               encoding, everything initialised at random.
+    released   the authors' code, in `released_reward`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import torch
 from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 
 from editloop.models.released_reward import ReleasedRewardCondition
 from editloop.models.wrapper import Injection, UNetShape
-from editloop.schema import PERSPECTIVES
+from editloop.schema import PERSPECTIVES, Json
 from editloop.settings import Settings
 
 __all__ = [
+    "AbsoluteScoreEmbedding",
     "MultiRewardCondition",
     "RewardSettings",
     "ScoreEmbedding",
     "reward_condition",
+    "saved_rewards",
     "score_waves",
     "separator_of",
 ]
@@ -41,18 +49,19 @@ __all__ = [
 _OCTAVES = 4
 _BEST = 5.0
 _HIDDEN = 128
+_WAVES = 256  # sines and cosines of one score in `paper`; the paper gives no number
 _INJECTION: dict[str, tuple[str, ...]] = {"paper": ("attention", "addition"), "released": ()}
-_Layer = TypeVar("_Layer", bound=nn.Linear)
+_Start: TypeAlias = Callable[[nn.Linear], nn.Linear]
 
 
 class RewardSettings(Settings):
-    """The parts of rewards to use, and where they enter; `blocks` is the reward encoder's depth.
+    """A variant of the design, the parts of rewards that it reads, and where they enter.
 
-    A `variant` is the name of a published design: `paper` is injection by attention and addition;
-    `released` is the authors' code, for which nothing else can be set.
+    `paper` and `released` fix `injection`, and `released` everything else too. `blocks` is the
+    reward encoder's depth N.
     """
 
-    variant: Literal["paper", "released"] | None = None
+    variant: Literal["editloop", "paper", "released"] = "editloop"
     injection: tuple[Literal["time", "attention", "addition"], ...] = ("time",)
     score: bool = True
     text: bool = True
@@ -68,7 +77,7 @@ class RewardSettings(Settings):
 
     @model_validator(mode="after")
     def _has_way_and_content(self) -> RewardSettings:
-        if self.variant is not None and self.injection != _INJECTION[self.variant]:
+        if self.injection != _INJECTION.get(self.variant, self.injection):
             raise ValueError(f"variant {self.variant} fixes injection: set only one of the two")
         if self.variant == "released":
             if not (self.score and self.text and self.blocks == 1):
@@ -81,16 +90,31 @@ class RewardSettings(Settings):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_an_unnamed_variant(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Omit `variant` if it is None: settings saved before variants existed keep their bytes."""
+    def _as_saved(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit the name `editloop`, and the injection of `paper`; see `saved_rewards`."""
+        omitted = {"editloop": "variant", "paper": "injection"}.get(self.variant)
         content: dict[str, Any] = write(self)
-        return {key: each for key, each in content.items() if key != "variant" or each is not None}
+        return {key: each for key, each in content.items() if key != omitted}
+
+
+def saved_rewards(content: Mapping[str, Json] | None) -> RewardSettings | None:
+    """Return the reward settings in a saved model's index.
+
+    `editloop` is saved without a name, as it was before it had one. Where `paper` is saved with an
+    injection, the model is of a version in which that name stood for `editloop` with it.
+    """
+    if content is None:
+        return None
+    is_ours = content.get("variant") == "paper" and "injection" in content
+    kept = {key: each for key, each in content.items() if not (is_ours and key == "variant")}
+    return RewardSettings.model_validate(kept)
 
 
 def separator_of(settings: RewardSettings | None) -> str:
     """Return the separator that joins the perspectives' reward texts for a reward condition.
 
-    The authors' released code uses "; "; the paper's design is trained here with ";".
+    The authors' released code uses "; "; the other variants ";", which CLIP reads as the same
+    tokens.
     """
     return "; " if settings is not None and settings.variant == "released" else ";"
 
@@ -108,7 +132,7 @@ def reward_condition(settings: RewardSettings, shape: UNetShape) -> nn.Module:
 
 
 def score_waves(scores: Tensor) -> Tensor:
-    """Return sines and cosines of scores (PE in section 4.3), in four octaves.
+    """Return sines and cosines of scores in four octaves, the encoding of `editloop`.
 
     scores [batch, n] in 0..5 -> [batch, n, 8]. The slowest wave makes a quarter turn from 0 to 5,
     so it distinguishes all scores; the fastest makes two turns.
@@ -119,7 +143,7 @@ def score_waves(scores: Tensor) -> Tensor:
 
 
 class ScoreEmbedding(nn.Module):
-    """E_s = MLP(PE of each score) (section 4.3); a score with `keep` 0 has no effect."""
+    """The score embedding of `editloop`; a score with `keep` 0 has no effect."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -136,10 +160,33 @@ class ScoreEmbedding(nn.Module):
         return embedded
 
 
-class _CrossAttentionBlock(nn.Module):
-    """A block of the reward encoder: attention to c_R and a feed-forward layer, both residual."""
+class AbsoluteScoreEmbedding(nn.Module):
+    """E_s = MLP(Concat[PE(S_f), PE(S_p), PE(S_q)]) (section 4.3), the score embedding of `paper`.
 
-    def __init__(self, width: int, condition: int) -> None:
+    PE is the absolute positional encoding of Vaswani et al. (2017, section 3.5) at the position s,
+    the score itself, with all sines before all cosines: sin(s / 10000^(i / 128)) for i = 0..127.
+    A score with `keep` 0, which the paper doesn't have, is encoded as zeros; no score is.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.waves = Timesteps(_WAVES, flip_sin_to_cos=False, downscale_freq_shift=0)
+        self.layers = TimestepEmbedding(len(PERSPECTIVES) * _WAVES, width)
+
+    def forward(self, scores: Tensor, keep: Tensor) -> Tensor:
+        """Embed scores [batch, 3] in 0..5 with keep [batch, 3] of 0 or 1 as [batch, width]."""
+        waves = self.waves(scores.flatten()).reshape(*scores.shape, _WAVES) * keep[..., None]
+        embedded: Tensor = self.layers(waves.flatten(1).to(next(self.parameters()).dtype))
+        return embedded
+
+
+class _CrossAttentionBlock(nn.Module):
+    """A block of the reward encoder: attention to c_R and a feed-forward layer, both residual.
+
+    `start` initialises the last layer of both.
+    """
+
+    def __init__(self, width: int, condition: int, start: _Start) -> None:
         super().__init__()
         heads = math.gcd(4, width)
         self.before_attention = nn.LayerNorm(width)
@@ -148,8 +195,8 @@ class _CrossAttentionBlock(nn.Module):
         )
         self.before_forward = nn.LayerNorm(width)
         self.forward_layers = FeedForward(width, mult=2)
-        _zeroed(self.attention.to_out[0])
-        _zeroed(self.forward_layers.net[-1])
+        start(self.attention.to_out[0])
+        start(self.forward_layers.net[-1])
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """Attend with features [batch, h * w, width] to the condition [batch, tokens, d]."""
@@ -174,20 +221,22 @@ class MultiRewardCondition(nn.Module):
     def __init__(self, settings: RewardSettings, shape: UNetShape) -> None:
         super().__init__()
         self.settings = settings
-        ways = settings.injection
+        ways, is_papers = settings.injection, settings.variant == "paper"
+        start: _Start = _random if is_papers else _zeroed
         width = shape.text
-        self.score = ScoreEmbedding(width) if settings.score else None
+        embedding = AbsoluteScoreEmbedding if is_papers else ScoreEmbedding
+        self.score = embedding(width) if settings.score else None
         self.types = nn.Parameter(torch.randn(2, width) * 0.02)  # one for text, one for score
         pooled = width * (settings.score + settings.text)
-        self.time = _zeroed(nn.Linear(pooled, shape.time)) if "time" in ways else None
+        self.time = start(nn.Linear(pooled, shape.time)) if "time" in ways else None
         self.additions = nn.ModuleList(
-            _zeroed(nn.Linear(pooled, block)) for block in shape.blocks if "addition" in ways
+            start(nn.Linear(pooled, block)) for block in shape.blocks if "addition" in ways
         )
         self.encoder = nn.ModuleList()
         if "attention" in ways:
             self.key_value = nn.Linear(width, width)
             self.encoder.extend(
-                _CrossAttentionBlock(shape.features, width) for _ in range(settings.blocks)
+                _CrossAttentionBlock(shape.features, width, start) for _ in range(settings.blocks)
             )
 
     def forward(
@@ -230,7 +279,12 @@ class MultiRewardCondition(nn.Module):
         return places.transpose(1, 2).reshape(features.shape)
 
 
-def _zeroed(layer: _Layer) -> _Layer:
+def _zeroed(layer: nn.Linear) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _random(layer: nn.Linear) -> nn.Linear:
+    """Return a layer with torch's random initial weights, as it was made."""
     return layer

@@ -21,6 +21,7 @@ from transformers import AutoTokenizer
 from editloop.errors import StoreError
 from editloop.hub.pretrained import load_pretrained
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
+from editloop.models.reward import saved_rewards
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
 
@@ -58,7 +59,8 @@ def save_model(model: PocketModel, folder: Path, facts: Mapping[str, Json]) -> N
 def load_model(folder: Path) -> PocketModel:
     """Load a model that `save_model` wrote, in evaluation mode; raise StoreError if damaged."""
     index = _read_index(folder)
-    settings = validate(PocketSettings, index["settings"], where=str(folder / INDEX))
+    saved = {**index["settings"], "reward": saved_rewards(index["settings"]["reward"])}
+    settings = validate(PocketSettings, saved, where=str(folder / INDEX))
     try:
         vocabulary = Vocabulary(
             load_pretrained(AutoTokenizer, folder, subfolder="tokenizer"),

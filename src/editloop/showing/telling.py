@@ -1,4 +1,4 @@
-"""Notices of an evaluation in words: departures from a protocol's card, unusual pictures."""
+"""Notices of an evaluation in words: settings unlike a protocol's card's, unusual pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from editloop.schema import Json
 
-__all__ = ["told_departures", "told_notices"]
+__all__ = ["told_notices", "told_settings", "unlike_the_card"]
 
 # How each list of notices in `results.json` is told, of one and of several.
 _TOLD = {
@@ -26,11 +26,35 @@ _TOLD = {
 }
 
 
-def told_departures(departs: Mapping[str, Json]) -> str:
-    """Return departures from a card in words, `steps 20 (card 100)`; "" if there are none."""
-    return ", ".join(
-        f"{name} {each['given']} (card {each['card']})" for name, each in departs.items()
+def unlike_the_card(editor: Mapping[str, Json]) -> str:
+    """Return what an editor's settings have unlike its card's, in words; "" if there is nothing.
+
+    `departs: steps 20 (card 100)` where its SPEC says so; all its own where the card's are not for
+    its family.
+    """
+    editing = editor.get("editing") or {}
+    if editing.get("own"):
+        return f"uses its own settings ({editing['why']}): {told_settings(editing)}"
+    departs = ", ".join(
+        f"{name} {each['given']} (card {each['card']})"
+        for name, each in (editor.get("departs") or {}).items()
     )
+    return f"departs: {departs}" if departs else ""
+
+
+def told_settings(editing: Mapping[str, Json]) -> str:
+    """Return an editor's settings in words; those of its SPEC are marked."""
+    return ", ".join(
+        f"{name} {_value(each['value'])}{' (SPEC)' if each['from'] == 'SPEC' else ''}"
+        for name, each in sorted(editing["settings"].items())
+        if each["value"] is not None
+    )
+
+
+def _value(value: Json) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    return " ".join(f"{key} {each}" for key, each in value.items() if each is not None)
 
 
 def told_notices(facts: Mapping[str, Json], names: int | None = None) -> Iterator[str]:

@@ -22,6 +22,7 @@ __all__ = [
     "check_data",
     "content_of",
     "has_split",
+    "has_unrewarded",
     "held_out",
     "joint_content",
     "rows_of",
@@ -103,9 +104,14 @@ def check_data(
         raise TrainingError(
             "the released reward condition cannot handle missing scores",
             value="samples without scores in all perspectives",
-            fix="train on samples with all scores, or set variant: paper",
+            fix="train on samples with all scores, or set another variant",
         )
     return rows
+
+
+def has_unrewarded(rows: PublishedRows) -> bool:
+    """Return whether a sample has no reward score at all."""
+    return not all(any(known) for known in _known(rows))
 
 
 def _check_targets(split: str, rows: PublishedRows) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.markup import escape
 from editloop.errors import UnavailableError
 from editloop.hub import weights
 from editloop.loop.parts import PartContext, PartResult
-from editloop.models.backbones.base_loading import check_base, load_base
+from editloop.models.backbones.base_loading import check_base, family_named, load_base
 from editloop.models.backbones.checking import multiple_of
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.backbones.saving import save_diffusion_model
@@ -25,11 +26,17 @@ from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
 from editloop.storage.files import explained
 from editloop.storage.manifests import find_manifest
-from editloop.training.data_checks import check_data, has_split, joint_content, rows_of
+from editloop.training.data_checks import (
+    check_data,
+    has_split,
+    has_unrewarded,
+    joint_content,
+    rows_of,
+)
 from editloop.training.data_facts import Reading, lost_edits, notices, text_facts
 from editloop.training.diffusion_card import diffusion_card
 from editloop.training.diffusion_data import EditData, open_data
-from editloop.training.diffusion_settings import DiffusionTrainingSettings
+from editloop.training.diffusion_settings import DiffusionTrainingSettings, DropSettings
 from editloop.training.edits import EditTask
 from editloop.training.latents import check_framing
 from editloop.training.loop import METRICS, Trained, rates_fact, train
@@ -60,12 +67,18 @@ class DiffusionTraining:
 
     @cached_property
     def parameters(self) -> Mapping[str, Json]:
-        """The settings that affect the result, with digests of the base's weights and the data."""
+        """The settings that affect the result, with digests of the base's weights and the data.
+
+        Where the base is on this machine, they include its family's dropout.
+        """
         named: dict[str, Json] = {"weights": weights.identity(self._settings.base)}
         if runs := self._settings.runs:
             found = [find_manifest(run, "data") for run in runs]
             contents = [None if each is None else each.content for each in found]
             named["data"] = contents[0] if len(contents) == 1 else contents
+        with suppress(UnavailableError):
+            rates = self._settings.drop.rates(family_named(self._settings.base).dropout)
+            named["drop"] = {name: getattr(rates, name) for name in DropSettings.model_fields}
         return {
             **self._settings.deciding,
             **named,
@@ -116,7 +129,7 @@ class DiffusionTraining:
     def run(self, context: PartContext) -> PartResult:
         """Train, continuing an interrupted run, and save the model as `output`."""
         job = _TrainingTask.of(self._settings, context)
-        _checked_data(job.runs, self._settings)
+        rows = _checked_data(job.runs, self._settings)
         model = job.model()
         try_micro_batch(model, self._settings)
         data = job.data(model)
@@ -138,6 +151,9 @@ class DiffusionTraining:
             **known,
         }
         made = {**facts, "training": dict(self.parameters), "data": job.key, "seed": job.seed}
+        if "reward" in self._settings.conditions:
+            dropped = self._settings.drop.reward > 0
+            made["edits_unrewarded"] = dropped or has_unrewarded(rows)
         with explained("save a model", context.output):
             save_diffusion_model(model, context.output, made)
             _save_extras(context, diffusion_card(context.name, model, made))

@@ -26,6 +26,8 @@ on the instruction, {conditions}.
 ```bash
 editloop edit photo.png "make it night" --editor DIR_OF_THIS_FILE -o edited.png
 ```
+
+{defaults}
 {plain}{rewards}
 ## How it was made
 
@@ -56,26 +58,38 @@ pipeline.load_lora_weights("DIR_OF_THIS_FILE")
 """
 
 _REWARDS = """
-Set the target scores with `reward=FOLLOWING,PRESERVING,QUALITY` (each 0 to 5, default `5,5,5`),
-and the target reward text with `reward_text`.
+Set the target scores with `reward=FOLLOWING,PRESERVING,QUALITY` (each 0 to 5, default
+`5,5,5`{none}), and the target reward text with `reward_text`.
 """
 
 
 def diffusion_card(name: str, model: DiffusionModel, made: Mapping[str, Json]) -> str:
     """Return a model's README in Markdown, from the facts that `DiffusionTraining` saves."""
     settings = {key: value for key, value in made["training"].items() if key != "base"}
-    if "reward" not in model.conditions:
-        settings.pop("reward", None)
+    none = "; `none` edits without rewards" if made.get("edits_unrewarded") else ""
     facts = {**settings, **{key: value for key, value in made.items() if key != "training"}}
     return _CARD.format(
         name=name,
         base=model.base,
         samples=made["samples"],
         conditions=", ".join(model.conditions),
+        defaults=_defaults(model),
         plain=_plain_use(model),
-        rewards=_REWARDS if "reward" in model.conditions else "",
+        rewards=_REWARDS.format(none=none) if "reward" in model.conditions else "",
         facts="\n".join(f"| {key} | {value} |" for key, value in sorted(facts.items())),
     )
+
+
+def _defaults(model: DiffusionModel) -> str:
+    """Return a sentence with the editing settings that the model's family has by default."""
+    editing = model.family.editing
+    scales = [
+        f"text guidance {editing.text_guidance:g}",
+        f"image guidance {editing.image_guidance:g}",
+    ]
+    if editing.guidance is not None:
+        scales.append(f"guidance {editing.guidance:g} as an input of the network")
+    return f"It edits in {editing.steps} steps by default, with {', '.join(scales)}."
 
 
 def _plain_use(model: DiffusionModel) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from editloop.errors import RecipeError
 from editloop.models.backbones.base_request import NewWeights, Wanted
+from editloop.models.backbones.families import FAMILIES
 from editloop.models.backbones.model import CONDITIONS, DiffusionModel, Lora
 from editloop.models.reward import RewardSettings
 from editloop.settings import Settings
@@ -48,22 +49,35 @@ class OptimiserSettings(Settings):
 
 
 class DropSettings(Settings):
-    """Dropout probabilities of the instruction, the source, both, and all rewards of a sample."""
+    """Dropout probabilities of the instruction, the source, both, and all rewards of a sample.
 
-    text: float = Field(default=0.05, ge=0, le=1)
-    source: float = Field(default=0.05, ge=0, le=1)
-    both: float = Field(default=0.05, ge=0, le=1)
+    Left out, the first three are those of the base's family.
+    """
+
+    text: float | None = Field(default=None, ge=0, le=1)
+    source: float | None = Field(default=None, ge=0, le=1)
+    both: float | None = Field(default=None, ge=0, le=1)
     reward: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _leaves_something(self) -> DropSettings:
-        if self.text + self.source + self.both > 1:
+        most = self.rates(max(family.dropout for family in FAMILIES.values()))
+        if most.text + most.source + most.both > 1:
             raise ValueError("the sum of text, source and both is more than 1")
         return self
 
+    def rates(self, usual: float) -> DropRates:
+        """Return the probabilities, with a family's `usual` one where none is set."""
+        text, both, source = (
+            usual if each is None else each for each in (self.text, self.both, self.source)
+        )
+        return DropRates(text, both, source, self.reward, mask_with_source=True)
+
 
 class DiffusionTrainingSettings(Settings):
-    """A base, its conditions, and how it is trained. Defaults are InstructPix2Pix's.
+    """A base, its conditions, and how it is trained.
+
+    Defaults are InstructPix2Pix's, except those of dropout, which are the base's family's.
 
     data: a run's folder (from `editloop run` or `import`) to train on, or several, whose edits are
     mixed; default: this run's own. draw: an epoch has every sample, or one random sample of each
@@ -84,7 +98,7 @@ class DiffusionTrainingSettings(Settings):
     split: str = "train"
     draw: Literal["samples", "prompts"] = "samples"
     conditions: tuple[Literal["source", "mask", "reward"], ...] = ("source",)
-    reward: RewardSettings = RewardSettings(variant="paper")
+    reward: RewardSettings = RewardSettings()
     new_weights: NewWeights = "zero"
     lora: LoraSettings | None = None
     size: int = Field(default=256, ge=8)
@@ -144,7 +158,7 @@ class DiffusionTrainingSettings(Settings):
         if released and self.drop.reward:
             raise ValueError(
                 "the released reward condition cannot handle missing scores: set drop.reward to 0, "
-                "or reward.variant to paper"
+                "or another reward.variant"
             )
         if self.cache and self.zoom > 1:
             raise ValueError("zoom is random, which a cache cannot hold: set cache to false")
@@ -165,7 +179,8 @@ class DiffusionTrainingSettings(Settings):
     @property
     def deciding(self) -> dict[str, object]:
         """The settings that can change the trained weights."""
-        return self.model_dump(mode="json", exclude=_OF_THE_MACHINE)
+        unused = set() if "reward" in self.conditions else {"reward"}
+        return self.model_dump(mode="json", exclude=_OF_THE_MACHINE | unused)
 
     def wanted(self, precision: Literal["bf16", "fp32"], seed: int) -> Wanted:
         """Return the request for the base model."""
@@ -202,17 +217,17 @@ class DiffusionTrainingSettings(Settings):
 
     def objective(self, model: DiffusionModel) -> Objective:
         """Return the objective for a model; raise RecipeError for a setting that has no effect."""
-        flow, drop = model.levels.prediction == "flow", self.drop
+        flow = model.levels.prediction == "flow"
         if self.flow_loss is not None and not flow:
             raise self._without_effect("flow_loss", "Stable Diffusion 3 and FLUX")
-        if self.guidance is not None and model.family.guidance is None:
+        if self.guidance is not None and model.family.editing.guidance is None:
             raise self._without_effect("guidance", "distilled networks (FLUX)")
         return Objective(
             timesteps=self.timesteps or ("logit-normal" if flow else "uniform"),
             weighting=self.weighting,
             flow_loss=self.flow_loss or "velocity",
             guidance=self.guidance,
-            drop=DropRates(drop.text, drop.both, drop.source, drop.reward, mask_with_source=True),
+            drop=self.drop.rates(model.family.dropout),
         )
 
     def _without_effect(self, name: str, known: str) -> RecipeError:

@@ -1,4 +1,8 @@
-"""Previews during training: a few held-out edits by the current network, as one picture."""
+"""Previews during training: a few held-out edits by the current network, as one picture.
+
+They are made as `editloop edit` makes them by default: with the settings of the model's family,
+and, where the model takes rewards, asked for the best.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from torch import nn
 from editloop.errors import RecipeError
 from editloop.images.codec import encode_png
 from editloop.models.backbones.model import DiffusionModel
+from editloop.models.backbones.rewarding import rewards_for
 from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
 from editloop.runtime.seeding import derive_seed
@@ -20,9 +25,6 @@ from editloop.training.edits import Samples
 from editloop.training.finite import diverged
 
 __all__ = ["Looks"]
-
-_STEPS = 20
-_TEXT, _IMAGE = 7.5, 1.5  # InstructPix2Pix's default guidance scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +42,18 @@ class Looks:
     seed: int
 
     def __call__(self, _network: nn.Module, step: int) -> None:
-        rows = []
+        rows, defaults = [], self.model.family.editing
         for number in np.concatenate(self.samples.buckets)[: self.count]:
             clean, inputs = self.samples.read(np.array([number]), None)
             device = self.model.device
             random = torch.Generator().manual_seed(derive_seed(self.seed, "look", int(number)))
             made = denoised(
                 self.model,
-                inputs.to(device),
+                inputs.to(device).with_(rewards_for(self.model, 1)),
                 [random],
                 scheduler=self.model.scheduler,
-                steps=_STEPS,
-                chosen=branches(_TEXT, _IMAGE),
+                steps=defaults.steps,
+                chosen=branches(defaults.text_guidance, defaults.image_guidance),
             )
             source = self.model.autoencoder.unshown(inputs.source.to(device))
             try:

@@ -38,6 +38,12 @@ def test_a_cards_layout_and_metrics_exist(name: str) -> None:
     assert set(protocol_metrics(card, (), "fp32")) == set(card.metrics)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_with_editing_settings_says_for_whom_they_were_published(name: str) -> None:
+    card = read_protocol(name)
+    assert bool(card.editing) == bool(card.editing_for)
+
+
 def test_cards_have_fingerprints_of_their_own() -> None:
     assert len({read_protocol(name).fingerprint for name in NAMES}) == len(NAMES)
 
@@ -49,7 +55,13 @@ def test_words_for_people_leave_the_fingerprint_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 99}, {"editing": {"steps": 50}}, {"metrics": {"l1": {"kind": "pixels"}}}]
+    "change",
+    [
+        {"version": 99},
+        {"editing_for": ["sdxl"]},
+        {"editing": {"steps": 50}},
+        {"metrics": {"l1": {"kind": "pixels"}}},
+    ],
 )
 def test_what_can_change_a_number_changes_the_fingerprint(tmp_path: Path, change: dict) -> None:
     assert read_protocol(own_card(tmp_path, **change)).fingerprint != (

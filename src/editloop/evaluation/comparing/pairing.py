@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -22,7 +22,7 @@ from editloop.runtime.seeding import generator
 from editloop.schema import Json
 from editloop.showing.labels import ordered
 from editloop.showing.tables import main_metrics
-from editloop.showing.telling import told_departures
+from editloop.showing.telling import unlike_the_card
 from editloop.statistics.bootstrap import bootstrap_weights
 from editloop.statistics.means import Numbers, compare
 
@@ -42,7 +42,8 @@ class Pairing:
 class Compared:
     """An editor of one of the runs: `name` in the comparison, `own` in its run.
 
-    `departs` holds the settings that differ from those of the protocol's card.
+    `departs` holds the settings that differ from those of the protocol's card, `editing` all of
+    them, and why it uses them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Compared:
     run: str
     fingerprint: str | None
     departs: Mapping[str, Json]
+    editing: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,8 @@ class BenchmarkComparison:
 
     @property
     def departures(self) -> dict[str, str]:
-        """Texts on how editors depart from the protocol's card, for the editors that do."""
-        return {
-            each.name: f"departs: {told_departures(each.departs)}"
-            for each in self.editors
-            if each.departs
-        }
+        """Texts on the settings of editors that are unlike the protocol's card's."""
+        return {each.name: text for each in self.editors if (text := unlike_the_card(asdict(each)))}
 
     def paired_metrics(self, metrics: Sequence[str]) -> list[str]:
         """Return those of some metrics on which at least two editors could be paired."""
@@ -159,9 +157,8 @@ def _editors(benchmark: str, runs: Sequence[RunFolder]) -> list[Compared]:
         for name in own:
             shown = name if times[name] == 1 else f"{name} ({run.name})"
             facts = stated.get(name, {})
-            made.append(
-                Compared(shown, name, run.name, facts.get("fingerprint"), facts.get("departs", {}))
-            )
+            departs, editing = facts.get("departs", {}), facts.get("editing", {})
+            made.append(Compared(shown, name, run.name, facts.get("fingerprint"), departs, editing))
     return made
 
 

@@ -28,7 +28,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def marked(benchmark: BenchmarkComparison, name: str) -> str:
-    """Return an editor's name, with a mark if it departs from the card."""
+    """Return an editor's name, with a mark if its settings are unlike the card's."""
     return f"{name} {_DEPARTS}" if name in benchmark.departures else name
 
 

@@ -18,6 +18,7 @@ from editloop.evaluation.answers.finding import FoundEditor
 from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.benchmark import resolved
 from editloop.evaluation.protocol.card import read_protocol
+from editloop.evaluation.protocol.editing import SeatEditing, editing_of
 from editloop.evaluation.protocol.exclusions import excluded
 from editloop.evaluation.protocol.judged import check_judge
 from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
@@ -144,12 +145,15 @@ class ProtocolBenchmark:
                 "there is no case to evaluate", value=self._settings.data, fix="name other data"
             )
         store = ShardStore(context.cache / "answers")
+        editing = {seat.name: self._editing(seat, context) for seat in self._seats}
         return EvaluationState(
             protocol=self._protocol,
             seats=self._seats,
+            editing=editing,
             answering=Answering(store, read=self._read, decode=self._decode),
             benchmarks={
-                seat.name: self._benchmarks(seat, chunks, context.seed) for seat in self._seats
+                name: self._benchmarks(own.asked, chunks, context.seed)
+                for name, own in editing.items()
             },
             chunks=chunks,
             left_out=left_out,
@@ -181,8 +185,15 @@ class ProtocolBenchmark:
             if kept:
                 yield kept
 
+    def _editing(self, seat: Seat, context: PartContext) -> SeatEditing:
+        """Return an editor's settings; of one that is unavailable only the card's are known."""
+        try:
+            return editing_of(self._protocol, seat, resolved(seat.spec, context).create("editor"))
+        except UnavailableError:
+            return SeatEditing(seat.editing)
+
     def _benchmarks(
-        self, seat: Seat, chunks: tuple[Chunk, ...], seed: int
+        self, editing: Mapping[str, Json], chunks: tuple[Chunk, ...], seed: int
     ) -> tuple[Benchmark, ...]:
         """Return the card's benchmarks, without and/or with the mask, as set."""
         cards = self._protocol.benchmarks
@@ -199,7 +210,7 @@ class ProtocolBenchmark:
                 settings=tuple(ways),
                 shared_seed=fixed is not None,
                 unscaled=True,
-                editing=seat.editing,
+                editing=editing,
                 recorded=self._protocol.recorded,
             )
             asking_round = Round("mask" if with_mask else "plain", asking, chunks)

@@ -21,6 +21,7 @@ from editloop.settings import Settings, read_yaml, validate
 from editloop.storage.records import fingerprint
 
 __all__ = [
+    "EDITING",
     "BenchmarkCard",
     "DataCard",
     "Derived",
@@ -34,7 +35,7 @@ __all__ = [
 
 _FOLDER = "protocols"
 # Editing settings that a card may set; each editor uses those it has.
-_EDITING = {"steps", "text_guidance", "image_guidance", "scheduler", "size", "strength"}
+EDITING = {"steps", "text_guidance", "image_guidance", "scheduler", "size", "strength"}
 # Columns of the table of cases that are not metrics.
 _COLUMNS = {
     *("benchmark", "editor", "id", "session", "turn", "setting", "edit_type", "group", "photo"),
@@ -115,8 +116,10 @@ class Protocol(Settings):
     `reading` is how pictures are read: `normalised`, as everywhere in this package, or `bare`, by
     Pillow's `convert("RGB")` alone, for published numbers that were made with it. `recorded` is
     what is read of recorded outputs: the `whole` picture, or the `last-square` of one that is not
-    square, where released code writes strips of panels. `seed` is that of every edit: a number, or
-    the `run`'s own; left out, each case has one of its own, derived from the run's.
+    square, where released code writes strips of panels. `editing` was published for the families
+    of `editing_for`, by an editor's `family`; other editors use their own defaults. A card that
+    names none sets it for every editor. `seed` is that of every edit: a number, or the `run`'s own;
+    left out, each case has one of its own, derived from the run's.
     """
 
     name: str = Field(pattern=r"^[\w.+-]+$")
@@ -129,6 +132,7 @@ class Protocol(Settings):
     recorded: Literal["whole", "last-square"] = "whole"
     exclude: tuple[Exclusion, ...] = ()
     editing: dict[str, Json] = Field(default_factory=dict)
+    editing_for: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0, lt=2**63)] | Literal["run"] | None = None
     sweep: Sweep | None = None
     benchmarks: dict[str, BenchmarkCard] = Field(min_length=1)
@@ -139,9 +143,9 @@ class Protocol(Settings):
     @model_validator(mode="after")
     def _is_usable(self) -> Protocol:
         canonical_json(self.editing)  # raises for NaN and infinite numbers
-        unknown = sorted(set(self.editing) - _EDITING)
+        unknown = sorted(set(self.editing) - EDITING)
         if unknown:
-            raise ValueError(f"unknown editing setting {unknown[0]!r}; known: {sorted(_EDITING)}")
+            raise ValueError(f"unknown editing setting {unknown[0]!r}; known: {sorted(EDITING)}")
         for name, spec in self.metrics.items():
             if not isinstance(spec.get("kind"), str):
                 raise ValueError(f"metrics.{name} has no `kind`")

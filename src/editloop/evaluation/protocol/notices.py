@@ -24,18 +24,21 @@ __all__ = ["DataNotices", "departures", "leftovers", "unusual"]
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def departures(seat: Seat) -> dict[str, Json]:
-    """Return the editing settings in which a SPEC differs from the card: `given` and `card`."""
-    stated = set(seat.editing) & set(seat.spec.settings)
+def departures(seat: Seat, asked: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the settings in which a SPEC differs from those that the card asks of its editor.
+
+    Each has what is `given` and what is on the `card`.
+    """
+    stated = set(asked) & set(seat.spec.settings)
     if not stated:
         return {}
     model = settings_of("editor", seat.spec.kind)
     read = validate(model, seat.spec.settings, where=f"editor {seat.name}")
     own = read.model_dump(mode="json", include=stated)  # converts the SPEC's text to numbers
     return {
-        name: {"given": own[name], "card": seat.editing[name]}
+        name: {"given": own[name], "card": asked[name]}
         for name in sorted(own)
-        if own[name] != seat.editing[name]
+        if own[name] != asked[name]
     }
 
 

@@ -18,6 +18,7 @@ from editloop.evaluation.answers.case_table import CaseWriter
 from editloop.evaluation.answers.cases import Case, Chunk
 from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.protocol.card import Protocol
+from editloop.evaluation.protocol.editing import SeatEditing
 from editloop.evaluation.protocol.judged import NO_JUDGE
 from editloop.evaluation.protocol.measures import ProtocolMeasures
 from editloop.evaluation.protocol.notices import departures, leftovers, unusual
@@ -38,6 +39,7 @@ class EvaluationState:
 
     protocol: Protocol
     seats: Sequence[Seat]
+    editing: Mapping[str, SeatEditing]
     answering: Answering
     benchmarks: Mapping[str, tuple[Benchmark, ...]]
     chunks: tuple[Chunk, ...]
@@ -143,15 +145,16 @@ def _facts(
 
 
 def _editor(asked: EvaluationState, seat: Seat) -> dict[str, Json]:
-    """Return an editor's name, fingerprint, departures from the card, unused and odd pictures."""
-    name, unused, odd = seat.name, None, None
+    """Return an editor's name, fingerprint, settings, departures, unused and odd pictures."""
+    name, unused, odd, editing = seat.name, None, None, asked.editing[seat.name]
     if name in asked.edits:
         made = asked.answering, asked.edits[name], asked.rounds(name)
         unused, odd = leftovers(seat, *made), unusual(seat, *made)
     return {
         "name": name,
         "fingerprint": asked.editors.get(name),
-        "departs": departures(seat),
+        "editing": dict(editing.facts),
+        "departs": departures(seat, editing.asked),
         "leftovers": unused,
         "unusual": odd,
     }

@@ -9,7 +9,7 @@ from editloop.evaluation.protocol.card import JudgeCard, Protocol
 from editloop.evaluation.protocol.sizes import judged_size, measured_size
 from editloop.schema import Json
 from editloop.showing.labels import label, ordered
-from editloop.showing.telling import told_notices
+from editloop.showing.telling import told_notices, told_settings
 
 __all__ = ["CardFacts", "card_facts", "further_metrics"]
 
@@ -74,6 +74,8 @@ def _terms(
     if told := list(told_notices(facts)):
         yield "to know of the data", told
     for each in facts["editors"]:
+        if editing := each.get("editing"):
+            yield f"settings of {each['name']}", f"{told_settings(editing)}; {editing['why']}"
         if told := list(told_notices(each)):
             yield f"to know of {each['name']}", told
     if unasked:

@@ -18,7 +18,7 @@ from editloop.schema import Json
 from editloop.showing.curves import sweep_chart, turn_chart
 from editloop.showing.labels import label, less_is_better, ordered, ranked_by
 from editloop.showing.tables import Table, by_metric, by_slice
-from editloop.showing.telling import told_departures
+from editloop.showing.telling import unlike_the_card
 
 __all__ = ["ProtocolPart", "ProtocolView", "Ranked", "Slices", "protocols"]
 
@@ -177,12 +177,10 @@ def _table(found: _Found, editors: Sequence[str]) -> Table:
         replace(column, note="beside the protocol") if metric in further else column
         for metric, column in zip(metrics, table.columns, strict=True)
     ]
-    departs = {
-        each["name"]: f"departs: {told_departures(each['departs'])}"
-        for each in found.facts["editors"]
-        if each.get("departs")
+    notes = {
+        each["name"]: note for each in found.facts["editors"] if (note := unlike_the_card(each))
     }
-    return replace(table, columns=columns, notes=departs)
+    return replace(table, columns=columns, notes=notes)
 
 
 def _slices(found: _Found, editors: Sequence[str]) -> list[Slices]:

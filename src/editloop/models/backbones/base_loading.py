@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,18 +20,25 @@ from editloop.models.backbones.checking import (
     check_family,
     check_weights,
 )
-from editloop.models.backbones.families import Family, family_of
+from editloop.models.backbones.families import FAMILIES, Family, family_of, imported
 from editloop.models.backbones.lora import load_lora
 from editloop.models.backbones.model import DiffusionModel, Lora
 from editloop.models.backbones.saving import GROWN, INDEX, KIND, LORA, REWARD
 from editloop.models.finding import model_in
 from editloop.models.pipeline_loading import DTYPES, quietly
-from editloop.models.reward import RewardSettings
+from editloop.models.reward import saved_rewards
 from editloop.schema import Json
 
-__all__ = ["check_base", "is_trained_here", "load_base", "load_trained", "trained_index"]
+__all__ = [
+    "check_base",
+    "family_named",
+    "is_trained_here",
+    "load_base",
+    "load_trained",
+    "trained_index",
+]
 
-_INDEX_KEYS = ("base", "conditions", "facts", "lora", "reward")  # required in every index
+_INDEX_KEYS = ("base", "conditions", "facts", "family", "lora", "reward")  # required in every index
 
 _Loader: TypeAlias = Callable[[str, Path, Wanted], DiffusionModel]
 
@@ -51,8 +57,7 @@ def load_base(name: str, wanted: Wanted) -> DiffusionModel:
             _load_adapters(model, weights.find(name))
         return model
     before = trained_index(folder)
-    module, _, function = family.loader.partition(":")
-    load: _Loader = getattr(import_module(module), function)
+    load: _Loader = imported(family.loader)
     with quietly():
         model = load(name, folder, wanted)
     rewarded = before is not None and before["reward"] is not None
@@ -81,6 +86,16 @@ def check_base(name: str, wanted: Wanted) -> tuple[Path, Family]:
     return folder, family
 
 
+def family_named(name: str) -> Family:
+    """Return the family of a base by its folder or hub name, also of one trained by EditLoop.
+
+    Raises UnavailableError if it is not on this machine, RecipeError if it is of no family.
+    """
+    folder = weights.find(name)
+    index = trained_index(folder)
+    return family_of(folder) if index is None else FAMILIES[index["family"]]
+
+
 def is_trained_here(folder: Path) -> bool:
     """Return whether a folder has a diffusion model that `save_diffusion_model` wrote."""
     return trained_index(folder) is not None
@@ -101,6 +116,8 @@ def trained_index(folder: Path) -> Mapping[str, Json] | None:
         return None
     if missing := [name for name in _INDEX_KEYS if name not in index]:
         raise _unreadable(folder, f"it has no {missing[0]}")
+    if index["family"] not in FAMILIES:
+        raise _unreadable(folder, f"unknown family {index['family']}")
     return index
 
 
@@ -128,7 +145,7 @@ def load_trained(folder: Path, precision: Precision = "fp32") -> DiffusionModel:
         )
     wanted = Wanted(
         conditions=tuple(index["conditions"]),
-        reward=None if index["reward"] is None else RewardSettings(**index["reward"]),
+        reward=saved_rewards(index["reward"]),
         lora=None if index["lora"] is None else Lora(*index["lora"]),
         precision=precision,
         trained=False,

@@ -11,7 +11,7 @@ from editloop.hub import weights
 from editloop.models.backbones.base_request import Wanted
 from editloop.models.backbones.extra_channels import check_room
 from editloop.models.backbones.families import Family
-from editloop.models.reward import RewardSettings
+from editloop.models.reward import saved_rewards
 from editloop.schema import Json
 
 __all__ = [
@@ -30,9 +30,9 @@ def check_before(before: Mapping[str, Json], name: str, wanted: Wanted) -> None:
     """Raise RecipeError if a model trained by EditLoop cannot be trained further as wanted."""
     if before["lora"] is not None:
         _check_adapters(before, name, wanted)
-    if wanted.reward is None or before["reward"] is None:
+    saved = saved_rewards(before["reward"])
+    if wanted.reward is None or saved is None:
         return
-    saved = RewardSettings.model_validate(before["reward"])
     if saved != wanted.reward:
         raise RecipeError(
             "this model was trained with another reward condition",

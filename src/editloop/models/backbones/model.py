@@ -92,7 +92,8 @@ class DiffusionModel:
     def given(self, inputs: EditInputs, guidance: float | None = None) -> Given:
         """Return the conditions in the form that the denoiser takes: texts are encoded here.
 
-        `guidance` is an input of a distilled network (`family.guidance` when editing; None is 1).
+        `guidance` is an input of a distilled network (`family.editing.guidance` when editing; None
+        is 1).
         """
         rewarded = inputs.reward_text is not None
         return Given(

@@ -42,7 +42,7 @@ def denoised(
     `Guide`.
     """
     dtype = next(model.network.parameters()).dtype
-    scale = model.family.guidance if guidance is None else guidance
+    scale = model.family.editing.guidance if guidance is None else guidance
     given = _given(model, inputs, chosen, scale)
     height, width = (side * model.autoencoder.factor for side in inputs.source.shape[-2:])
     _start(model, scheduler, steps, height, width)
