@@ -96,7 +96,7 @@ def test_at_the_start_nothing_new_is_heard(bases, name) -> None:
     assert torch.equal(answer(plain, inputs), answer(plain, others))
 
 
-@pytest.mark.parametrize("conditions", [("mask",), ("paper",)])
+@pytest.mark.parametrize("conditions", [("mask",), ("editloop",)])
 def test_at_the_start_a_base_answers_as_it_did(bases, conditions) -> None:
     model = model_of(bases, "sd-edit", *conditions)
     before = model_of(bases, "sd-edit")
