@@ -188,9 +188,13 @@ class ProtocolBenchmark:
     def _editing(self, seat: Seat, context: PartContext) -> SeatEditing:
         """Return an editor's settings; of one that is unavailable only the card's are known."""
         try:
-            return editing_of(self._protocol, seat, resolved(seat.spec, context).create("editor"))
-        except UnavailableError:
+            editor: Editor = resolved(seat.spec, context).create("editor")
+            absent = getattr(editor, "missing", lambda: None)()
+        except UnavailableError as error:
+            absent = error
+        if absent is not None:
             return SeatEditing(seat.editing)
+        return editing_of(self._protocol, seat, editor)
 
     def _benchmarks(
         self, editing: Mapping[str, Json], chunks: tuple[Chunk, ...], seed: int
