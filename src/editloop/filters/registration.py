@@ -1,0 +1,297 @@
+"""Registration of a pair: how far a target is shifted, zoomed or stretched against its source.
+
+Both pictures are cut into blocks; each block of the source is sought in the target by normalised
+cross-correlation of gradients, which changes of colour and light hardly touch. A robust fit of one
+shift and two scales to the blocks' displacements leaves edited regions out. Features (SIFT, matched
+under USAC-MAGSAC) give the start where the displacement is too large to be sought.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Registration", "aligned_pair", "register"]
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+_SIDE = 512  # pixels of the short side in which displacements are told
+_SIDES = (512, 192)  # at which pairs are compared: the second where the first finds too little
+_BLOCKS = {512: 48, 192: 32}  # sides of blocks in pixels
+_REACHES = {512: 12, 192: 8}  # pixels that a block is sought in each direction
+_TOLERANCE = 1.5  # pixels of the 512: a corner may be displaced so far
+_TEXTURE = 1.0  # the least deviation of the gradients in a block that can be sought
+_ALIKE = 0.5  # the least correlation of a block that was found
+_NEAR = 0.75  # pixels: blocks that agree with the fit
+_ROUNDS = 400
+_FEWEST = 12  # blocks, or matched features
+_SUPPORT = 0.4  # share of the found blocks that must agree
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A target's displacement: position in target = scale * (position in source) + shift.
+
+    Positions are relative to the picture's centre. `shift_x` and `shift_y` are in pixels of the
+    source, `scale_x` and `scale_y` are 1 where nothing is zoomed. `support` is the share of the
+    blocks that were found again and agree; below 0.4 the displacement is not known, and it is 0.
+    """
+
+    shift_x: float
+    shift_y: float
+    scale_x: float
+    scale_y: float
+    support: float
+    width: int
+    height: int
+
+    @property
+    def known(self) -> bool:
+        """Return whether enough blocks agree on a displacement."""
+        return self.support >= _SUPPORT
+
+    @property
+    def largest(self) -> float:
+        """The largest displacement of a corner in pixels of a picture of 512 pixels."""
+        x = abs(self.shift_x) + abs(self.scale_x - 1) * self.width / 2
+        y = abs(self.shift_y) + abs(self.scale_y - 1) * self.height / 2
+        return float(np.hypot(x, y)) * _SIDE / min(self.width, self.height)
+
+    @property
+    def displaced(self) -> bool:
+        """Return whether a corner is known to be displaced by more than 1.5 pixels of 512."""
+        return self.known and self.largest > _TOLERANCE
+
+    @property
+    def zoom(self) -> float:
+        """The mean scale."""
+        return (self.scale_x + self.scale_y) / 2
+
+    @property
+    def aspect(self) -> float:
+        """The ratio of the two scales: 1 where the aspect is kept."""
+        return self.scale_x / self.scale_y
+
+
+def register(source: Pixels, target: Pixels) -> Registration:
+    """Return the displacement of `target`; both are [height, width, 3] in 0..255, of one size."""
+    if source.shape != target.shape or source.ndim != 3:
+        raise ValueError(f"pictures of one size are needed: {source.shape} and {target.shape}")
+    height, width = source.shape[:2]
+    for side in _SIDES:
+        found = _compared(source, target, side)
+        if found.support >= _SUPPORT:
+            x, y = found.shift / side * min(height, width)
+            wide, high = map(float, found.scale)
+            return Registration(float(x), float(y), wide, high, found.support, width, height)
+    return Registration(0.0, 0.0, 1.0, 1.0, found.support, width, height)
+
+
+def _compared(source: Pixels, target: Pixels, side: int) -> _Fit:
+    """Return the fit at a short side of `side` pixels."""
+    height, width = source.shape[:2]
+    scale = side / min(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    greys = [_resized(picture, size) for picture in (source, target)]
+    before, after = (_gradients(grey) for grey in greys)
+    best = _fit(before, after, np.eye(2, 3, dtype=np.float32), side)
+    if best.support < _SUPPORT:
+        start = _features(*greys)
+        if start is not None:
+            other = _fit(before, after, start, side)
+            best = max(best, other, key=lambda each: each.support)
+    return best
+
+
+def aligned_pair(
+    source: Pixels, target: Pixels, found: Registration
+) -> tuple[Pixels, Pixels, tuple[int, int, int, int]]:
+    """Return source and target cropped to what both show, the target resampled onto the source.
+
+    The crop is (left, top, right, bottom) in pixels of the source; a mask takes the same one.
+    """
+    height, width = source.shape[:2]
+    matrix = _matrix(found)
+    moved = cv2.warpAffine(
+        target,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    corners = np.array([[0, 0], [width - 1, height - 1]], np.float64)
+    inverse = cv2.invertAffineTransform(matrix)
+    (left, top), (right, bottom) = corners @ inverse[:, :2].T + inverse[:, 2]
+    crop = (
+        max(0, int(np.ceil(left - 1e-3))),
+        max(0, int(np.ceil(top - 1e-3))),
+        min(width, int(np.floor(right + 1e-3)) + 1),
+        min(height, int(np.floor(bottom + 1e-3)) + 1),
+    )
+    rows, columns = slice(crop[1], crop[3]), slice(crop[0], crop[2])
+    return source[rows, columns], moved[rows, columns].astype(np.uint8), crop
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A fit in pixels of the compared size: position in target = scale * position + shift."""
+
+    shift: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    support: float
+
+
+def _matrix(found: Registration) -> NDArray[np.float64]:
+    """Return the map from pixels of the source to pixels of the target, [2, 3]."""
+    centre = np.array([(found.width - 1) / 2, (found.height - 1) / 2])
+    scale = np.array([found.scale_x, found.scale_y])
+    shift = (*centre, found.shift_x, found.shift_y) - scale * centre
+    return np.column_stack([np.diag(scale), shift])
+
+
+def _resized(picture: Pixels, size: tuple[int, int]) -> Floats:
+    grey: Floats = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    if (grey.shape[1], grey.shape[0]) == size:
+        return grey
+    shrinks = size[0] < grey.shape[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    resized: Floats = cv2.resize(grey, size, interpolation=way)
+    return resized
+
+
+def _gradients(grey: Floats) -> Floats:
+    """Return the strength of the gradients with its local scale taken out."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
+    strength = cv2.magnitude(
+        cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)
+    )
+    root: Floats = np.sqrt(strength)
+    return root
+
+
+def _fit(before: Floats, after: Floats, start: Floats, side: int) -> _Fit:
+    """Return the robust fit to the displacements of blocks, sought around where `start` puts them.
+
+    The target is brought back by the first fit and sought again, so that zoom does not blur peaks.
+    """
+    height, width = before.shape
+    matrix = start.astype(np.float64)
+    found = _Fit(np.zeros(2), np.ones(2), 0.0)
+    for _ in range(2):
+        moved = cv2.warpAffine(
+            after, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+        places, offsets = _displacements(before, moved, _BLOCKS[side], _REACHES[side])
+        if len(places) < _FEWEST:
+            return found
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        shift, scale, agree = _consensus(places - centre, offsets, 4 * _BLOCKS[side] / 3)
+        whole = np.vstack([matrix, [0, 0, 1]])
+        step = np.eye(3)
+        step[[0, 1], [0, 1]] = scale
+        step[:2, 2] = centre + shift - scale * centre
+        matrix = (whole @ step)[:2]
+        total = np.array([matrix[0, 0], matrix[1, 1]])
+        found = _Fit(matrix[:, 2] - centre + total * centre, total, agree / len(places))
+        if agree < _FEWEST:
+            return _Fit(found.shift, found.scale, 0.0)
+    return found
+
+
+def _displacements(
+    before: Floats, after: Floats, side: int, reach: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return centres [blocks, 2] and displacements [blocks, 2] of the blocks that were found."""
+    places, offsets = [], []
+    height, width = before.shape
+    for top in range(reach, height - side - reach + 1, side // 2):
+        for left in range(reach, width - side - reach + 1, side // 2):
+            block = before[top : top + side, left : left + side]
+            if block.std() < _TEXTURE:
+                continue
+            area = after[top - reach : top + side + reach, left - reach : left + side + reach]
+            peak = _peak(cv2.matchTemplate(area, block, cv2.TM_CCOEFF_NORMED))
+            if peak is not None:
+                places.append((left + (side - 1) / 2, top + (side - 1) / 2))
+                offsets.append((peak[0] - reach, peak[1] - reach))
+    return np.array(places).reshape(-1, 2), np.array(offsets).reshape(-1, 2)
+
+
+def _peak(score: Floats) -> tuple[float, float] | None:
+    """Return the peak (x, y) with parabolic precision; None if it is weak or at the edge."""
+    _, best, _, (x, y) = cv2.minMaxLoc(score)
+    height, width = score.shape
+    if best < _ALIKE or not (0 < x < width - 1 and 0 < y < height - 1):
+        return None
+    return x + _vertex(score[y, x - 1 : x + 2]), y + _vertex(score[y - 1 : y + 2, x])
+
+
+def _vertex(three: Floats) -> float:
+    left, middle, right = map(float, three)
+    bend = left - 2 * middle + right
+    return 0.0 if bend >= 0 else 0.5 * (left - right) / bend
+
+
+def _consensus(
+    places: NDArray[np.float64], offsets: NDArray[np.float64], apart: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Return shift, scale and the number of blocks that agree (random sample consensus)."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(len(places), size=(_ROUNDS, 2))
+    pairs = pairs[(np.abs(places[pairs[:, 0]] - places[pairs[:, 1]]) > apart).all(axis=1)]
+    best = np.linalg.norm(offsets - np.median(offsets, axis=0), axis=1) < _NEAR
+    if len(pairs):
+        one, two = pairs.T
+        slope = (offsets[one] - offsets[two]) / (places[one] - places[two])
+        shift = offsets[one] - slope * places[one]
+        error = offsets[None] - slope[:, None] * places[None] - shift[:, None]
+        near = np.linalg.norm(error, axis=2) < _NEAR
+        top = int(near.sum(axis=1).argmax())
+        if near[top].sum() > best.sum():
+            best = near[top]
+    for _ in range(3):
+        if best.sum() < 3:
+            break
+        shift_now, slope_now = _least_squares(places[best], offsets[best])
+        error = offsets - slope_now * places - shift_now
+        best = np.linalg.norm(error, axis=1) < _NEAR
+    if best.sum() < 3:
+        return np.zeros(2), np.ones(2), 0
+    shift_now, slope_now = _least_squares(places[best], offsets[best])
+    return shift_now, 1 + slope_now, int(best.sum())
+
+
+def _least_squares(
+    places: NDArray[np.float64], offsets: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return shift [2] and slope [2] of offsets = slope * places + shift, each axis alone."""
+    mean, middle = places.mean(axis=0), offsets.mean(axis=0)
+    spread = ((places - mean) ** 2).sum(axis=0)
+    covariance = ((places - mean) * (offsets - middle)).sum(axis=0)
+    slope = np.where(spread > 0, covariance / np.maximum(spread, 1e-9), 0.0)
+    return middle - slope * mean, slope
+
+
+def _features(before: Floats, after: Floats) -> Floats | None:
+    """Return the similarity transform of SIFT features, [2, 3]; None if few agree."""
+    sift = cv2.SIFT.create(1500)
+    one, two = (sift.detectAndCompute(each.astype(np.uint8), None) for each in (before, after))
+    if one[1] is None or two[1] is None or min(len(one[0]), len(two[0])) < _FEWEST:
+        return None
+    matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one[1], two[1], k=2)
+    good = [m[0] for m in matches if len(m) == 2 and m[0].distance < 0.75 * m[1].distance]
+    if len(good) < _FEWEST:
+        return None
+    start = np.array([one[0][m.queryIdx].pt for m in good], np.float32)
+    end = np.array([two[0][m.trainIdx].pt for m in good], np.float32)
+    matrix, inliers = cv2.estimateAffine2D(start, end, method=cv2.USAC_MAGSAC)
+    if matrix is None or inliers.sum() < _FEWEST:
+        return None
+    matrix = matrix.copy()
+    matrix[0, 1] = matrix[1, 0] = 0.0  # a shift and two scales
+    plain: Floats = matrix.astype(np.float32)
+    return plain
