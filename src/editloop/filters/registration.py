@@ -149,7 +149,7 @@ def _matrix(found: Registration) -> NDArray[np.float64]:
     """Return the map from pixels of the source to pixels of the target, [2, 3]."""
     centre = np.array([(found.width - 1) / 2, (found.height - 1) / 2])
     scale = np.array([found.scale_x, found.scale_y])
-    shift = (*centre, found.shift_x, found.shift_y) - scale * centre
+    shift = centre + np.array([found.shift_x, found.shift_y]) - scale * centre
     return np.column_stack([np.diag(scale), shift])
 
 
