@@ -8,7 +8,16 @@ from collections.abc import Callable
 
 import typer
 
-from editloop.commands import editing, evaluating, importing, judging, looping, rating, training
+from editloop.commands import (
+    editing,
+    evaluating,
+    importing,
+    judging,
+    linting,
+    looping,
+    rating,
+    training,
+)
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -20,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluating.evaluate,
     "compare": evaluating.compare,
     "measure": evaluating.measure,
+    "lint": linting.lint,
     "judge": judging.judge,
     "calibrate": judging.calibrate,
     "fake-server": judging.fake_server,

@@ -29,7 +29,7 @@ _ALIKE = 0.5  # the least correlation of a block that was found
 _NEAR = 0.75  # pixels: blocks that agree with the fit
 _ROUNDS = 400
 _FEWEST = 12  # blocks, or matched features
-_SUPPORT = 0.4  # share of the found blocks that must agree
+_SUPPORT = 0.45  # share of the found blocks that must agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Registration:
 
     Positions are relative to the picture's centre. `shift_x` and `shift_y` are in pixels of the
     source, `scale_x` and `scale_y` are 1 where nothing is zoomed. `support` is the share of the
-    blocks that were found again and agree; below 0.4 the displacement is not known, and it is 0.
+    blocks that were found again and agree; below 0.45 the displacement is not known, and it is 0.
     """
 
     shift_x: float

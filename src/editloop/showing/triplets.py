@@ -11,7 +11,7 @@ from editloop.schema import PERSPECTIVES, EditSample, Score
 from editloop.showing.survey import find_samples
 from editloop.showing.thumbnails import Picture, exact
 
-__all__ = ["Reward", "Triplet", "edit_type_of", "stored_picture", "triplets"]
+__all__ = ["Reward", "Triplet", "edit_type_of", "stored_picture", "triplet", "triplets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,11 @@ class Triplet:
 def triplets(data: Path, split: str, ids: Sequence[str]) -> list[Triplet]:
     """Return the samples with these ids, in their order."""
     found = find_samples(data, split, ids)
-    return [_triplet(found[name]) for name in ids if name in found]
+    return [triplet(found[name]) for name in ids if name in found]
 
 
-def _triplet(sample: EditSample) -> Triplet:
+def triplet(sample: EditSample) -> Triplet:
+    """Return a sample that has a source, with its pictures made small."""
     pictures = [
         stored_picture("source", sample.source_image.bytes, f"source of “{sample.instruction}”")
     ]

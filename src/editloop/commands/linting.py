@@ -1,0 +1,36 @@
+"""The command that finds defects of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from editloop.commands.common import DataFolder, Layout
+
+__all__ = ["lint"]
+
+
+def lint(
+    data: DataFolder,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder for lint.json and its page. (default: runs/lint-NAME)"),
+    ] = None,
+    layout: Layout = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="A test set: a file of hashes, or LAYOUT:PATH. Repeatable."),
+    ] = None,
+    small: Annotated[
+        int, typer.Option(min=1, help="Pictures with a shorter side than this are small.")
+    ] = 64,
+) -> None:
+    """Find defects of a data set: misregistered pairs, wrong masks, repeats, texts, test samples."""
+    from editloop.quality.lint.lint_data import lint_data
+    from editloop.quality.lint.table import print_lint
+
+    place = out or Path("runs") / f"lint-{data.resolve().name}"
+    print_lint(lint_data(data, place, layout=layout, against=against or (), smallest=small))
+    typer.echo(f"lint: {place / 'lint.html'}")

@@ -1,0 +1,122 @@
+"""The verb `lint`: find defects of a data set, as one call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+from editloop.quality.lint.findings import MEANINGS, NEEDS_A_MODEL, Code, Finding, finding
+from editloop.quality.lint.page import LintExamples, write_lint_page
+from editloop.quality.lint.pictures import picture_problems
+from editloop.quality.lint.repeats import Repeats
+from editloop.quality.lint.texts import text_problems
+from editloop.registry import parse_spec
+from editloop.runtime.machine import cores
+from editloop.schema import EditSample, Json, readable_json
+from editloop.sources.against import Comparison, ReferenceSet
+from editloop.sources.layouts import layout_of, open_layout
+from editloop.storage.files import Files, explained, replace_file
+
+__all__ = ["lint_data"]
+
+_VERSION = "1"
+_BITS = 6  # of 64 in which a picture may differ from a test set's
+_AHEAD = 64  # samples that are read ahead
+
+
+def lint_data(
+    data: str | Path,
+    out: str | Path,
+    *,
+    layout: str | None = None,
+    against: Sequence[str] = (),
+    smallest: int = 64,
+) -> dict[str, Json]:
+    """Find the defects of a data set; write `lint.json` and a page, return the JSON's content.
+
+    `layout` is KIND[?key=value] (default: detected). `against` are test sets whose samples must not
+    be in the data: files of hashes, or LAYOUT:PATH. `smallest` is the least short side of a picture
+    in pixels. `findings` has one entry for each defect (id, code, message, repair), `counts` the
+    number of findings of each code, and `not_looked_for` what was not sought, with the reason.
+    """
+    folder, place = Path(data).expanduser(), Path(out)
+    spec = parse_spec(layout or layout_of(folder), "layout")
+    sessions = open_layout(spec.kind, folder, **spec.settings).sessions()
+    comparison = _comparison(against)
+    repeats, examples = Repeats(), LintExamples()
+    findings: list[Finding] = []
+    samples = 0
+    for sample, problems in _checked((each for turns in sessions for each in turns), smallest):
+        samples += 1
+        problems = [*problems, *_repeated(sample, problems, repeats, comparison)]
+        found = [finding(sample.id, cast("Code", code), value) for code, value in problems]
+        findings += found
+        examples.add(sample, found)
+    results = {
+        "version": _VERSION,
+        "data": folder.resolve().name,
+        "samples": samples,
+        "counts": _counts(findings),
+        "not_looked_for": _not_looked_for(against),
+        "findings": [asdict(each) for each in findings],
+    }
+    with explained("write lint's findings", place):
+        place.mkdir(parents=True, exist_ok=True)
+        replace_file(Files(), place / "lint.json", readable_json(results))
+    write_lint_page(results, examples, place / "lint.html")
+    return results
+
+
+def _checked(
+    samples: Iterator[EditSample], smallest: int
+) -> Iterator[tuple[EditSample, list[tuple[str, str]]]]:
+    """Yield each sample with its own problems, in order; samples are checked on all cores."""
+
+    def check(sample: EditSample) -> list[tuple[str, str]]:
+        return [*text_problems(sample), *picture_problems(sample, smallest)]
+
+    with ThreadPoolExecutor(cores()) as pool:
+        waiting = []
+        for sample in samples:
+            waiting.append((sample, pool.submit(check, sample)))
+            if len(waiting) >= _AHEAD:
+                first, found = waiting.pop(0)
+                yield first, found.result()
+        for first, found in waiting:
+            yield first, found.result()
+
+
+def _repeated(
+    sample: EditSample,
+    problems: Sequence[tuple[str, str]],
+    repeats: Repeats,
+    comparison: Comparison | None,
+) -> Iterator[tuple[str, str]]:
+    """Yield what a sample shares with others of the data set and with test sets."""
+    if any(code == "unreadable" for code, _ in problems):
+        return
+    if earlier := repeats.seen(sample):
+        yield earlier
+    shared = {} if comparison is None else comparison.found(sample)
+    for name, what in shared.items():
+        yield "contaminated", f"{name} ({', '.join(what)})"
+
+
+def _comparison(against: Sequence[str]) -> Comparison | None:
+    if not against:
+        return None
+    return Comparison([ReferenceSet(each).hashes(None) for each in against], _BITS)
+
+
+def _counts(findings: Sequence[Finding]) -> dict[str, int]:
+    counted = Counter(each.code for each in findings)
+    return {code: counted[code] for code in MEANINGS if counted[code]}
+
+
+def _not_looked_for(against: Sequence[str]) -> dict[str, str]:
+    missing = dict.fromkeys(NEEDS_A_MODEL, "needs a judge")
+    return missing if against else {**missing, "contaminated": "no test set was given (--against)"}
