@@ -27,7 +27,7 @@ def lint(
         int, typer.Option(min=1, help="Pictures with a shorter side than this are small.")
     ] = 64,
 ) -> None:
-    """Find defects of a data set: misregistered pairs, wrong masks, repeats, texts, test samples."""
+    """Find defects of a data set: misregistered pairs, wrong masks, texts and repeats."""
     from editloop.quality.lint.lint_data import lint_data
     from editloop.quality.lint.table import print_lint
 

@@ -9,10 +9,13 @@ under USAC-MAGSAC) give the start where the displacement is too large to be soug
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from editloop.schema import Mask
 
 __all__ = ["Registration", "aligned_pair", "register"]
 
@@ -77,13 +80,18 @@ class Registration:
         return self.scale_x / self.scale_y
 
 
-def register(source: Pixels, target: Pixels) -> Registration:
-    """Return the displacement of `target`; both are [height, width, 3] in 0..255, of one size."""
+def register(source: Pixels, target: Pixels, mask: Mask | None = None) -> Registration:
+    """Return the displacement of `target`; both are [height, width, 3] in 0..255, of one size.
+
+    `mask` [height, width] is white where editing was allowed: what may have changed is not compared
+    if enough of the rest has texture.
+    """
     if source.shape != target.shape or source.ndim != 3:
         raise ValueError(f"pictures of one size are needed: {source.shape} and {target.shape}")
     height, width = source.shape[:2]
-    for side in _SIDES:
-        found = _compared(source, target, side)
+    masks = [None] if mask is None else [mask, None]
+    for side, allowed in product(_SIDES, masks):
+        found = _compared(source, target, side, allowed)
         if found.support >= _SUPPORT:
             x, y = found.shift / side * min(height, width)
             wide, high = map(float, found.scale)
@@ -91,13 +99,16 @@ def register(source: Pixels, target: Pixels) -> Registration:
     return Registration(0.0, 0.0, 1.0, 1.0, found.support, width, height)
 
 
-def _compared(source: Pixels, target: Pixels, side: int) -> _Fit:
+def _compared(source: Pixels, target: Pixels, side: int, mask: Mask | None) -> _Fit:
     """Return the fit at a short side of `side` pixels."""
     height, width = source.shape[:2]
     scale = side / min(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     greys = [_resized(picture, size) for picture in (source, target)]
     before, after = (_gradients(grey) for grey in greys)
+    if mask is not None:
+        edited = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) >= 128
+        before = np.where(edited, np.nan, before)  # no block with such a pixel is sought
     best = _fit(before, after, np.eye(2, 3, dtype=np.float32), side)
     if best.support < _SUPPORT:
         start = _features(*greys)
@@ -211,7 +222,7 @@ def _displacements(
     for top in range(reach, height - side - reach + 1, side // 2):
         for left in range(reach, width - side - reach + 1, side // 2):
             block = before[top : top + side, left : left + side]
-            if block.std() < _TEXTURE:
+            if not block.std() >= _TEXTURE:  # also where a block has pixels of the mask
                 continue
             area = after[top - reach : top + side + reach, left - reach : left + side + reach]
             peak = _peak(cv2.matchTemplate(area, block, cv2.TM_CCOEFF_NORMED))

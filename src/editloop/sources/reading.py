@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from editloop.errors import ImageError, RecipeError
+from editloop.errors import ImageError, RecipeError, StoreError
 from editloop.images.codec import is_plain
 from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.schema import EditSample, Image, Json, canonical_json
@@ -74,6 +74,18 @@ class IndexedLayout:
             with explained("check a data set", self._index.folder):
                 self._problems = list(_problems(self._index, self._reading))
         return list(self._problems)
+
+    def with_problems(self) -> Iterator[tuple[list[EditSample], list[Problem]]]:
+        """Yield every session with its problems; one that cannot be read has no samples."""
+        for entries in self._index.sessions():
+            if isinstance(entries, Problem):
+                yield [], [entries]
+                continue
+            problems = list(check_session(entries, self._index.folder, self._reading))
+            try:
+                yield _read(entries, self._reading), problems
+            except (ImageError, StoreError):
+                yield [], problems
 
     def digest(self) -> str:
         """Return a SHA-256 that changes when the data set does; no picture is opened for it."""

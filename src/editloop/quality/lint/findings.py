@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["MEANINGS", "NEEDS_A_MODEL", "REPAIRS", "Code", "Finding", "Repair"]
+__all__ = ["MEANINGS", "NEEDS_A_MODEL", "REPAIRS", "Code", "Finding", "Repair", "finding"]
 
 Code = Literal[
     "unchanged",
@@ -23,10 +23,11 @@ Code = Literal[
     "small",
     "cut-instruction",
     "unreadable",
+    "faulty",
 ]
 Repair = Literal["align", "paste-back", "invert-mask", "drop-mask", "drop-captions", "drop"]
 
-MEANINGS: dict[Code, str] = {
+MEANINGS: dict[str, str] = {
     "unchanged": "the target is the source, but for compression or coding noise",
     "shifted": "the target is shifted against the source",
     "zoomed": "the target is zoomed against the source",
@@ -42,8 +43,9 @@ MEANINGS: dict[Code, str] = {
     "small": "a picture is too small",
     "cut-instruction": "the instruction is cut off",
     "unreadable": "a picture cannot be read",
+    "faulty": "the sample cannot be used",
 }
-REPAIRS: dict[Code, Repair] = {
+REPAIRS: dict[str, Repair] = {
     "shifted": "align",
     "zoomed": "align",
     "aspect": "drop",
@@ -61,6 +63,7 @@ REPAIRS: dict[Code, Repair] = {
             "small",
             "cut-instruction",
             "unreadable",
+            "faulty",
         ),
         "drop",
     ),
@@ -81,6 +84,5 @@ class Finding:
 
 def finding(id: str, code: Code, found: str) -> Finding:
     """Return the finding of a code; `found` adds the measured value to its meaning."""
-    return Finding(
-        id, code, f"{MEANINGS[code]}: {found}" if found else MEANINGS[code], REPAIRS[code]
-    )
+    message = f"{MEANINGS[code]}: {found}" if found else MEANINGS[code]
+    return Finding(id, code, message, REPAIRS[code])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,16 +16,18 @@ from editloop.quality.lint.repeats import Repeats
 from editloop.quality.lint.texts import text_problems
 from editloop.registry import parse_spec
 from editloop.runtime.machine import cores
+from editloop.runtime.prefetching import prefetched
 from editloop.schema import EditSample, Json, readable_json
 from editloop.sources.against import Comparison, ReferenceSet
-from editloop.sources.layouts import layout_of, open_layout
+from editloop.sources.entries import Problem
+from editloop.sources.layouts import layout_of, open_index
+from editloop.sources.reading import IndexedLayout
 from editloop.storage.files import Files, explained, replace_file
 
 __all__ = ["lint_data"]
 
 _VERSION = "1"
 _BITS = 6  # of 64 in which a picture may differ from a test set's
-_AHEAD = 64  # samples that are read ahead
 
 
 def lint_data(
@@ -45,17 +47,22 @@ def lint_data(
     """
     folder, place = Path(data).expanduser(), Path(out)
     spec = parse_spec(layout or layout_of(folder), "layout")
-    sessions = open_layout(spec.kind, folder, **spec.settings).sessions()
+    data_set = IndexedLayout(open_index(spec.kind, folder, **spec.settings))
     comparison = _comparison(against)
     repeats, examples = Repeats(), LintExamples()
     findings: list[Finding] = []
     samples = 0
-    for sample, problems in _checked((each for turns in sessions for each in turns), smallest):
-        samples += 1
-        problems = [*problems, *_repeated(sample, problems, repeats, comparison)]
-        found = [finding(sample.id, cast("Code", code), value) for code, value in problems]
-        findings += found
-        examples.add(sample, found)
+    check = partial(_check, smallest=smallest)
+    for checked, problems in prefetched(check, data_set.with_problems(), cores()):
+        samples += max(1, len(checked))
+        before = len(findings)
+        for sample, own in checked:
+            every = [*own, *_repeated(sample, own, repeats, comparison)]
+            found = [finding(sample.id, cast("Code", code), value) for code, value in every]
+            findings += found
+            examples.add(sample, found)
+        if len(findings) == before:  # the checks of samples have not named them
+            findings += [finding(each.where, "faulty", each.cause) for each in problems]
     results = {
         "version": _VERSION,
         "data": folder.resolve().name,
@@ -71,23 +78,16 @@ def lint_data(
     return results
 
 
-def _checked(
-    samples: Iterator[EditSample], smallest: int
-) -> Iterator[tuple[EditSample, list[tuple[str, str]]]]:
-    """Yield each sample with its own problems, in order; samples are checked on all cores."""
-
-    def check(sample: EditSample) -> list[tuple[str, str]]:
-        return [*text_problems(sample), *picture_problems(sample, smallest)]
-
-    with ThreadPoolExecutor(cores()) as pool:
-        waiting = []
-        for sample in samples:
-            waiting.append((sample, pool.submit(check, sample)))
-            if len(waiting) >= _AHEAD:
-                first, found = waiting.pop(0)
-                yield first, found.result()
-        for first, found in waiting:
-            yield first, found.result()
+def _check(
+    session: tuple[list[EditSample], list[Problem]], *, smallest: int
+) -> tuple[list[tuple[EditSample, list[tuple[str, str]]]], list[Problem]]:
+    """Return a session's samples with the code and the value of each of their own problems."""
+    samples, problems = session
+    checked = [
+        (sample, [*text_problems(sample), *picture_problems(sample, smallest)])
+        for sample in samples
+    ]
+    return checked, problems
 
 
 def _repeated(
@@ -113,7 +113,7 @@ def _comparison(against: Sequence[str]) -> Comparison | None:
 
 
 def _counts(findings: Sequence[Finding]) -> dict[str, int]:
-    counted = Counter(each.code for each in findings)
+    counted: Counter[str] = Counter(each.code for each in findings)
     return {code: counted[code] for code in MEANINGS if counted[code]}
 
 

@@ -1,4 +1,4 @@
-"""The page of lint's findings, `lint.html`: counts, and examples of each code with their pictures."""
+"""The page of lint's findings, `lint.html`: counts, and examples with their pictures."""
 
 from __future__ import annotations
 

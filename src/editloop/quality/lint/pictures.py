@@ -55,7 +55,7 @@ def _compared(source: Pixels, target: Pixels, mask: Mask | None) -> Iterator[tup
     if not measure_change(source, target).changed:
         yield "unchanged", ""
         return
-    found = register(source, target)
+    found = register(source, target, mask)
     if found.displaced:
         yield displacement(found)
     elif mask is not None:
@@ -92,4 +92,4 @@ def _change_in(source: Pixels, target: Pixels, region: np.ndarray) -> Change:
 
 
 def _ratio(picture: Pixels) -> float:
-    return picture.shape[1] / picture.shape[0]
+    return float(picture.shape[1] / picture.shape[0])
