@@ -8,8 +8,10 @@ import torch
 from diffusers import FluxKontextPipeline
 from PIL import Image
 
+from editloop.editors.edit import edit
 from editloop.editors.flux_kontext import FluxKontextEditor
 from editloop.editors.instruct import InstructEditor, InstructSettings
+from editloop.errors import RecipeError
 from editloop.models.backbones.families import FAMILIES
 from editloop.registry import parse_spec
 from tiny_baselines import photo_request, save_flux_kontext
@@ -94,6 +96,14 @@ def test_settings_that_nobody_gives_are_the_familys(tmp_path, name, family, expe
     assert (made.family, settings) == (family, expected)
     assert made.settled({"steps": 7}).steps == 7
     assert editor(base(tmp_path, name), steps=3).settled({"steps": 7}).steps == 3
+
+
+@pytest.mark.parametrize("setting", ["guidance=2.5", "config=someone/else"])
+def test_a_setting_that_cannot_act_on_a_model_is_refused(tmp_path, setting) -> None:
+    spec = f"diffusion:{base(tmp_path, 'sd-edit')}?{setting}"
+    with pytest.raises(RecipeError, match=f"(?s){setting} for .*fix: "):
+        edit(asked().image, "make it red", editor=spec)
+    editor(base(tmp_path, "flux-kontext"), guidance=2.5).missing()
 
 
 def test_ultra_edits_settings_are_sd3s() -> None:

@@ -197,6 +197,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         settings = self._settings
         found = read_checkpoint(settings.target, settings.config)
         check_rewards(found, settings.reward, settings.reward_text)
+        _check_acting(found, settings)
         return found
 
     @cached_property
@@ -206,3 +207,20 @@ class InstructEditor(PipelineEditor[InstructSettings]):
     @cached_property
     def _pipeline(self) -> DiffusionModel:
         return self.load(self._checkpoint.folder)
+
+
+def _check_acting(checkpoint: Checkpoint, settings: InstructSettings) -> None:
+    """Raise RecipeError for a setting that would change nothing for a checkpoint."""
+    name = checkpoint.name
+    if settings.guidance is not None and checkpoint.family.editing.guidance is None:
+        raise RecipeError(
+            "this model takes no guidance scale as an input",
+            value=f"guidance={settings.guidance:g} for {name}",
+            fix="set text_guidance or image_guidance",
+        )
+    if "config" in settings.model_fields_set and checkpoint.file is None:
+        raise RecipeError(
+            "only an original file needs a configuration from elsewhere",
+            value=f"config={settings.config} for {name}",
+            fix="leave out config",
+        )
