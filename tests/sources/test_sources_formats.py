@@ -45,7 +45,7 @@ def test_arrow_rows_are_listed_with_stand_ins(tmp_path: Path) -> None:
 
 def test_a_few_arrow_rows_are_found_by_number(tmp_path: Path) -> None:
     found = stored_arrow.rows_at(saved(tmp_path / "set"), [30, 2, 99])
-    assert {at: row["edit"] for at, row in found.items()} == {2: "2", 30: "30"}
+    assert {at: row["edit"] for at, row in found} == {2: "2", 30: "30"}
 
 
 def test_a_damaged_arrow_file_is_corrupt(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_samples_files_are_a_row(tmp_path: Path) -> None:
 def test_a_few_samples_of_a_shard_are_found_by_number(tmp_path: Path) -> None:
     web_dataset(tmp_path / "a.tar", [{"jpg": f"{at}"} for at in range(9)])
     found = stored_tar.rows_at(tmp_path / "a.tar", [7, 1])
-    assert {at: row["jpg"]["bytes"] for at, row in found.items()} == {1: b"1", 7: b"7"}
+    assert {at: row["jpg"]["bytes"] for at, row in found} == {1: b"1", 7: b"7"}
     light = list(stored_tar.rows_without_pictures(tmp_path / "a.tar"))
     assert [row["jpg"]["bytes"] for row in light if isinstance(row, dict)] == [b""] * 9
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from editloop.errors import FailureClass
 from editloop.kernel.steps import Fail
 from editloop.schema import Json
-from editloop.sources.files import EXTENSIONS
+from editloop.sources.files import EXTENSIONS, MAX_LINE, read_lines
 
 __all__ = ["METADATA", "SIDE_CARS", "Caption", "Metadata", "read_metadata", "read_side_car"]
 
@@ -74,14 +74,14 @@ def read_metadata(path: Path) -> Metadata:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line
+        yield from read_lines(file)
 
 
-def _entry(line: bytes) -> tuple[str, Caption] | Fail:
+def _entry(line: bytes | None) -> tuple[str, Caption] | Fail:
+    if line is None:
+        return _permanent("metadata-unreadable", f"more than {MAX_LINE:,} bytes")
     try:
         content = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -25,7 +25,7 @@ from editloop.schema import (
     Unscored,
 )
 from editloop.sources.entries import BLANK, Entry, Picture, Problem, below
-from editloop.sources.files import names_a_picture
+from editloop.sources.files import MAX_TEXT, names_a_picture
 from editloop.sources.scales import REWARDS, number_of, rescaled
 from editloop.sources.taxonomies import REAL_EDIT, Taxonomy, edit_type
 
@@ -160,6 +160,7 @@ def entry_of(row: Row, rules: Rules, folder: Path, position: int) -> Entry | Pro
 
 
 def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
+    _check_lengths(row)
     found = {name: _value(row, rules, name) for name in COLUMNS}
     absent = sorted(name for name in rules.needs if found[name][1] is None)
     if absent:
@@ -191,6 +192,12 @@ def _entry(row: Row, rules: Rules, folder: Path, position: int) -> Entry:
     return Entry(row.where, sample, source, pictures["target"], pictures["mask"])
 
 
+def _check_lengths(row: Row) -> None:
+    for name, value in row.values.items():
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            raise _FaultError(f"its {name} has {len(value):,} characters, more than {MAX_TEXT:,}")
+
+
 def _value(row: Row, rules: Rules, name: str) -> tuple[str | None, Json]:
     """Return the column that holds a field and its value; (None, None) if there is none."""
     for column in rules.columns.get(name, ()):
@@ -218,7 +225,7 @@ def _picture(value: Json, name: str, folder: Path) -> Picture | None:
         return Image(value["bytes"], value.get("path"))
     path = below(folder, value)
     if path is None:
-        raise _FaultError(f"its {name} names no file below the folder: {value!r}")
+        raise _FaultError(f"its {name} names no file below the folder: {value!r:.80}")
     return path
 
 
@@ -226,7 +233,7 @@ def _text(value: Json, name: str) -> str | None:
     if name == "id" and isinstance(value, int):
         return str(value)
     if value is not None and not isinstance(value, str):
-        raise _FaultError(f"its {name} is no text: {value!r}")
+        raise _FaultError(f"its {name} is no text: {value!r:.80}")
     if value is not None and value.encode("utf-8", "ignore").decode() != value:
         raise _FaultError(f"its {name} holds half of a surrogate pair: {value[:80]!r}")
     return value
@@ -236,7 +243,7 @@ def _turn(value: Json, position: int) -> int:
     if value is None:
         return position
     if not isinstance(value, int) or value < 1:
-        raise _FaultError(f"its turn is no number from 1 on: {value!r}")
+        raise _FaultError(f"its turn is no number from 1 on: {value!r:.80}")
     return value
 
 
@@ -260,7 +267,7 @@ def _scores(row: Row, rules: Rules) -> dict[str, Score | Unscored]:
 
 
 def _no_number(value: Json, version: str) -> Unscored:
-    return Unscored(f"the data set has no number: {value!r}", version, Cause.NO_ANSWER)
+    return Unscored(f"the data set has no number: {value!r:.80}", version, Cause.NO_ANSWER)
 
 
 def _provenance(

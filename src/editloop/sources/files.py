@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from editloop.errors import ImageError
+from editloop.storage.unfolding import MAX_BYTES, MAX_TEXT
 
 __all__ = [
     "EXTENSIONS",
     "MAX_BYTES",
+    "MAX_LINE",
+    "MAX_TEXT",
     "names_a_file",
     "names_a_picture",
     "path_of",
     "read_file",
+    "read_lines",
     "size_and_time",
 ]
 
@@ -30,7 +36,7 @@ EXTENSIONS = frozenset({*_READ, *_KNOWN_UNREAD})  # in lower case
 _FILE_NAME = re.compile(r"\S*[^\s.]\.[A-Za-z][A-Za-z0-9]{1,4}")  # one word with a suffix
 _PLACE = re.compile(r"(/|\./|\.\./|~/|[A-Za-z]:\\|\w+://)\S")  # how a path or a URI begins
 
-MAX_BYTES = 256_000_000  # a file is read whole
+MAX_LINE = 16_000_000  # bytes of a line of JSON
 
 
 def names_a_picture(text: str) -> bool:
@@ -71,6 +77,21 @@ def read_file(path: Path) -> bytes:
             fix="make it smaller",
         )
     return path.read_bytes()
+
+
+def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the numbers and bytes of the lines that are not blank; None for one above `MAX_LINE`.
+
+    A line without an end may have the size of the disk, so it is read in pieces.
+    """
+    number = 0
+    while piece := file.readline(MAX_LINE):
+        number += 1
+        line: bytes | None = piece
+        while len(piece) == MAX_LINE and not piece.endswith(b"\n"):
+            piece, line = file.readline(MAX_LINE), None
+        if line is None or line.strip():
+            yield number, line
 
 
 def size_and_time(file: Path | os.DirEntry[str]) -> list[int] | None:

@@ -24,7 +24,7 @@ class Format:
     columns: Callable[[Path], Sequence[str]]
     all_rows: Callable[[Path], _Rows]
     without_pictures: Callable[[Path], _Rows]
-    rows_at: Callable[[Path, Sequence[int]], dict[int, Mapping[str, Json]]]
+    rows_at: Callable[[Path, Sequence[int]], Iterator[tuple[int, Mapping[str, Json] | str]]]
 
 
 FORMATS: Mapping[str, Format] = {

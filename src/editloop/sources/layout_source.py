@@ -40,6 +40,7 @@ __all__ = ["LayoutSource"]
 _SPLIT = "train"  # the split of data without splits
 _HELD_OUT = frozenset({"val", "valid", "validation", "dev", "test", "heldout"})
 _PERMANENT = FailureClass.PERMANENT
+_OTHER = "it is no longer this edit"
 _AGAIN = "run it again: what changed is listed anew"
 _ABSENT = ("absent", "the data set has no edit of this id")
 
@@ -186,31 +187,34 @@ class LayoutSource:
                     yield part, taken
 
     def load(self, items: Sequence[SourceItem]) -> list[Outcome]:
-        """Load the samples of a batch; each file and each row group is read once per batch.
+        """Load the samples of a batch one at a time; each row group is read once per batch.
 
-        Files are cached because the target of a turn is the source of the next.
+        The pictures of one edit are kept, because the target of a turn is the source of the next.
         """
-        rows = self._rows(items)
+        parts = {item.id: _part(item) for item in items}
+        outcomes = {name: self._made(entry, parts[name], {}) for name, entry in self._stored(items)}
         read: dict[Picture, Image | Fail] = {}
-        return [self._load(item, rows, read) for item in items]
+        for item in items:
+            if "fault" in item.parameters:
+                code, message = item.parameters["fault"]
+                outcomes[item.id] = Fail(code, _PERMANENT, message)
+            elif item.id not in outcomes:
+                entry = entry_in(item)
+                known = set(entry.pictures.values())
+                read = {picture: image for picture, image in read.items() if picture in known}
+                outcomes[item.id] = self._made(entry, parts[item.id], read)
+        return [outcomes[item.id] for item in items]
 
-    def _load(
-        self,
-        item: SourceItem,
-        rows: Mapping[str, Entry | Problem],
-        read: dict[Picture, Image | Fail],
+    def _made(
+        self, entry: Entry | Problem, part: str, read: dict[Picture, Image | Fail]
     ) -> Outcome:
-        if "fault" in item.parameters:
-            code, message = item.parameters["fault"]
-            return Fail(code, _PERMANENT, message)
-        entry = rows[item.id] if item.id in rows else entry_in(item)
         if isinstance(entry, Problem):
             return Fail("row-faulty", _PERMANENT, str(entry))
         settings = self._settings
         outcome = with_pictures(entry, read, settings.mask_reading, normalise=settings.normalise)
         if not isinstance(outcome, Keep):
             return outcome
-        return Keep((self._named(outcome.samples[0], _part(item)),))
+        return Keep((self._named(outcome.samples[0], part),))
 
     def _named(self, sample: EditSample, part: str) -> EditSample:
         """Return the sample with its published ids, and the configured licence if it has none."""
@@ -226,26 +230,33 @@ class LayoutSource:
             parent_id=None if sample.parent_id is None else f"{prefix}{sample.parent_id}",
         )
 
-    def _rows(self, items: Sequence[SourceItem]) -> dict[str, Entry | Problem]:
-        """Return the entries of the items that are stored in tables, by item id."""
+    def _stored(self, items: Sequence[SourceItem]) -> Iterator[tuple[str, Entry | Problem]]:
+        """Yield the ids and entries of the items that are stored in tables, as they are read."""
         places: dict[tuple[str, Path], dict[int, tuple[str, Place]]] = defaultdict(dict)
         for item in items:
             place = place_in(item)
             if place is not None:
                 places[_part(item), place.file][place.row] = item.id, place
-        found: dict[str, Entry | Problem] = {}
         for (part, path), named in places.items():
-            index = self._index(part)
-            assert isinstance(index, ListedIndex)
-            assert index.rows is not None
-            values = format_of(path).rows_at(path, list(named))
-            for row, (name, place) in named.items():
-                entry = index.rows.read(place, values[row]) if row in values else None
-                own = isinstance(entry, Entry) and f"{self._prefix(part)}{entry.sample.id}" != name
-                if entry is None or own:
-                    entry = Problem(f"{path.name} row {row}", "it is no longer this edit", _AGAIN)
-                found[name] = entry
-        return found
+            for row, values in format_of(path).rows_at(path, list(named)):
+                name, place = named.pop(row)
+                yield name, self._entry_at(part, name, place, values)
+            for row, (name, _) in named.items():
+                yield name, Problem(f"{path.name} row {row}", _OTHER, _AGAIN)
+
+    def _entry_at(
+        self, part: str, name: str, place: Place, values: Mapping[str, Json] | str
+    ) -> Entry | Problem:
+        where = f"{place.file.name} row {place.row}"
+        if isinstance(values, str):
+            return Problem(where, values, "make it smaller, or take it out")
+        index = self._index(part)
+        assert isinstance(index, ListedIndex)
+        assert index.rows is not None
+        entry = index.rows.read(place, values)
+        if isinstance(entry, Entry) and f"{self._prefix(part)}{entry.sample.id}" != name:
+            return Problem(where, _OTHER, _AGAIN)
+        return entry
 
 
 def _part(item: SourceItem) -> str:

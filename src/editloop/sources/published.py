@@ -58,7 +58,10 @@ def _listed(data: Path, split: str) -> Iterator[Entry | Problem]:
     try:
         for path in published_files(data, split):
             for row, values in enumerate(rows_without_pictures(path)):
-                yield _entry_at(Place(path, row, number, values["turn"]), values)
+                if isinstance(values, str):
+                    yield Problem(f"{path.name} row {row}", values, "build it again", "edit")
+                else:
+                    yield _entry_at(Place(path, row, number, values["turn"]), values)
                 number += 1
     except EditLoopError as error:
         yield _broken(data, error)

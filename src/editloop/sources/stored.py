@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from editloop.schema import Json
 from editloop.storage.files import explained
-from editloop.storage.parquet import GROUP_ROWS, read_batches, read_footer, read_rows
+from editloop.storage.parquet import GROUP_ROWS, read_batches, read_footer
+from editloop.storage.unfolding import rows_of
 
 __all__ = [
     "all_rows",
@@ -24,24 +25,32 @@ __all__ = [
 _BATCH = 16  # rows with pictures in memory at a time
 
 
-def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
-    """Yield every row with its pictures; raise CorruptError if the file cannot be read."""
-    return read_rows(path, what="a data set", rows=_BATCH)
+def all_rows(path: Path) -> Iterator[Mapping[str, Json] | str]:
+    """Yield every row with its pictures, or why it is too large.
+
+    Raises CorruptError if the file cannot be read.
+    """
+    with explained("read a data set", path), path.open("rb") as file:
+        for batch in read_batches(file, path, rows=_BATCH):
+            yield from rows_of(batch)
 
 
-def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
+def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json] | str]:
     """Yield every row without reading its bytes: values that may hold bytes are empty."""
     with explained("read a data set", path), path.open("rb") as file:
         fields = list(read_footer(path).schema.to_arrow_schema())
         columns = [leaf for field in fields for leaf in _leaves(field)]
         for batch in read_batches(file, path, columns, GROUP_ROWS):
-            for row in batch.to_pylist():
-                yield {field.name: stand_in(field, row.get(field.name)) for field in fields}
+            for row in rows_of(batch):
+                if isinstance(row, str):
+                    yield row
+                else:
+                    yield {field.name: stand_in(field, row.get(field.name)) for field in fields}
 
 
-def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
-    """Return the selected rows by number; only row groups with such a row are read, each once."""
-    wanted, found = set(rows), dict[int, Mapping[str, Json]]()
+def rows_at(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
+    """Yield the selected rows with their numbers, in order; each row group is read once."""
+    wanted = set(rows)
     with explained("read a data set", path), path.open("rb") as file:
         start = 0
         facts = read_footer(path)
@@ -49,9 +58,8 @@ def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
             end = start + facts.row_group(group).num_rows
             if not wanted.isdisjoint(range(start, end)):
                 batches = read_batches(file, path, rows=_BATCH, groups=[group])
-                found.update(_chosen(batches, start, wanted))
+                yield from _chosen(batches, start, wanted)
             start = end
-    return found
 
 
 def column_names(path: Path) -> list[str]:
@@ -62,11 +70,11 @@ def column_names(path: Path) -> list[str]:
 
 def _chosen(
     batches: Iterable[pa.RecordBatch], start: int, wanted: Set[int]
-) -> Iterator[tuple[int, Mapping[str, Json]]]:
+) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
     for batch in batches:
-        own = [at for at in range(batch.num_rows) if start + at in wanted]
-        for at in own:
-            yield start + at, batch.slice(at, 1).to_pylist()[0]
+        for at in range(batch.num_rows):
+            if start + at in wanted:
+                yield from ((start + at, row) for row in rows_of(batch.slice(at, 1)))
         start += batch.num_rows
 
 

@@ -13,40 +13,47 @@ import pyarrow as pa
 
 from editloop.errors import CorruptError
 from editloop.schema import Json
+from editloop.sources.arrow_messages import check_compression
 from editloop.sources.stored import is_bytes, is_picture, stand_in
 from editloop.storage.files import explained
+from editloop.storage.unfolding import rows_of
 
 __all__ = ["all_rows", "column_names", "rows_at", "rows_without_pictures"]
 
 _BATCH = 16  # rows with pictures in memory at a time
+_LIGHT_BATCH = 1000  # rows without pictures
 _MAGIC = b"ARROW1"  # of the file format; the stream format that `datasets` writes has none
+_START = 8  # bytes before the messages of the file format, which are those of a stream
 
 
-def all_rows(path: Path) -> Iterator[Mapping[str, Json]]:
-    """Yield every row with its pictures; raise CorruptError if the file cannot be read."""
+def all_rows(path: Path) -> Iterator[Mapping[str, Json] | str]:
+    """Yield every row with its pictures, or why it is too large.
+
+    Raises CorruptError if the file cannot be read.
+    """
     with _batches(path) as batches:
         for batch in batches:
             for start in range(0, batch.num_rows, _BATCH):
-                yield from batch.slice(start, _BATCH).to_pylist()
+                yield from rows_of(batch.slice(start, _BATCH))
 
 
-def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json]]:
+def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json] | str]:
     """Yield every row with placeholders for bytes."""
     with _batches(path) as batches:
         for batch in batches:
-            yield from _light_rows(batch)
+            for start in range(0, batch.num_rows, _LIGHT_BATCH):
+                yield from _light_rows(batch.slice(start, _LIGHT_BATCH))
 
 
-def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
-    """Return the selected rows by number."""
-    found: dict[int, Mapping[str, Json]] = {}
-    start = 0
+def rows_at(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
+    """Yield the selected rows with their numbers, in order."""
+    wanted, start = sorted(set(rows)), 0
     with _batches(path) as batches:
         for batch in batches:
-            own = [row for row in rows if start <= row < start + batch.num_rows]
-            found.update((row, batch.slice(row - start, 1).to_pylist()[0]) for row in own)
+            for row in wanted:
+                if start <= row < start + batch.num_rows:
+                    yield from ((row, each) for each in rows_of(batch.slice(row - start, 1)))
             start += batch.num_rows
-    return found
 
 
 def column_names(path: Path) -> list[str]:
@@ -60,6 +67,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatchReader]:
     try:
         with explained("read a data set", path), pa.memory_map(str(path)) as mapped:
             head = mapped.read(len(_MAGIC))
+            check_compression(mapped, _START if head == _MAGIC else 0, path)
             mapped.seek(0)
             yield _whole_file(mapped) if head == _MAGIC else pa.ipc.open_stream(mapped)
     except pa.ArrowException as error:
@@ -76,21 +84,30 @@ def _whole_file(mapped: pa.MemoryMappedFile) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(file.schema, batches)
 
 
-def _light_rows(batch: pa.RecordBatch) -> Iterator[Mapping[str, Json]]:
-    columns = {field.name: _light(field, batch.column(field.name)) for field in batch.schema}
-    for at in range(batch.num_rows):
-        yield {name: values[at] for name, values in columns.items()}
+def _light_rows(batch: pa.RecordBatch) -> Iterator[Mapping[str, Json] | str]:
+    light = {
+        field.name: column
+        for field, column in zip(
+            batch.schema, map(_light, batch.schema, batch.columns), strict=True
+        )
+        if column is not None
+    }
+    empty = pa.RecordBatch.from_pylist([{}] * batch.num_rows)
+    for row in rows_of(pa.RecordBatch.from_pydict(light) if light else empty):
+        if isinstance(row, str):
+            yield row
+        else:
+            yield {field.name: stand_in(field, row.get(field.name)) for field in batch.schema}
 
 
-def _light(field: pa.Field, column: pa.Array) -> Sequence[Json]:
+def _light(field: pa.Field, column: pa.Array) -> pa.Array | None:
+    """Return a column without its bytes; None if nothing is left."""
     if is_bytes(field.type):
-        return [b""] * len(column)
+        return None
     if not is_picture(field.type):
-        return list(column.to_pylist())
+        return column
     kept = [child for child in field.type if not is_bytes(child.type)]
-    values = {child.name: column.field(child.name).to_pylist() for child in kept}
-    there = column.is_valid().to_pylist()
-    return [
-        stand_in(field, {name: each[at] for name, each in values.items()} if there[at] else None)
-        for at in range(len(column))
-    ]
+    if not kept:
+        return None
+    parts = [column.field(child.name) for child in kept]
+    return pa.StructArray.from_arrays(parts, fields=kept, mask=column.is_null())

@@ -3,39 +3,43 @@
 Consecutive files with the same key (the name up to its first dot) are one row. The part after that
 dot gives the column: `0001.source.png` is the column `source`, `0001.jpg` is `jpg`; the fields of a
 `.json` are columns themselves; `key` is the key. Other file types are ignored, and nothing is
-unpickled.
+unpickled. What a header claims is not believed: it is read under a limit, one sample at a time.
 
 Archives that were joined by `cat` are all read. An archive without its end mark is cut: an error.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple, cast
 
 from editloop.errors import CorruptError
 from editloop.schema import Json
-from editloop.sources.files import EXTENSIONS, MAX_BYTES
+from editloop.sources.files import EXTENSIONS, MAX_BYTES, MAX_TEXT
 from editloop.storage.files import explained
 
 __all__ = ["all_rows", "column_names", "rows_at", "rows_without_pictures"]
 
 _TEXTS = (".txt", ".text", ".cls")
-_MAX_TEXT = 1_000_000  # bytes of one text or JSON file
+_MOST_FILES = 1000  # of one sample
 
 
 class _Member(NamedTuple):
-    """A file in the shard; `data` is empty for a picture that was not requested."""
+    """A file in the shard; `data` is empty for a picture that was not requested.
+
+    `fault` is why it was not read.
+    """
 
     key: str
     suffix: str  # `source.png` of `0001.source.png`
-    data: bytes
-    size: int
+    data: bytes = b""
+    fault: str | None = None
 
 
 class _FaultError(Exception):
@@ -52,11 +56,10 @@ def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json] | str]:
     return (_row(files) for _, files in _samples(path, ()))
 
 
-def rows_at(path: Path, rows: Sequence[int]) -> dict[int, Mapping[str, Json]]:
-    """Return the selected samples by number, without those that cannot be read."""
+def rows_at(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
+    """Yield the selected samples with their numbers, or their fault as text."""
     wanted = set(rows)
-    found = {at: _row(files) for at, files in _samples(path, wanted) if at in wanted}
-    return {at: row for at, row in found.items() if not isinstance(row, str)}
+    yield from ((at, _row(files)) for at, files in _samples(path, wanted) if at in wanted)
 
 
 def column_names(path: Path) -> list[str]:
@@ -76,8 +79,18 @@ def _samples(
         for at, (_, group) in enumerate(groupby(regular, key=lambda item: item[0])):
             if last is not None and at > last:
                 return
-            pictures = wanted is None or at in wanted
-            yield at, [_read(*file, pictures) for file in group]
+            yield at, _read_all(group, wanted is None or at in wanted)
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which one call reads at most `limit` bytes, whatever a header claims."""
+
+    limit = MAX_TEXT  # of a header; a picture's is larger
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= self.limit:
+            raise tarfile.ReadError(f"a header claims {size} bytes")
+        return super().read(size)
 
 
 def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
@@ -90,6 +103,8 @@ def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]
             while (member := shard.next()) is not None:
                 shard.members = []  # type: ignore[attr-defined]  # do not keep them in memory
                 members += 1
+                if member.size < 0:  # by it the next header would be this one again, for ever
+                    shard.offset = member.offset_data
                 if member.isfile():
                     yield shard, member
             if start and not members:
@@ -111,9 +126,9 @@ def _next_archive(file: BinaryIO, end: int) -> int | None:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with explained("read a data set", path), path.open("rb") as file:
+        with explained("read a data set", path), _Bounded(io.FileIO(path)) as file:
             yield file
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, RecursionError, OverflowError, ValueError) as error:
         raise CorruptError(
             "a tar file cannot be read",
             value=path,
@@ -130,14 +145,42 @@ def _named(path: str) -> tuple[str, str] | None:
     return (f"{folder}/{stem}".removeprefix("./").removeprefix("/"), suffix.lower())
 
 
+def _read_all(
+    group: Iterator[tuple[str, str, tarfile.TarFile, tarfile.TarInfo]], pictures: bool
+) -> Sequence[_Member]:
+    """Read a sample's files; together they may have `MAX_BYTES`."""
+    files: list[_Member] = []
+    left = MAX_BYTES
+    for key, suffix, shard, member in group:
+        if len(files) < _MOST_FILES:
+            files.append(_read(shard, _Member(key, suffix), member, left, pictures))
+            left -= max(0, member.size)
+        else:
+            files[-1] = files[-1]._replace(fault=f"is one of more than {_MOST_FILES:,} files")
+    return files
+
+
 def _read(
-    key: str, suffix: str, shard: tarfile.TarFile, member: tarfile.TarInfo, pictures: bool
+    shard: tarfile.TarFile, file: _Member, member: tarfile.TarInfo, left: int, pictures: bool
 ) -> _Member:
-    last = f".{suffix.rpartition('.')[2]}"
+    last = f".{file.suffix.rpartition('.')[2]}"
+    most = min(left, MAX_BYTES if last in EXTENSIONS else MAX_TEXT)
     asked = pictures if last in EXTENSIONS else last in (*_TEXTS, ".json")
-    small = member.size <= (MAX_BYTES if last in EXTENSIONS else _MAX_TEXT)
-    file = shard.extractfile(member) if asked and small else None
-    return _Member(key, suffix, b"" if file is None else file.read(), member.size)
+    if last not in (*EXTENSIONS, *_TEXTS, ".json"):
+        return file
+    if not 0 <= member.size <= most:
+        return file._replace(fault=f"claims {member.size:,} bytes, and may have {max(0, most):,}")
+    content = shard.extractfile(member) if asked else None
+    return file if content is None else file._replace(data=_content(shard, content))
+
+
+def _content(shard: tarfile.TarFile, content: IO[bytes]) -> bytes:
+    file = cast(_Bounded, shard.fileobj)
+    file.limit = MAX_BYTES
+    try:
+        return content.read()
+    finally:
+        file.limit = MAX_TEXT
 
 
 def _row(files: Sequence[_Member]) -> Mapping[str, Json] | str:
@@ -154,9 +197,9 @@ def _row(files: Sequence[_Member]) -> Mapping[str, Json] | str:
 def _columns(file: _Member) -> dict[str, Json]:
     front, _, last = file.suffix.rpartition(".")
     name = front or last
+    if file.fault is not None:
+        raise _FaultError(f"its {name} {file.fault}")
     if f".{last}" in EXTENSIONS:
-        if file.size > MAX_BYTES:
-            raise _FaultError(f"its {name} has more than {MAX_BYTES} bytes")
         return {name: {"bytes": file.data, "path": f"{file.key.rpartition('/')[2]}.{file.suffix}"}}
     if f".{last}" in _TEXTS:
         return {name: _text(file, name).strip()}
@@ -170,8 +213,6 @@ def _columns(file: _Member) -> dict[str, Json]:
 
 
 def _text(file: _Member, name: str) -> str:
-    if file.size > _MAX_TEXT:
-        raise _FaultError(f"its {name} has more than {_MAX_TEXT} bytes")
     try:
         return file.data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -22,6 +22,7 @@ from editloop.settings import Settings as BaseSettings
 from editloop.sources.captions import METADATA
 from editloop.sources.columns import Row, Rules, absent_columns, entry_of, session_of
 from editloop.sources.entries import Entry, Place, Problem
+from editloop.sources.files import MAX_LINE, read_lines
 from editloop.sources.formats import FORMATS, format_of
 from editloop.sources.guessing import ambiguity_of
 from editloop.sources.listed import ListedIndex, Rows
@@ -34,6 +35,7 @@ _MAP = (
     "name each field's column, and no column for a field to leave out: "
     "editloop import table FOLDER --map source=COLUMN --map target="
 )
+_TOO_LONG = f"it has more than {MAX_LINE:,} bytes"
 _HEAD = 100  # lines of a metadata.jsonl that are read for its columns
 
 
@@ -182,11 +184,9 @@ def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str
 def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Json] | str]]:
     """Yield each line's location and its mapping, or its fault as text."""
     with explained("read a data set's index", path), path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
+        for number, line in read_lines(file):
             try:
-                content = json.loads(line.decode("utf-8-sig"))
+                content = _TOO_LONG if line is None else json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as error:
                 content = f"it is no JSON: {error}"
             yield f"line {number}", content if isinstance(content, dict | str) else "no mapping"

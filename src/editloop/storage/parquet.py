@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError
 from editloop.storage.files import Files, NewFile, explained
+from editloop.storage.unfolding import MAX_BYTES, rows_of
 
 __all__ = [
     "FILE_BYTES",
@@ -35,6 +36,8 @@ __all__ = [
 
 GROUP_ROWS = 100
 GROUP_BYTES = 64_000_000
+_FOLDING = frozenset({"PLAIN_DICTIONARY", "RLE_DICTIONARY", "DELTA_BYTE_ARRAY"})
+_UNFOLDED = 16 * MAX_BYTES  # bytes, at most, of a column whose texts are read as texts
 FILE_BYTES = 480_000_000  # of pictures and texts; the rest of a file is far below 20 MB
 
 
@@ -195,17 +198,60 @@ def read_batches(
     """Yield the rows of a Parquet file in batches; raises CorruptError if a page checksum fails.
 
     `rows` limits a batch, and so the memory used. `groups` are the indices of the row groups to
-    read; None reads all.
+    read; None reads all. A page stores a value once for all rows that repeat it: where texts could
+    unfold to gigabytes, they stay dictionary-encoded, and batches of such bytes have fewer rows.
     """
     try:
         file = pq.ParquetFile(handle, page_checksum_verification=True)
-        yield from file.iter_batches(
-            batch_size=rows, row_groups=groups, columns=columns, use_threads=False
-        )
+        if texts := _long_texts(file.metadata):
+            file = pq.ParquetFile(
+                handle, page_checksum_verification=True, read_dictionary=sorted(texts)
+            )
+        for group in range(file.num_row_groups) if groups is None else groups:
+            chunks = _folded(file.metadata, group, columns)
+            folded = sum(size for leaf, size, _ in chunks if leaf not in texts)
+            yield from file.iter_batches(
+                batch_size=max(1, min(rows, MAX_BYTES // max(1, folded))),
+                row_groups=[group],
+                columns=columns,
+                use_threads=False,
+            )
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk failed: the file may be intact
         raise _damaged(path, error) from error
+
+
+def _long_texts(facts: pq.FileMetaData) -> set[str]:
+    """Return the columns of texts that repeat and could unfold to gigabytes."""
+    schema = facts.schema
+    texts = {
+        schema.column(at).path
+        for at in range(len(schema))
+        if schema.column(at).logical_type.type == "STRING"
+    }
+    return {
+        leaf
+        for group in range(facts.num_row_groups)
+        for leaf, size, values in _folded(facts, group, None)
+        if leaf in texts and size * values > _UNFOLDED
+    }
+
+
+def _folded(
+    facts: pq.FileMetaData, group: int, columns: Sequence[str] | None
+) -> Iterator[tuple[str, int, int]]:
+    """Yield a row group's columns of repeating values: path, bytes and number of values."""
+    found = facts.row_group(group)
+    for chunk in map(found.column, range(found.num_columns)):
+        leaf = chunk.path_in_schema
+        folds = chunk.physical_type == "BYTE_ARRAY" and _FOLDING.intersection(chunk.encodings)
+        if folds and (columns is None or _is_chosen(leaf, columns)):
+            yield leaf, chunk.total_uncompressed_size, chunk.num_values
+
+
+def _is_chosen(leaf: str, columns: Sequence[str]) -> bool:
+    return any(leaf == name or leaf.startswith(f"{name}.") for name in columns)
 
 
 def read_footer(path: Path) -> pq.FileMetaData:
@@ -229,12 +275,15 @@ def read_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a Parquet file; at most `rows` are in memory.
 
-    Raises CorruptError like `read_batches`, and StoreError if the disk fails, with a message that
-    names `what` could not be read.
+    Raises CorruptError like `read_batches` and for a row that is too large, and StoreError if the
+    disk fails, with a message that names `what` could not be read.
     """
     with explained(f"read {what}", path), path.open("rb") as handle:
         for batch in read_batches(handle, path, columns, rows):
-            yield from batch.to_pylist()
+            for row in rows_of(batch):
+                if isinstance(row, str):
+                    raise CorruptError(f"a row cannot be read: {row}", value=path)
+                yield row
 
 
 def _layout(schema: pa.Schema) -> dict[str, Any]:
