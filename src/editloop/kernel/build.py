@@ -23,7 +23,7 @@ from editloop.kernel.progress import Progress
 from editloop.kernel.shard_plan import ShardPlan, load_plan, make_plan
 from editloop.kernel.tasks import StepSpec
 from editloop.schema import Json
-from editloop.storage.files import Files, explained
+from editloop.storage.files import Files, check_below, explained
 from editloop.storage.manifests import Manifest, find_manifest
 from editloop.storage.records import read_record, write_record
 from editloop.storage.versions import claim_version, part_folder, retire_versions, work_folder
@@ -124,6 +124,7 @@ def retry(
     parts = read_record(options.files, folder / "parts.json")
     if parts is None:
         raise StoreError("there is no build to retry", value=out, fix="run the build first")
+    check_below(parts["plan"], "a plan")
     plan = load_plan(folder / parts["plan"], options.files)
     if specs is None:
         recipe = read_build_spec(parts)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from editloop.schema import Json
+from editloop.storage.files import check_below
 
 __all__ = ["Commit", "ShardKey", "StoredTable"]
 
@@ -36,6 +37,9 @@ class StoredTable:
     sha256: str
     rows: int
     bytes: int
+
+    def __post_init__(self) -> None:
+        check_below(self.path, "a table")
 
 
 @dataclass(frozen=True, slots=True)

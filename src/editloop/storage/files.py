@@ -14,15 +14,16 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import uuid4
 
-from editloop.errors import StoreError
+from editloop.errors import CorruptError, StoreError
 
 __all__ = [
     "Files",
     "NewFile",
+    "check_below",
     "check_plain",
     "explained",
     "file_hash",
@@ -151,6 +152,17 @@ def check_plain(name: str, what: str) -> None:
             f"{what} has a name that cannot be used as a file name",
             value=repr(name),
             fix="use letters, digits and . + - _, and do not start with a dot",
+        )
+
+
+def check_below(name: str, what: str) -> None:
+    """Raise CorruptError unless `name`, from a record, is a path below the record's folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise CorruptError(
+            f"a record names {what} outside its folder",
+            value=repr(name),
+            fix="do not trust this folder, or restore it from a copy",
         )
 
 

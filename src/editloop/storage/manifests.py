@@ -14,6 +14,7 @@ from editloop.errors import StoreError
 from editloop.schema import Json
 from editloop.storage.files import (
     Files,
+    check_below,
     check_plain,
     explained,
     file_hash,
@@ -46,6 +47,10 @@ class Manifest:
     files: Mapping[str, Mapping[str, Json]]
     fingerprint: str = ""
     facts: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for path in self.files:
+            check_below(path, "a published file")
 
     @property
     def content(self) -> str:

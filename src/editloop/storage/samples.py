@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from editloop.errors import StoreError
+from editloop.errors import CorruptError, StoreError
 from editloop.schema import (
     Attempt,
     Cause,
@@ -152,7 +152,7 @@ def from_row(row: Mapping[str, Json]) -> EditSample:
     fields = {name: row[name] for name in required_columns()}
     for name in ("source", "target", "mask"):
         image = fields[name]
-        fields[name] = None if image is None else Image(image["bytes"], image["path"])
+        fields[name] = None if image is None else _image(image)
     fields["edit_type"] = None if row["edit_type"] is None else EditType(row["edit_type"])
     fields["scores"] = {item["name"]: _score(item) for item in row["scores"] or ()}
     made = row["provenance"]
@@ -162,7 +162,7 @@ def from_row(row: Mapping[str, Json]) -> EditSample:
         else Provenance(**{**made, "parameters": json.loads(made["parameters"])})
     )
     further = row.get("references") or ()
-    fields["references"] = tuple(Image(image["bytes"], image["path"]) for image in further)
+    fields["references"] = tuple(map(_image, further))
     return EditSample(**fields)
 
 
@@ -187,6 +187,16 @@ def _attempt(row: Mapping[str, Json]) -> Attempt:
         cost=row["cost"],
         reason=row["reason"],
     )
+
+
+def _image(stored: Mapping[str, Json]) -> Image:
+    if stored["bytes"] is None:  # `datasets` would read the file at `path`, which may be any
+        raise CorruptError(
+            "a stored picture has no bytes, and its path is not followed",
+            value=repr(stored["path"]),
+            fix="store the picture itself, or build the data again",
+        )
+    return Image(stored["bytes"], stored["path"])
 
 
 def _image_row(image: Image) -> dict[str, Json]:

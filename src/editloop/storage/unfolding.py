@@ -21,13 +21,16 @@ MAX_BYTES = 256_000_000  # of a picture, and of all values of a row
 MAX_TEXT = 1_000_000  # bytes of a text
 
 
+_SMALL = 16_000_000  # bytes of a batch whose rows are made all at once
+
+
 class _TooLargeError(Exception):
     """A value that is not read, because of its size."""
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Json] | str]:
     """Yield each row, or as text why it is too large to be read."""
-    if sum(map(_unfolded, batch.columns)) <= MAX_BYTES:
+    if sum(map(_unfolded, batch.columns)) <= _SMALL:
         yield from batch.to_pylist()
         return
     for at in range(batch.num_rows):
@@ -52,7 +55,7 @@ def _unfolded(array: Any) -> int:
     if _is_list(kind):
         return _unfolded(array.flatten())
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        return MAX_BYTES + 1  # many views may show the same bytes, and Arrow does not measure them
+        return _SMALL + 1  # many views may show the same bytes, and Arrow does not measure them
     if _is_text(kind) or _is_binary(kind):
         return pc.sum(pc.binary_length(array)).as_py() or 0
     return int(array.nbytes)

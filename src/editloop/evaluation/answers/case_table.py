@@ -9,22 +9,28 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from editloop.errors import StoreError
 from editloop.evaluation.answers.cases import Case
+from editloop.images.codec import content_hash
 from editloop.schema import Json
+from editloop.sources.files import read_file
 from editloop.storage.files import Files, explained
 from editloop.storage.parquet import TableWriter, read_rows
 
 __all__ = [
     "CASES_FILE",
     "CaseWriter",
+    "StoredPicture",
     "case_files",
     "frequent_reasons",
+    "picture_in",
     "read_case_rows",
     "values_of",
 ]
@@ -43,7 +49,9 @@ _FACTS = [
     ("group", pa.string()),
     ("photo", pa.string()),
     ("instruction", pa.string()),
+    ("digest", pa.string()),  # of the session's content up to this case
     ("picture", pa.string()),  # path relative to the table's folder, or absolute
+    ("sha256", pa.string()),  # of the picture's bytes
     ("unedited", pa.string()),  # reason why there is no picture
 ]
 
@@ -124,6 +132,8 @@ class CaseWriter:
             "group": case.group,
             "photo": case.photo,
             "instruction": case.instruction,
+            "digest": case.digest,
+            "sha256": answer["sha256"],
             "unedited": answer["unedited"],
             **{name: number["value"] for name, number in numbers.items()},
             **{column: numbers[name]["text"] for column, name in self._texts.items()},
@@ -143,6 +153,45 @@ def case_files(run: Path) -> list[Path]:
 def read_case_rows(path: Path, columns: list[str]) -> Iterator[dict[str, Json]]:
     """Read some columns of a table of cases, one row at a time."""
     return read_rows(path, columns, what="a benchmark's cases")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """An edited picture that a table of cases names, in the table's folder or made elsewhere.
+
+    A table may come from somebody else, and name any file of this machine: one outside the folder
+    is used only if its content is what was evaluated.
+    """
+
+    folder: Path
+    name: str
+    sha256: str | None
+
+    def read(self) -> bytes:
+        """Return the picture's bytes; StoreError if it may not be used, OSError if unreadable."""
+        path = self.folder / self.name
+        outside = not path.resolve().is_relative_to(self.folder.resolve())
+        if outside and self.sha256 is None:
+            raise _outside(path)
+        data = read_file(path)
+        if outside and content_hash(data) != self.sha256:
+            raise _outside(path)
+        return data
+
+
+def picture_in(table: Path, row: Json) -> StoredPicture | None:
+    """Return the picture that a row of a table of cases names, if any."""
+    if row["picture"] is None:
+        return None
+    return StoredPicture(table.parent, row["picture"], row.get("sha256"))
+
+
+def _outside(path: Path) -> StoreError:
+    return StoreError(
+        "the run's record names a file outside it that is not what was evaluated",
+        value=path,
+        fix="do not trust this run folder, or evaluate again",
+    )
 
 
 def values_of(table: pa.Table, metrics: Sequence[str]) -> NDArray[np.float64]:

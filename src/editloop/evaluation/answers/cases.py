@@ -27,6 +27,7 @@ __all__ = [
     "chunked",
     "kind_of",
     "read_chunks",
+    "session_digests",
     "without_pictures",
 ]
 
@@ -40,7 +41,7 @@ class Case:
     """One edit to make, without its pictures.
 
     `last` is true for the last turn of a session and for a single edit; `group` is the data set's
-    own kind of edit.
+    own kind of edit. `digest` is that of its session up to this turn (`session_digests`).
     """
 
     id: str
@@ -51,6 +52,7 @@ class Case:
     group: str | None
     photo: str | None
     instruction: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,14 @@ def _whole(turns: Iterable[EditSample], left_out: Counter[str]) -> list[EditSamp
 
 def _chunk(kind: str, index: int, sequences: Sequences) -> Chunk:
     cases = tuple(
-        _case(sample, last=sample is sequence[-1]) for sequence in sequences for sample in sequence
+        _case(sample, digest, last=sample is sequence[-1])
+        for sequence in sequences
+        for sample, digest in zip(sequence, session_digests(sequence), strict=True)
     )
     return Chunk(kind, index, tuple(_digest(sequence) for sequence in sequences), cases)
 
 
-def _case(sample: EditSample, *, last: bool) -> Case:
+def _case(sample: EditSample, digest: str, *, last: bool) -> Case:
     made = sample.provenance
     uri = None if made is None else made.source_uri
     return Case(
@@ -148,7 +152,21 @@ def _case(sample: EditSample, *, last: bool) -> Case:
         group=own_kind(sample),
         photo=None if uri is None else uri.partition(":")[2] or uri,
         instruction=sample.instruction,
+        digest=digest,
     )
+
+
+def session_digests(sequence: Sequence[EditSample]) -> list[str]:
+    """Return, for each turn, the digest of a session's instructions and pictures up to it.
+
+    Masks do not enter it: they depend on how they are read.
+    """
+    hashed = picture_hashes()
+    shown = [
+        [sample.id, sample.instruction, hashed(sample.source), hashed(sample.target)]
+        for sample in sequence
+    ]
+    return [_hash(shown[:turns]) for turns in range(1, len(shown) + 1)]
 
 
 def _digest(sequence: Sequence[EditSample]) -> str:
@@ -162,4 +180,8 @@ def _digest(sequence: Sequence[EditSample]) -> str:
         if row["provenance"] is not None:
             row["provenance"].pop("source_uri")
         rows.append(row)
-    return content_hash(canonical_json(rows).encode("utf-8", "surrogatepass"))
+    return _hash(rows)
+
+
+def _hash(content: Json) -> str:
+    return content_hash(canonical_json(content).encode("utf-8", "surrogatepass"))

@@ -39,7 +39,7 @@ EDITING = {"steps", "text_guidance", "image_guidance", "scheduler", "size", "str
 # Columns of the table of cases that are not metrics.
 _COLUMNS = {
     *("benchmark", "editor", "id", "session", "turn", "setting", "edit_type", "group", "photo"),
-    *("instruction", "picture", "unedited", "unscored"),
+    *("instruction", "digest", "picture", "sha256", "unedited", "unscored"),
 }
 _TEXTS = {"title", "source", "about"}  # texts for readers, which change no number
 

@@ -11,7 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editloop.evaluation.answers.case_table import case_files, read_case_rows
+from editloop.evaluation.answers.case_table import (
+    StoredPicture,
+    case_files,
+    picture_in,
+    read_case_rows,
+)
 from editloop.schema import Json
 from editloop.storage.files import explained
 
@@ -69,7 +74,8 @@ class Answered:
     turn: int
     kind: str | None
     instruction: str
-    picture: Path | None
+    digest: str | None
+    picture: StoredPicture | None
     unedited: str | None
     numbers: Mapping[str, float]
     words: Mapping[str, str]  # the judge's explanations, by perspective
@@ -128,8 +134,8 @@ def extremes(table: CaseTable, editor: str, metric: str, count: int, *, less: bo
 
 def answers(table: CaseTable, names: Collection[str]) -> dict[str, list[Answered]]:
     """Return the rows of these cases or sessions, by name; sorted by turn, then editor order."""
-    facts = ["editor", "id", "session", "turn", "edit_type", "group", "instruction"]
-    columns = ["benchmark", *facts, "picture", "unedited", *table.metrics, *table.texts]
+    facts = ["editor", "id", "session", "turn", "edit_type", "group", "instruction", "digest"]
+    columns = ["benchmark", *facts, "picture", "sha256", "unedited", *table.metrics, *table.texts]
     found: dict[str, list[Answered]] = defaultdict(list)
     for row in read_case_rows(table.path, columns):
         name = row["session"] if table.drifts and row["session"] else row["id"]
@@ -139,7 +145,6 @@ def answers(table: CaseTable, names: Collection[str]) -> dict[str, list[Answered
 
 
 def _answered(row: Json, table: CaseTable) -> Answered:
-    picture = row["picture"]
     return Answered(
         editor=row["editor"],
         id=row["id"],
@@ -147,7 +152,8 @@ def _answered(row: Json, table: CaseTable) -> Answered:
         turn=row["turn"],
         kind=row["group"] or row["edit_type"],
         instruction=row["instruction"],
-        picture=None if picture is None else table.path.parent / picture,
+        digest=row.get("digest"),
+        picture=picture_in(table.path, row),
         unedited=row["unedited"],
         numbers={name: row[name] for name in table.metrics if row[name] is not None},
         words={name.removesuffix(_TEXT): row[name] for name in table.texts if row[name]},

@@ -51,7 +51,7 @@ def _turn(sample: EditSample, answers: Mapping[str, CaseRow], editors: Sequence[
 def _answer(editor: str, row: CaseRow) -> Picture:
     if row.picture is None:
         return Picture(editor, f"{editor} made no picture", reason=row.unedited, passed=row.passed)
-    with explained("read an edited picture", row.picture):
-        data = row.picture.read_bytes()
+    with explained("read an edited picture", row.picture.folder / row.picture.name):
+        data = row.picture.read()
     shown = stored_picture(editor, data, f"“{row.instruction}” by {editor}")
     return replace(shown, passed=row.passed)

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 from typing import TypeAlias
 
-from editloop.errors import ImageError
+from editloop.errors import ImageError, StoreError
 from editloop.evaluation.report.casetables import Answered, CaseTable, Extremes, answers, extremes
 from editloop.evaluation.report.truths import Truth
 from editloop.runtime.machine import cores
@@ -34,9 +34,9 @@ class Choice:
     answers: Mapping[str, Sequence[Answered]]
 
     @property
-    def ids(self) -> set[str]:
-        """The ids of the cases that are shown."""
-        return {each.id for own in self.answers.values() for each in own}
+    def digests(self) -> dict[str, str | None]:
+        """The digests of the cases that are shown, by id."""
+        return {each.id: each.digest for own in self.answers.values() for each in own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +152,9 @@ def _made(answer: Answered, lights: LightPictures) -> Picture:
     if answer.picture is None:
         return Picture(answer.editor, f"{answer.editor} made no picture", reason=answer.unedited)
     try:
-        data, alt = answer.picture.read_bytes(), f"“{answer.instruction}” by {answer.editor}"
+        data, alt = answer.picture.read(), f"“{answer.instruction}” by {answer.editor}"
         return lights.shown(answer.editor, data, alt)
-    except (OSError, ImageError) as error:
-        cause = error.cause if isinstance(error, ImageError) else error.strerror
+    except (OSError, ImageError, StoreError) as error:
+        cause = (error.strerror or error) if isinstance(error, OSError) else error.cause
         reason = f"the picture cannot be read any more: {cause}"
         return Picture(answer.editor, f"{answer.editor}'s picture is not here", reason=reason)

@@ -89,5 +89,5 @@ def _truths(
     card = cards.get(name)
     if card is None:
         return Truths(problem=f"the card of {part.card.name!r} cannot be read any more")
-    ids = {case for choice in chosen for case in choice.ids}
-    return read_truths(card, Path(evaluated[name]["data"]), ids, lights)
+    digests = {case: own for choice in chosen for case, own in choice.digests.items()}
+    return read_truths(card, Path(evaluated[name]["data"]), digests, lights)

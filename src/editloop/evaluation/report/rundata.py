@@ -7,7 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editloop.evaluation.answers.case_table import case_files, read_case_rows
+from editloop.evaluation.answers.case_table import (
+    StoredPicture,
+    case_files,
+    picture_in,
+    read_case_rows,
+)
 from editloop.schema import PERSPECTIVES, Json
 from editloop.storage.files import explained
 
@@ -26,7 +31,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """One editor's answer to one case: its picture's path, and the perspectives it passed."""
+    """One editor's answer to one case: its picture, and the perspectives it passed."""
 
     benchmark: str
     editor: str
@@ -35,7 +40,7 @@ class CaseRow:
     turn: int
     edit_type: str | None
     instruction: str
-    picture: Path | None
+    picture: StoredPicture | None
     unedited: str | None
     passed: Mapping[str, bool | None]
 
@@ -67,10 +72,10 @@ def read_cases(run: Path, benchmarks: Collection[str]) -> list[CaseRow]:
 def _case_rows(path: Path) -> Iterator[CaseRow]:
     facts = ["benchmark", "editor", "id", "session", "turn", "edit_type", "instruction"]
     passed = [f"{name}_accuracy" for name in PERSPECTIVES]
-    for row in read_case_rows(path, [*facts, "picture", "unedited", *passed]):
+    for row in read_case_rows(path, [*facts, "picture", "sha256", "unedited", *passed]):
         yield CaseRow(
             **{name: row[name] for name in facts},
-            picture=None if row["picture"] is None else path.parent / row["picture"],
+            picture=picture_in(path, row),
             unedited=row["unedited"],
             passed={
                 name: None if row[column] is None else row[column] == 1

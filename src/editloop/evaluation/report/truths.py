@@ -1,17 +1,19 @@
 """Read the sources and known targets of chosen cases for a report.
 
 Only the sessions with these cases are read, in parallel, from the folder that was evaluated; only
-thumbnails are kept.
+thumbnails are kept. A run folder may come from somebody else, and name any folder of this machine:
+cases are shown only if their content is what was evaluated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from editloop.errors import EditLoopError
+from editloop.errors import ChangedError, EditLoopError
+from editloop.evaluation.answers.cases import session_digests
 from editloop.evaluation.protocol.card import Protocol
 from editloop.runtime.machine import cores
 from editloop.runtime.prefetching import prefetched
@@ -44,34 +46,36 @@ class Truths:
 
 
 def read_truths(
-    protocol: Protocol, folder: Path, ids: Collection[str], lights: LightPictures
+    protocol: Protocol, folder: Path, digests: Mapping[str, str | None], lights: LightPictures
 ) -> Truths:
-    """Read the cases with these ids in a data set; a read error is returned as `problem`."""
-    if not ids:
+    """Read the cases with these ids and digests in a data set; an error is the `problem`."""
+    if not digests:
         return Truths()
     try:
-        return Truths(dict(_truths(protocol, folder, set(ids), lights)))
+        return Truths(dict(_truths(protocol, folder, digests, lights)))
     except EditLoopError as error:
         return Truths(problem=f"{error.cause}: {folder}")
 
 
 def _truths(
-    protocol: Protocol, folder: Path, ids: set[str], lights: LightPictures
+    protocol: Protocol, folder: Path, digests: Mapping[str, str | None], lights: LightPictures
 ) -> Iterator[tuple[str, Truth]]:
     layout = open_layout(protocol.data.layout, folder, reading=None, **protocol.data.options)
-    make = partial(_of_session, ids=ids, lights=lights)
-    for found in prefetched(make, layout.find(ids), cores()):
+    make = partial(_of_session, digests=digests, lights=lights)
+    for found in prefetched(make, layout.find(digests), cores()):
         yield from found
 
 
 def _of_session(
-    session: Sequence[EditSample], ids: set[str], lights: LightPictures
+    session: Sequence[EditSample], digests: Mapping[str, str | None], lights: LightPictures
 ) -> list[tuple[str, Truth]]:
-    return [
-        (sample.id, _truth(session[: at + 1], lights))
-        for at, sample in enumerate(session)
-        if sample.id in ids
-    ]
+    found: list[tuple[str, Truth]] = []
+    for at, (sample, digest) in enumerate(zip(session, session_digests(session), strict=True)):
+        if sample.id in digests:
+            if digests[sample.id] != digest:
+                raise ChangedError("the data are not those that were evaluated", value=sample.id)
+            found.append((sample.id, _truth(session[: at + 1], lights)))
+    return found
 
 
 def _truth(turns: Sequence[EditSample], lights: LightPictures) -> Truth:

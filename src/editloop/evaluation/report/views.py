@@ -8,6 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from editloop.evaluation.answers.case_table import StoredPicture
 from editloop.evaluation.report.roster import colours_of, editors_of
 from editloop.evaluation.report.rundata import Curve
 from editloop.images.codec import decode
@@ -143,9 +144,11 @@ def looks(run: Path) -> list[Picture]:
     for folder in sorted((run / "models").glob("*/samples")):
         last = max(folder.glob("step-*.png"), default=None)
         if last is not None:
+            sheets = run / "models"
+            data = StoredPicture(sheets, last.relative_to(sheets).as_posix(), None).read()
             step = int(last.stem.removeprefix("step-"))
             text = f"{folder.parent.name} after {step:,} steps"
-            pictures.append(sheet(text, decode(last.read_bytes()), f"edits by {text}"))
+            pictures.append(sheet(text, decode(data), f"edits by {text}"))
     return pictures
 
 
