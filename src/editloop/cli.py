@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 import typer
@@ -18,6 +19,7 @@ from editloop.commands import (
     rating,
     training,
 )
+from editloop.showing.terminal import say
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -64,5 +66,8 @@ def main() -> None:
     try:
         app()
     except EditLoopError as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
+        sys.exit(1)
+    except Exception:  # a fault of ours, whose message may quote what it was given
+        say(traceback.format_exc(), err=True, end="")
         sys.exit(1)

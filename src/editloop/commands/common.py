@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from editloop.showing.terminal import say
+
 __all__ = [
     "CallsDryRun",
     "DataFolder",
@@ -55,7 +57,5 @@ def going_on_later() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(
-            "stopped; finished work is kept. Run the same command again to continue.", err=True
-        )
+        say("stopped; finished work is kept. Run the same command again to continue.", err=True)
         raise typer.Exit(130) from None

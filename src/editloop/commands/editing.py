@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from editloop.commands.common import InvertMask, MaskRule
+from editloop.showing.terminal import say
 
 __all__ = ["edit", "editors", "operations"]
 
@@ -95,7 +96,7 @@ def edit(
         reading=mask_reading(mask_rule, invert=invert_mask),
         settings=settings,
     ):
-        typer.echo(path)
+        say(path)
 
 
 def editors() -> None:

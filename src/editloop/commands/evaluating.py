@@ -16,6 +16,7 @@ from editloop.commands.common import (
     going_on_later,
 )
 from editloop.errors import RecipeError
+from editloop.showing.terminal import say
 
 __all__ = ["compare", "evaluate", "measure", "protocols"]
 
@@ -98,7 +99,7 @@ def evaluate(
             missing="count" if allow_missing else "refuse",
         )
     print_results(results)
-    typer.echo(f"report: {folder / 'report.html'}")
+    say(f"report: {folder / 'report.html'}")
 
 
 def compare(
@@ -137,7 +138,7 @@ def compare(
     found = compare_runs(folders, metrics=chosen, seed=seed, resamples=resamples)
     print_comparison(found)
     if out is not None:
-        typer.echo(write_comparison(found, out))
+        say(write_comparison(found, out))
     if judge is not None:
         from editloop.evaluation.comparing.preference_table import print_preferences
         from editloop.evaluation.comparing.preferring import prefer, write_preferences
@@ -146,7 +147,7 @@ def compare(
             preferences = prefer(found, judge, sample=sample)
         print_preferences(found, preferences)
         if out is not None:
-            typer.echo(write_preferences(preferences, out))
+            say(write_preferences(preferences, out))
             write_comparison(found, out, preferences)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from editloop.commands.common import InvertMask, Layout, MaskRule, going_on_later
+from editloop.showing.terminal import say
 
 __all__ = ["hash_data", "import_data"]
 
@@ -131,7 +132,7 @@ def import_data(
     print_contamination(results)
     print_notices(results)
     print_masks(results["masks"])
-    typer.echo(f"data: {out / 'data'}")
+    say(f"data: {out / 'data'}")
 
 
 def hash_data(
@@ -150,7 +151,7 @@ def hash_data(
 
     listed = hash_folder(data, layout=layout, name=name)
     write_hashes(listed, output)
-    typer.echo(f"{output}: {listed.edits} edits of {listed.name}")
+    say(f"{output}: {listed.edits} edits of {listed.name}")
 
 
 def _pairs(texts: list[str] | tuple[()]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from editloop.commands.common import (
     MaskRule,
     going_on_later,
 )
+from editloop.showing.terminal import say
 
 __all__ = ["calibrate", "fake_server", "judge"]
 
@@ -78,7 +79,7 @@ def judge(
         )
     print_rewards(results)
     print_asked(judge_data.judge_usage(judge, folder))
-    typer.echo(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
+    say(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
 
 
 def calibrate(
@@ -127,7 +128,7 @@ def calibrate(
     with going_on_later():
         results = calibrating.calibrate(judge, out, **settings)
     print_calibration(results)
-    typer.echo(f"calibration: {out / 'calibration.html'}")
+    say(f"calibration: {out / 'calibration.html'}")
 
 
 def fake_server(
@@ -150,9 +151,9 @@ def fake_server(
     from editloop.judges.fake.data import serve
 
     with serve(data, port=port, latency=latency, faults=faults, seed=seed) as server:
-        typer.echo(f"serving the model `fake` at {server.base_url}; Ctrl-C stops it")
+        say(f"serving the model `fake` at {server.base_url}; Ctrl-C stops it")
         try:
             server.wait()
         except KeyboardInterrupt:
             seen = server.seen
-            typer.echo(f"{seen.requests:,} requests, {sum(seen.faults.values()):,} met a fault")
+            say(f"{seen.requests:,} requests, {sum(seen.faults.values()):,} met a fault")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from editloop.commands.common import DataFolder, Layout
+from editloop.showing.terminal import say
 
 __all__ = ["lint"]
 
@@ -33,4 +34,4 @@ def lint(
 
     place = out or Path("runs") / f"lint-{data.resolve().name}"
     print_lint(lint_data(data, place, layout=layout, against=against or (), smallest=small))
-    typer.echo(f"lint: {place / 'lint.html'}")
+    say(f"lint: {place / 'lint.html'}")

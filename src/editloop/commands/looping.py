@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from editloop.commands.common import RunFolder, going_on_later
+from editloop.showing.terminal import say
 
 __all__ = ["recipes", "retry", "run", "show", "verify"]
 
@@ -72,7 +73,7 @@ def run(
         )
     print_results(results)
     if (folder / "report.html").exists():
-        typer.echo(f"report: {folder / 'report.html'}")
+        say(f"report: {folder / 'report.html'}")
 
 
 def recipes(
@@ -88,7 +89,7 @@ def recipes(
     if name is None:
         print_recipes(shipped_recipes())
     else:
-        typer.echo(shipped_recipe(name), nl=False)
+        say(shipped_recipe(name), end="")
 
 
 def show(
@@ -100,7 +101,7 @@ def show(
     from editloop.loop import run as loop
 
     if html:
-        typer.echo(loop.report(folder))
+        say(loop.report(folder))
         return
     print_results(loop.results(folder))
 
@@ -111,10 +112,10 @@ def verify(folder: RunFolder) -> None:
 
     problems = check(folder)
     for problem in problems:
-        typer.echo(f"{problem.path}: {problem.cause}")
+        say(f"{problem.path}: {problem.cause}")
     if problems:
         raise typer.Exit(1)
-    typer.echo("ok: every file is as it was committed")
+    say("ok: every file is as it was committed")
 
 
 def retry(
@@ -138,6 +139,6 @@ def retry(
 
     with going_on_later():
         tried, passed = loop.retry(folder, failure, recipe=recipe)
-    typer.echo(f"{tried} retried, {passed} passed")
+    say(f"{tried} retried, {passed} passed")
     if passed:
-        typer.echo("the data changed: run again with --new-version to update the rest of the run")
+        say("the data changed: run again with --new-version to update the rest of the run")

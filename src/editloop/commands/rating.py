@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from editloop.showing.terminal import say
+
 __all__ = ["ranking"]
 
 
@@ -27,4 +29,4 @@ def ranking(
     from editloop.rating.table import print_ranking
 
     print_ranking(rank(votes, out, seed=seed))
-    typer.echo(f"ranking: {out / 'ranking.html'}")
+    say(f"ranking: {out / 'ranking.html'}")

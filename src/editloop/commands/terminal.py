@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -18,6 +17,7 @@ from editloop.kernel.progress import Progress
 from editloop.registry import kinds, load, settings_of
 from editloop.schema import Json
 from editloop.showing.telling import told_notices, unlike_the_card
+from editloop.showing.terminal import escape
 from editloop.training.data_facts import notices
 
 __all__ = [
@@ -207,7 +207,7 @@ def print_contamination(results: Mapping[str, Json]) -> None:
         heads = ("test set", "match", "kept", "dropped")
         title = f"found in test sets: {found['kept']} samples kept, {found['dropped']} dropped"
         _print_table(f"warning: {title}" if found["kept"] else title, heads, rows)
-        Console().print(f"ids: evaluation/{name}/contaminated.jsonl", highlight=False)
+        Console().print(escape(f"ids: evaluation/{name}/contaminated.jsonl"), highlight=False)
 
 
 def print_masks(counts: Mapping[str, int]) -> None:
@@ -294,9 +294,11 @@ def print_operations(operations: Sequence[Any]) -> None:
 
 
 def _print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=escape(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD
+    )
     for head in heads:
-        table.add_column(head, overflow="fold")
+        table.add_column(escape(head), overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from editloop.commands.common import going_on_later
+from editloop.showing.terminal import say
 
 __all__ = ["train"]
 
@@ -98,5 +99,5 @@ def train(
     if results:
         print_results(results)
         for name in results.get("train", {}):
-            typer.echo(f"model: {folder / 'models' / name}")
-        typer.echo(f"report: {folder / 'report.html'}")
+            say(f"model: {folder / 'models' / name}")
+        say(f"report: {folder / 'report.html'}")

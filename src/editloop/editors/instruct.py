@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from pydantic import Field
 from rich.console import Console
-from rich.markup import escape
 
 from editloop.editors import geometry
 from editloop.editors.asking import Acceleration, Reward, Steps
@@ -34,6 +33,7 @@ from editloop.models.backbones.sampling import denoised
 from editloop.models.guidance import branches
 from editloop.models.inputs import EditInputs
 from editloop.schema import Json
+from editloop.showing.terminal import escape
 from editloop.storage.records import fingerprint
 
 __all__ = ["InstructEditor", "InstructSettings"]

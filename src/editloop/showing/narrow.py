@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from editloop.showing.terminal import escape, visible
 
 __all__ = ["NarrowColumn", "interval", "print_line", "print_narrow"]
 
@@ -39,6 +40,7 @@ def print_line(text: str) -> None:
 def print_narrow(title: str, first: NarrowColumn, columns: Sequence[NarrowColumn]) -> None:
     """Print columns beside a first one, as several tables with the same first column if needed."""
     console = Console()
+    first, columns = _visible(first), list(map(_visible, columns))
     for at, some in enumerate(_fitting(first, columns)):
         shown = escape(title) if at == 0 else None
         table = Table(title=shown, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
@@ -53,6 +55,10 @@ def print_narrow(title: str, first: NarrowColumn, columns: Sequence[NarrowColumn
 def interval(low: str, high: str) -> str:
     """Return an interval in a short form, such as `3-5%` or `-1 to 2`."""
     return f"{low} to {high}" if low.startswith("-") else f"{low.removesuffix('%')}-{high}"
+
+
+def _visible(column: NarrowColumn) -> NarrowColumn:
+    return NarrowColumn(visible(column.head), list(map(visible, column.cells)))
 
 
 def _first_width(first: NarrowColumn) -> int:

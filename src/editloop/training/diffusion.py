@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.markup import escape
 
 from editloop.errors import UnavailableError
 from editloop.hub import weights
@@ -24,6 +23,7 @@ from editloop.models.reward import separator_of
 from editloop.runtime.ranks import is_leader, others, spreads_weights
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
+from editloop.showing.terminal import escape
 from editloop.storage.files import explained
 from editloop.storage.manifests import find_manifest
 from editloop.training.data_checks import (

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 
 from editloop.models.backbones.model import DiffusionModel
 from editloop.schema import Json
+from editloop.showing.terminal import escape
 from editloop.storage.versions import work_folder
 from editloop.training.data_checks import JOINED, held_out, rows_of
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
@@ -117,7 +117,5 @@ def _report_stale_caches(caches: Path, key: str) -> None:
         size = sum(path.stat().st_size for path in files) / 1e9
         names = ", ".join(sorted(path.name for path in old))
         console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(
-            f"latents of data that is no longer here take {size:.2f} GB and can be removed, in "
-            f"{escape(str(caches))}: {names}"
-        )
+        text = f"latents of data that is no longer here take {size:.2f} GB and can be removed, in "
+        console.print(escape(f"{text}{caches}: {names}"))

@@ -19,10 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from editloop.errors import BusyError, StoreError, TrainingError
 from editloop.models.backbones.model import DiffusionModel
+from editloop.showing.terminal import escape
 from editloop.storage.files import Files
 from editloop.storage.locks import lock, wait
 from editloop.training.framing import Framing

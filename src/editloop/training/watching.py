@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from editloop.schema import Json
+from editloop.showing.terminal import escape
 from editloop.storage.files import Files, explained, replace_file
 from editloop.training.finite import diverged
 
@@ -96,7 +97,7 @@ def watched(
     """
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn(f"training {name}"),
+        TextColumn(escape(f"training {name}")),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]}"),

@@ -20,6 +20,7 @@ from editloop.evaluation.answers.cases import Case, Chunk, Sequences
 from editloop.evaluation.answers.finding import FoundEditor, find_chunk
 from editloop.evaluation.answers.measuring import Measuring, measure_chunk
 from editloop.schema import Editor, Json
+from editloop.showing.terminal import escape
 from editloop.storage.commits import Commit
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
@@ -169,7 +170,7 @@ class Answering:
         console = Console(stderr=True)
         steps = track(
             count(),
-            description=description,
+            description=escape(description),
             total=total,
             console=console,
             transient=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 
 from editloop.evaluation.comparing.compare import Comparison
 from editloop.evaluation.comparing.pairing import BenchmarkComparison
@@ -13,6 +12,7 @@ from editloop.evaluation.comparing.preferring import Preferences
 from editloop.evaluation.comparing.table import marked, print_departures
 from editloop.schema import Json
 from editloop.showing.narrow import NarrowColumn, interval, print_narrow
+from editloop.showing.terminal import escape
 
 __all__ = ["print_preferences"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 
 from editloop.evaluation.comparing.compare import Comparison
 from editloop.evaluation.comparing.pairing import BenchmarkComparison, Difference
@@ -11,6 +10,7 @@ from editloop.schema import Json
 from editloop.showing.labels import amount, change, label
 from editloop.showing.narrow import NarrowColumn, interval, print_narrow
 from editloop.showing.tables import by_metric
+from editloop.showing.terminal import escape
 
 __all__ = ["marked", "print_comparison", "print_departures"]
 

@@ -31,6 +31,7 @@ from editloop.judges.specs import keeping_in, ledger_of
 from editloop.registry import parse_spec
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
+from editloop.showing.terminal import escape
 from editloop.sources.layouts import layout_of, open_layout
 from editloop.storage.files import Files, explained, replace_file, sweep_temporaries
 from editloop.storage.locks import lock
@@ -161,7 +162,7 @@ def _watched(description: str, total: int, cases: Iterable[Any]) -> Iterable[Any
     console = Console(stderr=True)
     return track(
         cases,
-        description=description,
+        description=escape(description),
         total=total,
         console=console,
         transient=True,
