@@ -78,3 +78,13 @@ def test_a_record_that_names_no_picture_is_refused(changes: dict[str, Any]) -> N
     made = provenance(samples("photos", train=1, heldout=0)[0])
     with pytest.raises(StoreError, match="provenance"):
         reload(dataclasses.replace(made, **changes))
+
+
+def test_a_record_without_the_files_hash_reads_no_file(tmp_path: Path) -> None:
+    """A provenance may be somebody else's, and name any file."""
+    (tmp_path / "a.png").write_bytes(saved(smooth(), "PNG"))
+    (sample,) = samples("folder", path=str(tmp_path))
+    made = provenance(sample)
+    crop = {"crop": made.parameters["crop"]}
+    with pytest.raises(ChangedError, match="changed"):
+        reload(dataclasses.replace(made, parameters=crop))
