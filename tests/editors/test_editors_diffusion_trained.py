@@ -239,7 +239,28 @@ def test_a_runs_folder_means_the_only_model_in_it(room, tmp_path) -> None:
         editor(tmp_path).edit([request()])
 
 
-@pytest.mark.parametrize("said", [b"{", b"[1]", b"\xff", b'{"kind": "diffusion", "base": "a"}'])
+INDEX = {
+    **{"kind": "diffusion", "family": "sd", "base": "a", "conditions": [], "facts": {}},
+    **{"lora": None, "reward": None},
+}
+SAID = [
+    *(b"{", b"[1]", b"\xff", b'{"kind": "diffusion", "base": "a"}'),
+    *(
+        json.dumps({**INDEX, **odd}).encode()
+        for odd in (
+            *({"base": 5}, {"conditions": 5}, {"lora": ["a", "b"]}, {"reward": {"variant": "x"}}),
+            *(
+                {"family": ["sd"]},
+                {"facts": []},
+                {"facts": {"training": 5}},
+                {"facts": {"training": {"size": "x"}}},
+            ),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("said", SAID)
 def test_a_folder_that_only_looks_trained_is_named(tmp_path, said) -> None:
     (tmp_path / "editloop.json").write_bytes(said)
     with pytest.raises(StoreError, match=r"index cannot be read.*editloop\.json"):

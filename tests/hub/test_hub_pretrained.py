@@ -67,6 +67,7 @@ CASES = {
 INDICES = {
     "a part": {"unet": ["own_code", "Own"]},
     "a loaded module": {"scheduler": ["subprocess", "Popen"]},
+    "a part outside": {"../unet": ["diffusers", "UNet2DConditionModel"]},
     "the pipeline": {"_class_name": ["own_code", "Own"]},
 }
 

@@ -74,9 +74,10 @@ def _code_in(content: Json, path: Path) -> Iterator[str]:
 
 
 def _foreign_parts(index: dict[str, Json]) -> Iterator[str]:
-    """Yield the parts of a pipeline whose classes are not those of the two libraries."""
+    """Yield the parts of a pipeline with other classes than the libraries', or outside it."""
     for name, value in index.items():
-        if isinstance(value, list) and value and not _is_library(value[0]):
+        is_part = isinstance(value, list) and bool(value)
+        if is_part and not (name.isidentifier() and _is_library(value[0])):
             yield f"{name} {value}"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -28,6 +29,7 @@ from editloop.models.finding import model_in
 from editloop.models.pipeline_loading import DTYPES, quietly
 from editloop.models.reward import saved_rewards
 from editloop.schema import Json
+from editloop.settings import validate
 
 __all__ = [
     "check_base",
@@ -39,6 +41,26 @@ __all__ = [
 ]
 
 _INDEX_KEYS = ("base", "conditions", "facts", "family", "lora", "reward")  # required in every index
+
+
+class _Training(BaseModel):
+    size: int | None = None
+
+
+class _Facts(BaseModel):
+    training: _Training = _Training()
+
+
+class _Index(BaseModel):
+    """The types of an index, which may be somebody else's."""
+
+    base: str
+    family: str
+    conditions: tuple[str, ...]
+    facts: _Facts
+    lora: tuple[int, int] | None
+    reward: dict[str, Any] | None
+
 
 _Loader: TypeAlias = Callable[[str, Path, Wanted], DiffusionModel]
 
@@ -116,6 +138,11 @@ def trained_index(folder: Path) -> Mapping[str, Json] | None:
         return None
     if missing := [name for name in _INDEX_KEYS if name not in index]:
         raise _unreadable(folder, f"it has no {missing[0]}")
+    try:
+        validate(_Index, index, where=INDEX)
+        saved_rewards(index["reward"])
+    except (RecipeError, ValueError) as error:
+        raise _unreadable(folder, str(error)) from error
     if index["family"] not in FAMILIES:
         raise _unreadable(folder, f"unknown family {index['family']}")
     return index
