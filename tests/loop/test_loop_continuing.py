@@ -49,6 +49,15 @@ def test_any_other_change_needs_a_new_version(stopped, changes) -> None:
     assert not found["train"]["small"]["resumed"]
 
 
+def test_work_of_an_older_version_of_the_training_is_refused_with_what_to_do(
+    stopped, monkeypatch
+) -> None:
+    monkeypatch.setattr(loop_parts.Slowing, "version", "2")
+    told = r"(?s)version: 1 -> 2.*finish it with the EditLoop that began it.*--new-version"
+    with pytest.raises(ChangedError, match=told):
+        loop.run(recipe(learning_rate=0.05), stopped, workers=1)
+
+
 def test_a_new_version_at_a_lower_rate_starts_from_the_beginning(stopped) -> None:
     found = loop.run(recipe(learning_rate=0.05), stopped, workers=1, new_version=True)
     assert not found["train"]["small"]["resumed"]

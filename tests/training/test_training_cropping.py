@@ -9,9 +9,10 @@ from editloop.images.codec import encode_jpeg, encode_png
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample, Image
 from editloop.training.buckets import CENTRE, View
-from editloop.training.cropping import changed_region
+from editloop.training.cropping import changed_region, cropped
 from editloop.training.data_facts import lost_edits, notices
 from editloop.training.framing import Framing
+from editloop.training.triples import decoded
 from latent_data import SQUARE, model_at, opened, published_rows
 
 SIZE = 32
@@ -65,6 +66,16 @@ def _pixels(image):
     from editloop.images.codec import decode
 
     return decode(image.bytes)
+
+
+def test_a_soft_mask_with_noise_counts_by_its_half() -> None:
+    sample = wide("right", mask=True)
+    noisy = np.full((32, 96), 3, np.uint8)
+    noisy[10:22, PLACES["right"]] = 200
+    whole = replace(decoded(sample), mask=noisy)
+    seen = cropped(whole, CENTRE, (SIZE, SIZE), around_edit=True)
+    assert red(seen.target) == 144
+    assert cropped(whole, CENTRE, (SIZE, SIZE), around_edit=False).lost
 
 
 @pytest.mark.parametrize("view", [View(1.5, (0.9, 0.1)), View(2.0, (0.0, 0.5), flip=True)])

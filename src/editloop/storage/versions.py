@@ -149,9 +149,11 @@ def _shown(value: Json) -> str:
 
 def _changed(part: str, lines: list[str]) -> ChangedError:
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    updated = any(line.startswith("version: ") for line in lines)
+    back = "finish it with the EditLoop that began it" if updated else "go back to the old settings"
     return ChangedError(
         f"the settings or inputs of {part!r} changed since this folder was made",
         value="\n  ".join(["", *lines[:_SHOWN], *more]),
-        fix="go back to the old settings, choose another folder, or make a new version with "
-        "--new-version (unchanged work is reused)",
+        fix=f"{back}, choose another folder, or make a new version with --new-version (unchanged "
+        "work is reused)",
     )

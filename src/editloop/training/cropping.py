@@ -50,9 +50,11 @@ def changed_region(source: Pixels, target: Pixels) -> _Region:
 
 
 def _edited_region(whole: Triple) -> _Region:
-    """Return where a picture is edited, 0 elsewhere: [height, width]."""
-    if whole.mask is not None and not whole.mask.all():
-        return whole.mask.astype(np.float32)
+    """Return 1 where a picture is edited, else 0: [height, width]; of a soft mask, its half."""
+    if whole.mask is not None:
+        inside = whole.mask > whole.mask.max() / 2
+        if not inside.all():
+            return inside.astype(np.float32)
     return changed_region(whole.source, whole.target)
 
 
