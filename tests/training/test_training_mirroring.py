@@ -41,6 +41,9 @@ SIDES = [
     "sağdaki adamı kaldır",
     "zet de hond links",
     "postaw kota po lewej",
+    "gör den vänstra bollen blå",
+    "ilagay sa kaliwa",
+    "rotate the wheel counter-clockwise",
 ]
 STRAIGHT = [
     "make the picture brighter",
