@@ -52,9 +52,9 @@ def changed_region(source: Pixels, target: Pixels) -> _Region:
 def _edited_region(whole: Triple) -> _Region:
     """Return 1 where a picture is edited, else 0: [height, width]; of a soft mask, its half."""
     if whole.mask is not None:
-        inside = whole.mask > whole.mask.max() / 2
+        inside: _Region = (whole.mask > whole.mask.max() / 2).astype(np.float32)
         if not inside.all():
-            return inside.astype(np.float32)
+            return inside
     return changed_region(whole.source, whole.target)
 
 
