@@ -98,16 +98,16 @@ def test_default_rewards_are_the_best_without_complaint(folder) -> None:
     assert usual.fingerprint == spelt.fingerprint
 
 
-def test_a_mask_is_heeded_and_a_blank_one_means_everywhere(folder) -> None:
+def test_a_mask_is_heeded_and_an_all_black_one_is_not_edited_with(folder) -> None:
     made = editor(folder)
-    blank, full = (np.full((SIZE, SIZE), value, np.uint8) for value in (0, 255))
+    black, full = (np.full((SIZE, SIZE), value, np.uint8) for value in (0, 255))
     half = full.copy()
     half[:, : SIZE // 2] = 0
     without, everywhere, nowhere, left = (
-        made.edit([request(0, mask=mask)])[0] for mask in (None, full, blank, half)
+        made.edit([request(0, mask=mask)])[0] for mask in (None, full, black, half)
     )
     assert np.array_equal(without, everywhere)
-    assert np.array_equal(without, nowhere)
+    assert isinstance(nowhere, Unedited)
     assert not np.array_equal(without, left)
 
 
