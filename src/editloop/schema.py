@@ -260,8 +260,9 @@ class Unedited:
 class EditedPair:
     """The input of metrics and judges; all pictures have the same size, with two exceptions.
 
-    `edited` may have any size if it was made elsewhere, and a picture that no metric `needs` may be
-    empty, [0, 0, 3]. `group` is the data set's own edit category.
+    `edited` may have any size if it was made elsewhere or keeps its editor's working size, and a
+    picture that no metric `needs` may be empty, [0, 0, 3]. `group` is the data set's own edit
+    category.
     """
 
     id: str

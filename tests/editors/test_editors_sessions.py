@@ -13,7 +13,7 @@ from editloop.editors.geometry import Sizing, fitted, fitted_picture, resized
 from editloop.editors.pocket import PocketEditor, PocketEditorSettings
 from editloop.editors.sessions import UnscaledEditor
 from editloop.models.saving import save_model
-from editloop.schema import EditRequest
+from editloop.schema import EditRequest, Unedited
 from editloop.sources.scenes import photo
 from networks import awake, pocket
 from sized_editors import Unchanging
@@ -93,6 +93,16 @@ def test_instruct_pix2pix_s_command_crops_and_the_crop_is_put_back(tmp_path) -> 
     assert np.array_equal(result[:, :45], image[:, :45])
     assert np.array_equal(result[:, -45:], image[:, -45:])
     assert psnr(result[:, 45:-45], image[:, 45:-45]) > 18  # in place: a shift of 8 px has 13 dB
+
+
+def test_a_mask_of_which_the_crop_leaves_nothing_is_refused(tmp_path) -> None:
+    mask = np.zeros((300, 590), np.uint8)
+    mask[:, :30] = 255
+    request = EditRequest("a", coffee(300, 590), "x", mask=mask)
+    (answer,) = unchanging(tmp_path, **RULES[2]).edit([request])
+    assert answer == Unedited("the mask lies outside of the crop to the working size")
+    (answer,) = unchanging(tmp_path, **RULES[0]).edit([request])
+    assert isinstance(answer, np.ndarray)
 
 
 def test_a_pocket_model_goes_on_from_its_own_size(tmp_path) -> None:

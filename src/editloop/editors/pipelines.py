@@ -241,6 +241,8 @@ class PipelineEditor(ABC, Generic[_Settings]):
                 size = self.working_size(self._pipeline, height, width, settings)
             if size[0] * size[1] > MAX_PIXELS:
                 answers[index] = Unedited(f"too large to work on: {size[1]}x{size[0]} pixels")
+            elif self.uses_mask and is_nowhere(_region(request, size, self._sizing(settings))):
+                answers[index] = Unedited("the mask lies outside of the crop to the working size")
             else:
                 groups[size, settings].append(index)
         for (size, settings), indices in groups.items():
@@ -305,9 +307,13 @@ def stepped(sizing: Sizing, multiple: int) -> Sizing:
 
 
 def _job(request: EditRequest, size: Size, sizing: Sizing) -> SizedRequest:
+    image, region = fitted_picture(request.image, size, sizing), _region(request, size, sizing)
+    return SizedRequest(request, image, region)
+
+
+def _region(request: EditRequest, size: Size, sizing: Sizing) -> Mask:
+    """Return the mask at the working size; white everywhere if there is none."""
     mask = request.mask
     if mask is None or is_nowhere(mask):  # a black one is left to editors that take no mask
-        region = np.full(size, 255, np.uint8)
-    else:
-        region = fitted_mask(mask, size, sizing)
-    return SizedRequest(request, fitted_picture(request.image, size, sizing), region)
+        return np.full(size, 255, np.uint8)
+    return fitted_mask(mask, size, sizing)
