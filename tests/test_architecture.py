@@ -13,7 +13,10 @@ import pytest
 
 import editloop
 from document_blocks import ROOT, blocks, write_files
+from editloop.chat.fake.server import FakeServer
 from editloop.errors import InstructionError
+from editloop.kernel.build import Options, build
+from editloop.kernel.tasks import StepSpec
 from editloop.loop import run as loop
 from editloop.metrics.metric_set import MetricSet, metrics_of
 from editloop.registry import BUILT_IN, create, kinds
@@ -95,6 +98,26 @@ def test_the_filter_drops_with_its_reason(run, samples) -> None:
     dropped = pq.read_table(run / "rejects" / "dropped.parquet").to_pylist()
     assert [row["reason"] for row in dropped] == ["hardly any change"] * (14 - len(samples))
     assert 0 < len(samples) < 14
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_question_is_asked_once_and_its_reply_is_read(tmp_path) -> None:
+    asked: list[str] = []
+
+    def answer(request) -> str:
+        asked.append(request.texts[0])
+        return "a wall" if len(asked) > 1 else "word " * 21
+
+    sources = [StepSpec("source", "greys", "my_source:Greys", {"levels": [0, 128]})]
+    with FakeServer(answer) as server:
+        model = {"target": "fake", "base_url": server.base_url, "ledger": str(tmp_path / "ledger")}
+        steps = [StepSpec("build", "caption", "my_caption:Caption", {**model, "concurrency": 1})]
+        for out in ("first", "second"):  # the second pays nothing
+            build(sources, steps, out=tmp_path / out, options=Options(workers=0))
+            captioned = list(editloop.read_samples(tmp_path / out / "data", "train"))
+            assert [sample.source_caption for sample in captioned] == ["a wall", "a wall"]
+    assert len(asked) == 3
+    assert asked[0].startswith("Describe the picture in one sentence.")
 
 
 def test_the_judges_scores_are_in_the_samples(samples) -> None:

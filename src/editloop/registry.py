@@ -37,6 +37,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "contamination": "editloop.sources.contamination:ContaminationStep",
         "inverse-edits": "editloop.sources.inverse:InverseEdits",
         "darkroom": "editloop.darkroom.step:DarkroomStep",
+        "edit": "editloop.editors.step:EditStep",
         "judge": "editloop.judges.step:JudgeStep",
     },
     "judge": {

@@ -86,6 +86,9 @@ class JudgeStep:
         if self.resources.network:
             self._judge = _in_run(self._spec, _run_of(context.cache)).create("judge")
 
+    def close(self) -> None:
+        getattr(self._judge, "close", lambda: None)()
+
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
         verdicts = [
             verdict

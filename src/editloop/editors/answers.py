@@ -1,0 +1,47 @@
+"""The check of an editor's answers: one for each request, pixels of its size or Unedited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from editloop.errors import StepError
+from editloop.schema import Editor, EditRequest, Unedited
+
+__all__ = ["check_answers"]
+
+
+def check_answers(
+    editor: Editor,
+    requests: Sequence[EditRequest],
+    answers: Sequence[object],
+    *,
+    any_size: bool = False,
+) -> None:
+    """Raise StepError unless there is an answer for each request: Unedited, or uint8 pixels.
+
+    Pixels have the size of the request's image, unless `any_size`.
+    """
+    if len(answers) != len(requests):
+        raise StepError(
+            f"editor {editor.name} returned a wrong number of answers",
+            value=f"{len(answers)} answers to {len(requests)} requests",
+            fix="return one picture or Unedited for each request",
+        )
+    for request, answer in zip(requests, answers, strict=True):
+        if isinstance(answer, Unedited):
+            continue
+        if not isinstance(answer, np.ndarray):
+            raise StepError(
+                f"editor {editor.name} returned no picture for {request.id}",
+                value=type(answer).__name__,
+                fix="return uint8 pixels [height, width, 3], or Unedited",
+            )
+        due = (*answer.shape[:2], 3) if any_size else request.image.shape
+        if answer.dtype != np.uint8 or answer.shape != due or not answer.size:
+            raise StepError(
+                f"editor {editor.name} returned a wrong shape or dtype for {request.id}",
+                value=f"{answer.dtype} {answer.shape} instead of uint8 {due}",
+                fix="return uint8 pixels of the request's size",
+            )

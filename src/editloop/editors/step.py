@@ -1,0 +1,146 @@
+"""The build step `edit`: any editor makes the target of each sample from its instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from editloop.editors.answers import check_answers
+from editloop.images.codec import decode, decode_mask, encode_png, resize
+from editloop.kernel.engines.worker import current_worker
+from editloop.kernel.resources import CPU, Resources
+from editloop.kernel.steps import Drop, Keep, Outcome, StepContext
+from editloop.registry import parse_spec
+from editloop.runtime.seeding import derive_seed
+from editloop.schema import (
+    Captions,
+    EditRequest,
+    EditSample,
+    Image,
+    Json,
+    Pixels,
+    Provenance,
+    Unedited,
+)
+from editloop.settings import Settings as BaseSettings
+
+__all__ = ["EditStep", "EditStepSettings"]
+
+_BYTES = 256_000_000  # of pixels in memory at a time
+
+
+class EditStepSettings(BaseSettings):
+    """The editor, and whether it gets the samples' masks."""
+
+    editor: str | dict[str, Json] = Field(description="an editor's SPEC, or a mapping with `kind`")
+    with_mask: bool = Field(default=False, description="let the editor edit only within the mask")
+    batch: int = Field(default=16, ge=1, description="maximum number of requests per call")
+
+
+class EditStep:
+    """A step that replaces each sample's target by an editor's picture.
+
+    A sample that the editor does not edit, or leaves as it is, is dropped with the reason. Scores
+    of an older target are removed. Each request has a seed of its own.
+    """
+
+    Settings = EditStepSettings
+    name = "edit"
+    version = "1"
+    needs = frozenset({"source", "instruction"})
+    adds = frozenset({"target", "provenance"})
+    deadline = 600.0  # seconds; a large model on a CPU is slow
+
+    def __init__(self, settings: EditStepSettings) -> None:
+        self._settings = settings
+        self._spec = parse_spec(settings.editor, "editor")
+        self._editor: Any = self._spec.create("editor")
+        self._seed = 0
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        return {
+            "editor": {"kind": self._spec.kind, "fingerprint": self._editor.fingerprint},
+            "with_mask": self._settings.with_mask,
+            "batch": self._settings.batch,
+        }
+
+    @property
+    def resources(self) -> Resources:
+        """Those that the editor states; one core if it states none."""
+        found: Resources = getattr(self._editor, "resources", CPU)
+        return found
+
+    def setup(self, context: StepContext) -> None:
+        self._seed = context.seed
+
+    def close(self) -> None:
+        getattr(self._editor, "close", lambda: None)()
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for samples, requests in self._groups(batch):
+            current_worker().expect(self.deadline, len(requests))
+            answers = self._editor.edit(requests)
+            check_answers(self._editor, requests, answers)
+            outcomes += map(self._outcome, samples, requests, answers)
+        return outcomes
+
+    def _groups(
+        self, batch: Sequence[EditSample]
+    ) -> Iterator[tuple[list[EditSample], list[EditRequest]]]:
+        """Yield the samples with their requests in groups that fit in memory."""
+        samples: list[EditSample] = []
+        requests: list[EditRequest] = []
+        for sample in batch:
+            samples.append(sample)
+            requests.append(self._request(sample))
+            weight = sum(each.image.nbytes for each in requests)
+            if len(requests) == self._settings.batch or weight >= _BYTES:
+                yield samples, requests
+                samples, requests = [], []
+        if samples:
+            yield samples, requests
+
+    def _request(self, sample: EditSample) -> EditRequest:
+        source = decode(sample.source_image.bytes)
+        mask = None
+        if self._settings.with_mask and sample.mask is not None:
+            mask = resize(decode_mask(sample.mask.bytes), *source.shape[:2])
+        return EditRequest(
+            id=sample.id,
+            image=source,
+            instruction=sample.instruction,
+            turn=sample.turn,
+            captions=Captions(sample.source_caption, sample.target_caption),
+            mask=mask,
+            seed=derive_seed(self._seed, "edit", sample.id, sample.turn),
+            session=sample.session,
+        )
+
+    def _outcome(
+        self, sample: EditSample, request: EditRequest, answer: Pixels | Unedited
+    ) -> Outcome:
+        if isinstance(answer, Unedited):
+            return Drop(answer.reason)
+        if np.array_equal(answer, request.image):
+            return Drop("the editor changed nothing")
+        made = Image(encode_png(answer))
+        return Keep(
+            (replace(sample, target=made, scores={}, provenance=self._made(sample, request)),)
+        )
+
+    def _made(self, sample: EditSample, request: EditRequest) -> Provenance:
+        before = sample.provenance or Provenance("", "")
+        return Provenance(
+            self._editor.name,
+            self._editor.fingerprint,
+            seed=request.seed,
+            parameters=self.parameters,
+            licence=before.licence,
+            source_uri=before.source_uri,
+        )

@@ -1,0 +1,127 @@
+"""The step `edit`: any editor makes the targets, or the sample is dropped with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from editloop.editors.step import EditStep
+from editloop.images.codec import decode, encode_png
+from editloop.kernel.build import Options, build
+from editloop.kernel.resources import CPU, GPU
+from editloop.kernel.steps import Drop, Keep, StepContext
+from editloop.kernel.tasks import StepSpec
+from editloop.schema import EditRequest, EditSample, Image, Pixels, Provenance, Score, Unedited
+from editloop.storage.samples import read_samples
+
+GREY = encode_png(np.full((16, 24, 3), 100, np.uint8))
+
+
+class Brighter:
+    """Adds the number in the instruction, within the mask."""
+
+    name = "brighter"
+    fingerprint = "brighter-1"
+    resources = GPU
+    calls: list[int] = []  # noqa: RUF012
+
+    def edit(self, requests: list[EditRequest]) -> list[Pixels | Unedited]:
+        self.calls.append(len(requests))
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: EditRequest) -> Pixels | Unedited:
+        if not request.instruction.isdigit():
+            return Unedited("not a number")
+        more = request.image + np.uint8(int(request.instruction))
+        return (
+            more if request.mask is None else np.where(request.mask[..., None], more, request.image)
+        )
+
+
+def sample(instruction: str, **fields: Any) -> EditSample:
+    return EditSample(f"s{instruction}", Image(GREY), instruction, **fields)
+
+
+def made(**settings: Any) -> EditStep:
+    spec = {"editor": f"python:{__name__}:Brighter", **settings}
+    step: EditStep = StepSpec("build", "edit", "edit", spec).create()
+    step.setup(StepContext(3, "train"))
+    return step
+
+
+def test_the_editors_picture_becomes_the_target() -> None:
+    before = Provenance("photos", "1", licence="CC0", source_uri="file:a")
+    old = sample("5", target=Image(GREY), scores={"quality": Score(1.0)}, provenance=before)
+    (outcome,) = made().process([old])
+    assert isinstance(outcome, Keep)
+    (kept,) = outcome.samples
+    assert kept.target is not None
+    assert decode(kept.target.bytes).max() == 105
+    assert kept.scores == {}  # they were of the old target
+    assert kept.provenance is not None
+    assert (kept.provenance.generator, kept.provenance.revision) == ("brighter", "brighter-1")
+    assert (kept.provenance.licence, kept.provenance.source_uri) == ("CC0", "file:a")
+    assert kept.provenance.seed is not None
+
+
+def test_what_is_not_edited_is_dropped_with_its_reason() -> None:
+    outcomes = made().process([sample("word"), sample("0")])
+    assert outcomes == [Drop("not a number"), Drop("the editor changed nothing")]
+
+
+def test_a_mask_is_given_only_if_asked() -> None:
+    black = Image(encode_png(np.zeros((16, 24), np.uint8)))
+    assert made(with_mask=True).process([sample("5", mask=black)]) == [
+        Drop("the editor changed nothing")
+    ]
+    (outcome,) = made().process([sample("5", mask=black)])
+    assert isinstance(outcome, Keep)
+
+
+def test_requests_are_sent_in_batches() -> None:
+    Brighter.calls.clear()
+    made(batch=2).process([sample(str(number)) for number in range(1, 6)])
+    assert Brighter.calls == [2, 2, 1]
+
+
+def test_it_needs_what_the_editor_needs_and_has_its_fingerprint() -> None:
+    step = made()
+    assert step.resources == GPU
+    assert step.parameters["editor"]["fingerprint"] == "brighter-1"
+    assert StepSpec("build", "edit", "edit", {"editor": "copy"}).create().resources == CPU
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_recipe_edits_with_the_darkroom(tmp_path: Path, workers: int) -> None:
+    sources = [
+        StepSpec("source", "photos", "photos", {"size": 64, "train": 3, "heldout": 0, "seed": 0})
+    ]
+    steps = [
+        StepSpec("build", "ask", f"{__name__}:Asking", {}),
+        StepSpec("build", "edit", "edit", {"editor": "darkroom"}),
+    ]
+    build(sources, steps, out=tmp_path, options=Options(workers=workers))
+    edited = list(read_samples(tmp_path / "data", "train"))
+    assert len(edited) == 3
+    assert all(each.target is not None and each.target != each.source for each in edited)
+
+
+class Asking:
+    """Gives every sample an instruction."""
+
+    name = "asking"
+    version = "1"
+    parameters: dict[str, Any] = {}  # noqa: RUF012
+    needs: frozenset[str] = frozenset()
+    adds = frozenset({"instruction"})
+
+    def setup(self, context: StepContext) -> None:
+        pass
+
+    def process(self, batch: list[EditSample]) -> list[Keep]:
+        from dataclasses import replace
+
+        return [Keep((replace(each, instruction="make it sepia"),)) for each in batch]
