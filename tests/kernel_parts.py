@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import threading
@@ -162,6 +163,68 @@ class PaintStep(_Part):
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
         return [Keep((replace(sample, source=picture(sample.id, 64)),)) for sample in batch]
+
+
+class BestStep(_Part):
+    """Keeps the last sample of each group (`GROUP-NUMBER`), and writes the groups that it got.
+
+    Samples that end with `bad` make it raise, those that end with `kill` kill its worker.
+    """
+
+    class Settings(Settings):
+        log: str
+        bad: str = "none"
+        kill: str = "none"
+
+    settings: Settings
+
+    def group(self, sample: EditSample) -> str:
+        return sample.id.rpartition("/")[2].partition("-")[0]
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        groups: dict[str, list[str]] = {}
+        for sample in batch:
+            groups.setdefault(self.group(sample), []).append(sample.id)
+        with Path(self.settings.log).open("a") as file:
+            file.write(f"{json.dumps(groups)}\n")
+        if any(sample.id.endswith(self.settings.kill) for sample in batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if any(sample.id.endswith(self.settings.bad) for sample in batch):
+            raise ValueError("cannot take this group")
+        return [self._answer(sample, groups[self.group(sample)]) for sample in batch]
+
+    def _answer(self, sample: EditSample, group: list[str]) -> Outcome:
+        if sample.id != max(group):
+            return Drop("not the best")
+        return Keep((replace(sample, instruction=f"best of {len(group)}"),))
+
+
+class RankStep(BestStep):
+    """Keeps every sample, and writes the size of its group into it."""
+
+    def _answer(self, sample: EditSample, group: list[str]) -> Outcome:
+        return Keep((replace(sample, instruction=f"one of {len(group)}"),))
+
+
+class NeedyBestStep(BestStep):
+    """Needs the targets of the whole group."""
+
+    needs = frozenset({"target"})
+
+
+class DropTargetStep(_Part):
+    """Removes the target of the samples that end with `on`."""
+
+    class Settings(Settings):
+        on: str
+
+    settings: Settings
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        end = self.settings.on
+        return [
+            Keep((replace(each, target=None) if each.id.endswith(end) else each,)) for each in batch
+        ]
 
 
 class NetworkStep(MixedStep):

@@ -27,6 +27,7 @@ __all__ = [
     "BuildCounts",
     "Tables",
     "attempts_table",
+    "changed_rows",
     "check_book",
     "data_table",
     "id_digest",
@@ -163,6 +164,16 @@ def check_book(inputs: Sequence[str], tables: Tables, where: str) -> None:
 def id_digest(ids: Iterable[str]) -> str:
     """Return the SHA-256 (hex) of the sorted ids."""
     return hashlib.sha256(canonical_json(sorted(ids)).encode()).hexdigest()
+
+
+def changed_rows(old: pa.Table, new: pa.Table) -> list[str]:
+    """Return the ids of samples that both tables have, and that are not equal in them."""
+    before = {name: at for at, name in enumerate(old.column("id").to_pylist())}
+    return [
+        name
+        for at, name in enumerate(new.column("id").to_pylist())
+        if name in before and not new.slice(at, 1).equals(old.slice(before[name], 1))
+    ]
 
 
 def _rows_of(table: pa.Table, inputs: Sequence[str]) -> pa.Table:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from editloop.errors import RecipeError
-from editloop.kernel.resources import resources_of
+from editloop.kernel.groups import grouping
+from editloop.kernel.resources import Resources, resources_of
 from editloop.kernel.shard_plan import ShardPlan
 from editloop.kernel.steps import Source, Step
 from editloop.kernel.tasks import Segment, StepSpec
@@ -59,16 +59,9 @@ class BuildSpec:
 
     def _chain(self, folder: Path, spec: StepSpec, source: Source) -> list[Segment]:
         so_far: Json = {"seed": self.seed, "source": [spec.name, _described(spec, source)]}
-        own = resources_of(source)
-        groups = [
-            (resources, tuple(group))
-            for resources, group in groupby(self.steps, key=lambda made: resources_of(made[1]))
-        ]
-        alone = not groups or groups[0][0] != own
-        if alone and groups:  # until version 0.3, a source loaded in the segment of the first steps
-            alone = not (folder / fingerprint(_extended(so_far, groups[0][1]))).is_dir()
-        if alone:
-            groups.insert(0, (own, ()))
+        groups = _segments(self.steps)
+        if not groups or _loads_alone(source, groups[0], folder, so_far):
+            groups.insert(0, (resources_of(source), ()))
         segments: list[Segment] = []
         for resources, group in groups:
             so_far = _extended(so_far, group)
@@ -77,11 +70,40 @@ class BuildSpec:
                     folder / fingerprint(so_far),
                     tuple(spec for spec, _ in group),
                     resources,
+                    bool(group) and grouping(group[0][1]) is not None,
                     source=None if segments else spec,
                     upstream=segments[-1].folder if segments else None,
                 )
             )
         return segments
+
+
+def _loads_alone(
+    source: Source, first: tuple[Resources, MadeSteps], folder: Path, so_far: Json
+) -> bool:
+    """Return whether a source is loaded in a segment of its own, before the first steps.
+
+    It shares theirs if they use the same resources, as a commit in between would only store the
+    pictures twice. What was committed together before stays together.
+    """
+    resources, steps = first
+    if grouping(steps[0][1]) is not None:
+        return True
+    if resources == resources_of(source):
+        return False
+    return not (folder / fingerprint(_extended(so_far, steps))).is_dir()
+
+
+def _segments(steps: MadeSteps) -> list[tuple[Resources, MadeSteps]]:
+    """Return consecutive steps with equal resources; a step that names groups starts anew."""
+    found: list[tuple[Resources, MadeSteps]] = []
+    for made in steps:
+        resources = resources_of(made[1])
+        if found and found[-1][0] == resources and grouping(made[1]) is None:
+            found[-1] = resources, (*found[-1][1], made)
+        else:
+            found.append((resources, (made,)))
+    return found
 
 
 def _extended(so_far: Json, group: MadeSteps) -> Json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from editloop.errors import (
     UnavailableError,
 )
 from editloop.kernel.engines.worker import current_worker
+from editloop.kernel.groups import grouping
 from editloop.kernel.steps import Drop, Fail, Keep, Outcome, Source, SourceItem, Step
 from editloop.schema import EditSample
 
@@ -60,7 +62,7 @@ class Stage(Generic[_Row]):
 
     `run` returns the outcomes of a batch, `check` returns a row's outcome after its contract
     checks, and `refuse` returns a Fail for a row that must not reach `run`. A row may take
-    `deadline` seconds.
+    `deadline` seconds. `group` names the rows that belong together.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Stage(Generic[_Row]):
     check: Callable[[_Row, Outcome], Outcome] = lambda _, outcome: outcome
     refuse: Callable[[_Row], Fail | None] = lambda _: None
     deadline: float = DEADLINE
+    group: Callable[[_Row], str] | None = None
 
 
 def load_stage(name: str, source: Source, deadline: float = DEADLINE) -> Stage[SourceItem]:
@@ -97,7 +100,7 @@ def step_stage(name: str, step: Step, deadline: float = DEADLINE) -> Stage[EditS
                 return _broken(f"{name} promises `{absent}`, which sample {made.id!r} has not")
         return Keep(tuple(_with_parent(made, sample) for made in outcome.samples), outcome.attempts)
 
-    return Stage(name, step.process, check, refuse, deadline_of(step, deadline))
+    return Stage(name, step.process, check, refuse, deadline_of(step, deadline), grouping(step))
 
 
 def deadline_of(part: Source | Step, default: float) -> float:
@@ -117,24 +120,46 @@ def check_step(name: str, step: Step) -> None:
         )
 
 
-def answers(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
-    """Return one checked outcome for each row, in order."""
-    refused = [stage.refuse(row) for row in rows]
-    accepted = [row for row, fail in zip(rows, refused, strict=True) if fail is None]
+def answers(
+    stage: Stage[_Row], rows: Sequence[_Row], sizes: Sequence[int] | None = None
+) -> list[Outcome]:
+    """Return one checked outcome for each row, in order.
+
+    `sizes` are the numbers of successive rows that belong together; each row is alone without them.
+    """
+    bounds = list(accumulate(sizes or [1] * len(rows), initial=0))
+    units = [rows[start:stop] for start, stop in pairwise(bounds)]
+    refused = [_refused(stage, unit) for unit in units]
+    accepted = [unit for unit, fails in zip(units, refused, strict=True) if not fails]
     outcomes = iter(_bisected(stage, accepted) if accepted else [])
-    return [next(outcomes) if fail is None else fail for fail in refused]
+    return [
+        fails[at] if fails else next(outcomes)
+        for unit, fails in zip(units, refused, strict=True)
+        for at in range(len(unit))
+    ]
 
 
-def _bisected(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:
+def _refused(stage: Stage[_Row], unit: Sequence[_Row]) -> list[Fail]:
+    """Return the failures of a unit if one of its rows must not reach the step, else []."""
+    found = {row.id: fail for row in unit if (fail := stage.refuse(row)) is not None}
+    if not found:
+        return []
+    first = next(iter(found))
+    rest = _broken(f"{stage.name} takes whole groups, and {first!r} of this one was refused")
+    return [found.get(row.id, rest) for row in unit]
+
+
+def _bisected(stage: Stage[_Row], units: Sequence[Sequence[_Row]]) -> list[Outcome]:
+    rows = [row for unit in units for row in unit]
     try:
         return _run_checked(stage, rows)
     except _STOPPING:
         raise
     except (Exception, SystemExit) as error:
-        if len(rows) == 1:
-            return [_failure(error)]
-        half = len(rows) // 2
-        return _bisected(stage, rows[:half]) + _bisected(stage, rows[half:])
+        if len(units) == 1:
+            return [_failure(error)] * len(rows)
+        half = len(units) // 2
+        return _bisected(stage, units[:half]) + _bisected(stage, units[half:])
 
 
 def _run_checked(stage: Stage[_Row], rows: Sequence[_Row]) -> list[Outcome]:

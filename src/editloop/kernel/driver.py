@@ -125,7 +125,7 @@ class Driver:
             raise ended.error
         task = ended.task.descriptor
         more = self._suspects.next_tasks(task, ended.loss)
-        if more or ended.loss is not None or task.row is not None:
+        if more or ended.loss is not None or task.unit is not None:
             return more
         self._committed.add(task)
         self._count(ended)

@@ -3,7 +3,8 @@
 A shard whose worker was killed runs again whole, as most losses are accidents. If its worker is
 killed again, or hangs (which costs a full deadline each time), each input runs alone to find the
 ones that cause it, and then the shard runs without them. If that worker is lost too, the inputs
-fail only in combination, and the shard runs one row at a time.
+fail only in combination, and the shard runs one input or group at a time. Inputs of one group run
+together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from editloop.errors import StepError
 from editloop.kernel.engines.base import Loss
 from editloop.kernel.tasks import ShardTask
-from editloop.kernel.worker import count_inputs
+from editloop.kernel.worker import count_units
 
 __all__ = ["MOST_CULPRITS", "Suspects"]
 
@@ -26,7 +27,7 @@ class _Case:
 
     lost_once: bool = False
     probed: bool = False
-    waiting: set[int] = field(default_factory=set)  # inputs whose single run has not ended
+    waiting: set[int] = field(default_factory=set)  # units whose single run has not ended
     culprits: dict[int, Loss] = field(default_factory=dict)
 
 
@@ -42,13 +43,13 @@ class Suspects:
         Raises StepError if the shard cannot be recovered.
         """
         at = str(task.segment.folder), task.shard.name
-        if loss is None and task.row is None:
+        if loss is None and task.unit is None:
             self._cases.pop(at, None)
             return []
         case = self._cases.setdefault(at, _Case())
-        if task.row is None:
+        if task.unit is None:
             return self._after_whole(case, task, loss)
-        return self._after_row(case, task, task.row, loss)
+        return self._after_unit(case, task, task.unit, loss)
 
     def _after_whole(self, case: _Case, task: ShardTask, loss: Loss | None) -> list[ShardTask]:
         if loss is Loss.KILLED and not case.lost_once:
@@ -56,8 +57,8 @@ class Suspects:
             return [task]
         if not case.probed:
             case.probed = True
-            case.waiting = set(range(count_inputs(task)))
-            return [replace(task, row=row) for row in sorted(case.waiting)]
+            case.waiting = set(range(count_units(task)))
+            return [replace(task, unit=unit) for unit in sorted(case.waiting)]
         if not task.single:
             return [replace(task, single=True)]
         raise StepError(
@@ -66,12 +67,12 @@ class Suspects:
             fix="give each worker more memory (fewer --workers), then run again",
         )
 
-    def _after_row(
-        self, case: _Case, task: ShardTask, row: int, loss: Loss | None
+    def _after_unit(
+        self, case: _Case, task: ShardTask, unit: int, loss: Loss | None
     ) -> list[ShardTask]:
-        case.waiting.discard(row)
+        case.waiting.discard(unit)
         if loss is not None:
-            case.culprits[row] = loss
+            case.culprits[unit] = loss
         if len(case.culprits) > MOST_CULPRITS:
             raise StepError(
                 f"workers die on more than {MOST_CULPRITS} inputs of shard {task.shard.name}",
@@ -80,4 +81,4 @@ class Suspects:
             )
         if case.waiting:
             return []
-        return [replace(task, row=None, lost=tuple(sorted(case.culprits.items())))]
+        return [replace(task, unit=None, lost=tuple(sorted(case.culprits.items())))]

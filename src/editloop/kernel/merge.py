@@ -97,18 +97,23 @@ class _Stage:
 
     def write(self, split: str, plan: ShardPlan, chain: Callable[[ShardRef], Chain]) -> BuildCounts:
         """Write a split's samples, drops and failures; returns their counts."""
-        counts = BuildCounts()
+        counts, groups = BuildCounts(), IdSet()
         samples = self._writer(split, arrow_schema())
         attempts: SplitWriter | None = None  # its files are there only if there are attempts
         for shard in plan.of_split(split):
             order = [item.id for item in read_items(plan.path, shard, self._files)]
             tables = _checked(shard, order, chain(shard))
+            for name in _groups(chain(shard)):
+                groups.add(name)
             counts.add(order, tables)
             self._add(samples, tables)
             for each in tables:
                 if each.attempts.num_rows:
                     attempts = attempts or self._writer(attempts_of(split), attempts_schema())
                     attempts.add(each.attempts)
+        _check_groups(
+            groups, (name for shard in plan.of_split(split) for name in _groups(chain(shard)))
+        )
         for writer in (samples, attempts):
             if writer is not None:
                 writer.finish()
@@ -165,6 +170,25 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
         found.append(tables)
         order = tables.data.column("id").to_pylist()
     return found
+
+
+def _groups(chain: Chain) -> Iterator[str]:
+    """Yield the groups that a shard's steps have named, each with the place of its segment."""
+    for index, (store, key) in enumerate(chain):
+        commit = store.find(key.shard, key.fingerprint, key.generation)
+        for name in () if commit is None else commit.facts.get("groups", ()):
+            yield f"{index}/{name}"
+
+
+def _check_groups(groups: IdSet, names: Iterator[str]) -> None:
+    """Raise StepError if a group has samples in two shards, so that no step saw it whole."""
+    repeated = groups.repeats(names)
+    if repeated:
+        raise StepError(
+            "a group of samples is spread over several shards",
+            value=repeated[0].partition("/")[2],
+            fix="add the step `gather` before the step that names the groups",
+        )
 
 
 def _check_sources(samples: pa.Table) -> None:

@@ -33,11 +33,15 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive steps with the same resources; the first segment of a chain loads its source."""
+    """Consecutive steps with the same resources; the first segment of a chain loads its source.
+
+    If it is `grouped`, its first step names groups of its inputs.
+    """
 
     folder: Path
     steps: tuple[StepSpec, ...]
     resources: Resources = CPU
+    grouped: bool = False
     source: StepSpec | None = None
     upstream: Path | None = None
 
@@ -52,10 +56,10 @@ class ShardTask:
     """The descriptor of one segment of one shard: names and numbers, never pictures.
 
     `previous` is the generation to continue from: its outcomes are kept, except for rows
-    quarantined under the class `again`, and inputs it did not have are processed. With `row`,
-    only that input runs, without a commit, to test whether it kills the worker; `lost` lists the
-    inputs that do, and `single` makes every batch one row. `deadline` is the number of seconds
-    that an input may take in a step that states none.
+    quarantined under the class `again`, and inputs it did not have are processed. With `unit`, only
+    that input or group of inputs runs, without a commit, to test whether it kills the worker;
+    `lost` lists those that do, and `single` makes every batch one input or group. `deadline` is the
+    number of seconds that an input may take in a step that states none.
     """
 
     segment: Segment
@@ -69,7 +73,7 @@ class ShardTask:
     upstream_generation: int = 0
     previous: int | None = None
     again: str | None = None
-    row: int | None = None
+    unit: int | None = None
     lost: tuple[tuple[int, Loss], ...] = ()
     single: bool = False
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from editloop.kernel.book import (
     Book,
     Tables,
     attempts_table,
+    changed_rows,
     check_book,
     data_table,
     id_digest,
@@ -30,15 +31,16 @@ from editloop.kernel.book import (
 from editloop.kernel.contract import Identified, Stage, answers, load_stage, step_stage
 from editloop.kernel.engines.base import Loss
 from editloop.kernel.engines.worker import current_worker
+from editloop.kernel.groups import Unit, group_names, grouping, packed, units_of
 from editloop.kernel.shard_plan import read_items
 from editloop.kernel.steps import Fail, Keep, Outcome, StepContext
 from editloop.kernel.tasks import ShardEnd, ShardTask, StepSpec
-from editloop.schema import EditSample, canonical_json
+from editloop.schema import EditSample, Json, canonical_json
 from editloop.storage.commits import Commit
 from editloop.storage.samples import from_row
 from editloop.storage.shards import ShardStore
 
-__all__ = ["count_inputs", "run_shard"]
+__all__ = ["count_units", "run_shard"]
 
 BATCH = 64  # rows per call of a step; batch boundaries are fixed within a shard
 SETTING_UP = 3600.0  # seconds that the setup of a step may take, such as loading large weights
@@ -57,18 +59,25 @@ def run_shard(task: ShardTask) -> ShardEnd:
     store = ShardStore(task.segment.folder, task.files)
     inputs = _inputs(task)
     order = [row.id for row in inputs]
+    groups = group_names(_grouping(task), inputs)
+    units = units_of(groups)
     old = _previous(store, task)
-    pending = _pending(order, old, task.again)
+    pending = _pending(task, order, units, old)
     run = _Run(task, _attempts(old), _taken(order, old, pending))
-    data = run.process([row if row.id in pending else None for row in inputs])
+    data = run.process(inputs, units, pending)
     worker.expect(STORING)
-    if task.row is not None:
+    if task.unit is not None:
         return ShardEnd(0, {})
     tables = run.book.tables(data, order)
+    facts: dict[str, Json] = {"in": len(order), "input_ids": id_digest(order)}
     if old is not None:
+        if changed := changed_rows(old.data, tables.data):
+            facts["changed"] = changed
         tables = old.merged(tables, pending, order)
+    if task.segment.grouped:
+        facts["groups"] = sorted(set(groups))
     check_book(order, tables, f"shard {task.shard.name}")
-    facts = {"in": len(order), "input_ids": id_digest(order), **tally(tables)}
+    facts |= tally(tables)
     store.commit(
         task.shard.name,
         tables.named(),
@@ -79,12 +88,19 @@ def run_shard(task: ShardTask) -> ShardEnd:
     return ShardEnd(tables.data.num_rows, run.seconds)
 
 
-def count_inputs(task: ShardTask) -> int:
-    """Return the number of inputs of a task."""
+def count_units(task: ShardTask) -> int:
+    """Return the number of a task's inputs, or of its groups of inputs that belong together."""
     if task.segment.upstream is None:
         return len(read_items(task.plan, task.shard, task.files))
+    if task.segment.grouped:
+        group = grouping(task.segment.steps[0].create())
+        return len(units_of(group_names(group, _inputs(task))))
     _, commit = _upstream(task, task.segment.upstream)
     return commit.files["data"].rows
+
+
+def _grouping(task: ShardTask) -> Callable[[Any], str] | None:
+    return grouping(_ready(task, task.segment.steps[0]).step) if task.segment.grouped else None
 
 
 def _inputs(task: ShardTask) -> Sequence[Identified]:
@@ -113,30 +129,37 @@ class _Run:
         self._attempts = attempts
         self._taken = taken
 
-    def process(self, inputs: Sequence[Identified | None]) -> pa.Table:
-        """Return the data table of the rows; a None is a row that already has its outcome."""
-        live: list[tuple[str, Any]] = []
-        lost = dict(self._task.lost)
-        for index, row in enumerate(inputs):
-            if row is None or self._task.row not in (None, index):
+    def process(
+        self, inputs: Sequence[Identified], units: Sequence[Unit], pending: Collection[str]
+    ) -> pa.Table:
+        """Return the data table of the pending inputs; the others have their outcomes already."""
+        lost, live = dict(self._task.lost), set()
+        for index, unit in enumerate(units):
+            if self._task.unit not in (None, index):
                 continue
-            if index in lost:
-                self._fail(row.id, row.id, self._task.segment.name, _lost(lost[index]))
-            else:
-                live.append((row.id, row))
+            for at in unit:
+                name = inputs[at].id
+                if index in lost and name in pending:
+                    self._fail(name, name, self._task.segment.name, _lost(lost[index]))
+                elif name in pending:
+                    live.add(at)
+        rows: list[tuple[str, Any]] = [(row.id, row) for at, row in enumerate(inputs) if at in live]
         for stage in _stages(self._task):
-            live = self._advance(stage, live)
-        return self._stored(live)
+            rows = self._advance(stage, rows)
+        return self._stored(rows)
 
     def _advance(self, stage: Stage[Any], live: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         start = time.perf_counter()
-        size = 1 if self._task.single else BATCH
+        rows = [row for _, row in live]
+        outcomes: dict[int, Outcome] = {}
+        units = units_of(group_names(stage.group, rows))
+        for batch in packed(units, 1 if self._task.single else BATCH):
+            places = [at for unit in batch for at in unit]
+            found = answers(stage, [rows[at] for at in places], list(map(len, batch)))
+            outcomes.update(zip(places, found, strict=True))
         after: list[tuple[str, Any]] = []
-        for at in range(0, len(live), size):
-            batch = live[at : at + size]
-            outcomes = answers(stage, [row for _, row in batch])
-            for (origin, row), outcome in zip(batch, outcomes, strict=True):
-                after += self._settle(stage.name, origin, row, outcome)
+        for at, (origin, row) in enumerate(live):
+            after += self._settle(stage.name, origin, row, outcomes[at])
         spent = time.perf_counter() - start
         self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + spent
         return after
@@ -202,14 +225,37 @@ def _previous(store: ShardStore, task: ShardTask) -> Tables | None:
     )
 
 
-def _pending(order: Sequence[str], old: Tables | None, again: str | None) -> set[str]:
-    """Return the inputs to process: those without an outcome, and failures of class `again`."""
+def _pending(
+    task: ShardTask, order: Sequence[str], units: Sequence[Unit], old: Tables | None
+) -> set[str]:
+    """Return the inputs to process.
+
+    These are the ones without an outcome, those that failed under the class `again`, and those that
+    the segment before has made anew; and all others of their groups.
+    """
     if old is None:
         return set(order)
     tables = (old.data, old.rejects, old.quarantine)
     settled = {name for table in tables for name in table.column("input").to_pylist()}
-    failed = {row["input"] for row in old.quarantine.to_pylist() if row["class"] == again}
-    return {name for name in order if name not in settled or name in failed}
+    if task.segment.grouped and not settled.issubset(order):
+        return set(order)  # a group has lost a sample, and nobody knows which one
+    failed = {row["input"] for row in old.quarantine.to_pylist() if row["class"] == task.again}
+    anew = failed | _changed_upstream(task)
+    pending = {name for name in order if name not in settled or name in anew}
+    return {order[at] for unit in units if pending & {order[at] for at in unit} for at in unit}
+
+
+def _changed_upstream(task: ShardTask) -> set[str]:
+    """Return the inputs whose sample changed since the commit from which this task goes on."""
+    changed: set[str] = set()
+    if task.segment.upstream is None or task.previous is None:
+        return changed
+    store = ShardStore(task.segment.upstream, task.files)
+    for generation in range(task.previous + 1, task.upstream_generation + 1):
+        commit = store.find(task.shard.name, task.shard.fingerprint, generation)
+        if commit is not None:
+            changed |= set(commit.facts.get("changed", ()))
+    return changed
 
 
 def _attempts(old: Tables | None) -> dict[str, int]:
