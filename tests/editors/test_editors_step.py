@@ -73,12 +73,27 @@ def test_what_is_not_edited_is_dropped_with_its_reason() -> None:
 
 
 def test_a_mask_is_given_only_if_asked() -> None:
+    left = np.zeros((16, 24), np.uint8)
+    left[:, :5] = 255
+    asked = sample("5", mask=Image(encode_png(left)))
+    for step, edited in ((made(with_mask=True), 16 * 5 * 3), (made(), 16 * 24 * 3)):
+        (outcome,) = step.process([asked])
+        assert isinstance(outcome, Keep)
+        assert outcome.samples[0].target is not None
+        assert (decode(outcome.samples[0].target.bytes) == 105).sum() == edited
+
+
+def test_a_mask_that_is_of_no_use_is_dropped_with_the_reason() -> None:
     black = Image(encode_png(np.zeros((16, 24), np.uint8)))
-    assert made(with_mask=True).process([sample("5", mask=black)]) == [
-        Drop("the editor changed nothing")
+    small = Image(encode_png(np.full((8, 8), 255, np.uint8)))
+    outcomes = made(with_mask=True).process(
+        [sample("5", mask=black), sample("6", mask=small), sample("7")]
+    )
+    assert [each.reason for each in outcomes if isinstance(each, Drop)] == [
+        "the mask is all black: it allows editing nowhere",
+        "the mask has another shape than the picture",
     ]
-    (outcome,) = made().process([sample("5", mask=black)])
-    assert isinstance(outcome, Keep)
+    assert isinstance(outcomes[2], Keep)
 
 
 def test_requests_are_sent_in_batches() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from editloop.editors.answers import check_answers
-from editloop.images.codec import decode, decode_mask, encode_png, resize
+from editloop.editors.requests import check_answers, mask_for
+from editloop.images.codec import decode, encode_png
+from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.kernel.engines.worker import current_worker
 from editloop.kernel.resources import CPU, Resources
 from editloop.kernel.steps import Drop, Keep, Outcome, StepContext
@@ -83,34 +84,47 @@ class EditStep:
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        for samples, requests in self._groups(batch):
+        for samples, made in self._batches(batch):
+            requests = [each for each in made if isinstance(each, EditRequest)]
             current_worker().expect(self.deadline, len(requests))
-            answers = self._editor.edit(requests)
+            answers = self._editor.edit(requests) if requests else []
             check_answers(self._editor, requests, answers)
-            outcomes += map(self._outcome, samples, requests, answers)
+            coming = iter(answers)
+            for sample, each in zip(samples, made, strict=True):
+                if isinstance(each, EditRequest):
+                    outcomes.append(self._outcome(sample, each, next(coming)))
+                else:
+                    outcomes.append(each)
         return outcomes
 
-    def _groups(
+    def _batches(
         self, batch: Sequence[EditSample]
-    ) -> Iterator[tuple[list[EditSample], list[EditRequest]]]:
-        """Yield the samples with their requests in groups that fit in memory."""
+    ) -> Iterator[tuple[list[EditSample], list[EditRequest | Drop]]]:
+        """Yield the samples with their requests in batches that fit in memory."""
         samples: list[EditSample] = []
-        requests: list[EditRequest] = []
+        requests: list[EditRequest | Drop] = []
+        weight = 0
         for sample in batch:
+            request = self._request(sample)
             samples.append(sample)
-            requests.append(self._request(sample))
-            weight = sum(each.image.nbytes for each in requests)
+            requests.append(request)
+            weight += request.image.nbytes if isinstance(request, EditRequest) else 0
             if len(requests) == self._settings.batch or weight >= _BYTES:
                 yield samples, requests
-                samples, requests = [], []
+                samples, requests, weight = [], [], 0
         if samples:
             yield samples, requests
 
-    def _request(self, sample: EditSample) -> EditRequest:
+    def _request(self, sample: EditSample) -> EditRequest | Drop:
+        """Return the request for a sample, or Drop if its mask is of no use."""
         source = decode(sample.source_image.bytes)
         mask = None
         if self._settings.with_mask and sample.mask is not None:
-            mask = resize(decode_mask(sample.mask.bytes), *source.shape[:2])
+            mask = mask_for(sample.mask.bytes, source.shape[:2])
+        if isinstance(mask, str):
+            return Drop("the mask has another shape than the picture")
+        if is_nowhere(mask):
+            return Drop(NOWHERE)
         return EditRequest(
             id=sample.id,
             image=source,

@@ -1,4 +1,4 @@
-"""The check of an editor's answers: one for each request, pixels of its size or Unedited."""
+"""What editors get and give back: a mask of the picture's size; an answer for each request."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from editloop.errors import StepError
-from editloop.schema import Editor, EditRequest, Unedited
+from editloop.images.codec import decode_mask, resize
+from editloop.images.masks import same_shape
+from editloop.schema import Editor, EditRequest, Mask, Unedited
 
-__all__ = ["check_answers"]
+__all__ = ["check_answers", "mask_for"]
+
+
+def mask_for(data: bytes, size: tuple[int, ...]) -> Mask | str:
+    """Return a mask in a picture's (height, width), or why it is not one of it."""
+    mask = decode_mask(data)
+    height, width = size
+    if not same_shape((mask.shape[0], mask.shape[1]), (height, width)):
+        return f"the mask is {mask.shape[1]}x{mask.shape[0]}, its picture {width}x{height}"
+    return resize(mask, height, width)
 
 
 def check_answers(
