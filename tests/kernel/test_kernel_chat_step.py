@@ -132,7 +132,7 @@ def test_an_unusable_reply_is_asked_again_and_drops_have_reasons(tmp_path: Path)
 
 
 def test_a_question_without_an_answer_is_quarantined_and_retried(tmp_path: Path) -> None:
-    faults = in_order([Fault.ERROR])
+    faults = in_order(Fault.ERROR)
     with world(tmp_path, lambda _: "grey", faults=faults) as here:
         report = here.make("out")
         assert report.counts["by_class"] == {"transient": 1}
