@@ -32,7 +32,6 @@ __all__ = [
     "Decode",
     "EditingSettings",
     "edit_chunk",
-    "mask_for",
     "settings_of",
 ]
 

@@ -16,8 +16,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from editloop.editors.requests import mask_for
 from editloop.errors import CorruptError, ImageError, StepError
-from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode, mask_for
+from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask
 from editloop.metrics.metric_set import Numbers
