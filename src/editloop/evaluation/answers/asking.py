@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
+from editloop.editors.requests import check_answers, mask_for
 from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
-from editloop.errors import ImageError, StepError
+from editloop.errors import ImageError
 from editloop.evaluation.answers.cases import Sequences
-from editloop.images.codec import content_hash, decode_mask, encode_png, resize
-from editloop.images.masks import NOWHERE, is_nowhere, same_shape
+from editloop.images.codec import content_hash, encode_png
+from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.runtime.seeding import derive_seed
-from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Mask, Pixels, Unedited
+from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
 
 __all__ = [
     "EDITS",
@@ -166,7 +166,7 @@ def _ask(
     answers = edit_unscaled(editor, requests) if requests else []
     clock.edit_seconds += time.perf_counter() - began
     clock.edits += len(requests)
-    _check(editor, requests, answers)
+    check_answers(editor, requests, answers, any_size=isinstance(editor, UnscaledEditor))
     coming = iter(answers)
     return [each if isinstance(each, Unedited) else next(coming) for each in made]
 
@@ -211,42 +211,6 @@ def _request(turn: _CaseTurn, asking: EditingSettings) -> EditRequest | Unedited
         fitted=turn.fitted,
         provenance=sample.provenance,
     )
-
-
-def mask_for(data: bytes, size: tuple[int, ...]) -> Mask | str:
-    """Return a mask in a picture's (height, width), or why it is not one of it."""
-    mask = decode_mask(data)
-    height, width = size
-    if not same_shape((mask.shape[0], mask.shape[1]), (height, width)):
-        return f"the mask is {mask.shape[1]}x{mask.shape[0]}, its picture {width}x{height}"
-    return resize(mask, height, width)
-
-
-def _check(editor: Editor, requests: Sequence[EditRequest], answers: Sequence[_Answer]) -> None:
-    if len(answers) != len(requests):
-        raise StepError(
-            f"editor {editor.name} returned a wrong number of answers",
-            value=f"{len(answers)} answers to {len(requests)} requests",
-            fix="return one picture or Unedited for each request",
-        )
-    for request, answer in zip(requests, answers, strict=True):
-        if isinstance(answer, Unedited):
-            continue
-        if not isinstance(answer, np.ndarray):
-            raise StepError(
-                f"editor {editor.name} returned no picture for {request.id}",
-                value=type(answer).__name__,
-                fix="return uint8 pixels [height, width, 3], or Unedited",
-            )
-        due = request.image.shape
-        if isinstance(editor, UnscaledEditor):  # any size, but a picture
-            due = (*answer.shape[:2], 3)
-        if answer.dtype != np.uint8 or answer.shape != due or not answer.size:
-            raise StepError(
-                f"editor {editor.name} returned a wrong shape or dtype for {request.id}",
-                value=f"{answer.dtype} {answer.shape} instead of uint8 {due}",
-                fix="return uint8 pixels of the request's size",
-            )
 
 
 def _edited_row(turn: _CaseTurn, answer: _Answer) -> Json:
