@@ -299,7 +299,7 @@ def test_a_sample_without_a_target_is_named(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["target", "mask"])
 def test_pictures_that_differ_in_size_are_refused(tmp_path, name) -> None:
-    small = Image(encode_png(np.full((8, 8, 3), 9, np.uint8)))
+    small = Image(encode_png(np.full((8, 8, 3), 255, np.uint8)))
     with pytest.raises(TrainingError, match=r"differ in size: train/0: 32x32"):
         opened(tmp_path, [replace(varied(1)[0], **{name: small})])
 
