@@ -14,6 +14,7 @@ from diffusers import FluxKontextPipeline
 from PIL import Image
 from pydantic import Field
 
+from editloop.editors.effects import check_guidance_input
 from editloop.editors.geometry import Size, nearest_in_shape
 from editloop.editors.pipelines import (
     PipelineEditor,
@@ -54,6 +55,8 @@ class FluxKontextEditor(PipelineEditor[FluxKontextSettings]):
         return settings.batch
 
     def load(self, folder: Path) -> Any:
+        if "guidance" in self._settings.model_fields_set:
+            check_guidance_input(folder, self.name)
         return load_pipeline(FluxKontextPipeline, folder, self._settings.precision)
 
     def working_size(

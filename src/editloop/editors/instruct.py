@@ -20,6 +20,7 @@ from editloop.editors import geometry
 from editloop.editors.asking import Acceleration, Reward, Steps
 from editloop.editors.checkpoint_loading import checkpoint_digest, load_checkpoint
 from editloop.editors.checkpoints import Checkpoint, read_checkpoint
+from editloop.editors.effects import check_effects
 from editloop.editors.encoded_inputs import Shown
 from editloop.editors.geometry import Size, Sizing, fitted, nearest_in_shape
 from editloop.editors.pipelines import PipelineEditor, PipelineSettings, SizedRequest, stepped
@@ -197,7 +198,7 @@ class InstructEditor(PipelineEditor[InstructSettings]):
         settings = self._settings
         found = read_checkpoint(settings.target, settings.config)
         check_rewards(found, settings.reward, settings.reward_text)
-        _check_acting(found, settings)
+        check_effects(found, settings)
         return found
 
     @cached_property
@@ -207,20 +208,3 @@ class InstructEditor(PipelineEditor[InstructSettings]):
     @cached_property
     def _pipeline(self) -> DiffusionModel:
         return self.load(self._checkpoint.folder)
-
-
-def _check_acting(checkpoint: Checkpoint, settings: InstructSettings) -> None:
-    """Raise RecipeError for a setting that would change nothing for a checkpoint."""
-    name = checkpoint.name
-    if settings.guidance is not None and checkpoint.family.editing.guidance is None:
-        raise RecipeError(
-            "this model takes no guidance scale as an input",
-            value=f"guidance={settings.guidance:g} for {name}",
-            fix="set text_guidance or image_guidance",
-        )
-    if "config" in settings.model_fields_set and checkpoint.file is None:
-        raise RecipeError(
-            "only an original file needs a configuration from elsewhere",
-            value=f"config={settings.config} for {name}",
-            fix="leave out config",
-        )

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from editloop.editors.pipelines import PipelineEditor, PipelineSettings, SizedRequest, pictures_of
@@ -51,6 +51,12 @@ class NullTextSettings(PipelineSettings):
         default=0.5, ge=0, le=1, description="share of the steps with the source's self-attention"
     )
     local: bool = Field(default=True, description="keep the picture where no changed word attends")
+
+    @model_validator(mode="after")
+    def _have_effects(self) -> NullTextSettings:
+        if self.iterations == 0 and "enough" in self.model_fields_set:
+            raise ValueError("`enough` has no effect with `iterations` 0: leave it out")
+        return self
 
 
 class NullTextEditor(PipelineEditor[NullTextSettings]):

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from editloop.editors.asking import Reward, Steps
+from editloop.editors.effects import check_reward_text
 from editloop.errors import RecipeError
 from editloop.hub.weights import file_digest
 from editloop.images.codec import resize
@@ -123,12 +124,16 @@ class PocketEditor:
     @cached_property
     def _model(self) -> PocketModel:
         model = load_model(self._folder)
-        if "reward" in self._settings.model_fields_set and not _takes_rewards(model):
+        given = self._settings.model_fields_set
+        if given & {"reward", "reward_text"} and not _takes_rewards(model):
             raise RecipeError(
                 "this model was trained without rewards",
                 value=self.name,
-                fix="leave out `reward`, or name a model whose `conditions` have it",
+                fix="leave out `reward` and `reward_text`, or name a model whose `conditions` have "
+                "rewards",
             )
+        text = self._settings.reward_text if "reward_text" in given else None
+        check_reward_text(self._settings.reward, text, self.name)
         self._check_reward_text(model)
         return model.to(device())
 

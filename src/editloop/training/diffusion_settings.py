@@ -160,6 +160,10 @@ class DiffusionTrainingSettings(Settings):
                 "the released reward condition cannot handle missing scores: set drop.reward to 0, "
                 "or another reward.variant"
             )
+        if self.soft_masks is not None and "mask" not in self.conditions:
+            raise ValueError("soft_masks has no effect: add mask to conditions, or leave it out")
+        if self.side_words and not self.flip:
+            raise ValueError("side_words has no effect with flip: false: leave it out")
         if self.cache and self.zoom > 1:
             raise ValueError("zoom is random, which a cache cannot hold: set cache to false")
         return self
