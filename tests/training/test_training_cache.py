@@ -80,10 +80,11 @@ def test_reward_texts_are_joined_in_the_papers_order() -> None:
     assert reward_text_of(replace(sample, scores=scores)) == "None;;noisy"
 
 
-@pytest.mark.parametrize("mask", [None, Image(encode_png(np.zeros((SIZE, SIZE), np.uint8)))])
-def test_a_missing_or_blank_mask_means_everywhere(tmp_path, mask) -> None:
+@pytest.mark.parametrize("level", [None, 255, 0])
+def test_a_missing_or_white_mask_means_everywhere_and_a_black_one_nowhere(tmp_path, level) -> None:
+    mask = None if level is None else Image(encode_png(np.full((SIZE, SIZE), level, np.uint8)))
     cache = open_from(tmp_path, [replace(edit_samples(1)[0], mask=mask)])
-    assert (cache.pictures[0, ..., 6] == 255).all()
+    assert (cache.pictures[0, ..., 6] == (255 if level is None else level)).all()
 
 
 def test_source_target_and_mask_are_resized_together(tmp_path) -> None:

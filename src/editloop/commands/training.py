@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import going_on_later
+from editloop.commands.common import InvertMask, MaskRule, going_on_later
 from editloop.showing.terminal import say
 
 __all__ = ["train"]
@@ -33,6 +33,15 @@ def train(
     conditions: Annotated[
         str | None, typer.Option(help="Conditions of the model: source[,mask][,reward].")
     ] = None,
+    mask_rule: MaskRule = None,
+    invert_mask: InvertMask = False,
+    drop_black_masks: Annotated[
+        bool,
+        typer.Option(
+            "--drop-black-masks",
+            help="Leave out edits whose mask is all black, so that nothing may change.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="The run folder to write. (default: runs/NAME)")
     ] = None,
@@ -77,6 +86,9 @@ def train(
         "data": None if data is None else str(data),
         "base": base,
         "conditions": conditions and [each.strip() for each in conditions.split(",")],
+        "mask_rule": mask_rule,
+        "invert_mask": invert_mask or None,
+        "black_masks": "drop" if drop_black_masks else None,
     }
     settings = {key: value for key, value in named.items() if value is not None}
     for text in overrides or ():

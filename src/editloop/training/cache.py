@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from editloop.errors import TrainingError
 from editloop.images.codec import resize
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.schema import CLEAN_TEXT, PERSPECTIVES, EditSample, Json, Score
 from editloop.storage.files import Files, explained, replace_file
 from editloop.training.triples import decoded
@@ -27,7 +28,7 @@ __all__ = ["EditCache", "off_scale", "open_cache", "reward_text_of", "rewards_of
 _PICTURES, _NUMBERS, _FACTS = "pictures.bin", "numbers.npz", "cache.json"
 _CHANNELS = 7  # source 3, target 3, mask 1
 _BEST = 5.0  # the highest score
-_VERSION = 2  # changes when the same samples give other arrays
+_VERSION = 3  # changes when the same samples give other arrays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,17 +53,22 @@ class EditCache:
 
 
 def open_cache(
-    folder: Path, key: str, size: int, samples: Callable[[], Iterable[EditSample]]
+    folder: Path,
+    key: str,
+    size: int,
+    samples: Callable[[], Iterable[EditSample]],
+    reading: MaskReading = BY_CONTENT,
 ) -> EditCache:
     """Open the cache in a folder; build it from `samples()` unless it has the same key and size.
 
-    Pictures are resized to size x size without keeping their aspect ratio. Raises TrainingError for
+    Pictures are resized to size x size without keeping their aspect ratio, and `reading` decides
+    where masks allow editing. Raises TrainingError for
     a sample that can't be trained on, and if there are no samples.
     """
-    key = f"{key}-{_VERSION}"
+    key = "-".join(map(str, (key, _VERSION, *(astuple(reading) if reading != BY_CONTENT else ()))))
     facts = _read_facts(folder)
     if facts is None or (facts["key"], facts["size"]) != (key, size):
-        facts = _Builder(folder, size).build(samples(), key)
+        facts = _Builder(folder, size, reading).build(samples(), key)
     shape = (facts["samples"], size, size, _CHANNELS)
     with explained("read the training data's cache", folder):
         pictures = np.memmap(folder / _PICTURES, np.uint8, mode="r", shape=shape)
@@ -118,6 +124,7 @@ def _fits(score: Score) -> bool:
 class _Builder:
     folder: Path
     size: int
+    reading: MaskReading
     scores: list[list[float]] = field(default_factory=list)
     keep: list[list[float]] = field(default_factory=list)
     instruction: list[int] = field(default_factory=list)
@@ -140,7 +147,7 @@ class _Builder:
 
     def _row(self, sample: EditSample) -> NDArray[np.uint8]:
         """Return one sample's pixels, uint8 [size, size, 7]."""
-        found = decoded(sample)
+        found = decoded(sample, self.reading)
         all_three = (found.source, found.target, found.whole_mask)
         return np.dstack([resize(each, self.size, self.size) for each in all_three])
 

@@ -51,7 +51,7 @@ def changed_region(source: Pixels, target: Pixels) -> _Region:
 
 def _edited_region(whole: Triple) -> _Region:
     """Return 1 where a picture is edited, else 0: [height, width]; of a soft mask, its half."""
-    if whole.mask is not None:
+    if whole.mask is not None and whole.mask.any():
         inside: _Region = (whole.mask > whole.mask.max() / 2).astype(np.float32)
         if not inside.all():
             return inside

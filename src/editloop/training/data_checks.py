@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from editloop.errors import StoreError, TrainingError
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.storage.manifests import find_manifest
 from editloop.storage.records import fingerprint
 from editloop.training.cache import off_scale, rewards_of
@@ -26,6 +27,7 @@ __all__ = [
     "held_out",
     "joint_content",
     "rows_of",
+    "splits_of",
 ]
 
 HELD_OUT = "heldout"
@@ -71,22 +73,34 @@ def held_out(runs: Sequence[Path]) -> PublishedRows | None:
     return rows_of(there, HELD_OUT) if there else None
 
 
+def splits_of(runs: Sequence[Path], split: str) -> dict[str, PublishedRows]:
+    """Return the rows of a split of all runs, and the held-out ones if there are any, by name."""
+    tested = held_out(runs)
+    return {split: rows_of(runs, split)} | ({} if tested is None else {HELD_OUT: tested})
+
+
 def check_data(
-    runs: Sequence[Path], split: str, *, rewarded: bool = False, wholly_rewarded: bool = False
+    runs: Sequence[Path],
+    split: str,
+    *,
+    rewarded: bool = False,
+    wholly_rewarded: bool = False,
+    reading: MaskReading = BY_CONTENT,
 ) -> PublishedRows:
     """Return the rows of a split of all runs after checking that they can be trained on.
 
     The held-out split is checked too. `rewarded` requires some score in the split,
-    `wholly_rewarded` all scores of every sample. Raises StoreError for a missing split or column,
-    CorruptError for a file that cannot be read, and TrainingError if samples lack targets or
-    required scores, or if the pictures of one of the first samples differ in size.
+    `wholly_rewarded` all scores of every sample; `reading` reads masks. Raises StoreError for a
+    missing split or column, CorruptError for a file that cannot be read, and TrainingError if
+    samples lack targets or required scores, or if the pictures of one of the first samples differ
+    in size.
     """
-    rows, tested = rows_of(runs, split), held_out(runs)
-    splits = {split: rows} | ({} if tested is None else {HELD_OUT: tested})
+    splits = splits_of(runs, split)
+    rows = splits[split]
     for name, each in splits.items():
         _check_targets(name, each)
         for sample in each.stream(0, _FIRST):
-            decoded(sample)
+            decoded(sample, reading)
     if rewarded and not any(any(known) for known in _known(rows)):
         if any(off_scale(each) for each in rows.stream(0, len(rows), pictures=False)):
             raise TrainingError(

@@ -104,6 +104,12 @@ def _lines(facts: Mapping[str, Json]) -> Iterator[Sequence[str]]:
             examples = "; ".join(facts[f"cut_{kind}_at"])
             words = kind.replace("_", " ")
             yield [f"{count} {words} are longer than the text encoder reads: {examples}"]
+    if samples := facts.get("masked_of", 0):
+        masks = facts["masked"]
+        yield [f"{masks} of {samples} samples have a mask ({masks / samples:.1%}); the rest may "
+               "change everywhere"]  # fmt: skip
+    for reason, count in facts.get("dropped", {}).items():
+        yield [f"{count} samples are dropped: {reason}"]
     if count := facts.get("lost_edits", 0):
         yield [
             f"{count} of {facts['lost_edits_of']} edits lie mostly outside of their crop and teach "

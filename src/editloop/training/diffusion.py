@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,7 @@ from editloop.training.data_checks import (
     has_unrewarded,
     joint_content,
     rows_of,
+    splits_of,
 )
 from editloop.training.data_facts import Reading, lost_edits, notices, text_facts
 from editloop.training.diffusion_card import diffusion_card
@@ -40,6 +41,7 @@ from editloop.training.diffusion_settings import DiffusionTrainingSettings, Drop
 from editloop.training.edits import EditTask
 from editloop.training.latents import check_framing
 from editloop.training.loop import METRICS, Trained, rates_fact, train
+from editloop.training.mask_facts import MaskFacts, check_masks
 from editloop.training.memory import advised, check_memory, outlined, try_micro_batch
 from editloop.training.mirroring import Mirroring
 from editloop.training.precision import resolved_precision
@@ -94,6 +96,7 @@ class DiffusionTraining:
         check_schedule(settings.plan("check", seed=0))
         runs = settings.runs or (() if run is None else (run,))
         rows = _checked_data(runs, settings) if runs else None
+        _checked_masks(runs, settings)
         precision = resolved_precision(settings.precision)
         folder, family = check_base(settings.base, settings.wanted(precision, seed=0))
         settings.objective(outlined(settings))
@@ -111,9 +114,10 @@ class DiffusionTraining:
             model = outlined(settings)
         except UnavailableError:  # it will be downloaded
             return []
+        masks = _checked_masks(runs, settings)
         lost = lost_edits(rows_of(runs, settings.split), settings.framing, _LOOKED_AT)
         crops = dict(zip(("lost_edits", "lost_edits_of"), lost, strict=True))
-        return notices(self._text_facts(runs, model) | crops)
+        return notices(self._text_facts(runs, model) | crops | _mask_facts(masks, settings))
 
     def _text_facts(self, runs: Sequence[Path], model: DiffusionModel) -> dict[str, Json]:
         settings = self._settings
@@ -130,12 +134,15 @@ class DiffusionTraining:
         """Train, continuing an interrupted run, and save the model as `output`."""
         job = _TrainingTask.of(self._settings, context)
         rows = _checked_data(job.runs, self._settings)
+        masks = _checked_masks(job.runs, self._settings)
+        job = replace(job, dropped={name: each.numbers for name, each in masks.items()})
         model = job.model()
         try_micro_batch(model, self._settings)
         data = job.data(model)
         known = self._text_facts(job.runs, model) | dict(
-            zip(("lost_edits", "lost_edits_of"), data.train.lost, strict=True)
+            zip(("lost_edits", "lost_edits_of"), data.lost, strict=True)
         )
+        known |= _mask_facts(masks, self._settings)
         _print_notices(known)
         others(_train_in_process, job)
         trained = job.train(model, data)
@@ -173,6 +180,7 @@ class _TrainingTask:
     key: str
     work: Path
     workers: int
+    dropped: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: DiffusionTrainingSettings, context: PartContext) -> _TrainingTask:
@@ -201,7 +209,14 @@ class _TrainingTask:
 
     def data(self, model: DiffusionModel) -> EditData:
         """Open the samples in the form that the model takes."""
-        return open_data(model, self.settings, runs=self.runs, key=self.key, workers=self.workers)
+        return open_data(
+            model,
+            self.settings,
+            runs=self.runs,
+            key=self.key,
+            workers=self.workers,
+            dropped=self.dropped,
+        )
 
     def train(self, model: DiffusionModel, data: EditData) -> Trained:
         """Train this process's share of the batches."""
@@ -250,4 +265,25 @@ def _checked_data(runs: Sequence[Path], settings: DiffusionTrainingSettings) -> 
     joint_content(runs)
     rewarded = "reward" in settings.conditions
     wholly = rewarded and settings.reward.variant == "released"
-    return check_data(runs, settings.split, rewarded=rewarded, wholly_rewarded=wholly)
+    return check_data(
+        runs,
+        settings.split,
+        rewarded=rewarded,
+        wholly_rewarded=wholly,
+        reading=settings.mask_reading,
+    )
+
+
+def _checked_masks(
+    runs: Sequence[Path], settings: DiffusionTrainingSettings
+) -> dict[str, MaskFacts]:
+    """Return the facts of the masks by split; empty if the model does not take them."""
+    if "mask" not in settings.conditions or not runs:
+        return {}
+    return check_masks(splits_of(runs, settings.split), settings.split, settings)
+
+
+def _mask_facts(
+    masks: Mapping[str, MaskFacts], settings: DiffusionTrainingSettings
+) -> dict[str, Json]:
+    return masks[settings.split].to_json() if masks else {}

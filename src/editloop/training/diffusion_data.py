@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,11 @@ from editloop.models.backbones.model import DiffusionModel
 from editloop.schema import Json
 from editloop.showing.terminal import escape
 from editloop.storage.versions import work_folder
-from editloop.training.data_checks import JOINED, held_out, rows_of
+from editloop.training.data_checks import HELD_OUT, JOINED, held_out, rows_of
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.direct_samples import Augmentation, DirectSamples
+from editloop.training.edits import Samples
+from editloop.training.kept_samples import without
 from editloop.training.latent_samples import LatentSamples
 from editloop.training.latents import LatentSettings, open_latents
 from editloop.training.rows import PublishedRows
@@ -33,12 +36,14 @@ class EditData:
     """The training samples, and the held-out ones if the data set has them.
 
     seconds: the time that this process spent on building their cache. prompts: the prompt of each
-    training sample, if one sample of each is drawn.
+    training sample, if one sample of each is drawn; lost: how many edits lie mostly outside of
+    their crop, and of how many.
     """
 
-    train: _Samples
-    heldout: _Samples | None
+    train: Samples
+    heldout: Samples | None
     seconds: float
+    lost: tuple[int, int]
     prompts: NDArray[np.int64] | None = None
 
     @property
@@ -93,8 +98,11 @@ def open_data(
     runs: Sequence[Path],
     key: str,
     workers: int,
+    dropped: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> EditData:
     """Open the samples of runs' data sets, with a cache that trainings with equal settings share.
+
+    `dropped` are the numbers of the samples to leave out, by split.
 
     Raises TrainingError or ImageError for a sample that cannot be trained on.
     """
@@ -106,7 +114,13 @@ def open_data(
     if seconds + more:
         _report_stale_caches(opening.caches, key)
     prompts = rows.prompts() if settings.draw == "prompts" else None
-    return EditData(train, heldout, seconds + more, prompts)
+    return EditData(
+        without(train, dropped.get(settings.split, ())),
+        None if heldout is None else without(heldout, dropped.get(HELD_OUT, ())),
+        seconds + more,
+        train.lost,
+        prompts,
+    )
 
 
 def _report_stale_caches(caches: Path, key: str) -> None:

@@ -14,6 +14,7 @@ from editloop.models.backbones.model import CONDITIONS, DiffusionModel, Lora
 from editloop.models.reward import RewardSettings
 from editloop.settings import Settings
 from editloop.training.framing import Crop, Framing
+from editloop.training.mask_facts import TrainingMasks
 from editloop.training.objective import DropRates, FlowLoss, Objective, Weighting
 from editloop.training.schedule import LearningRateSchedule, Optimiser, OptimiserName, Schedule
 
@@ -74,7 +75,7 @@ class DropSettings(Settings):
         return DropRates(text, both, source, self.reward, mask_with_source=True)
 
 
-class DiffusionTrainingSettings(Settings):
+class DiffusionTrainingSettings(TrainingMasks):
     """A base, its conditions, and how it is trained.
 
     Defaults are InstructPix2Pix's, except those of dropout, which are the base's family's.
@@ -86,6 +87,8 @@ class DiffusionTrainingSettings(Settings):
     around the edited region, or the centre (without a cache: anywhere). flip: half of the edits are
     mirrored, but none whose words name a side or text; side_words are further such words.
     soft_masks: the range of s, sampled for each mask (UltraEdit, equation 2); default: hard masks.
+    mask_rule, invert_mask: where masks allow editing; black_masks: whether edits whose mask allows
+    it nowhere are refused or dropped.
     micro_batch: the number of samples in memory at a time, in each process. zoom: without a cache,
     the largest random enlargement of a picture before it is cropped. timesteps: the distribution of
     noise levels; default: logit-normal for flow matching, else uniform. flow_loss: for flow
@@ -178,7 +181,9 @@ class DiffusionTrainingSettings(Settings):
     def framing(self) -> Framing:
         """The resizing and cropping of pictures to the training size."""
         multiple = min(_SIDES, self.size)
-        return Framing(self.size, self.buckets, multiple, self.soft_masks, self.crop)
+        return Framing(
+            self.size, self.buckets, multiple, self.soft_masks, self.crop, self.mask_reading
+        )
 
     @property
     def deciding(self) -> dict[str, object]:

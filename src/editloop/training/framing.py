@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.models.masks import soft_mask
 from editloop.runtime.seeding import generator
 from editloop.schema import EditSample
@@ -24,7 +25,8 @@ class Framing:
     size: the square's side in pixels; buckets: whether pictures roughly keep their aspect ratio, in
     sizes of about the square's area whose sides are multiples of `multiple`; soft_masks: the range
     of s (UltraEdit, equation 2), random for each sample and seeded by its id; None keeps masks of 0
-    and 255. crop: whether a view is moved so that it keeps the edited region, or not.
+    and 255. crop: whether a view is moved so that it keeps the edited region, or not. reading:
+    where masks allow editing.
     """
 
     size: int
@@ -32,6 +34,7 @@ class Framing:
     multiple: int = 64
     soft_masks: tuple[float, float] | None = None
     crop: Crop = "edit"
+    reading: MaskReading = BY_CONTENT
 
     @property
     def sizes(self) -> tuple[Size, ...]:
@@ -46,7 +49,7 @@ class Framing:
 
     def of(self, sample: EditSample, view: View = CENTRE) -> Triple:
         """Return a sample's pictures through a view, at their size; errors as in `decoded`."""
-        whole = decoded(sample)
+        whole = decoded(sample, self.reading)
         size = self.size_of(*whole.size)
         seen = cropped(whole, view, size, around_edit=self.crop == "edit")
         if seen.mask is None or self.soft_masks is None:

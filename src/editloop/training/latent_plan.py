@@ -32,7 +32,7 @@ from editloop.training.rows import PublishedRows
 
 __all__ = ["LatentCache", "LatentPlan", "LatentSettings"]
 
-_VERSION = "2"
+_VERSION = "3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,12 @@ from editloop.schema import Json
 from editloop.storage.samples import read_samples
 from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
-from editloop.training.data_checks import HELD_OUT, check_data, has_split, rows_of
+from editloop.training.data_checks import HELD_OUT, check_data, has_split, rows_of, splits_of
 from editloop.training.data_facts import notices, reward_facts
 from editloop.training.edits import EditTask
+from editloop.training.kept_samples import without
 from editloop.training.loop import METRICS, rates_fact, train
+from editloop.training.mask_facts import MaskFacts, TrainingMasks, check_masks
 from editloop.training.objective import DropRates, Loss, Objective
 from editloop.training.pocket_samples import PocketSamples
 from editloop.training.precision import resolved_precision
@@ -35,7 +37,7 @@ _OPTIMISER = Optimiser(betas=(0.9, 0.99))
 _TEXT_TOKENS = 32  # at least: a user's instruction may be longer than those in training
 
 
-class PocketTrainingSettings(PocketSettings):
+class PocketTrainingSettings(PocketSettings, TrainingMasks):
     """The architecture and the training settings.
 
     `precision` auto is bfloat16 if the device supports it, else float32.
@@ -70,12 +72,29 @@ class PocketTraining:
         """Raise an error if the run's data, if there is any yet, cannot be trained on."""
         if run is not None:
             settings = self._settings
-            check_data([run], settings.split, rewarded="reward" in settings.conditions)
+            check_data(
+                [run],
+                settings.split,
+                rewarded="reward" in settings.conditions,
+                reading=settings.mask_reading,
+            )
+            self._masks(run)
 
     def notices(self, run: Path | None) -> list[str]:
-        """Return how many scores count as missing, in words."""
-        there = run is not None and has_split(run, self._settings.split)
-        return notices(self._reward_facts(run)) if run is not None and there else []
+        """Return how many scores count as missing and how many samples have a mask, in words."""
+        if run is None or not has_split(run, self._settings.split):
+            return []
+        return notices(self._reward_facts(run) | self._mask_facts(self._masks(run)))
+
+    def _masks(self, run: Path) -> dict[str, MaskFacts]:
+        """Return the facts of the masks by split; empty if the model does not take them."""
+        settings = self._settings
+        if "mask" not in settings.conditions:
+            return {}
+        return check_masks(splits_of([run], settings.split), settings.split, settings)
+
+    def _mask_facts(self, masks: Mapping[str, MaskFacts]) -> dict[str, Json]:
+        return masks[self._settings.split].to_json() if masks else {}
 
     def _reward_facts(self, run: Path) -> dict[str, Json]:
         settings = self._settings
@@ -90,13 +109,17 @@ class PocketTraining:
         """Train, continuing an interrupted run, and save the model as `output`."""
         settings = self._settings
         self.check(context.run)
-        known = self._reward_facts(context.run)
+        masks = self._masks(context.run)
+        known = self._reward_facts(context.run) | self._mask_facts(masks)
+        dropped = {name: each.numbers for name, each in masks.items()}
         cache, heldout = self._caches(context)
         seed = derive_seed(context.seed, "train")
         model = PocketModel(self._architecture(), _vocabulary(cache, heldout), seed=seed)
         precision = resolved_precision(settings.precision)
+        samples = without(PocketSamples(cache, model), dropped.get(settings.split, ()))
+        tested = None if heldout is None else PocketSamples(heldout, model)
         facts = {
-            "samples": len(cache),
+            "samples": len(samples),
             "steps": settings.steps,
             "parameters": model.parameter_count,
             "precision": precision,
@@ -104,8 +127,8 @@ class PocketTraining:
         }
         task = EditTask(
             model=model,
-            samples=PocketSamples(cache, model),
-            heldout=None if heldout is None else PocketSamples(heldout, model),
+            samples=samples,
+            heldout=tested and without(tested, dropped.get(HELD_OUT, ())),
             objective=Objective(settings.loss, timesteps="mostly-last", drop=_DROP),
             bf16=precision == "bf16",
             seed=seed,
@@ -139,7 +162,8 @@ class PocketTraining:
 
         def cached(split: str) -> EditCache:
             samples = partial(read_samples, data, split)
-            return open_cache(context.cache / f"{split}-{size}", context.inputs, size, samples)
+            folder, reading = context.cache / f"{split}-{size}", self._settings.mask_reading
+            return open_cache(folder, context.inputs, size, samples, reading)
 
         cache = cached(self._settings.split)
         return cache, cached(HELD_OUT) if has_split(context.run, HELD_OUT) else None

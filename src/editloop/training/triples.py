@@ -8,6 +8,7 @@ import numpy as np
 
 from editloop.errors import ImageError, TrainingError
 from editloop.images.codec import decode, decode_mask
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.schema import EditSample, Mask, Pixels
 from editloop.training.buckets import Size, View
 
@@ -18,8 +19,8 @@ __all__ = ["Triple", "decoded"]
 class Triple:
     """Source and target [height, width, 3], and the mask [height, width] or None.
 
-    The mask marks where editing is allowed; None means everywhere. `lost` is whether they are a
-    crop that most of the edit lies outside of.
+    The mask marks where editing is allowed; None means everywhere, all black nowhere. `lost` is
+    whether they are a crop that most of the edit lies outside of.
     """
 
     source: Pixels
@@ -46,8 +47,8 @@ class Triple:
         )
 
 
-def decoded(sample: EditSample) -> Triple:
-    """Decode a sample's pictures; a missing or blank mask means everywhere.
+def decoded(sample: EditSample, reading: MaskReading = BY_CONTENT) -> Triple:
+    """Decode a sample's pictures; `reading` decides where its mask allows editing.
 
     Raises TrainingError if it has no target or its pictures differ in size, and ImageError if one
     cannot be read; each error names the sample.
@@ -60,7 +61,10 @@ def decoded(sample: EditSample) -> Triple:
         )
     try:
         source, target = decode(sample.source_image.bytes), decode(sample.target.bytes)
-        mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
+        mask = None
+        if sample.mask is not None:
+            photo = sample.source_image.bytes
+            mask = decode_mask(sample.mask.bytes, reading=reading, photo=photo)
     except ImageError as error:
         raise error.of(sample.id) from error
     sizes = [each.shape[:2] for each in (source, target, mask) if each is not None]
@@ -70,4 +74,4 @@ def decoded(sample: EditSample) -> Triple:
             value=f"{sample.id}: {', '.join(f'{w}x{h}' for h, w in sizes)}",
             fix="build the data set again",
         )
-    return Triple(source, target, mask if mask is not None and mask.any() else None)
+    return Triple(source, target, mask)
