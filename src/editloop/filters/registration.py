@@ -27,6 +27,8 @@ _SIDES = (512, 192)  # at which pairs are compared: the second where the first f
 _BLOCKS = {512: 48, 192: 32}  # sides of blocks in pixels
 _REACHES = {512: 12, 192: 8}  # pixels that a block is sought in each direction
 _TOLERANCE = 1.5  # pixels of the 512: a corner may be displaced so far
+_ERRORS = 5  # standard errors beyond it that make sure
+_PRECISION = 0.05  # pixels: of one block
 _TEXTURE = 1.0  # the least deviation of the gradients in a block that can be sought
 _ALIKE = 0.5  # the least correlation of a block that was found
 _NEAR = 0.75  # pixels: blocks that agree with the fit
@@ -42,6 +44,7 @@ class Registration:
     Positions are relative to the picture's centre. `shift_x` and `shift_y` are in pixels of the
     source, `scale_x` and `scale_y` are 1 where nothing is zoomed. `support` is the share of the
     blocks that were found again and agree; below 0.45 the displacement is not known, and it is 0.
+    `error` is the standard error of a corner's displacement, in pixels of a picture of 512 pixels.
     """
 
     shift_x: float
@@ -49,6 +52,7 @@ class Registration:
     scale_x: float
     scale_y: float
     support: float
+    error: float
     width: int
     height: int
 
@@ -66,8 +70,8 @@ class Registration:
 
     @property
     def displaced(self) -> bool:
-        """Return whether a corner is known to be displaced by more than 1.5 pixels of 512."""
-        return self.known and self.largest > _TOLERANCE
+        """Return whether a corner is surely displaced by more than 1.5 pixels of 512."""
+        return self.known and self.largest > _TOLERANCE + _ERRORS * self.error
 
     @property
     def zoom(self) -> float:
@@ -95,8 +99,9 @@ def register(source: Pixels, target: Pixels, mask: Mask | None = None) -> Regist
         if found.support >= _SUPPORT:
             x, y = found.shift / side * min(height, width)
             wide, high = map(float, found.scale)
-            return Registration(float(x), float(y), wide, high, found.support, width, height)
-    return Registration(0.0, 0.0, 1.0, 1.0, found.support, width, height)
+            error = found.error / side * _SIDE
+            return Registration(float(x), float(y), wide, high, found.support, error, width, height)
+    return Registration(0.0, 0.0, 1.0, 1.0, found.support, 0.0, width, height)
 
 
 def _compared(source: Pixels, target: Pixels, side: int, mask: Mask | None) -> _Fit:
@@ -154,6 +159,7 @@ class _Fit:
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]
     support: float
+    error: float = 0.0
 
 
 def _matrix(found: Registration) -> NDArray[np.float64]:
@@ -200,16 +206,18 @@ def _fit(before: Floats, after: Floats, start: Floats, side: int) -> _Fit:
         if len(places) < _FEWEST:
             return found
         centre = np.array([(width - 1) / 2, (height - 1) / 2])
-        shift, scale, agree = _consensus(places - centre, offsets, 4 * _BLOCKS[side] / 3)
+        shift, scale, near = _consensus(places - centre, offsets, 4 * _BLOCKS[side] / 3)
         whole = np.vstack([matrix, [0, 0, 1]])
         step = np.eye(3)
         step[[0, 1], [0, 1]] = scale
         step[:2, 2] = centre + shift - scale * centre
         matrix = (whole @ step)[:2]
         total = np.array([matrix[0, 0], matrix[1, 1]])
-        found = _Fit(matrix[:, 2] - centre + total * centre, total, agree / len(places))
-        if agree < _FEWEST:
-            return _Fit(found.shift, found.scale, 0.0)
+        moved_centre = matrix[:, 2] - centre + total * centre
+        if near.sum() < _FEWEST:
+            return _Fit(moved_centre, total, 0.0)
+        error = _corner_error(places[near] - centre, offsets[near], centre)
+        found = _Fit(moved_centre, total, float(near.mean()), error)
     return found
 
 
@@ -249,8 +257,8 @@ def _vertex(three: Floats) -> float:
 
 def _consensus(
     places: NDArray[np.float64], offsets: NDArray[np.float64], apart: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Return shift, scale and the number of blocks that agree (random sample consensus)."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return shift, scale and which blocks agree (random sample consensus)."""
     rng = np.random.default_rng(0)
     pairs = rng.integers(len(places), size=(_ROUNDS, 2))
     pairs = pairs[(np.abs(places[pairs[:, 0]] - places[pairs[:, 1]]) > apart).all(axis=1)]
@@ -271,9 +279,24 @@ def _consensus(
         error = offsets - slope_now * places - shift_now
         best = np.linalg.norm(error, axis=1) < _NEAR
     if best.sum() < 3:
-        return np.zeros(2), np.ones(2), 0
+        return np.zeros(2), np.ones(2), best
     shift_now, slope_now = _least_squares(places[best], offsets[best])
-    return shift_now, 1 + slope_now, int(best.sum())
+    return shift_now, 1 + slope_now, best
+
+
+def _corner_error(
+    places: NDArray[np.float64], offsets: NDArray[np.float64], corner: NDArray[np.float64]
+) -> float:
+    """Return the standard error of a corner's displacement by the fit to these blocks.
+
+    Blocks overlap by half, so four count as one.
+    """
+    shift, slope = _least_squares(places, offsets)
+    count = max(1.0, len(places) / 4)
+    variance = ((offsets - slope * places - shift) ** 2).mean(axis=0) + _PRECISION**2
+    mean = places.mean(axis=0)
+    spread = np.maximum(((places - mean) ** 2).mean(axis=0), 1.0)
+    return float(np.sqrt((variance / count * (1 + (corner + np.abs(mean)) ** 2 / spread)).sum()))
 
 
 def _least_squares(
