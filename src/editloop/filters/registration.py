@@ -27,7 +27,7 @@ _SIDES = (512, 192)  # at which pairs are compared: the second where the first f
 _BLOCKS = {512: 48, 192: 32}  # sides of blocks in pixels
 _REACHES = {512: 12, 192: 8}  # pixels that a block is sought in each direction
 _TOLERANCE = 1.5  # pixels of the 512: a corner may be displaced so far
-_ERRORS = 5  # standard errors beyond it that make sure
+_ERRORS = 5.5  # standard errors that make a displacement sure
 _PRECISION = 0.05  # pixels: of one block
 _TEXTURE = 1.0  # the least deviation of the gradients in a block that can be sought
 _ALIKE = 0.5  # the least correlation of a block that was found
@@ -71,7 +71,7 @@ class Registration:
     @property
     def displaced(self) -> bool:
         """Return whether a corner is surely displaced by more than 1.5 pixels of 512."""
-        return self.known and self.largest > _TOLERANCE + _ERRORS * self.error
+        return self.known and self.largest > max(_TOLERANCE, _ERRORS * self.error)
 
     @property
     def zoom(self) -> float:
