@@ -206,6 +206,33 @@ class RankStep(BestStep):
         return Keep((replace(sample, instruction=f"one of {len(group)}"),))
 
 
+class HalvesStep(BestStep):
+    """Keeps the better half of the two halves of all inputs, `ID/0` and `ID/1`."""
+
+    def group(self, sample: EditSample) -> str:
+        return sample.id[-1]
+
+    def _answer(self, sample: EditSample, _: list[str]) -> Outcome:
+        return Keep((sample,)) if sample.id.endswith("1") else Drop("not the best")
+
+
+class NamelessStep(BestStep):
+    """Names no groups."""
+
+    def group(self, _: EditSample) -> str:
+        return None  # type: ignore[return-value]
+
+
+class PairSource(ListSource):
+    """Lists three candidates of each item, whose groups have the same name in all splits."""
+
+    def items(self) -> Iterator[SourceItem]:
+        for split, count in self.settings.count.items():
+            for index in range(3 * count):
+                name = f"{split}/{index % count:02d}-{index // count}"
+                yield SourceItem(name, split, f"list:{name}", {})
+
+
 class NeedyBestStep(BestStep):
     """Needs the targets of the whole group."""
 

@@ -38,6 +38,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "inverse-edits": "editloop.sources.inverse:InverseEdits",
         "darkroom": "editloop.darkroom.step:DarkroomStep",
         "edit": "editloop.editors.step:EditStep",
+        "gather": "editloop.kernel.gather:GatherStep",
         "judge": "editloop.judges.step:JudgeStep",
     },
     "judge": {

@@ -24,7 +24,6 @@ __all__ = [
     "QUARANTINE",
     "REJECTS",
     "Book",
-    "BuildCounts",
     "Tables",
     "attempts_table",
     "changed_rows",
@@ -32,7 +31,6 @@ __all__ = [
     "data_table",
     "id_digest",
     "storable",
-    "tally",
 ]
 
 _INPUT = pa.field("input", pa.string())
@@ -54,12 +52,13 @@ _MAX_MESSAGE = 2000  # characters of a message to store
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """A shard's three tables, in the order of its inputs."""
+    """A shard's tables, in the order of its inputs, which are listed if it was gathered."""
 
     data: pa.Table
     rejects: pa.Table
     quarantine: pa.Table
     attempts: pa.Table
+    gathered: Sequence[str] | None = None
 
     def named(self) -> dict[str, pa.Table]:
         """Return the tables to commit by name: always the data, and the others unless empty."""
@@ -188,89 +187,3 @@ def _ordered(table: pa.Table, position: Mapping[str, int]) -> pa.Table:
     at = [position[name] for name in table.column("input").to_pylist()]
     order = sorted(range(len(at)), key=at.__getitem__)
     return table if order == list(range(len(at))) else table.take(order)
-
-
-def tally(tables: Tables) -> dict[str, Json]:
-    """Return the counts and digests of the tables that a commit record stores."""
-    counts = BuildCounts()
-    counts.add_tables(tables)
-    return {
-        "out": tables.data.num_rows,
-        "output_ids": id_digest(tables.data.column("id").to_pylist()),
-        **counts.reasons(),
-    }
-
-
-class BuildCounts:
-    """Counters of the inputs and their outcomes."""
-
-    def __init__(self) -> None:
-        self._ends: Counter[str] = Counter()
-        self._out = 0
-        self._classes: Counter[str] = Counter()
-        self._dropped: Counter[tuple[str, str]] = Counter()
-        self._failed: Counter[tuple[str, str]] = Counter()
-
-    def add(self, order: Sequence[str], tables: Sequence[Tables]) -> None:
-        """Add a shard: its input ids, and its tables, one set per segment."""
-        self._ends.update(_ends(order, tables).values())
-        self._out += tables[-1].data.num_rows
-        for each in tables:
-            self.add_tables(each)
-
-    def add_tables(self, tables: Tables) -> None:
-        """Add the drops and failures of one segment."""
-        self._dropped.update(_pairs(tables.rejects.select(["step", "reason"]).to_pylist()))
-        self._failed.update(_pairs(tables.quarantine.select(["step", "code"]).to_pylist()))
-        self._classes.update(tables.quarantine.column("class").to_pylist())
-
-    def merge(self, other: BuildCounts) -> None:
-        """Add the counts of `other`."""
-        self._ends += other._ends
-        self._out += other._out
-        self._classes += other._classes
-        self._dropped += other._dropped
-        self._failed += other._failed
-
-    def reasons(self) -> dict[str, Json]:
-        """Return drops by step and reason, failures by step and code, and failures by class."""
-        return {
-            "by_step": {"dropped": _nested(self._dropped), "quarantined": _nested(self._failed)},
-            "by_class": dict(sorted(self._classes.items())),
-        }
-
-    def to_json(self) -> dict[str, Json]:
-        """Return all counts: `in` and `inputs` (by outcome) count inputs, the rest samples."""
-        return {
-            "in": self._ends.total(),
-            "out": self._out,
-            "dropped": self._dropped.total(),
-            "quarantined": self._failed.total(),
-            "inputs": {end: self._ends[end] for end in ("output", "dropped", "quarantined")},
-            **self.reasons(),
-        }
-
-
-def _pairs(rows: Sequence[Json]) -> list[tuple[str, str]]:
-    return [tuple(row.values()) for row in rows]
-
-
-def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
-    nested: dict[str, dict[str, int]] = {}
-    for (step, reason), count in sorted(counts.items()):
-        nested.setdefault(step, {})[reason] = count
-    return nested
-
-
-def _ends(order: Sequence[str], tables: Sequence[Tables]) -> dict[str, str]:
-    """Return each input's outcome: output if any sample is, else quarantined, else dropped."""
-    root = {name: name for name in order}
-    ends: dict[str, str] = {}
-    for each in tables:
-        for name in each.rejects.column("input").to_pylist():
-            ends.setdefault(root[name], "dropped")
-        for name in each.quarantine.column("input").to_pylist():
-            ends[root[name]] = "quarantined"
-        rows = each.data.select(["id", "input"]).to_pylist()
-        root = {row["id"]: root[row["input"]] for row in rows}
-    return ends | dict.fromkeys(root.values(), "output")

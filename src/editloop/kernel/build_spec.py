@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from editloop.errors import RecipeError
-from editloop.kernel.groups import grouping
+from editloop.kernel.groups import gathers, grouping
 from editloop.kernel.resources import Resources, resources_of
 from editloop.kernel.shard_plan import ShardPlan
 from editloop.kernel.steps import Source, Step
@@ -65,6 +65,7 @@ class BuildSpec:
         segments: list[Segment] = []
         for resources, group in groups:
             so_far = _extended(so_far, group)
+            before = segments[-1] if segments else None
             segments.append(
                 Segment(
                     folder / fingerprint(so_far),
@@ -72,10 +73,32 @@ class BuildSpec:
                     resources,
                     bool(group) and grouping(group[0][1]) is not None,
                     source=None if segments else spec,
-                    upstream=segments[-1].folder if segments else None,
+                    upstream=_data_of(before),
+                    gathers=self._gathered_for(group),
+                    index=before.folder if before and before.gathers else None,
                 )
             )
         return segments
+
+    def _gathered_for(self, group: MadeSteps) -> StepSpec | None:
+        """Return the step that follows a `gather`; RecipeError if it names no groups."""
+        if not group or not gathers(group[0][1]):
+            return None
+        at = self.steps.index(group[0])
+        if at + 1 == len(self.steps) or grouping(self.steps[at + 1][1]) is None:
+            raise RecipeError(
+                "`gather` is not followed by a step that names groups",
+                value=group[0][0].name,
+                fix="put it right before a step with a method `group`, or leave it out",
+            )
+        return self.steps[at + 1][0]
+
+
+def _data_of(segment: Segment | None) -> Path | None:
+    """Return the folder of the samples that a segment leaves to the next one."""
+    if segment is None:
+        return None
+    return segment.upstream if segment.gathers else segment.folder
 
 
 def _loads_alone(
@@ -87,7 +110,7 @@ def _loads_alone(
     pictures twice. What was committed together before stays together.
     """
     resources, steps = first
-    if grouping(steps[0][1]) is not None:
+    if grouping(steps[0][1]) is not None or gathers(steps[0][1]):
         return True
     if resources == resources_of(source):
         return False
@@ -95,11 +118,15 @@ def _loads_alone(
 
 
 def _segments(steps: MadeSteps) -> list[tuple[Resources, MadeSteps]]:
-    """Return consecutive steps with equal resources; a step that names groups starts anew."""
+    """Return consecutive steps with equal resources.
+
+    A step that names groups starts a new segment, and one that gathers has its own.
+    """
     found: list[tuple[Resources, MadeSteps]] = []
     for made in steps:
         resources = resources_of(made[1])
-        if found and found[-1][0] == resources and grouping(made[1]) is None:
+        alone = grouping(made[1]) is not None or gathers(made[1])
+        if found and found[-1][0] == resources and not alone:
             found[-1] = resources, (*found[-1][1], made)
         else:
             found.append((resources, (made,)))

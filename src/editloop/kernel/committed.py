@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from editloop.errors import FailureClass
 from editloop.kernel.shard_plan import ShardPlan, ShardRef
 from editloop.kernel.tasks import Segment, ShardTask
+from editloop.schema import Json
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files
 from editloop.storage.shards import ShardStore
@@ -67,9 +68,13 @@ class Committed:
 
     def failed(self, segment: Segment, shard: ShardRef, again: FailureClass) -> bool:
         """Return whether the newest commit has a row quarantined under the class `again`."""
+        return again.value in self.facts(segment, shard).get("by_class", {})
+
+    def facts(self, segment: Segment, shard: ShardRef) -> Mapping[str, Json]:
+        """Return the facts of the newest commit; none if nothing is committed."""
         store, key = self.at(segment, shard)
         commit = store.find(key.shard, key.fingerprint, key.generation)
-        return commit is not None and again.value in commit.facts["by_class"]
+        return {} if commit is None else commit.facts
 
     def at(self, segment: Segment, shard: ShardRef) -> tuple[ShardStore, ShardKey]:
         """Return the store and key of the newest commit."""

@@ -6,17 +6,18 @@ as the engine has free workers for, and continues started shards before it start
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
 from editloop.errors import FailureClass, UnavailableError
 from editloop.kernel.committed import Committed, Work
 from editloop.kernel.engines.base import Ended, Engine, Task
+from editloop.kernel.gather import Gathered
 from editloop.kernel.lost_workers import Suspects
 from editloop.kernel.progress import Progress
 from editloop.kernel.resources import Resources
 from editloop.kernel.shard_plan import ShardRef
-from editloop.kernel.tasks import Segment, ShardTask
+from editloop.kernel.tasks import Portion, ShardTask, rows_by_shard
 from editloop.kernel.worker import run_shard
 
 __all__ = ["Driver", "check_resources"]
@@ -44,7 +45,9 @@ class Driver:
         self._suspects = Suspects()
         self._done = 0
         self._samples = 0
-        self._new = self._first_tasks()
+        self._coming = deque([self._first_tasks()])  # tasks that are made when they are needed
+        self._gathered: dict[tuple[int, str], Gathered] = {}  # by source and split
+        self._missing = Counter((shard.source, shard.split) for shard in work.plan.shards)
         classes = dict.fromkeys(each.resources for each in reversed(work.segments))
         self._ready: dict[Resources, deque[ShardTask]] = {each: deque() for each in classes}
         self._total = sum(len(work.chains[shard.source]) for shard in work.plan.shards)
@@ -74,10 +77,17 @@ class Driver:
         if self._ready[resources]:
             return self._started(resources)
         while sum(map(len, self._ready.values())) < _AHEAD:
-            task = next(self._new, None)
+            task = self._take()
             if task is None or task.segment.resources == resources:
                 return task
             self._ready[task.segment.resources].append(task)
+        return None
+
+    def _take(self) -> ShardTask | None:
+        while self._coming:
+            if (task := next(self._coming[0], None)) is not None:
+                return task
+            self._coming.popleft()
         return None
 
     def _first_tasks(self) -> Iterator[ShardTask]:
@@ -92,17 +102,49 @@ class Driver:
         """Return the task of a shard's first outdated segment from `start` on, or None."""
         chain = self._work.chains[shard.source]
         for index in range(start, len(chain)):
+            if chain[index].index is not None and not self._is_gathered(shard, index):
+                return None
             above = None if index == 0 else self._committed.generation(chain[index - 1], shard)
-            task = self._task(shard, chain[index], above or 0)
+            task = self._task(shard, index, above or 0)
             if task is not None:
                 return task
             self._done += 1
         return None
 
-    def _task(self, shard: ShardRef, segment: Segment, above: int) -> ShardTask | None:
+    def _is_gathered(self, shard: ShardRef, index: int) -> bool:
+        """Return whether the groups of a shard's source and split are known.
+
+        The last shard that arrives makes them known, and lets all of them go on.
+        """
+        at = shard.source, shard.split
+        if at in self._gathered:
+            return True
+        self._missing[at] -= 1
+        if not self._missing[at]:
+            shards = [each for each in self._work.plan.of_split(at[1]) if each.source == at[0]]
+            noted = self._work.chains[at[0]][index - 1]
+            self._gathered[at] = Gathered.of(self._work, self._committed, noted, shards)
+            following = (self._next_task(each, index) for each in shards)
+            self._coming.append(task for task in following if task is not None)
+        return False
+
+    def _portions(self, shard: ShardRef, index: int) -> tuple[Portion, ...]:
+        chain = self._work.chains[shard.source]
+        if chain[index].index is None:
+            return ()
+        gathered = self._gathered[shard.source, shard.split]
+        return gathered.portions(shard, self._committed, chain[index - 2])
+
+    def _task(self, shard: ShardRef, index: int, above: int) -> ShardTask | None:
+        segment = self._work.chains[shard.source][index]
         own = self._committed.generation(segment, shard)
         again = self._again
+        portions = self._portions(shard, index)
+        above = max([above, *(each.noted for each in portions)])
         current = own is not None and above <= own
+        if current and segment.index is not None:
+            now = rows_by_shard(portions)
+            current = self._committed.facts(segment, shard).get("portions") == now
         if current and not (again and self._committed.failed(segment, shard, again)):
             return None
         return ShardTask(
@@ -116,6 +158,7 @@ class Driver:
             generation=above if own is None else max(above, self._round),
             upstream_generation=above,
             previous=own,
+            portions=portions,
             again=None if again is None else again.value,
         )
 

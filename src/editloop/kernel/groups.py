@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from editloop.errors import StepError
 
-__all__ = ["Unit", "group_names", "grouping", "packed", "units_of"]
+__all__ = ["Unit", "gathers", "group_names", "grouping", "packed", "units_of"]
 
 Unit: TypeAlias = list[int]  # the positions of the rows of one group, in order
 
@@ -22,6 +22,11 @@ def grouping(step: object) -> Callable[[Any], str] | None:
     return found
 
 
+def gathers(step: object) -> bool:
+    """Return whether a step marks the place where groups are gathered."""
+    return bool(getattr(step, "gathers", False))
+
+
 def group_names(group: Callable[[Any], str] | None, rows: Sequence[Any]) -> list[str]:
     """Return the group of each row; without a function, each row is a group of its own.
 
@@ -29,15 +34,19 @@ def group_names(group: Callable[[Any], str] | None, rows: Sequence[Any]) -> list
     """
     if group is None:
         return [row.id for row in rows]
-    names = []
-    for row in rows:
+    return [_name_of(group, row) for row in rows]
+
+
+def _name_of(group: Callable[[Any], str], row: Any) -> str:
+    try:
         name = group(row)
-        if not isinstance(name, str):
-            raise StepError(
-                f"a step named no group for {row.id!r}", value=repr(name), fix="return a text"
-            )
-        names.append(name)
-    return names
+    except Exception as error:
+        raise StepError(f"a step cannot name the group of {row.id!r}: {error!r}") from error
+    if not isinstance(name, str):
+        raise StepError(
+            f"a step named no group for {row.id!r}", value=repr(name), fix="return a text"
+        )
+    return name
 
 
 def units_of(names: Sequence[str]) -> list[Unit]:

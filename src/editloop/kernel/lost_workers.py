@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from editloop.errors import StepError
 from editloop.kernel.engines.base import Loss
+from editloop.kernel.shard_inputs import count_units
 from editloop.kernel.tasks import ShardTask
-from editloop.kernel.worker import count_units
 
 __all__ = ["MOST_CULPRITS", "Suspects"]
 

@@ -20,17 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editloop.errors import CorruptError, StepError
-from editloop.kernel.book import (
-    ATTEMPTS,
-    DATA,
-    QUARANTINE,
-    REJECTS,
-    BuildCounts,
-    Tables,
-    check_book,
-    id_digest,
-)
-from editloop.kernel.shard_plan import IdSet, ShardPlan, ShardRef, read_items
+from editloop.kernel.book import ATTEMPTS, DATA, QUARANTINE, REJECTS, Tables, check_book, id_digest
+from editloop.kernel.counts import BuildCounts
+from editloop.kernel.shard_plan import IdSet, ShardPlan, ShardRef, read_items, short_hash
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files, explained
 from editloop.storage.manifests import Manifest, publish_folder, staging_folder
@@ -97,12 +89,12 @@ class _Stage:
 
     def write(self, split: str, plan: ShardPlan, chain: Callable[[ShardRef], Chain]) -> BuildCounts:
         """Write a split's samples, drops and failures; returns their counts."""
-        counts, groups = BuildCounts(), IdSet()
+        counts, groups, moved = BuildCounts(), IdSet(), _Moved()
         samples = self._writer(split, arrow_schema())
         attempts: SplitWriter | None = None  # its files are there only if there are attempts
         for shard in plan.of_split(split):
             order = [item.id for item in read_items(plan.path, shard, self._files)]
-            tables = _checked(shard, order, chain(shard))
+            tables = _checked(shard, order, chain(shard), moved)
             for name in _groups(chain(shard)):
                 groups.add(name)
             counts.add(order, tables)
@@ -111,6 +103,8 @@ class _Stage:
                 if each.attempts.num_rows:
                     attempts = attempts or self._writer(attempts_of(split), attempts_schema())
                     attempts.add(each.attempts)
+        counts.finish()
+        moved.check(split)
         _check_groups(
             groups, (name for shard in plan.of_split(split) for name in _groups(chain(shard)))
         )
@@ -147,11 +141,34 @@ class _Stage:
             )
 
 
-def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables]:
+class _Moved:
+    """The samples of a split before and after gathering, which must be the same."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, before: Sequence[str], after: Sequence[str]) -> None:
+        self._sum += sum(map(short_hash, before)) - sum(map(short_hash, after))
+
+    def check(self, split: str) -> None:
+        """Raise CorruptError unless the samples are the same; sums of hashes show it."""
+        if self._sum:
+            raise CorruptError(
+                "gathered shards do not have the samples that were there before",
+                value=split,
+                fix="run the recipe again",
+            )
+
+
+def _checked(shard: ShardRef, order: Sequence[str], chain: Chain, moved: _Moved) -> list[Tables]:
     """Return a shard's tables, one set per segment, checked to account for every input."""
     found = []
     for index, (store, key) in enumerate(chain):
         commit = store.find(key.shard, key.fingerprint, key.generation)
+        gathered = None if commit is None else commit.facts.get("inputs")
+        if gathered is not None:
+            moved.add(order, gathered)
+            order = gathered
         if commit is None or commit.facts["input_ids"] != id_digest(order):
             raise CorruptError(
                 "a shard's commit does not belong to its inputs",
@@ -165,6 +182,7 @@ def _checked(shard: ShardRef, order: Sequence[str], chain: Chain) -> list[Tables
             store.table(commit, "rejects", REJECTS),
             store.table(commit, "quarantine", QUARANTINE),
             store.table(commit, "attempts", ATTEMPTS),
+            gathered,
         )
         check_book(order, tables, f"shard {shard.name}")
         found.append(tables)

@@ -21,7 +21,7 @@ from editloop.kernel.steps import Source, SourceItem
 from editloop.schema import Json
 from editloop.storage.files import Files, NewFile, check_plain, explained, file_hash, temporary
 
-__all__ = ["IdSet", "ShardPlan", "ShardRef", "load_plan", "make_plan", "read_items"]
+__all__ = ["IdSet", "ShardPlan", "ShardRef", "load_plan", "make_plan", "read_items", "short_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class IdSet:
         self._hashes = array("Q")
 
     def add(self, name: str) -> None:
-        self._hashes.append(_short_hash(name))
+        self._hashes.append(short_hash(name))
 
     def repeats(self, names: Iterable[str]) -> list[str]:
         """Return the repeated ones among `names`, which are all the ids that were added.
@@ -75,7 +75,7 @@ class IdSet:
         seen: set[str] = set()
         repeated: list[str] = []
         for name in names if twice else ():
-            if _short_hash(name) in twice:
+            if short_hash(name) in twice:
                 if name in seen:
                     repeated.append(name)
                 seen.add(name)
@@ -219,7 +219,8 @@ def _line(value: Json) -> bytes:
     return f"{text}\n".encode("ascii")
 
 
-def _short_hash(name: str) -> int:
+def short_hash(name: str) -> int:
+    """Return 64 bits of a name's hash."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
 
 

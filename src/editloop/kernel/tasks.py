@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from editloop.registry import create
 from editloop.schema import Json
 from editloop.storage.files import Files
 
-__all__ = ["Segment", "ShardEnd", "ShardTask", "StepSpec"]
+__all__ = ["Portion", "Segment", "ShardEnd", "ShardTask", "StepSpec", "rows_by_shard"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class StepSpec:
 class Segment:
     """Consecutive steps with the same resources; the first segment of a chain loads its source.
 
-    If it is `grouped`, its first step names groups of its inputs.
+    If it is `grouped`, its first step names groups of its inputs. A segment with `gathers` only
+    writes down the groups that this step names; the segment after it has the folder of these as
+    `index`, and takes its inputs from all shards (`gather`).
     """
 
     folder: Path
@@ -44,11 +46,31 @@ class Segment:
     grouped: bool = False
     source: StepSpec | None = None
     upstream: Path | None = None
+    gathers: StepSpec | None = None
+    index: Path | None = None
 
     @property
     def name(self) -> str:
         first = () if self.source is None else (self.source,)
         return "+".join(part.name for part in (*first, *self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """The rows of a shard's data that go to a gathered shard, and the generations of both.
+
+    `generation` is that of the data, `noted` that of the groups of its rows.
+    """
+
+    shard: ShardRef
+    generation: int
+    noted: int
+    rows: tuple[int, ...]
+
+
+def rows_by_shard(portions: Sequence[Portion]) -> list[list[Json]]:
+    """Return the shards and rows of portions as JSON."""
+    return [[each.shard.name, list(each.rows)] for each in portions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,7 @@ class ShardTask:
     upstream_generation: int = 0
     previous: int | None = None
     again: str | None = None
+    portions: tuple[Portion, ...] = ()
     unit: int | None = None
     lost: tuple[tuple[int, Loss], ...] = ()
     single: bool = False

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from editloop.errors import CorruptError, FailureClass
+from editloop.errors import FailureClass
 from editloop.kernel.book import (
     ATTEMPTS,
     DATA,
@@ -26,24 +24,23 @@ from editloop.kernel.book import (
     check_book,
     data_table,
     id_digest,
-    tally,
 )
-from editloop.kernel.contract import Identified, Stage, answers, load_stage, step_stage
+from editloop.kernel.contract import Identified, Stage, answers
+from editloop.kernel.counts import tally
 from editloop.kernel.engines.base import Loss
 from editloop.kernel.engines.worker import current_worker
-from editloop.kernel.groups import Unit, group_names, grouping, packed, units_of
-from editloop.kernel.shard_plan import read_items
-from editloop.kernel.steps import Fail, Keep, Outcome, StepContext
-from editloop.kernel.tasks import ShardEnd, ShardTask, StepSpec
-from editloop.schema import EditSample, Json, canonical_json
-from editloop.storage.commits import Commit
-from editloop.storage.samples import from_row
+from editloop.kernel.gather_index import index_table
+from editloop.kernel.groups import Unit, group_names, packed, units_of
+from editloop.kernel.ready_steps import group_function, ready_stages
+from editloop.kernel.shard_inputs import changed_upstream, read_inputs
+from editloop.kernel.steps import Fail, Keep, Outcome
+from editloop.kernel.tasks import ShardEnd, ShardTask, rows_by_shard
+from editloop.schema import EditSample, Json
 from editloop.storage.shards import ShardStore
 
-__all__ = ["count_units", "run_shard"]
+__all__ = ["run_shard"]
 
 BATCH = 64  # rows per call of a step; batch boundaries are fixed within a shard
-SETTING_UP = 3600.0  # seconds that the setup of a step may take, such as loading large weights
 STORING = 600.0  # seconds that reading or committing a shard may take
 
 _LOST = {
@@ -56,10 +53,12 @@ def run_shard(task: ShardTask) -> ShardEnd:
     """Run a segment on a shard and commit it. Raises StoreError, StepError, UnavailableError."""
     worker = current_worker()
     worker.expect(STORING)
+    if task.segment.gathers is not None:
+        return _note_groups(task)
     store = ShardStore(task.segment.folder, task.files)
-    inputs = _inputs(task)
+    inputs = read_inputs(task)
     order = [row.id for row in inputs]
-    groups = group_names(_grouping(task), inputs)
+    groups = group_names(group_function(task), inputs)
     units = units_of(groups)
     old = _previous(store, task)
     pending = _pending(task, order, units, old)
@@ -74,7 +73,9 @@ def run_shard(task: ShardTask) -> ShardEnd:
         if changed := changed_rows(old.data, tables.data):
             facts["changed"] = changed
         tables = old.merged(tables, pending, order)
-    if task.segment.grouped:
+    if task.segment.index is not None:
+        facts["inputs"], facts["portions"] = order, rows_by_shard(task.portions)
+    elif task.segment.grouped:
         facts["groups"] = sorted(set(groups))
     check_book(order, tables, f"shard {task.shard.name}")
     facts |= tally(tables)
@@ -88,35 +89,24 @@ def run_shard(task: ShardTask) -> ShardEnd:
     return ShardEnd(tables.data.num_rows, run.seconds)
 
 
-def count_units(task: ShardTask) -> int:
-    """Return the number of a task's inputs, or of its groups of inputs that belong together."""
-    if task.segment.upstream is None:
-        return len(read_items(task.plan, task.shard, task.files))
-    if task.segment.grouped:
-        group = grouping(task.segment.steps[0].create())
-        return len(units_of(group_names(group, _inputs(task))))
-    _, commit = _upstream(task, task.segment.upstream)
-    return commit.files["data"].rows
-
-
-def _grouping(task: ShardTask) -> Callable[[Any], str] | None:
-    return grouping(_ready(task, task.segment.steps[0]).step) if task.segment.grouped else None
-
-
-def _inputs(task: ShardTask) -> Sequence[Identified]:
-    """Return a segment's inputs: the plan's items, or the samples of the segment before it."""
-    if task.segment.upstream is None:
-        return read_items(task.plan, task.shard, task.files)
-    store, commit = _upstream(task, task.segment.upstream)
-    return [from_row(row) for batch in store.read(commit) for row in batch.to_pylist()]
-
-
-def _upstream(task: ShardTask, folder: Path) -> tuple[ShardStore, Commit]:
-    store = ShardStore(folder, task.files)
-    commit = store.find(task.shard.name, task.shard.fingerprint, task.upstream_generation)
-    if commit is None:
-        raise CorruptError("a shard's input is missing", value=folder, fix="run the recipe again")
-    return store, commit
+def _note_groups(task: ShardTask) -> ShardEnd:
+    """Commit the group of each input, as the step names it."""
+    inputs = read_inputs(task)
+    order = [row.id for row in inputs]
+    index = index_table(order, group_names(group_function(task), inputs))
+    empty = (REJECTS.empty_table(), QUARANTINE.empty_table(), ATTEMPTS.empty_table())
+    tables = Tables(index, *empty)
+    facts: dict[str, Json] = {"in": len(order), "input_ids": id_digest(order), **tally(tables)}
+    if changed := changed_upstream(task):
+        facts["changed"] = sorted(changed)
+    ShardStore(task.segment.folder, task.files).commit(
+        task.shard.name,
+        tables.named(),
+        fingerprint=task.shard.fingerprint,
+        facts=facts,
+        generation=task.generation,
+    )
+    return ShardEnd(0, {})
 
 
 class _Run:
@@ -144,7 +134,7 @@ class _Run:
                 elif name in pending:
                     live.add(at)
         rows: list[tuple[str, Any]] = [(row.id, row) for at, row in enumerate(inputs) if at in live]
-        for stage in _stages(self._task):
+        for stage in ready_stages(self._task):
             rows = self._advance(stage, rows)
         return self._stored(rows)
 
@@ -240,22 +230,9 @@ def _pending(
     if task.segment.grouped and not settled.issubset(order):
         return set(order)  # a group has lost a sample, and nobody knows which one
     failed = {row["input"] for row in old.quarantine.to_pylist() if row["class"] == task.again}
-    anew = failed | _changed_upstream(task)
+    anew = failed | changed_upstream(task)
     pending = {name for name in order if name not in settled or name in anew}
     return {order[at] for unit in units if pending & {order[at] for at in unit} for at in unit}
-
-
-def _changed_upstream(task: ShardTask) -> set[str]:
-    """Return the inputs whose sample changed since the commit from which this task goes on."""
-    changed: set[str] = set()
-    if task.segment.upstream is None or task.previous is None:
-        return changed
-    store = ShardStore(task.segment.upstream, task.files)
-    for generation in range(task.previous + 1, task.upstream_generation + 1):
-        commit = store.find(task.shard.name, task.shard.fingerprint, generation)
-        if commit is not None:
-            changed |= set(commit.facts.get("changed", ()))
-    return changed
 
 
 def _attempts(old: Tables | None) -> dict[str, int]:
@@ -273,45 +250,3 @@ def _taken(order: Sequence[str], old: Tables | None, pending: set[str]) -> set[s
         pairs = old.data.select(["input", "id"]).to_pylist()
         taken |= {pair["id"] for pair in pairs if pair["input"] not in pending}
     return taken
-
-
-def _stages(task: ShardTask) -> list[Stage[Any]]:
-    """Return a segment's stages; each step is set up once per worker, whatever the segment."""
-    segment = task.segment
-    stages: list[Stage[Any]] = []
-    if segment.source is not None:
-        source = current_worker().kept(
-            ("source", _key(task, segment.source)), segment.source.create
-        )
-        stages.append(load_stage(segment.source.name, source, task.deadline))
-    made = ((spec.name, _ready(task, spec).step) for spec in segment.steps)
-    return [*stages, *(step_stage(name, step, task.deadline) for name, step in made)]
-
-
-class _ReadyStep:
-    """A step that is set up in this worker."""
-
-    def __init__(self, task: ShardTask, spec: StepSpec) -> None:
-        worker = current_worker()
-        worker.expect(SETTING_UP)
-        self.split = task.shard.split
-        self.context = StepContext(task.seed, self.split, task.cache, worker.device)
-        self.step = spec.create()
-        self.step.setup(self.context)
-
-    def close(self) -> None:
-        getattr(self.step, "close", lambda: None)()
-
-
-def _ready(task: ShardTask, spec: StepSpec) -> _ReadyStep:
-    """Return a step, set up by the worker's first task with it, or for the split if it reads it."""
-    worker, key = current_worker(), ("step", _key(task, spec))
-    made = worker.kept(key, lambda: _ReadyStep(task, spec))
-    split = task.shard.split
-    if made.context.split_was_read and made.split != split:
-        made = worker.kept((*key, split), lambda: _ReadyStep(task, spec))
-    return made
-
-
-def _key(task: ShardTask, spec: StepSpec) -> str:
-    return canonical_json([asdict(spec), task.seed, str(task.cache)])
