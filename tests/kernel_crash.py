@@ -16,6 +16,7 @@ from pathlib import Path
 
 from editloop.kernel.build import Options, build, retry
 from editloop.kernel.progress import Progress
+from editloop.kernel.tasks import StepSpec
 from editloop.storage.files import Files
 from editloop.storage.locks import lock
 from editloop.storage.manifests import find_manifest
@@ -52,20 +53,38 @@ def changed(out: Path, files: Files) -> None:
     small(out, files, label="b", new_version=True)
 
 
+def gathered(out: Path, files: Files) -> None:
+    """A build of three shards, whose groups are spread over them; one sample fails at first."""
+    ids = [f"{group}-{number}" for number in range(3) for group in "ab"]
+    flaky = step("TroubleStep", on={"b-0": "flaky"}, folder=str(out.parent))
+    ranks = step("RankStep", log=os.devnull)
+    parts = [flaky, StepSpec("build", "gather", "gather"), ranks]
+    with lock(out):
+        options = Options(workers=0, files=files)
+        build([source(ids=ids)], parts, out=out, shard_size=2, options=options)
+
+
 def retried(out: Path, files: Files) -> None:
     (out.parent / "up").touch()
     retry(out, "transient", Options(workers=0, files=files))
 
 
-KINDS = {"first": first, "changed": changed, "retried": retried}
+KINDS = {
+    "first": first,
+    "changed": changed,
+    "retried": retried,
+    "gathered": gathered,
+    "regrouped": retried,
+}
+BASES = {"changed": small, "retried": small, "regrouped": gathered}  # what was built before
 
 
 def sweep(folder: Path, kind: str, part: int, parts: int) -> list[str]:
     """Kill at every change number `part`, `part` + `parts`, ...; returns the problems found."""
     base, whole = folder / "base", folder / "whole"
     base.mkdir()
-    if kind != "first":
-        small(base, UnsyncedFiles())
+    if kind in BASES:
+        BASES[kind](base, UnsyncedFiles())
     shutil.copytree(base, whole)
     KINDS[kind](whole, UnsyncedFiles())
     expected, orphans = published(whole), working_files(whole)

@@ -101,6 +101,21 @@ def test_the_filter_drops_with_its_reason(run, samples) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_best_of_each_group_is_kept(tmp_path) -> None:
+    photos = StepSpec(
+        "source", "photos", "photos", {"size": 48, "train": 3, "heldout": 0, "seed": 0}
+    )
+    steps = [
+        StepSpec("build", "darkroom", "darkroom", {"edits_per_photo": 3}),
+        StepSpec("build", "gather", "gather"),
+        StepSpec("build", "longest", "my_best:Longest"),
+    ]
+    build([photos], steps, out=tmp_path, shard_size=1, options=Options(workers=0))
+    kept = [sample.provenance for sample in editloop.read_samples(tmp_path / "data", "train")]
+    assert len({made.source_uri for made in kept}) == len(kept)
+
+
+@pytest.mark.usefixtures("folder")
 def test_the_question_is_asked_once_and_its_reply_is_read(tmp_path) -> None:
     asked: list[str] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from editloop.errors import FailureClass
 from editloop.kernel.build import Options, build, retry
-from editloop.kernel.sample_steps import SampleFilter, SampleMap
+from editloop.kernel.sample_steps import GroupStep, SampleFilter, SampleMap
 from editloop.kernel.steps import Drop, Fail, Keep
 from editloop.kernel.tasks import StepSpec
 from editloop.schema import EditSample
@@ -111,3 +112,27 @@ def test_a_filter_that_answers_yes_or_no_is_refused(tmp_path: Path, items: str) 
     assert report.counts["quarantined"] == 1
     (row,) = pq.read_table(tmp_path / "rejects" / "quarantined.parquet").to_pylist()
     assert "did not answer with a reason or None" in row["message"]
+
+
+class Pairs(GroupStep):
+    """Numbers the samples of each pair, or gives too few answers."""
+
+    class Settings(Settings):
+        lose: bool = False
+
+    def group(self, sample: EditSample) -> str:
+        return str(int(sample.id[-1]) // 2)
+
+    def answer(self, samples: Sequence[EditSample]) -> list[EditSample]:
+        made = [replace(each, instruction=str(at)) for at, each in enumerate(samples)]
+        return made[1:] if self.settings.lose else made
+
+
+def test_a_group_is_answered_together(tmp_path: Path) -> None:
+    pairs = StepSpec("build", "pairs", f"{__name__}:Pairs", {})
+    build([source()], [pairs], out=tmp_path / "a", options=Options(workers=0))
+    kept = list(read_samples(tmp_path / "a" / "data", "train"))
+    assert [sample.instruction for sample in kept] == list("01010101")
+    losing = StepSpec("build", "pairs", f"{__name__}:Pairs", {"lose": True})
+    report = build([source()], [losing], out=tmp_path / "b", options=Options(workers=0))
+    assert report.counts["by_step"]["quarantined"] == {"pairs": {"contract": 8}}

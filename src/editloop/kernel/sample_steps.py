@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 
 from editloop.errors import StepError
 from editloop.kernel.engines.worker import current_worker
+from editloop.kernel.groups import units_of
 from editloop.kernel.resources import CPU, Resources
 from editloop.kernel.steps import Drop, Fail, Keep, Outcome, StepContext
 from editloop.schema import EditSample, Json
 from editloop.settings import Settings as BaseSettings
 
-__all__ = ["Answer", "SampleFilter", "SampleMap", "SampleStep", "outcome_of"]
+__all__ = ["Answer", "GroupStep", "SampleFilter", "SampleMap", "SampleStep", "outcome_of"]
 
 Answer = EditSample | Outcome  # of a sample: the changed sample, or an outcome
 
@@ -111,6 +112,38 @@ class SampleFilter(SampleStep):
                 fix="return None to keep the sample, and a text to drop it",
             )
         return Drop(reason)
+
+
+class GroupStep(SampleStep):
+    """A step that answers whole groups of samples, such as the candidates of one prompt.
+
+    A group's samples are in one shard: made from one input, or brought together by `gather`.
+    """
+
+    @abstractmethod
+    def group(self, sample: EditSample) -> str:
+        """Return the name of a sample's group, from the sample alone."""
+        ...
+
+    @abstractmethod
+    def answer(self, samples: Sequence[EditSample]) -> Sequence[Answer]:
+        """Return the answer to each sample of a group, in order."""
+        ...
+
+    def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
+        """Return the outcome of each sample."""
+        outcomes: dict[int, Outcome] = {}
+        for unit in units_of([self.group(sample) for sample in batch]):
+            current_worker().beat()
+            answers = self.answer([batch[at] for at in unit])
+            if len(answers) != len(unit):
+                raise StepError(
+                    f"{self.name}.answer gave {len(answers)} answers for {len(unit)} samples",
+                    fix="answer each sample of the group",
+                )
+            made = [outcome_of(each, f"{self.name}.answer") for each in answers]
+            outcomes.update(zip(unit, made, strict=True))
+        return [outcomes[at] for at in range(len(batch))]
 
 
 def outcome_of(answer: object, where: str) -> Outcome:
