@@ -141,6 +141,13 @@ def test_gather_needs_a_step_that_names_groups(tmp_path: Path, after: list[StepS
         make(tmp_path, [step("TroubleStep"), GATHER, *after])
 
 
+def test_a_second_gather_is_refused(tmp_path: Path) -> None:
+    again = StepSpec("build", "again", "gather")
+    ranks = [step("RankStep", name, log=str(tmp_path / "log")) for name in "ab"]
+    with pytest.raises(RecipeError, match="can gather once"):
+        make(tmp_path, [GATHER, ranks[0], again, ranks[1]])
+
+
 def test_a_step_that_cannot_name_a_group_stops_the_build(tmp_path: Path) -> None:
     class_of = step("NamelessStep", log=str(tmp_path / "log"))
     with pytest.raises(StepError, match="named no group for '00-0'"):

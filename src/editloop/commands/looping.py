@@ -36,6 +36,10 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="SPEC", help="Where data is built: processes, threads or in-process."),
+    ] = "processes",
     new_version: Annotated[
         bool,
         typer.Option("--new-version", help="Continue although the recipe or its inputs changed."),
@@ -68,6 +72,7 @@ def run(
             folder,
             only=only or (),
             workers=workers,
+            engine=engine,
             new_version=new_version,
             progress=progress,
         )

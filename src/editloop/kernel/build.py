@@ -20,6 +20,7 @@ from editloop.kernel.driver import Driver, check_resources
 from editloop.kernel.engines.base import Engine, make_engine
 from editloop.kernel.merge import publish_set
 from editloop.kernel.progress import Progress
+from editloop.kernel.resources import resources_of
 from editloop.kernel.shard_plan import ShardPlan, load_plan, make_plan
 from editloop.kernel.tasks import StepSpec
 from editloop.schema import Json
@@ -28,7 +29,7 @@ from editloop.storage.manifests import Manifest, find_manifest
 from editloop.storage.records import read_record, write_record
 from editloop.storage.versions import claim_version, part_folder, retire_versions, work_folder
 
-__all__ = ["BuildReport", "Options", "Retried", "build", "retry"]
+__all__ = ["BuildReport", "Options", "Retried", "build", "check", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,15 @@ def build(
     return _Build(out, recipe, plan, options).run(new_version)
 
 
+def check(
+    sources: Sequence[StepSpec], steps: Sequence[StepSpec], options: Options | None = None
+) -> None:
+    """Raise the errors of settings, and UnavailableError for a GPU that is needed and not there."""
+    parts = (*make_steps(sources), *make_steps(steps))
+    named = ((spec.name, resources_of(part)) for spec, part in parts)
+    check_resources(named, (options or Options()).new_engine())
+
+
 def retry(
     out: Path,
     failure: FailureClass | str = FailureClass.TRANSIENT,
@@ -158,7 +168,7 @@ class _Build:
         """Claim the folder, run the missing work and publish."""
         start = time.perf_counter()
         engine = self._options.new_engine()
-        check_resources(self._work, engine)
+        check_resources(((each.name, each.resources) for each in self._work.segments), engine)
         self._claim(new_version)
         committed = Committed(self._work)
         committed.sweep_orphans()

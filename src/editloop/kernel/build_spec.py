@@ -84,6 +84,10 @@ class BuildSpec:
         """Return the step that follows a `gather`; RecipeError if it names no groups."""
         if not group or not gathers(group[0][1]):
             return None
+        if sum(gathers(step) for _, step in self.steps) > 1:
+            raise RecipeError(
+                "a recipe can gather once", value=group[0][0].name, fix="leave out the other one"
+            )
         at = self.steps.index(group[0])
         if at + 1 == len(self.steps) or grouping(self.steps[at + 1][1]) is None:
             raise RecipeError(

@@ -7,7 +7,7 @@ as the engine has free workers for, and continues started shards before it start
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from editloop.errors import FailureClass, UnavailableError
 from editloop.kernel.committed import Committed, Work
@@ -188,11 +188,10 @@ class Driver:
         self._report(Progress(self._done, self._total, self._samples))
 
 
-def check_resources(work: Work, engine: Engine) -> None:
-    """Raise UnavailableError if the engine cannot give what a segment needs."""
-    for segment in work.segments:
-        if not engine.can_run(segment.resources):
+def check_resources(parts: Iterable[tuple[str, Resources]], engine: Engine) -> None:
+    """Raise UnavailableError if the engine cannot give what one of the named parts needs."""
+    for name, resources in parts:
+        if not engine.can_run(resources):
             raise UnavailableError(
-                f"{segment.name} needs {segment.resources.gpus} GPU(s), and there are not as many",
-                value=segment.name,
+                f"{name} needs {resources.gpus} GPU(s), and there are not as many", value=name
             )

@@ -69,19 +69,21 @@ def run(
     *,
     only: Sequence[str] = (),
     workers: int | None = None,
+    engine: str = "processes",
     new_version: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Json]:
     """Run or resume the loop of a recipe in the folder `out`; returns its results.
 
     `recipe` is a Recipe, the name of a shipped one, or the path of a YAML file (see `read_recipe`).
-    `only` limits the work to some of PARTS, whose inputs must exist. `workers` never changes a
-    result. Raises ChangedError if the folder holds another version and `new_version` is False.
+    `only` limits the work to some of PARTS, whose inputs must exist. `workers`, and the SPEC of the
+    `engine` that builds the data, never change a result. Raises ChangedError if the folder holds
+    another version and `new_version` is False.
     """
     settings = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     wanted = _wanted(only)
     folder = Path(out)
-    made = _Loop(settings, folder, workers or os.cpu_count() or 1, new_version)
+    made = _Loop(settings, folder, workers or os.cpu_count() or 1, new_version, engine)
     made.check(wanted)
     with explained("make a run folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,10 +175,13 @@ def _wanted(only: Sequence[str]) -> tuple[str, ...]:
 class _Loop:
     """One recipe in one run folder; the caller holds the folder's lock."""
 
-    def __init__(self, recipe: Recipe, out: Path, workers: int, new_version: bool) -> None:
+    def __init__(
+        self, recipe: Recipe, out: Path, workers: int, new_version: bool, engine: str = "processes"
+    ) -> None:
         self.recipe = recipe
         self.out = out
         self.workers = workers
+        self.engine = engine
         self.new_version = new_version
         self.parts: list[tuple[str, str, LoopPart]] = [
             (group, part.name, create(group, part.kind, part.own, where=f"{group}.{part.name}"))
@@ -187,6 +192,8 @@ class _Loop:
     def check(self, wanted: Sequence[str]) -> None:
         """Raise the errors of the wanted parts' checks, before anything is written."""
         self._check_own(wanted)
+        if self.recipe.sources and _DATA.intersection(wanted):
+            build.check(*build_specs(self.recipe), build.Options(self.workers, self.engine))
         known = self.data_is_known(wanted)
         for group, name, part in self.parts:
             if group not in wanted or (known and self._is_trained(group, name, part)):
@@ -252,7 +259,7 @@ class _Loop:
             out=self.out,
             seed=self.recipe.seed,
             new_version=self.new_version,
-            options=build.Options(workers=self.workers, progress=progress),
+            options=build.Options(self.workers, self.engine, progress=progress),
         )
         if built.timings["shards"]:
             self._write(_TIMES, {**_read(self.out / _TIMES), "build": dict(built.timings)})

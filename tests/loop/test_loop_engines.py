@@ -1,0 +1,40 @@
+"""Where a recipe's data is built: any engine, and what it lacks is said before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from editloop.errors import RecipeError, UnavailableError
+from editloop.loop import run as loop
+from editloop.loop.recipe import Recipe
+from editloop.settings import validate
+from kernel_faults import published
+
+
+def recipe(*steps: dict[str, object]) -> Recipe:
+    sources = [{"kind": "photos", "size": 48, "train": 3, "heldout": 0}]
+    content = {"name": "engines", "sources": sources, "build": [{"kind": "darkroom"}, *steps]}
+    return validate(Recipe, content, where="the test")
+
+
+@pytest.mark.parametrize("engine", ["threads", "in-process"])
+def test_a_recipe_is_built_by_any_engine(tmp_path: Path, engine: str) -> None:
+    for name in ("processes", engine):
+        loop.run(recipe(), tmp_path / name, only=["build"], workers=1, engine=name)
+    assert published(tmp_path / engine) == published(tmp_path / "processes")
+
+
+def test_an_unknown_engine_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="unknown engine kind: thread"):
+        loop.run(recipe(), tmp_path / "out", engine="thread")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gpu_that_is_not_there_is_reported_by_a_dry_run_too(tmp_path: Path) -> None:
+    needy = {"name": "big", "kind": "kernel_parts:LoggedStep", "log": "log", "gpus": 64}
+    for call in (loop.check, loop.run):
+        with pytest.raises(UnavailableError, match=r"big needs 64 GPU\(s\)"):
+            call(recipe(needy), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
