@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from editloop.errors import RecipeError
+from editloop.schema import Json
 from editloop.settings import Settings as BaseSettings
 
-__all__ = ["ChatSettings", "Secret", "read_key"]
+__all__ = ["ChatSettings", "Secret", "StoredChatSettings", "read_key"]
+
+# Settings that change how a question is sent and paid for, but not the answer.
+_MEANS = frozenset(
+    {
+        "attempts",
+        "base_url",
+        "budget",
+        "concurrency",
+        "input_price",
+        "key_env",
+        "ledger",
+        "output_price",
+        "run",
+        "timeout",
+    }
+)
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST = 8  # characters of a key to mask; keys of local servers are often `x` or `none`
@@ -81,6 +99,28 @@ class ChatSettings(BaseSettings):
     def price(self, input_tokens: float, output_tokens: float) -> float:
         """Return the cost of these tokens in USD."""
         return (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
+
+
+class StoredChatSettings(ChatSettings):
+    """A model, its server, and where its replies are kept."""
+
+    ledger: Path = Field(
+        default=Path(".editloop/ledger.sqlite"),
+        description="the file of all replies, shared by runs so that none is paid for twice",
+    )
+    run: str | None = Field(
+        default=None, description="the run whose budget all of its judges and processes share"
+    )
+    repeat: int = Field(default=0, ge=0, description="another number asks, and pays, again")
+
+    def identity(self, *without: str) -> dict[str, Json]:
+        """Return all settings that can change an answer, but those `without`, as JSON."""
+        return self.model_dump(mode="json", exclude={*_MEANS, *without})
+
+    @property
+    def chosen_temperature(self) -> float | None:
+        """The temperature if it was set, which then overrides those in prompts; else None."""
+        return self.temperature if "temperature" in self.model_fields_set else None
 
 
 class Secret:

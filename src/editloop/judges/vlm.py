@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from editloop.chat.client import Chat, CostEstimate
 from editloop.chat.ledger import Reply
 from editloop.chat.messages import Failed, Question
-from editloop.chat.settings import ChatSettings
+from editloop.chat.settings import StoredChatSettings
 from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
@@ -36,32 +36,10 @@ __all__ = ["VERSION", "VlmJudge", "VlmSettings", "identity_of", "sheet_of"]
 
 VERSION = "vlm-1"
 
-# Settings that change how a question is sent and paid for, but not the answer.
-_MEANS = {
-    "attempts",
-    "base_url",
-    "budget",
-    "concurrency",
-    "input_price",
-    "key_env",
-    "ledger",
-    "output_price",
-    "run",
-    "timeout",
-}
 
+class VlmSettings(StoredChatSettings):
+    """The model, its server, where its replies are kept, and how its thoughts are marked."""
 
-class VlmSettings(ChatSettings):
-    """The model, its server, and where its replies are kept."""
-
-    ledger: Path = Field(
-        default=Path(".editloop/ledger.sqlite"),
-        description="the file of all replies, shared by runs so that none is paid for twice",
-    )
-    run: str | None = Field(
-        default=None, description="the run whose budget all of its judges and processes share"
-    )
-    repeat: int = Field(default=0, ge=0, description="another number asks, and pays, again")
     thoughts: tuple[str, ...] = Field(
         default=(),
         description="further marks of the model's thoughts, such as <plan>...</plan>; what follows "
@@ -79,11 +57,6 @@ class VlmSettings(ChatSettings):
         for each in value:
             marks_of(each)
         return value
-
-    @property
-    def chosen_temperature(self) -> float | None:
-        """The temperature if it was set, which then overrides those in rubrics; else None."""
-        return self.temperature if "temperature" in self.model_fields_set else None
 
 
 class VlmJudge:
@@ -213,7 +186,7 @@ def identity_of(version: str, settings: VlmSettings, rubrics: Sequence[Rubric]) 
     """Return a judge's version: rubric stamps, and a hash of all that can change an answer."""
     stamps = [rubric.stamp for rubric in rubrics]
     content: dict[str, Json] = {
-        "settings": settings.model_dump(mode="json", exclude=_MEANS | {"jpeg_quality", "rubrics"}),
+        "settings": settings.identity("jpeg_quality", "rubrics"),
         "rubrics": stamps,
         "reading": verdicts.VERSION,
     }

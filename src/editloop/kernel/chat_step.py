@@ -23,7 +23,7 @@ from pydantic import Field
 from editloop.chat.client import Chat, CostEstimate
 from editloop.chat.ledger import Reply
 from editloop.chat.messages import Failed, Question, ReplyError
-from editloop.chat.settings import ChatSettings
+from editloop.chat.settings import StoredChatSettings
 from editloop.chat.usage import ChatUsage, usage_of_run
 from editloop.errors import RecipeError
 from editloop.images.codec import content_hash
@@ -35,32 +35,13 @@ from editloop.schema import EditSample, Json
 
 __all__ = ["ChatStep", "ChatStepSettings"]
 
-# Settings that change how a question is sent and paid for, but not the answer.
-_MEANS = {
-    "attempts",
-    "base_url",
-    "budget",
-    "concurrency",
-    "input_price",
-    "key_env",
-    "ledger",
-    "output_price",
-    "prompt",
-    "timeout",
-}
 
-
-class ChatStepSettings(ChatSettings):
-    """The model, its server, the prompt, and where replies are kept."""
+class ChatStepSettings(StoredChatSettings):
+    """The model, its server, where replies are kept, and the prompt."""
 
     prompt: Path | None = Field(
-        default=None, description="a prompt's YAML file, for the step's own"
+        default=None, description="a prompt's YAML file; default: the step's"
     )
-    ledger: Path = Field(
-        default=Path(".editloop/ledger.sqlite"),
-        description="the file of all replies, shared by runs so that none is paid for twice",
-    )
-    repeat: int = Field(default=0, ge=0, description="another number asks, and pays, again")
 
 
 class ChatStep(SampleStep):
@@ -90,10 +71,10 @@ class ChatStep(SampleStep):
 
     def question(self, sample: EditSample) -> Question | Drop | Fail:
         """Return the question about a sample: the filled prompt, unless a subclass overrides it."""
-        asked, settings = self.filled_prompt, self.settings
-        chosen = "temperature" in settings.model_fields_set or asked.temperature is None
-        temperature = settings.temperature if chosen else asked.temperature
-        return Question(sample.id, asked.about(sample), self.schema, settings.repeat, temperature)
+        asked, chosen = self.filled_prompt, self.settings.chosen_temperature
+        temperature = asked.temperature if chosen is None else chosen
+        repeat = self.settings.repeat
+        return Question(sample.id, asked.about(sample), self.schema, repeat, temperature)
 
     @cached_property
     def filled_prompt(self) -> SamplePrompt:
@@ -123,7 +104,7 @@ class ChatStep(SampleStep):
     @property
     def parameters(self) -> Mapping[str, Json]:
         """Everything that can change an answer: the model, its settings, and the prompt's stamp."""
-        content = self.settings.model_dump(mode="json", exclude=_MEANS)
+        content = self.settings.identity("prompt")
         stamp = self.filled_prompt.stamp if self._has_prompt else ""
         return {**content, "prompt": stamp}
 
@@ -175,6 +156,8 @@ class ChatStep(SampleStep):
 
     def _run_in(self, cache: Path | None) -> str:
         """Return the name under which this step's budget and counts are kept in a run."""
+        if self.settings.run is not None:
+            return str(self.settings.run)
         place = "" if cache is None else str(cache.resolve())
         return f"{self.name}-{content_hash(place.encode())[:16]}"
 
