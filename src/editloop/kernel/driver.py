@@ -1,7 +1,8 @@
 """Scheduling of shards through their segments: committed work is skipped, the rest is run.
 
 The driver holds names and generations, never rows. It submits as many tasks of each resource class
-as the engine has free workers for, and continues started shards before it starts new ones.
+as the engine has free workers for, and continues started shards before it starts new ones: no more
+shards are in flight than there are workers.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from editloop.kernel.tasks import Portion, ShardTask, rows_by_shard
 from editloop.kernel.worker import run_shard
 
 __all__ = ["Driver", "check_resources"]
-
-_AHEAD = 256  # tasks of other resource classes to hold while looking for one of a class
 
 
 class Driver:
@@ -50,10 +49,13 @@ class Driver:
         self._missing = Counter((shard.source, shard.split) for shard in work.plan.shards)
         classes = dict.fromkeys(each.resources for each in reversed(work.segments))
         self._ready: dict[Resources, deque[ShardTask]] = {each: deque() for each in classes}
+        self._in_flight: set[str] = set()  # shards that are started and not finished or gathered
+        self._most = 0
         self._total = sum(len(work.chains[shard.source]) for shard in work.plan.shards)
 
     def run(self, engine: Engine) -> None:
         """Run everything that is not committed. Raises any task's error, or StepError."""
+        self._most = sum(map(engine.free, self._ready))  # as many shards as there are workers
         self._submit(engine)
         while every := engine.wait():
             for ended in every:
@@ -76,9 +78,12 @@ class Driver:
         """Return a task, also of a new shard if one of the next ones needs these resources."""
         if self._ready[resources]:
             return self._started(resources)
-        while sum(map(len, self._ready.values())) < _AHEAD:
+        while len(self._in_flight) < self._most:
             task = self._take()
-            if task is None or task.segment.resources == resources:
+            if task is None:
+                return None
+            self._in_flight.add(task.shard.name)
+            if task.segment.resources == resources:
                 return task
             self._ready[task.segment.resources].append(task)
         return None
@@ -174,7 +179,10 @@ class Driver:
         self._count(ended)
         chain = self._work.chains[task.shard.source]
         following = self._next_task(task.shard, chain.index(task.segment) + 1)
-        return [] if following is None else [following]
+        if following is None:
+            self._in_flight.discard(task.shard.name)
+            return []
+        return [following]
 
     def _count(self, ended: Ended[ShardTask]) -> None:
         self.ran += 1
