@@ -32,6 +32,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "photos": "editloop.sources.photos:PhotosSource",
         "folder": "editloop.sources.folder:FolderSource",
         "layout": "editloop.sources.layout_source:LayoutSource",
+        "captions": "editloop.sources.text_lists:CaptionsSource",
+        "triplets": "editloop.sources.text_lists:TripletsSource",
     },
     "build": {
         "contamination": "editloop.sources.contamination:ContaminationStep",
