@@ -20,6 +20,7 @@ __all__ = [
     "Layout",
     "MaskRule",
     "RunFolder",
+    "Workers",
     "going_on_later",
 ]
 
@@ -45,6 +46,10 @@ MaskRule = Annotated[
 InvertMask = Annotated[bool, typer.Option("--invert-mask", help="Swap where masks allow editing.")]
 Download = Annotated[
     bool, typer.Option("--download", help="Download weights that are missing on this machine.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of processes that compute. (default: one per CPU core)"),
 ]
 CallsDryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only estimate the number of calls, tokens and the cost.")

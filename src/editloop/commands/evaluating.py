@@ -13,6 +13,7 @@ from editloop.commands.common import (
     InvertMask,
     Layout,
     MaskRule,
+    Workers,
     going_on_later,
 )
 from editloop.errors import RecipeError
@@ -71,6 +72,7 @@ def evaluate(
     ] = False,
     download: Download = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the edits.")] = 0,
+    workers: Workers = None,
 ) -> None:
     """Evaluate editors by a published protocol and write a report.
 
@@ -89,6 +91,7 @@ def evaluate(
             folder,
             seed=seed,
             download=download,
+            workers=workers,
             metrics=_names(metrics),
             judge=judge,
             mask=mask,

@@ -22,6 +22,7 @@ def evaluate(
     *,
     seed: int = 0,
     download: bool = False,
+    workers: int | None = None,
     **settings: Json,
 ) -> dict[str, Json]:
     """Evaluate editors (SPECs) on the data in a folder by a protocol; returns the run's results.
@@ -29,7 +30,8 @@ def evaluate(
     `out` is a run folder like that of `run`, with pictures, cases, results and report. Results of
     an earlier evaluation in it are reused, so editors and metrics can be added later. `settings`
     are those of the benchmark `protocol`, as in a recipe. `download` fetches the published weights
-    that the metrics and editors load; otherwise the network is not used.
+    that the metrics and editors load; otherwise the network is not used. `workers` processes (one
+    per core by default) measure the answers; their number never changes a result.
     """
     card = Path(protocol).expanduser()
     is_own = card.suffix in (".yaml", ".yml")
@@ -47,4 +49,4 @@ def evaluate(
     name = card.stem if is_own else str(protocol)
     entry = Entry.model_validate({"kind": "protocol", "name": name, **own})
     recipe = Recipe(name=name, seed=seed, evaluate=(entry,))
-    return loop.run(recipe, out, new_version=True)
+    return loop.run(recipe, out, workers=workers, new_version=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from editloop.errors import StepError
+from editloop.runtime.machine import cores
 
-__all__ = ["CPU", "GPU", "NETWORK", "Resources", "resources_of"]
+__all__ = ["CPU", "GPU", "NETWORK", "Resources", "a_model", "resources_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Resources:
 CPU = Resources()
 GPU = Resources(gpus=1)
 NETWORK = Resources(network=True)
+
+
+def a_model() -> Resources:
+    """Return the resources of a model that runs on a GPU, or on all cores if there is none."""
+    return Resources(cpus=cores(), gpus=1, gpu_optional=True)
 
 
 def resources_of(part: object) -> Resources:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from editloop.errors import UnavailableError
 from editloop.hub import weights
+from editloop.kernel.resources import CPU, Resources, a_model
 from editloop.metrics.pixels import PixelMetric, measure_many
 from editloop.registry import Spec, parse_spec
 from editloop.runtime.machine import cores
@@ -86,6 +87,12 @@ class MetricSet:
     def needs(self) -> frozenset[str]:
         """The fields of EditedPair that any metric reads."""
         return frozenset().union(*(each.needs for each in self._metrics.values()))
+
+    @property
+    def resources(self) -> Resources:
+        """Those of a model if any metric has weights, otherwise one core."""
+        has_weights = any(getattr(each, "weights", ()) for each in self._metrics.values())
+        return a_model() if has_weights else CPU
 
     def measure(self, batch: Sequence[EditedPair]) -> list[dict[str, Score | Unscored]]:
         """Return every metric of each pair, by name."""

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["cores", "device", "gpus"]
+__all__ = ["at_most", "cores", "device", "gpus"]
+
+_LOCAL = threading.local()
+
+
+@contextmanager
+def at_most(cores: int) -> Iterator[None]:
+    """Let `cores` return no more than this in the block, in this thread."""
+    before = getattr(_LOCAL, "most", None)
+    _LOCAL.most = cores
+    try:
+        yield
+    finally:
+        _LOCAL.most = before
 
 
 def cores() -> int:
-    """Return the number of processor cores that this process may use."""
+    """Return the number of processor cores that this process, or its current task, may use."""
+    most = getattr(_LOCAL, "most", None)
+    return _cores() if most is None else min(most, _cores())
+
+
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not available on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

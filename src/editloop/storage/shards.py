@@ -59,7 +59,7 @@ class ShardStore:
 
     def __init__(self, folder: Path, files: Files | None = None) -> None:
         self.folder = folder
-        self._files = files or Files()
+        self.files = files or Files()
         self._data = folder / "files"
         self._records = folder / "commits"
 
@@ -80,46 +80,46 @@ class ShardStore:
             check_plain(name, "a shard, fingerprint or table")
         key = ShardKey(shard, fingerprint, generation)
         with explained("commit a shard", self.folder):
-            self._files.make_folder(self._data)
-            self._files.make_folder(self._records)
+            self.files.make_folder(self._data)
+            self.files.make_folder(self._records)
             with shared_lock(self.folder / "attempts.lock"):
                 stored = {name: self._write(key, name, table) for name, table in tables.items()}
-                self._files.sync_path(self._data)
+                self.files.sync_path(self._data)
                 commit = Commit(key, stored, dict(facts or {}))
                 if self._record(commit):
                     return commit
                 for table in stored.values():
-                    self._files.remove(self._data / table.path)
+                    self.files.remove(self._data / table.path)
         return self._must_find(key)
 
     def _write(self, key: ShardKey, name: str, table: pa.Table) -> StoredTable:
         path = self._data / f"{key}@{name}@{uuid4().hex[:12]}.parquet"
         hidden = temporary(path)
-        writer = TableWriter(self._files, hidden, table.schema)
+        writer = TableWriter(self.files, hidden, table.schema)
         try:
             writer.write(table)
             written = writer.finish()
         finally:
             writer.close()
-        self._files.rename(hidden, path)
+        self.files.rename(hidden, path)
         return StoredTable(path.name, written.sha256, written.rows, written.bytes)
 
     def _record(self, commit: Commit) -> bool:
         """Create the commit's record; returns False if another commit was first."""
         path = self._records / f"{commit.key}.json"
-        new = NewFile(self._files, temporary(path))
+        new = NewFile(self.files, temporary(path))
         try:
             new.write(encode_record(commit.to_json()))
             new.finish()
         finally:
             new.close()
         try:
-            self._files.link(new.path, path)
+            self.files.link(new.path, path)
         except FileExistsError:
             return False
         finally:
-            self._files.remove(new.path)
-        self._files.sync_path(self._records)
+            self.files.remove(new.path)
+        self.files.sync_path(self._records)
         return True
 
     def find(self, shard: str, fingerprint: str, generation: int = 0) -> Commit | None:
@@ -128,7 +128,7 @@ class ShardStore:
         path = self._records / f"{key}.json"
         with explained("read a commit record", path):
             try:
-                with self._files.read(path) as handle:
+                with self.files.read(path) as handle:
                     data = handle.read()
             except FileNotFoundError:
                 return None
@@ -152,7 +152,7 @@ class ShardStore:
     def keys(self) -> set[ShardKey]:
         """Return the keys of all commits from one folder listing; no record is opened."""
         with explained("list commit records", self._records):
-            names = self._files.names(self._records)
+            names = self.files.names(self._records)
         return {ShardKey.parse(name) for name in names if _RECORD.fullmatch(name)}
 
     def commits(self) -> list[Commit]:
@@ -169,7 +169,7 @@ class ShardStore:
         path = self._data / stored.path
         with explained("read a shard", path):
             self._verify_file(stored)
-            with self._files.read(path) as handle:
+            with self.files.read(path) as handle:
                 yield from read_batches(handle, path, columns)
 
     def table(self, commit: Commit, table: str, schema: pa.Schema) -> pa.Table:
@@ -189,7 +189,7 @@ class ShardStore:
     def _verify_file(self, stored: StoredTable) -> None:
         path = self._data / stored.path
         try:
-            whole = file_hash(self._files, path) == stored.sha256
+            whole = file_hash(self.files, path) == stored.sha256
         except FileNotFoundError:
             whole = False
         if not whole:
@@ -223,26 +223,26 @@ class ShardStore:
                 return
             committed = self.keys()
             for key in committed - (committed if keep is None else keep):
-                self._files.remove(self._records / f"{key}.json")
+                self.files.remove(self._records / f"{key}.json")
             kept = {str(key) for key in (committed if keep is None else committed & keep)}
-            sweep_temporaries(self._files, self._records)
-            sweep_temporaries(self._files, self._data)
+            sweep_temporaries(self.files, self._records)
+            sweep_temporaries(self.files, self._data)
             self._sweep_files(kept)
 
     def _sweep_files(self, kept: set[str]) -> None:
         attempts: dict[str, list[str]] = {}
-        for name in self._files.names(self._data):
+        for name in self.files.names(self._data):
             key, _, rest = name.rpartition("@")
             if key.rpartition("@")[0] in kept:
                 attempts.setdefault(key, []).append(rest)
             else:
-                self._files.remove(self._data / name)
+                self.files.remove(self._data / name)
         for key, ends in attempts.items():
             if len(ends) > 1:  # a losing commit whose process died before cleaning up
                 shard = ShardKey.parse(key)
                 won = {stored.path for stored in self._must_find(shard).files.values()}
                 for name in {f"{key}@{end}" for end in ends} - won:
-                    self._files.remove(self._data / name)
+                    self.files.remove(self._data / name)
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:

@@ -136,6 +136,21 @@ def test_an_interrupted_run_goes_on_where_it_stopped(data: Path, tmp_path: Path)
     assert means(resumed, "stopping") == means(run(data, tmp_path / "whole", DARKER), "darker")
 
 
+def published(run: Path) -> dict[str, bytes]:
+    paths = [run / "results.json", *sorted((run / "evaluation").rglob("*.*"))]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+
+
+def test_the_number_of_workers_changes_no_byte(data: Path, tmp_path: Path) -> None:
+    outputs = make_outputs(tmp_path / "outputs")
+    for workers in (1, 2):
+        settings = {"workers": workers, "chunk": 1, "metrics": ["l1", "ssim=pixels:ssim"]}
+        run(data, tmp_path / str(workers), f"mine=recorded:{outputs}", "copy", **settings)
+    one, two = published(tmp_path / "1"), published(tmp_path / "2")
+    assert one == two
+    assert len(one) > 10
+
+
 def test_masks_make_benchmarks_of_their_own(data: Path, tmp_path: Path) -> None:
     results = run(data, tmp_path, DARKER, mask="both")
     assert set(results["evaluation"]) >= {"magicbrush/all-turns", "magicbrush/all-turns/mask"}

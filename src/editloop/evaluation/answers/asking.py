@@ -9,8 +9,9 @@ the same in both and requested once.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
@@ -79,12 +80,25 @@ class EditingSettings:
 
 @dataclass(slots=True)
 class Clock:
-    """The number of new edits and measurements, and the seconds spent on them."""
+    """The number of new edits and measurements, the seconds spent on them, and encoder calls."""
 
     edits: int = 0
     edit_seconds: float = 0.0
     measured: int = 0
     measure_seconds: float = 0.0
+    encodes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Clock) -> None:
+        """Add the counts and seconds of another clock."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        """The counts and seconds; the encoder calls are not among them."""
+        return {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name != "encodes"
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ from editloop.errors import CorruptError, ImageError, StepError
 from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask
+from editloop.kernel.resources import Resources
 from editloop.metrics.metric_set import Numbers
 from editloop.runtime.machine import cores
 from editloop.schema import (
@@ -66,6 +67,16 @@ class Measuring(Protocol):
     @property
     def at_once(self) -> int | None:
         """The number of pairs measured together; None means a whole chunk."""
+        ...
+
+    @property
+    def resources(self) -> Resources:
+        """The resources of a worker that measures; with `network`, this process measures."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The numbers of pictures and texts that were encoded or found encoded so far."""
         ...
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:

@@ -7,11 +7,13 @@ again, and finished pictures are measured without loading their editor.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
+from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
 from rich.console import Console
 from rich.progress import track
 
@@ -19,15 +21,20 @@ from editloop.evaluation.answers.asking import ITERATIVE, Clock, Decode, Editing
 from editloop.evaluation.answers.cases import Case, Chunk, Sequences
 from editloop.evaluation.answers.finding import FoundEditor, find_chunk
 from editloop.evaluation.answers.measuring import Measuring, measure_chunk
+from editloop.kernel import chunks as kernel
+from editloop.kernel.chunks import ChunkRunner, Computed
+from editloop.kernel.engines.worker import current_worker
+from editloop.kernel.resources import CPU, Resources, a_model
 from editloop.schema import Editor, Json
 from editloop.showing.terminal import escape
-from editloop.storage.commits import Commit
+from editloop.storage.commits import Commit, ShardKey
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
 __all__ = ["Answering", "Answers", "Benchmark", "Round"]
 
 _VERSION = "3"
+_TABLE = "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Edit and measure the cases that are not committed yet.
+    """Edit and measure the cases that are not committed yet, in up to `workers` processes.
 
     `read` streams the chunks with their pictures; `decode` decodes every picture that an editor or
     a metric sees.
@@ -83,13 +90,21 @@ class Answering:
     store: ShardStore
     read: Callable[[], Iterator[tuple[Chunk, Sequences]]]
     decode: Decode
+    workers: int = 1
 
     def edit(
-        self, editor: Editor | FoundEditor, rounds: tuple[Round, ...], clock: Clock
+        self,
+        editor: Editor | FoundEditor,
+        make: Callable[[], Editor | FoundEditor],
+        rounds: tuple[Round, ...],
+        clock: Clock,
     ) -> dict[tuple[str, int], Commit]:
-        """Return the commits of all of an editor's edits, making those that are missing."""
+        """Return the commits of all of an editor's edits, making those that are missing.
 
-        def key(each: Round, chunk: Chunk) -> tuple[str, str]:
+        `make` (picklable) creates the editor that a worker uses.
+        """
+
+        def work(each: Round, chunk: Chunk) -> tuple[ShardKey, _Editing]:
             made_from = {
                 "version": _VERSION,
                 "reading": self.decode.__name__,
@@ -97,69 +112,98 @@ class Answering:
                 "cases": chunk.digest,
                 "editor": editor.fingerprint,
             }
-            return f"edits-{each.name}-{chunk.kind}-{chunk.index:05d}", fingerprint(made_from)
+            key = _key("edits", each, chunk, made_from)
+            return key, _Editing(editor.fingerprint, make, each.asking, self.decode)
 
-        def make(each: Round, _chunk: Chunk, sequences: Sequences) -> pa.Table:
-            if isinstance(editor, FoundEditor):
-                return find_chunk(editor, sequences, each.asking)
-            return edit_chunk(editor, sequences, each.asking, clock, self.decode)
-
-        return self._committed(rounds, key, make, f"{editor.name} edits")
+        resources = CPU if isinstance(editor, FoundEditor) else a_model()
+        with ChunkRunner(self.workers) as runner:  # closes the editor before the next is loaded
+            return self._committed(
+                runner,
+                rounds,
+                work,
+                function=_edit,
+                report=clock.add,
+                description=f"{editor.name} edits",
+                resources=resources,
+            )
 
     def measure(
         self,
+        runner: ChunkRunner,
         edits: Mapping[tuple[str, int], Commit],
         rounds: tuple[Round, ...],
         measuring: Measuring,
+        *,
+        make: Callable[[], Measuring],
         clock: Clock,
     ) -> dict[tuple[str, int], Commit]:
-        """Return the commits of the numbers of all edits, measuring those that are missing."""
+        """Return the commits of the numbers of all edits, measuring those that are missing.
 
-        def key(each: Round, chunk: Chunk) -> tuple[str, str]:
+        `make` creates the measures that a worker uses; it is picklable, unless they use the
+        network.
+        """
+        parameters = dict(measuring.parameters)
+        identity = fingerprint(parameters)
+
+        def work(each: Round, chunk: Chunk) -> tuple[ShardKey, _Measuring]:
+            commit = edits[each.name, chunk.index]
             made_from = {
                 "version": _VERSION,
                 "reading": self.decode.__name__,
-                "measures": dict(measuring.parameters),
+                "measures": parameters,
                 "cases": chunk.digest,
-                "edits": edits[each.name, chunk.index].files["data"].sha256,
+                "edits": commit.files["data"].sha256,
             }
-            return f"numbers-{each.name}-{chunk.kind}-{chunk.index:05d}", fingerprint(made_from)
+            key = _key("numbers", each, chunk, made_from)
+            return key, _Measuring(identity, make, self.store.folder, commit, self.decode)
 
-        def make(each: Round, chunk: Chunk, sequences: Sequences) -> pa.Table:
-            rows = list(self._rows(edits[each.name, chunk.index]))
-            began = time.perf_counter()
-            table = measure_chunk(sequences, rows, measuring, self.decode)
-            clock.measured += len(rows)
-            clock.measure_seconds += time.perf_counter() - began
-            return table
-
-        return self._committed(rounds, key, make, "measuring")
+        return self._committed(
+            runner,
+            rounds,
+            work,
+            function=_measure,
+            report=clock.add,
+            description="measuring",
+            resources=measuring.resources,
+        )
 
     def _committed(
         self,
+        runner: ChunkRunner,
         rounds: tuple[Round, ...],
-        key: Callable[[Round, Chunk], tuple[str, str]],
-        make: Callable[[Round, Chunk, Sequences], pa.Table],
+        work: Callable[[Round, Chunk], tuple[ShardKey, Any]],
+        *,
+        function: Callable[[Any, Any, tuple[str, ...]], Computed],
+        report: Callable[[Clock], None],
         description: str,
+        resources: Resources,
     ) -> dict[tuple[str, int], Commit]:
         found: dict[tuple[str, int], Commit] = {}
         missing: dict[tuple[str, int], list[Round]] = {}
         for each in rounds:
             for chunk in each.chunks:
-                commit = self.store.find(*key(each, chunk))
+                key, _ = work(each, chunk)
+                commit = self.store.find(key.shard, key.fingerprint)
                 if commit is None:
                     missing.setdefault((chunk.kind, chunk.index), []).append(each)
                 else:
                     found[each.name, chunk.index] = commit
         if not missing:
             return found
-        for chunk, sequences in self._tracked(rounds, description):
-            for each in missing.get((chunk.kind, chunk.index), ()):
-                shard, made_from = key(each, chunk)
-                table = make(each, chunk, sequences)
-                commit = self.store.commit(shard, {"data": table}, fingerprint=made_from)
-                found[each.name, chunk.index] = commit
-            del sequences  # frees the pictures before the next chunk is read
+
+        def chunks() -> Iterator[kernel.Chunk]:
+            for chunk, sequences in self._tracked(rounds, description):
+                for each in missing.get((chunk.kind, chunk.index), ()):
+                    key, descriptor = work(each, chunk)
+                    about, keys = (each.name, chunk.index), {_TABLE: key}
+                    count = len(chunk.cases)
+                    yield kernel.Chunk(about, keys, function, descriptor, sequences, count)
+                del sequences  # frees the pictures before the next chunk is read
+
+        for done in runner.run(self.store, chunks(), resources):
+            found[done.about] = done.commits[_TABLE]
+            if done.report is not None:
+                report(done.report)
         return found
 
     def _tracked(
@@ -208,3 +252,51 @@ class Answering:
     def _rows(self, commit: Commit) -> Iterator[Json]:
         for batch in self.store.read(commit):
             yield from batch.to_pylist()
+
+
+@dataclass(frozen=True, slots=True)
+class _Editing:
+    """The descriptor of a chunk to edit; `editor` is a fingerprint."""
+
+    editor: str
+    make: Callable[[], Editor | FoundEditor]
+    asking: EditingSettings
+    decode: Decode
+
+
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """The descriptor of a chunk to measure; `measures` is a fingerprint."""
+
+    measures: str
+    make: Callable[[], Measuring]
+    folder: Path
+    edits: Commit
+    decode: Decode
+
+
+def _edit(task: _Editing, sequences: Sequences, _: tuple[str, ...]) -> Computed:
+    editor = current_worker().kept(("editor", task.editor), task.make)
+    clock = Clock()
+    if isinstance(editor, FoundEditor):
+        table = find_chunk(editor, sequences, task.asking)
+    else:
+        table = edit_chunk(editor, sequences, task.asking, clock, task.decode)
+    return Computed({_TABLE: table}, clock)
+
+
+def _measure(task: _Measuring, sequences: Sequences, _: tuple[str, ...]) -> Computed:
+    measuring = current_worker().kept(("measures", task.measures), task.make)
+    rows = [row for batch in ShardStore(task.folder).read(task.edits) for row in batch.to_pylist()]
+    before, began = Counter(measuring.counts), time.perf_counter()
+    table = measure_chunk(sequences, rows, measuring, task.decode)
+    seconds = time.perf_counter() - began
+    counts = Counter(measuring.counts)
+    counts.subtract(before)
+    return Computed(
+        {_TABLE: table}, Clock(measured=len(rows), measure_seconds=seconds, encodes=counts)
+    )
+
+
+def _key(name: str, each: Round, chunk: Chunk, made_from: Json) -> ShardKey:
+    return ShardKey(f"{name}-{each.name}-{chunk.kind}-{chunk.index:05d}", fingerprint(made_from))

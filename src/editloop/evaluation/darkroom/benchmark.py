@@ -30,6 +30,7 @@ from editloop.evaluation.answers.expectations import CLAIMS, Claim
 from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode
+from editloop.kernel.chunks import ChunkRunner
 from editloop.loop.parts import PartContext, PartResult
 from editloop.metrics.metric_set import metrics_of
 from editloop.registry import Spec, parse_spec
@@ -73,7 +74,7 @@ class DarkroomBenchmark:
     def __init__(self, settings: DarkroomBenchmark.Settings) -> None:
         self._settings = settings
         self._editors = [parse_spec(spec, "editor") for spec in settings.editors]
-        self._measures = Measures(KnownTruthJudge(), metrics_of(settings.metrics))
+        self._measures = _measures(settings.metrics)
 
     @property
     def parameters(self) -> Mapping[str, Json]:
@@ -83,7 +84,7 @@ class DarkroomBenchmark:
     def run(self, context: PartContext) -> PartResult:
         """Run every editor on the missing cases, then measure, average and publish."""
         asked = self._ask(context)
-        timings = {name: asdict(clock) for name, clock in asked.clocks.items() if clock.edits}
+        timings = {name: clock.facts for name, clock in asked.clocks.items() if clock.edits}
         return PartResult(self._publish(context, asked), {"editors": timings})
 
     def _ask(self, context: PartContext) -> _BenchmarkState:
@@ -96,20 +97,28 @@ class DarkroomBenchmark:
                 fix="give a source a `heldout` split, then build again",
             )
         answering = Answering(
-            ShardStore(context.cache / "answers"), read=lambda: self._read(context), decode=decode
+            ShardStore(context.cache / "answers"),
+            read=lambda: self._read(context),
+            decode=decode,
+            workers=context.workers,
         )
         asked = _BenchmarkState(answering, self._benchmarks(chunks, context.seed), left_out)
         rounds = tuple(benchmark.round for benchmark in asked.benchmarks)
-        for spec in self._editors:
-            clock = asked.clocks[spec.name] = Clock()
-            try:
-                editor = resolved(spec, context).create("editor")
-                edits = answering.edit(editor, rounds, clock)
-            except UnavailableError as error:
-                asked.missing[spec.name] = error
-                continue
-            numbers = answering.measure(edits, rounds, self._measures, clock)
-            asked.answers[spec.name] = Answers(editor.fingerprint, edits, numbers)
+        make_measures = partial(_measures, self._settings.metrics)
+        with ChunkRunner(context.workers) as runner:
+            for spec in self._editors:
+                clock = asked.clocks[spec.name] = Clock()
+                try:
+                    make = partial(resolved(spec, context).create, "editor")
+                    editor = make()
+                    edits = answering.edit(editor, make, rounds, clock)
+                except UnavailableError as error:
+                    asked.missing[spec.name] = error
+                    continue
+                numbers = answering.measure(
+                    runner, edits, rounds, self._measures, make=make_measures, clock=clock
+                )
+                asked.answers[spec.name] = Answers(editor.fingerprint, edits, numbers)
         return asked
 
     def _read(
@@ -187,6 +196,10 @@ class _BenchmarkState:
     answers: dict[str, Answers] = field(default_factory=dict)
     missing: dict[str, UnavailableError] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
+
+
+def _measures(metrics: Sequence[str | Mapping[str, Json]]) -> Measures:
+    return Measures(KnownTruthJudge(), metrics_of(metrics))
 
 
 def resolved(spec: Spec, context: PartContext) -> Spec:

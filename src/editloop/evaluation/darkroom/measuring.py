@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
+from editloop.kernel.resources import Resources
 from editloop.metrics import pixels
 from editloop.metrics.metric_set import Chosen, MetricSet, Numbers
 from editloop.metrics.pixels import PIXEL_METRICS, measure_pixels
@@ -58,6 +59,16 @@ class Measures:
     def at_once(self) -> None:
         """None: the judge gets all pairs of a chunk together."""
         return None
+
+    @property
+    def resources(self) -> Resources:
+        """Those of the further metrics; the judge and the pixel measures need one core."""
+        return self._metrics.resources
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Nothing: no embedding store is used."""
+        return {}
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
         """Measure the pairs at once; return a function that returns the numbers."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without
 from editloop.evaluation.answers.finding import FoundEditor
 from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.benchmark import resolved
-from editloop.evaluation.protocol.card import read_protocol
+from editloop.evaluation.protocol.card import Protocol, read_protocol
 from editloop.evaluation.protocol.editing import SeatEditing, editing_of
 from editloop.evaluation.protocol.exclusions import excluded
 from editloop.evaluation.protocol.judged import check_judge
@@ -29,15 +29,18 @@ from editloop.hub import weights
 from editloop.images.codec import decode, decode_bare
 from editloop.images.masks import MaskSettings
 from editloop.judges.specs import settled
+from editloop.kernel.chunks import ChunkRunner
+from editloop.kernel.engines.worker import current_worker
 from editloop.loop.parts import PartContext, PartResult
-from editloop.metrics.metric_set import MetricSet
-from editloop.registry import parse_spec
+from editloop.metrics.metric_set import Chosen, MetricSet
+from editloop.registry import Spec, parse_spec
 from editloop.schema import Editor, EditSample, Json, Judge
 from editloop.sources.layouts import Layout, open_layout
 from editloop.storage.shards import ShardStore
 
 __all__ = ["ProtocolBenchmark"]
 
+_NO_ENCODES = {"images_encoded": 0, "images_found": 0, "texts_encoded": 0, "texts_found": 0}
 _MASKS = {"without": (False,), "with": (True,), "both": (False, True)}
 
 
@@ -121,7 +124,7 @@ class ProtocolBenchmark:
         asked = self._asked(context)
         self._find(asked)
         self._edit(asked, context)
-        encodes = self._measure(asked, context)
+        self._measure(asked, context)
         results = publish(
             asked,
             context.output,
@@ -129,8 +132,9 @@ class ProtocolBenchmark:
             resamples=self._settings.resamples,
             precision=self._settings.precision,
         )
-        clocks = {name: asdict(clock) for name, clock in asked.clocks.items() if clock.measured}
-        return PartResult(results, {"editors": clocks, "encodes": encodes})
+        clocks = {name: clock.facts for name, clock in asked.clocks.items() if clock.measured}
+        encodes = sum((clock.encodes for clock in asked.clocks.values()), Counter(_NO_ENCODES))
+        return PartResult(results, {"editors": clocks, "encodes": dict(encodes)})
 
     def _asked(self, context: PartContext) -> EvaluationState:
         problems = self._layout.problems()
@@ -150,7 +154,7 @@ class ProtocolBenchmark:
             protocol=self._protocol,
             seats=self._seats,
             editing=editing,
-            answering=Answering(store, read=self._read, decode=self._decode),
+            answering=Answering(store, self._read, self._decode, context.workers),
             benchmarks={
                 name: self._benchmarks(own.asked, chunks, context.seed)
                 for name, own in editing.items()
@@ -237,8 +241,7 @@ class ProtocolBenchmark:
         for seat in self._seats:
             if not seat.is_recorded:
                 continue
-            editor = seat.spec.create("editor")
-            self._answer(asked, seat, editor)
+            self._answer(asked, seat, partial(seat.spec.create, "editor"))
             for place, is_broken in self._lacking(asked, seat).items():
                 (broken if is_broken else absent).append(f"{seat.name}: {place}")
         problems = broken + (absent if self._settings.missing == "refuse" else [])
@@ -269,38 +272,42 @@ class ProtocolBenchmark:
             if seat.is_recorded:
                 continue
             try:
-                editor: Editor = resolved(seat.spec, context).create("editor")
-                self._check_mask(editor)
-                self._answer(asked, seat, editor)
+                make = partial(resolved(seat.spec, context).create, "editor")
+                self._answer(asked, seat, make)
             except UnavailableError as error:
                 asked.missing[seat.name] = error
 
-    @staticmethod
-    def _answer(asked: EvaluationState, seat: Seat, editor: Editor | FoundEditor) -> None:
-        edits = asked.answering.edit(editor, asked.rounds(seat.name), asked.clock(seat.name))
+    def _answer(
+        self, asked: EvaluationState, seat: Seat, make: Callable[[], Editor | FoundEditor]
+    ) -> None:
+        editor = make()
+        if not seat.is_recorded:
+            self._check_mask(editor)
+        edits = asked.answering.edit(editor, make, asked.rounds(seat.name), asked.clock(seat.name))
         asked.editors[seat.name], asked.edits[seat.name] = editor.fingerprint, edits
 
-    def _check_mask(self, editor: Editor) -> None:
+    def _check_mask(self, editor: Editor | FoundEditor) -> None:
         """Raise UnavailableError for an editor without mask: its answers would be the same."""
         if self._settings.mask != "without" and not getattr(editor, "uses_mask", True):
             raise UnavailableError(f"{editor.name} reads no mask: evaluate it without")
 
-    def _measure(self, asked: EvaluationState, context: PartContext) -> Json:
-        """Measure all edits; return the counts of encoded and cached pictures and texts."""
-        embeddings = _embeddings(self._settings.embeddings or context.cache / "embeddings")
-        for seat in self._seats:
-            measures = asked.measures[seat.name] = self._measures(seat, embeddings, context.cache)
-            edits = asked.edits.get(seat.name)
-            if edits is None:
-                continue
-            clock, rounds = asked.clock(seat.name), asked.rounds(seat.name)
-            numbers = asked.answering.measure(edits, rounds, measures, clock)
-            asked.answers[seat.name] = Answers(asked.editors[seat.name], edits, numbers)
-        return asdict(embeddings.counts)
-
-    def _measures(self, seat: Seat, embeddings: Any, cache: Path) -> ProtocolMeasures:
-        judge = self._judge(seat, cache)
-        return ProtocolMeasures(self._protocol, self._metrics, judge, embeddings)
+    def _measure(self, asked: EvaluationState, context: PartContext) -> None:
+        folder = self._settings.embeddings or context.cache / "embeddings"
+        specs = {name: chosen.spec for name, chosen in self._metrics.items()}
+        with ChunkRunner(context.workers) as runner:
+            for seat in self._seats:
+                judge = self._judge(seat, context.cache)
+                make = partial(_measures, self._protocol, specs, judge, folder)
+                measures = ProtocolMeasures(self._protocol, self._metrics, judge)
+                asked.measures[seat.name] = measures
+                edits = asked.edits.get(seat.name)
+                if edits is None:
+                    continue
+                clock, rounds = asked.clock(seat.name), asked.rounds(seat.name)
+                numbers = asked.answering.measure(
+                    runner, edits, rounds, measures, make=make, clock=clock
+                )
+                asked.answers[seat.name] = Answers(asked.editors[seat.name], edits, numbers)
 
     def _judge(self, seat: Seat, cache: Path | None = None) -> Judge | None:
         """Return the judge, if one is given; recorded verdicts may be in one file per editor.
@@ -337,10 +344,15 @@ def _own(seat: Seat) -> str | None:
     return found
 
 
-def _embeddings(folder: Path) -> Any:
+def _measures(
+    protocol: Protocol, specs: Mapping[str, Spec], judge: Judge | None, folder: Path
+) -> ProtocolMeasures:
+    """Create the measures of a worker, whose embeddings are shared by all that it measures."""
     from editloop.metrics.embeddings import Embeddings  # imports torch
 
-    return Embeddings(folder)
+    embeddings = current_worker().kept(("embeddings", folder), partial(Embeddings, folder))
+    metrics = {name: Chosen(spec, spec.create("metric")) for name, spec in specs.items()}
+    return ProtocolMeasures(protocol, metrics, judge, embeddings)
 
 
 def _refused(what: str, where: Path, problems: Iterable[str], more: str = "") -> RecipeError:

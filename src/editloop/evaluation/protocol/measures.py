@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import Judged
+from editloop.kernel.resources import NETWORK, Resources
 from editloop.metrics.metric_set import Chosen, MetricSet, Numbers, choose
 from editloop.registry import parse_spec, settings_of
 from editloop.schema import EditedPair, Json, Judge
@@ -29,6 +31,7 @@ class ProtocolMeasures:
         embeddings: Any = None,
     ) -> None:
         self._metrics = MetricSet(metrics, embeddings)
+        self._embeddings = embeddings
         self._judged = None if protocol.judge is None else Judged(protocol.judge, judge)
         self._has_judge = judge is not None
 
@@ -77,6 +80,16 @@ class ProtocolMeasures:
     def at_once(self) -> int | None:
         """The number of pairs measured together; None (a whole chunk) if there is a judge."""
         return None if self._has_judge else _AT_ONCE
+
+    @property
+    def resources(self) -> Resources:
+        """Those of the metrics; a judge may ask a server, and has a ledger."""
+        return NETWORK if self._has_judge else self._metrics.resources
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of pictures and texts that were encoded or found encoded so far."""
+        return {} if self._embeddings is None else asdict(self._embeddings.counts)
 
     def begin(self, batch: Sequence[EditedPair]) -> Callable[[], Numbers]:
         """Start measuring; return a function that returns every number of each pair.

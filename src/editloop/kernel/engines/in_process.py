@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 from editloop.kernel.engines.base import Ended, EngineSettings, Task
@@ -47,7 +47,7 @@ class InProcessEngine:
             return []
         task = self._tasks.popleft()
         try:
-            with _single_threaded():
+            with nullcontext() if task.resources.cpus > 1 else _single_threaded():
                 return [Ended(task, value=self._worker(task.resources).run(task))]
         except Exception as error:
             return [Ended(task, error=error)]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from editloop.kernel.engines.base import Task
+from editloop.runtime.machine import at_most
 
 __all__ = ["Worker", "current_worker"]
 
@@ -39,7 +40,8 @@ class Worker:
         before = getattr(_LOCAL, "worker", None)
         _LOCAL.worker = self
         try:
-            return task.function(task.descriptor)
+            with at_most(task.resources.cpus):
+                return task.function(task.descriptor)
         finally:
             _LOCAL.worker = before
 

@@ -1,0 +1,308 @@
+"""Chunks: the unit of long work outside of a build, such as cases to measure or pairs to judge.
+
+A chunk has tables by name, each committed under a key of its own. Committed tables are never
+computed again; what is missing is computed by a pure function of the chunk's descriptor and inputs,
+in the workers of an engine, and committed there. So a killed run goes on where it stopped, the
+number of workers changes no byte, and a worker that is killed costs one chunk.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+from uuid import uuid4
+
+import pyarrow as pa
+
+from editloop.errors import StepError
+from editloop.kernel.contract import DEADLINE
+from editloop.kernel.engines.base import Ended, Engine, Task, make_engine
+from editloop.kernel.engines.worker import current_worker
+from editloop.kernel.resources import CPU, Resources
+from editloop.runtime.machine import gpus
+from editloop.storage.commits import Commit, ShardKey
+from editloop.storage.files import Files, explained
+from editloop.storage.shards import ShardStore
+
+__all__ = ["Chunk", "ChunkRunner", "Computed", "Done"]
+
+_LOSSES = 2  # workers that a chunk may cost before the run ends
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The tables that a chunk's function computed, by name, and a report that is not stored."""
+
+    tables: Mapping[str, pa.Table]
+    report: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A unit of work: the keys of its tables, and how missing ones are computed.
+
+    `function(descriptor, inputs, names)` returns the tables `names`. `inputs` may be large; they
+    are handed to a worker as a file. `count` is the number of inputs: a worker is considered hung
+    after `DEADLINE` seconds for each. `about` identifies the chunk for the caller.
+    """
+
+    about: Any
+    keys: Mapping[str, ShardKey]
+    function: Callable[[Any, Any, tuple[str, ...]], Computed]
+    descriptor: Any
+    inputs: Any = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A chunk whose tables are all committed; `report` is None if nothing was computed."""
+
+    about: Any
+    commits: Mapping[str, Commit]
+    report: Any = None
+
+
+class _Inputs(Protocol):
+    def load(self) -> Any: ...
+
+    def remove(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Inputs that stay in this process."""
+
+    value: Any
+
+    def load(self) -> Any:
+        return self.value
+
+    def remove(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Inputs in a working file, which is removed when the chunk is committed."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, folder: Path, value: Any) -> _Written:
+        path = folder / f"{uuid4().hex}.pickle"
+        with explained("write a chunk's inputs", path), path.open("xb") as handle:
+            pickle.dump(value, handle, pickle.HIGHEST_PROTOCOL)
+        return cls(path)
+
+    def load(self) -> Any:
+        with explained("read a chunk's inputs", self.path), self.path.open("rb") as handle:
+            return pickle.load(handle)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _ChunkTask:
+    """The descriptor of a task: the missing tables of a chunk, and where they are committed."""
+
+    folder: Path
+    files: Files
+    keys: Mapping[str, ShardKey]  # of the missing tables
+    function: Callable[[Any, Any, tuple[str, ...]], Computed]
+    descriptor: Any
+    inputs: _Inputs
+    count: int
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A chunk on its way; `task` is None when it is done."""
+
+    about: Any
+    commits: dict[str, Commit]
+    task: Task[_ChunkTask] | None
+    report: Any = None
+    losses: int = 0
+
+
+class ChunkRunner:
+    """Runs chunks in workers, which live until the context is left.
+
+    `workers` is the number of processes on the CPU; work that needs a GPU gets a process for each
+    one. What uses the network, or cannot run twice at a time, runs in this process.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
+        self._engines: dict[str, Engine] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        while self._engines:
+            self._engines.popitem()[1].__exit__(*raised)
+
+    def run(
+        self, store: ShardStore, chunks: Iterable[Chunk], resources: Resources = CPU
+    ) -> Iterator[Done]:
+        """Compute and commit what is missing; yield each chunk in its order when it is committed.
+
+        The caller holds the lock of the store's run folder. Raises the first error of a chunk, when
+        those that were running have ended; StepError if a chunk kills two workers.
+        """
+        spread = self._at_once(resources) > 1
+        engine = self._engine("processes" if spread else "in-process")
+        inputs = store.folder / "inputs"
+        if spread:
+            shutil.rmtree(inputs, ignore_errors=True)  # of a run that was killed
+            inputs.mkdir(parents=True)
+        try:
+            pending = _pending(store, chunks, resources, inputs if spread else None)
+            yield from _Run(engine, pending, resources, ahead=spread).done()
+        finally:
+            shutil.rmtree(inputs, ignore_errors=True)
+
+    def _at_once(self, resources: Resources) -> int:
+        """Return how many tasks can run at the same time."""
+        if resources.network:  # it runs where the ledger is, and asks several things at once
+            return 1
+        if resources.gpus:
+            return len(gpus()) // resources.gpus
+        return self._workers // resources.cpus
+
+    def _engine(self, spec: str) -> Engine:
+        if spec not in self._engines:
+            self._engines[spec] = make_engine(spec, self._workers).__enter__()
+        return self._engines[spec]
+
+
+def _pending(
+    store: ShardStore, chunks: Iterable[Chunk], resources: Resources, folder: Path | None
+) -> Iterator[_Pending]:
+    """Yield the chunks with their commits and the task that computes what is missing."""
+    for chunk in chunks:
+        found = {
+            name: store.find(key.shard, key.fingerprint, key.generation)
+            for name, key in chunk.keys.items()
+        }
+        commits = {name: commit for name, commit in found.items() if commit is not None}
+        missing = {name: key for name, key in chunk.keys.items() if name not in commits}
+        task = None
+        if missing:
+            made = _ChunkTask(
+                folder=store.folder,
+                files=store.files,
+                keys=missing,
+                function=chunk.function,
+                descriptor=chunk.descriptor,
+                inputs=_Kept(chunk.inputs) if folder is None else _Written.of(folder, chunk.inputs),
+                count=chunk.count,
+            )
+            task = Task(_compute, made, resources, DEADLINE * chunk.count)
+        pending = _Pending(chunk.about, commits, task)
+        del chunk  # frees its inputs before the next chunk is read
+        yield pending
+        del pending
+
+
+@dataclass(slots=True)
+class _Run:
+    """Chunks in an engine. With `ahead`, the next chunk is read while the workers are busy."""
+
+    engine: Engine
+    coming: Iterator[_Pending]
+    resources: Resources
+    ahead: bool
+    order: deque[_Pending] = field(default_factory=deque)  # not yielded yet
+    ready: deque[_Pending] = field(default_factory=deque)  # not submitted yet
+    error: BaseException | None = None
+
+    def done(self) -> Iterator[Done]:
+        """Yield each chunk in its order."""
+        more = True
+        while True:
+            while self.error is None and (self.ready or more) and self.engine.free(self.resources):
+                if self.ready:
+                    self.engine.submit(_task(self.ready.popleft()))
+                else:
+                    more = self._read()
+                    yield from self._finished()
+            if self.ahead and self.error is None and more and not self.ready:
+                more = self._read()
+            ended = self.engine.wait()
+            for each in ended:
+                self._end(each)
+            yield from self._finished()
+            if not ended and (self.error is not None or not (self.ready or more)):
+                break
+        if self.error is not None:
+            raise self.error
+
+    def _finished(self) -> Iterator[Done]:
+        while self.order and self.order[0].task is None:
+            pending = self.order.popleft()
+            yield Done(pending.about, pending.commits, pending.report)
+
+    def _read(self) -> bool:
+        """Read the next chunk; returns False if there is none."""
+        pending = next(self.coming, None)
+        if pending is None:
+            return False
+        self.order.append(pending)
+        if pending.task is not None:
+            self.ready.append(pending)
+        return True
+
+    def _end(self, ended: Ended[_ChunkTask]) -> None:
+        pending = next(each for each in self.order if each.task is ended.task)
+        if ended.error is not None:
+            self.error = self.error or ended.error
+            return
+        if ended.loss is not None:
+            pending.losses += 1
+            self.ready.append(pending)
+            if pending.losses == _LOSSES:
+                self.error = self.error or _lost(ended)
+            return
+        commits, pending.report = ended.value
+        pending.commits |= commits
+        pending.task = None
+        ended.task.descriptor.inputs.remove()
+
+
+def _task(pending: _Pending) -> Task[_ChunkTask]:
+    assert pending.task is not None
+    return pending.task
+
+
+def _lost(ended: Ended[_ChunkTask]) -> StepError:
+    return StepError(
+        f"a chunk of the work ended two workers: {ended.loss}",
+        value=", ".join(key.shard for key in ended.task.descriptor.keys.values()),
+        fix="run again, with fewer workers if memory ran out; finished chunks are kept",
+    )
+
+
+def _compute(task: _ChunkTask) -> tuple[dict[str, Commit], Any]:
+    """Compute the missing tables of a chunk and commit them; returns the commits and the report."""
+    current_worker().expect(DEADLINE, task.count)
+    computed = task.function(task.descriptor, task.inputs.load(), tuple(task.keys))
+    store = ShardStore(task.folder, task.files)
+    commits = {
+        name: store.commit(
+            key.shard,
+            {"data": computed.tables[name]},
+            fingerprint=key.fingerprint,
+            generation=key.generation,
+        )
+        for name, key in task.keys.items()
+    }
+    return commits, computed.report
