@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from editloop.editors.step import EditStep
+from editloop.errors import UnavailableError
 from editloop.images.codec import decode, encode_png
 from editloop.kernel.build import Options, build
-from editloop.kernel.resources import CPU, GPU
+from editloop.kernel.resources import CPU, GPU, Resources
 from editloop.kernel.steps import Drop, Keep, StepContext
 from editloop.kernel.tasks import StepSpec
 from editloop.schema import EditRequest, EditSample, Image, Pixels, Provenance, Score, Unedited
@@ -107,6 +108,14 @@ def test_it_needs_what_the_editor_needs_and_has_its_fingerprint() -> None:
     assert step.resources == GPU
     assert step.parameters["editor"]["fingerprint"] == "brighter-1"
     assert StepSpec("build", "edit", "edit", {"editor": "copy"}).create().resources == CPU
+
+
+def test_an_editor_with_weights_takes_a_gpu_if_there_is_one_and_says_what_is_missing() -> None:
+    settings = {"editor": "diffusion:somewhere/that-is-not-here"}
+    step: EditStep = StepSpec("build", "edit", "edit", settings).create()
+    assert step.resources == Resources(gpus=1, gpu_optional=True)
+    with pytest.raises(UnavailableError, match="that-is-not-here"):
+        step.setup(StepContext(0, "train"))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -31,6 +31,7 @@ from editloop.settings import Settings as BaseSettings
 
 __all__ = ["EditStep", "EditStepSettings"]
 
+_GPU_IF_ANY = Resources(gpus=1, gpu_optional=True)
 _BYTES = 256_000_000  # of pixels in memory at a time
 
 
@@ -72,11 +73,15 @@ class EditStep:
 
     @property
     def resources(self) -> Resources:
-        """Those that the editor states; one core if it states none."""
-        found: Resources = getattr(self._editor, "resources", CPU)
+        """Those that the editor states; else a GPU if there is one for an editor with weights."""
+        usual = _GPU_IF_ANY if hasattr(type(self._editor), "weights") else CPU
+        found: Resources = getattr(self._editor, "resources", usual)
         return found
 
     def setup(self, context: StepContext) -> None:
+        """Keep the seed; raises UnavailableError if the editor's weights are missing."""
+        if (missing := getattr(self._editor, "missing", lambda: None)()) is not None:
+            raise missing
         self._seed = context.seed
 
     def close(self) -> None:

@@ -79,8 +79,12 @@ class JudgeStep:
 
     @property
     def resources(self) -> Resources:
-        """The network if the judge, or a member of its panel, asks a server; else the CPU."""
-        return NETWORK if _asks(self._spec) else CPU
+        """The network if the judge, or a member of its panel, asks a server; else the judge's own.
+
+        A judge that states no `resources` takes one core.
+        """
+        own: Resources = getattr(self._judge, "resources", CPU)
+        return NETWORK if _asks(self._spec) else own
 
     def setup(self, context: StepContext) -> None:
         if self.resources.network:

@@ -84,7 +84,8 @@ class Step(Protocol):
 
     A step may also have: `resources` (a `Resources`; one core if it has none); `deadline`, the
     seconds that one input may take at most (else the build's), after which its worker is considered
-    hung; `close()`, called once when its worker ends.
+    hung; `close()`, called once when its worker ends; `group(sample)`, which names the sample's
+    group, so that `process` gets whole groups. `sample_steps` has bases with all of this.
     """
 
     @property
@@ -129,7 +130,8 @@ class Source(Protocol):
     """A source of pictures: it lists items cheaply, in a fixed order, and loads them in batches.
 
     `load` returns Keep with one sample that has the item's id (source picture, captions,
-    provenance), or Fail with the picture's error code.
+    provenance), or Fail with the picture's error code. A source may also have `resources`,
+    `deadline` and `close()`, as a step.
     """
 
     @property
