@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,22 @@ def test_engines_are_a_group_of_the_registry() -> None:
 def test_impossible_resources_are_refused(stated: dict[str, int]) -> None:
     with pytest.raises(StepError, match="out of range"):
         Resources(**stated)
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "seen"),
+    [("", "cuda:1", "1"), ("4,5", "cuda:1", "5"), ("GPU-a,GPU-b", "cuda:0,cuda:1", "GPU-a,GPU-b")],
+)
+def test_a_gpu_worker_sees_only_its_own_devices(
+    monkeypatch: pytest.MonkeyPatch, visible: str, device: str, seen: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    resources = Resources(gpus=device.count("cuda"))
+    devices = ("cuda:1",) if resources.gpus == 1 else ("cuda:0", "cuda:1")
+    with make_engine("processes", 1, devices) as engine:
+        engine.submit(Task(_visible, None, resources))
+        assert engine.wait()[0].value == ("cuda", seen)
+
+
+def _visible(_: None) -> tuple[str, str]:
+    return current_worker().device, os.environ["CUDA_VISIBLE_DEVICES"]
