@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,13 @@ def test_what_cannot_be_read_is_named_with_its_line(
 ) -> None:
     with pytest.raises(RecipeError, match=cause.replace("(", r"\(")):
         read_judgements(written(tmp_path, *lines))
+
+
+def test_a_pipe_and_a_missing_file_are_no_csv(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name in ("pipe.csv", "missing.csv"):
+        with pytest.raises(RecipeError, match="no such file"):
+            read_judgements(tmp_path / name)
 
 
 def test_another_encoding_is_named(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def read_csv_rows(
     empty and blank lines are skipped. Raises RecipeError for a file that is not UTF-8, for columns
     that are missing, unknown or twice there, and for a row with more cells than columns.
     """
+    _check_file(path)
     with explained("read rows", path):
         data = path.read_bytes()
     try:
@@ -46,6 +47,7 @@ def read_csv_rows(
 
 def csv_columns(path: Path) -> list[str]:
     """Return the names of the columns in the header."""
+    _check_file(path)
     with explained("read rows", path), path.open(encoding="utf-8-sig", errors="replace") as lines:
         header = lines.readline()
     return [name.strip() for name in next(csv.reader([header], delimiter=_delimiter(header)), [])]
@@ -54,6 +56,12 @@ def csv_columns(path: Path) -> list[str]:
 def wrong_row(path: Path, line: int, cause: str, fix: str | None = None) -> RecipeError:
     """Return the error of a row, with its line."""
     return RecipeError(f"line {line}: {cause}", value=path, fix=fix)
+
+
+def _check_file(path: Path) -> None:
+    """Raise a RecipeError unless it is a file: reading a pipe would wait for ever."""
+    if not path.is_file():
+        raise RecipeError("no such file", value=path, fix="give the path of a CSV")
 
 
 def _delimiter(text: str) -> str:
