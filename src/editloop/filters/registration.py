@@ -15,12 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.schema import Mask
+from editloop.filters.block_matching import FEWEST, Displacement, Floats, match_blocks
+from editloop.schema import Mask, Pixels
 
 __all__ = ["Registration", "aligned_pair", "register"]
 
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 _SIDE = 512  # pixels of the short side in which displacements are told
 _SIDES = (512, 192)  # at which pairs are compared: the second where the first finds too little
@@ -28,12 +27,6 @@ _BLOCKS = {512: 48, 192: 32}  # sides of blocks in pixels
 _REACHES = {512: 12, 192: 8}  # pixels that a block is sought in each direction
 _TOLERANCE = 1.5  # pixels of the 512: a corner may be displaced so far
 _ERRORS = 5.5  # standard errors that make a displacement sure
-_PRECISION = 0.05  # pixels: of one block
-_TEXTURE = 1.0  # the least deviation of the gradients in a block that can be sought
-_ALIKE = 0.5  # the least correlation of a block that was found
-_NEAR = 0.75  # pixels: blocks that agree with the fit
-_ROUNDS = 400
-_FEWEST = 12  # blocks, or matched features
 _SUPPORT = 0.45  # share of the found blocks that must agree
 
 
@@ -104,21 +97,22 @@ def register(source: Pixels, target: Pixels, mask: Mask | None = None) -> Regist
     return Registration(0.0, 0.0, 1.0, 1.0, found.support, 0.0, width, height)
 
 
-def _compared(source: Pixels, target: Pixels, side: int, mask: Mask | None) -> _Fit:
+def _compared(source: Pixels, target: Pixels, side: int, mask: Mask | None) -> Displacement:
     """Return the fit at a short side of `side` pixels."""
     height, width = source.shape[:2]
     scale = side / min(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    sought = {"block": _BLOCKS[side], "reach": _REACHES[side]}
     greys = [_resized(picture, size) for picture in (source, target)]
     before, after = (_gradients(grey) for grey in greys)
     if mask is not None:
         edited = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) >= 128
         before = np.where(edited, np.nan, before)  # no block with such a pixel is sought
-    best = _fit(before, after, np.eye(2, 3, dtype=np.float32), side)
+    best = match_blocks(before, after, np.eye(2, 3, dtype=np.float32), **sought)
     if best.support < _SUPPORT:
         start = _features(*greys)
         if start is not None:
-            other = _fit(before, after, start, side)
+            other = match_blocks(before, after, start, **sought)
             best = max(best, other, key=lambda each: each.support)
     return best
 
@@ -152,16 +146,6 @@ def aligned_pair(
     return source[rows, columns], moved[rows, columns].astype(np.uint8), crop
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """A fit in pixels of the compared size: position in target = scale * position + shift."""
-
-    shift: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    support: float
-    error: float = 0.0
-
-
 def _matrix(found: Registration) -> NDArray[np.float64]:
     """Return the map from pixels of the source to pixels of the target, [2, 3]."""
     centre = np.array([(found.width - 1) / 2, (found.height - 1) / 2])
@@ -190,140 +174,20 @@ def _gradients(grey: Floats) -> Floats:
     return root
 
 
-def _fit(before: Floats, after: Floats, start: Floats, side: int) -> _Fit:
-    """Return the robust fit to the displacements of blocks, sought around where `start` puts them.
-
-    The target is brought back by the first fit and sought again, so that zoom does not blur peaks.
-    """
-    height, width = before.shape
-    matrix = start.astype(np.float64)
-    found = _Fit(np.zeros(2), np.ones(2), 0.0)
-    for _ in range(2):
-        moved = cv2.warpAffine(
-            after, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
-        places, offsets = _displacements(before, moved, _BLOCKS[side], _REACHES[side])
-        if len(places) < _FEWEST:
-            return found
-        centre = np.array([(width - 1) / 2, (height - 1) / 2])
-        shift, scale, near = _consensus(places - centre, offsets, 4 * _BLOCKS[side] / 3)
-        whole = np.vstack([matrix, [0, 0, 1]])
-        step = np.eye(3)
-        step[[0, 1], [0, 1]] = scale
-        step[:2, 2] = centre + shift - scale * centre
-        matrix = (whole @ step)[:2]
-        total = np.array([matrix[0, 0], matrix[1, 1]])
-        moved_centre = matrix[:, 2] - centre + total * centre
-        if near.sum() < _FEWEST:
-            return _Fit(moved_centre, total, 0.0)
-        error = _corner_error(places[near] - centre, offsets[near], centre)
-        found = _Fit(moved_centre, total, float(near.mean()), error)
-    return found
-
-
-def _displacements(
-    before: Floats, after: Floats, side: int, reach: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return centres [blocks, 2] and displacements [blocks, 2] of the blocks that were found."""
-    places, offsets = [], []
-    height, width = before.shape
-    for top in range(reach, height - side - reach + 1, side // 2):
-        for left in range(reach, width - side - reach + 1, side // 2):
-            block = before[top : top + side, left : left + side]
-            if not block.std() >= _TEXTURE:  # also where a block has pixels of the mask
-                continue
-            area = after[top - reach : top + side + reach, left - reach : left + side + reach]
-            peak = _peak(cv2.matchTemplate(area, block, cv2.TM_CCOEFF_NORMED))
-            if peak is not None:
-                places.append((left + (side - 1) / 2, top + (side - 1) / 2))
-                offsets.append((peak[0] - reach, peak[1] - reach))
-    return np.array(places).reshape(-1, 2), np.array(offsets).reshape(-1, 2)
-
-
-def _peak(score: Floats) -> tuple[float, float] | None:
-    """Return the peak (x, y) with parabolic precision; None if it is weak or at the edge."""
-    _, best, _, (x, y) = cv2.minMaxLoc(score)
-    height, width = score.shape
-    if best < _ALIKE or not (0 < x < width - 1 and 0 < y < height - 1):
-        return None
-    return x + _vertex(score[y, x - 1 : x + 2]), y + _vertex(score[y - 1 : y + 2, x])
-
-
-def _vertex(three: Floats) -> float:
-    left, middle, right = map(float, three)
-    bend = left - 2 * middle + right
-    return 0.0 if bend >= 0 else 0.5 * (left - right) / bend
-
-
-def _consensus(
-    places: NDArray[np.float64], offsets: NDArray[np.float64], apart: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return shift, scale and which blocks agree (random sample consensus)."""
-    rng = np.random.default_rng(0)
-    pairs = rng.integers(len(places), size=(_ROUNDS, 2))
-    pairs = pairs[(np.abs(places[pairs[:, 0]] - places[pairs[:, 1]]) > apart).all(axis=1)]
-    best = np.linalg.norm(offsets - np.median(offsets, axis=0), axis=1) < _NEAR
-    if len(pairs):
-        one, two = pairs.T
-        slope = (offsets[one] - offsets[two]) / (places[one] - places[two])
-        shift = offsets[one] - slope * places[one]
-        error = offsets[None] - slope[:, None] * places[None] - shift[:, None]
-        near = np.linalg.norm(error, axis=2) < _NEAR
-        top = int(near.sum(axis=1).argmax())
-        if near[top].sum() > best.sum():
-            best = near[top]
-    for _ in range(3):
-        if best.sum() < 3:
-            break
-        shift_now, slope_now = _least_squares(places[best], offsets[best])
-        error = offsets - slope_now * places - shift_now
-        best = np.linalg.norm(error, axis=1) < _NEAR
-    if best.sum() < 3:
-        return np.zeros(2), np.ones(2), best
-    shift_now, slope_now = _least_squares(places[best], offsets[best])
-    return shift_now, 1 + slope_now, best
-
-
-def _corner_error(
-    places: NDArray[np.float64], offsets: NDArray[np.float64], corner: NDArray[np.float64]
-) -> float:
-    """Return the standard error of a corner's displacement by the fit to these blocks.
-
-    Blocks overlap by half, so four count as one.
-    """
-    shift, slope = _least_squares(places, offsets)
-    count = max(1.0, len(places) / 4)
-    variance = ((offsets - slope * places - shift) ** 2).mean(axis=0) + _PRECISION**2
-    mean = places.mean(axis=0)
-    spread = np.maximum(((places - mean) ** 2).mean(axis=0), 1.0)
-    return float(np.sqrt((variance / count * (1 + (corner + np.abs(mean)) ** 2 / spread)).sum()))
-
-
-def _least_squares(
-    places: NDArray[np.float64], offsets: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return shift [2] and slope [2] of offsets = slope * places + shift, each axis alone."""
-    mean, middle = places.mean(axis=0), offsets.mean(axis=0)
-    spread = ((places - mean) ** 2).sum(axis=0)
-    covariance = ((places - mean) * (offsets - middle)).sum(axis=0)
-    slope = np.where(spread > 0, covariance / np.maximum(spread, 1e-9), 0.0)
-    return middle - slope * mean, slope
-
-
 def _features(before: Floats, after: Floats) -> Floats | None:
     """Return the similarity transform of SIFT features, [2, 3]; None if few agree."""
     sift = cv2.SIFT.create(1500)
     one, two = (sift.detectAndCompute(each.astype(np.uint8), None) for each in (before, after))
-    if one[1] is None or two[1] is None or min(len(one[0]), len(two[0])) < _FEWEST:
+    if one[1] is None or two[1] is None or min(len(one[0]), len(two[0])) < FEWEST:
         return None
     matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one[1], two[1], k=2)
     good = [m[0] for m in matches if len(m) == 2 and m[0].distance < 0.75 * m[1].distance]
-    if len(good) < _FEWEST:
+    if len(good) < FEWEST:
         return None
     start = np.array([one[0][m.queryIdx].pt for m in good], np.float32)
     end = np.array([two[0][m.trainIdx].pt for m in good], np.float32)
     matrix, inliers = cv2.estimateAffine2D(start, end, method=cv2.USAC_MAGSAC)
-    if matrix is None or inliers.sum() < _FEWEST:
+    if matrix is None or inliers.sum() < FEWEST:
         return None
     matrix = matrix.copy()
     matrix[0, 1] = matrix[1, 0] = 0.0  # a shift and two scales
