@@ -38,9 +38,9 @@ def match_blocks(
 ) -> Displacement:
     """Return the robust fit to the displacements of blocks of `before` found again in `after`.
 
-    Blocks have sides of `block` pixels and are sought `reach` pixels around where `start` [2, 3] puts
-    them; pixels that are NaN take no part. After the first fit `after` is brought back and sought
-    again, so that zoom does not blur the peaks.
+    Blocks have sides of `block` pixels and are sought `reach` pixels around the place that `start`
+    [2, 3] gives them; pixels that are NaN take no part. After the first fit `after` is brought back
+    and sought again, so that zoom does not blur the peaks.
     """
     height, width = before.shape
     matrix = start.astype(np.float64)
