@@ -42,6 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "edit": "editloop.editors.step:EditStep",
         "gather": "editloop.kernel.gather:GatherStep",
         "judge": "editloop.judges.step:JudgeStep",
+        "register": "editloop.filters.register_step:RegisterStep",
     },
     "judge": {
         "metric": "editloop.judges.metric:MetricJudge",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from editloop.filters.block_matching import FEWEST, Displacement, Floats, match_blocks
 from editloop.schema import Mask, Pixels
 
-__all__ = ["Registration", "aligned_pair", "register"]
+__all__ = ["Registration", "aligned_pair", "displacement", "register"]
 
 
 _SIDE = 512  # pixels of the short side in which displacements are told
@@ -27,6 +27,8 @@ _BLOCKS = {512: 48, 192: 32}  # sides of blocks in pixels
 _REACHES = {512: 12, 192: 8}  # pixels that a block is sought in each direction
 _TOLERANCE = 1.5  # pixels of the 512: a corner may be displaced so far
 _ERRORS = 5.5  # standard errors that make a displacement sure
+_STRETCHED = 0.006  # a difference of the two scales
+_ZOOMED = 0.003
 _SUPPORT = 0.45  # share of the found blocks that must agree
 
 
@@ -115,6 +117,16 @@ def _compared(source: Pixels, target: Pixels, side: int, mask: Mask | None) -> D
             other = match_blocks(before, after, start, **sought)
             best = max(best, other, key=lambda each: each.support)
     return best
+
+
+def displacement(found: Registration) -> tuple[str, str]:
+    """Return lint's code and the amount of a displacement: `shifted`, `zoomed` or `aspect`."""
+    shift = f"{found.shift_x:+.1f}, {found.shift_y:+.1f} pixels"
+    if abs(found.aspect - 1) > _STRETCHED:
+        return "aspect", f"stretched by {100 * (found.aspect - 1):+.1f}%"
+    if abs(found.zoom - 1) > _ZOOMED:
+        return "zoomed", f"{100 * (found.zoom - 1):+.1f}%, shifted by {shift}"
+    return "shifted", shift
 
 
 def aligned_pair(

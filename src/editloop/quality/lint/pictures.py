@@ -8,17 +8,15 @@ import cv2
 import numpy as np
 
 from editloop.errors import ImageError
-from editloop.filters.registration import Registration, register
+from editloop.filters.registration import displacement, register
 from editloop.filters.unchanged import Change, measure_change
 from editloop.images.codec import decode, decode_mask, resize
 from editloop.schema import EditSample, Mask, Pixels
 
-__all__ = ["displacement", "picture_problems"]
+__all__ = ["picture_problems"]
 
 _ASPECT = 0.01  # by which the ratio of the sides may differ
 _MARGIN = 5  # pixels of 512 by which an edit may pass the mask's edge
-_STRETCHED = 0.006  # a difference of the two scales
-_ZOOMED = 0.003
 
 
 def picture_problems(sample: EditSample, smallest: int) -> Iterator[tuple[str, str]]:
@@ -60,16 +58,6 @@ def _compared(source: Pixels, target: Pixels, mask: Mask | None) -> Iterator[tup
         yield displacement(found)
     elif mask is not None:
         yield from _masked(source, target, mask >= 128)
-
-
-def displacement(found: Registration) -> tuple[str, str]:
-    """Return the code and the amount of a displacement."""
-    shift = f"{found.shift_x:+.1f}, {found.shift_y:+.1f} pixels"
-    if abs(found.aspect - 1) > _STRETCHED:
-        return "aspect", f"stretched by {100 * (found.aspect - 1):+.1f}%"
-    if abs(found.zoom - 1) > _ZOOMED:
-        return "zoomed", f"{100 * (found.zoom - 1):+.1f}%, shifted by {shift}"
-    return "shifted", shift
 
 
 def _masked(source: Pixels, target: Pixels, allowed: np.ndarray) -> Iterator[tuple[str, str]]:
