@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import cast
 
-from editloop.quality.lint.findings import MEANINGS, NEEDS_A_MODEL, Code, Finding, finding
+from editloop.quality.lint.findings import DEFECTS, NEEDS_A_MODEL, Finding, finding
 from editloop.quality.lint.page import LintExamples, write_lint_page
 from editloop.quality.lint.pictures import picture_problems
 from editloop.quality.lint.repeats import Repeats
@@ -58,7 +57,7 @@ def lint_data(
         before = len(findings)
         for sample, own in checked:
             every = [*own, *_repeated(sample, own, repeats, comparison)]
-            found = [finding(sample.id, cast("Code", code), value) for code, value in every]
+            found = [finding(sample.id, code, value) for code, value in every]
             findings += found
             examples.add(sample, found)
         if len(findings) == before:  # the checks of samples have not named them
@@ -114,7 +113,7 @@ def _comparison(against: Sequence[str]) -> Comparison | None:
 
 def _counts(findings: Sequence[Finding]) -> dict[str, int]:
     counted: Counter[str] = Counter(each.code for each in findings)
-    return {code: counted[code] for code in MEANINGS if counted[code]}
+    return {code: counted[code] for code in DEFECTS if counted[code]}
 
 
 def _not_looked_for(against: Sequence[str]) -> dict[str, str]:

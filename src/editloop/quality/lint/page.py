@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from editloop.quality.lint.findings import MEANINGS, REPAIRS, Finding
+from editloop.quality.lint.findings import DEFECTS, Finding
 from editloop.schema import EditSample, Json
 from editloop.showing.pages import write_page
 from editloop.showing.tables import Cell, Column, Table
@@ -47,15 +47,18 @@ def write_lint_page(results: Mapping[str, Json], examples: LintExamples, path: P
         },
         results=results,
         counts=_counts(counts, results["samples"]),
-        meanings=MEANINGS,
+        meanings={code: each.meaning for code, each in DEFECTS.items()},
         examples={code: examples.cards[code] for code in counts if examples.cards.get(code)},
     )
 
 
 def _counts(counts: Mapping[str, int], samples: int) -> Table:
     rows = [
-        (code, [Cell(f"{count:,}"), Cell(f"{100 * count / samples:.1f}%"), Cell(REPAIRS[code])])
+        (
+            code,
+            [Cell(f"{count:,}"), Cell(f"{100 * count / samples:.1f}%"), Cell(DEFECTS[code].repair)],
+        )
         for code, count in counts.items()
     ]
     heads = [Column("findings"), Column("of the samples"), Column("repair")]
-    return Table(heads, rows, notes=dict(MEANINGS))
+    return Table(heads, rows, notes={code: each.meaning for code, each in DEFECTS.items()})

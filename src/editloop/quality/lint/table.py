@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editloop.quality.lint.findings import REPAIRS
+from editloop.quality.lint.findings import DEFECTS
 from editloop.schema import Json
 from editloop.showing.narrow import NarrowColumn, print_line, print_narrow
 
@@ -20,7 +20,7 @@ def print_lint(results: Mapping[str, Json]) -> None:
     else:
         columns = [
             NarrowColumn("findings", [f"{count:,}" for count in counts.values()]),
-            NarrowColumn("repair", [REPAIRS[code] for code in counts]),
+            NarrowColumn("repair", [DEFECTS[code].repair for code in counts]),
             NarrowColumn("first id", [first[code] for code in counts]),
         ]
         print_narrow(f"{samples:,} samples", NarrowColumn("code", list(counts)), columns)
