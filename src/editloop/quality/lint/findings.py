@@ -19,9 +19,7 @@ DEFECTS = {
     "unchanged": Defect("the target is the source, but for compression or coding noise", "drop"),
     "shifted": Defect("the target is shifted against the source", "align"),
     "zoomed": Defect("the target is zoomed against the source", "align"),
-    "aspect": Defect(
-        "the target has another aspect ratio than the source, or is stretched", "drop"
-    ),
+    "aspect": Defect("the target is stretched, or has another aspect ratio", "drop"),
     "outside-mask": Defect("the target differs from the source outside of the mask", "paste-back"),
     "mask-empty": Defect("the mask allows no pixel", "drop-mask"),
     "mask-inverted": Defect("only what the mask does not allow was edited", "invert-mask"),
