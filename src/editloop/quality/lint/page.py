@@ -53,12 +53,9 @@ def write_lint_page(results: Mapping[str, Json], examples: LintExamples, path: P
 
 
 def _counts(counts: Mapping[str, int], samples: int) -> Table:
-    rows = [
-        (
-            code,
-            [Cell(f"{count:,}"), Cell(f"{100 * count / samples:.1f}%"), Cell(DEFECTS[code].repair)],
-        )
-        for code, count in counts.items()
-    ]
+    rows = []
+    for code, count in counts.items():
+        texts = (f"{count:,}", f"{100 * count / samples:.1f}%", DEFECTS[code].repair)
+        rows.append((code, [Cell(text) for text in texts]))
     heads = [Column("findings"), Column("of the samples"), Column("repair")]
     return Table(heads, rows, notes={code: each.meaning for code, each in DEFECTS.items()})
