@@ -55,7 +55,7 @@ def main() -> None:
 
 def _compared(model: DiffusionModel, task: EditTask, rows: Sequence[EditSample]) -> dict[str, Any]:
     numbers = np.arange(len(rows))
-    batch = task.batch(numbers, _random())
+    batch = task.batch(numbers, _seeds(len(rows)))
     draws = _Draws.of(len(rows), tuple(batch.noise.shape[1:]))
     ours = task.loss(model.denoiser, batch).item()
     script = _script_loss(model, rows, draws).item()
@@ -85,13 +85,11 @@ class _Draws:
 
     @classmethod
     def of(cls, count: int, shape: tuple[int, ...]) -> _Draws:
-        random = _random()
-        noise = torch.randn(count, *shape, generator=random)
-        timesteps = (1000 * torch.rand(count, generator=random)).long()
-        dropping = torch.rand(count, 3, generator=random)[:, 0]
-        return cls(
-            noise, timesteps, dropping, torch.randint(2**62, (count,), generator=random).tolist()
-        )
+        drawn = [torch.Generator().manual_seed(seed) for seed in _seeds(count)]
+        noise = torch.stack([torch.randn(shape, generator=each) for each in drawn])
+        level, dropping = torch.stack([torch.rand(4, generator=each) for each in drawn]).T[:2]
+        seeds = [int(torch.randint(2**62, (), generator=each)) for each in drawn]
+        return cls(noise, (1000 * level).long(), dropping, seeds)
 
 
 def _script_loss(model: DiffusionModel, rows: Sequence[EditSample], draws: _Draws) -> Tensor:
@@ -147,8 +145,8 @@ def _fill(unet: Any) -> None:
         unet.conv_out.weight *= _SPREAD
 
 
-def _random() -> torch.Generator:
-    return torch.Generator().manual_seed(_SEED)
+def _seeds(count: int) -> list[int]:
+    return list(range(_SEED, _SEED + count))
 
 
 if __name__ == "__main__":

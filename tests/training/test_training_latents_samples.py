@@ -151,8 +151,7 @@ def test_a_task_learns_from_them(request, model, kind) -> None:
         bf16=False,
         seed=1,
     )
-    random = torch.Generator().manual_seed(0)
-    batch = task.batch(np.array([0, 3, 4]), random)
+    batch = task.batch(np.array([0, 3, 4]), [5, 6, 7])
     assert task.loss(model.denoiser, batch).isfinite()
     assert task.validate(model.denoiser, 1) > 0
 

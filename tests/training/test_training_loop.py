@@ -14,6 +14,7 @@ from diffusers.models.upsampling import Upsample2D
 from torch import distributed, nn
 
 from editloop.errors import StoreError, TrainingError, UnavailableError
+from editloop.models.sampling import noise_like
 from editloop.training import checkpoints
 from editloop.training.loop import METRICS, train
 from editloop.training.schedule import Optimiser, Schedule, is_lower_rate, learning_rate
@@ -50,10 +51,9 @@ class Regression:
     def buckets(self):
         return (np.arange(self.samples),)
 
-    def batch(self, samples, random, own=slice(None)):
-        inputs = torch.randn(len(samples), 3, generator=random)
-        noise = 0.1 * torch.randn(len(samples), 1, generator=random)
-        return Examples(samples[own], inputs[own], noise[own])
+    def batch(self, samples, seeds):
+        drawn = noise_like(torch.empty(len(samples), 4), seeds)
+        return Examples(samples, drawn[:, :3], 0.1 * drawn[:, 3:])
 
     def loss(self, network, batch):
         if self.calls == self.stop_at:

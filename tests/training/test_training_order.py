@@ -71,3 +71,17 @@ def test_prompts_of_one_sample_each_change_no_order() -> None:
     assert [plain.at(step).tolist() for step in range(9)] == [
         grouped.at(step).tolist() for step in range(9)
     ]
+
+
+def test_a_step_of_a_large_data_set_touches_its_own_samples_only() -> None:
+    class Numbers:  # as an array whose length no memory holds
+        def __len__(self) -> int:
+            return 10**12
+
+        def __getitem__(self, places):
+            return places
+
+    made = BatchOrder([Numbers()], 256, seed=1)
+    first, second = made.at(0), made.at(10**12 // 256 - 1)
+    assert len({*first.tolist(), *second.tolist()}) == 512
+    assert first.max() > 10**11

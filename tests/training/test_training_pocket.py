@@ -178,14 +178,22 @@ def test_a_model_without_rewards_is_shown_none(tmp_path) -> None:
     assert (inputs.mask, inputs.scores, inputs.keep, inputs.reward_text) == (None,) * 4
 
 
-def test_the_loss_depends_on_its_random_state_only(tmp_path) -> None:
+def test_the_loss_depends_on_its_seeds_only(tmp_path) -> None:
     model, task = task_of(tmp_path, "reward")
     awake(model)
     losses = [
-        task.loss(model, task.batch(np.array([0, 1]), torch.Generator().manual_seed(seed))).item()
-        for seed in (1, 1, 2)
+        task.loss(model, task.batch(np.array([0, 1]), [seed, 9])).item() for seed in (1, 1, 2)
     ]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_process_draws_for_its_own_samples_only(tmp_path) -> None:
+    _, task = task_of(tmp_path, "mask", "reward")
+    numbers, seeds = np.array([0, 3, 1, 2]), [11, 12, 13, 14]
+    whole, own = task.batch(numbers, seeds), task.batch(numbers[1::2], seeds[1::2])
+    for name in ("clean", "noise", "levels"):
+        assert torch.equal(getattr(own, name), getattr(whole, name)[1::2]), name
+    assert torch.equal(own.inputs.text, whole.inputs.text[1::2])
 
 
 def test_validation_is_the_same_every_time(tmp_path) -> None:

@@ -62,7 +62,7 @@ class DiffusionTraining:
     """
 
     Settings = DiffusionTrainingSettings
-    version = "3"
+    version = "4"
 
     def __init__(self, settings: DiffusionTrainingSettings) -> None:
         self._settings = settings

@@ -131,6 +131,14 @@ def edit_loss(
     return losses.mean()
 
 
+def _drawn(seed: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, int]:
+    """Return a sample's noise, its draws [4] for noise level and dropped conditions, and a seed."""
+    random = torch.Generator().manual_seed(seed)
+    noise = torch.randn(shape, generator=random)
+    draws = torch.rand(4, generator=random)
+    return noise, draws, int(torch.randint(2**62, (), generator=random))
+
+
 @dataclass(frozen=True, slots=True)
 class EditTask:
     """The task of denoising latents of the edited picture under its conditions.
@@ -152,19 +160,19 @@ class EditTask:
     def buckets(self) -> Sequence[_Numbers]:
         return self.samples.buckets
 
-    def batch(
-        self, samples: _Numbers, random: torch.Generator, own: slice = slice(None)
-    ) -> EditBatch:
-        count, first = len(samples), int(samples[0])
-        noise = torch.randn(count, *self.samples.shape(first), generator=random)
-        draws = torch.rand(count, generator=random)
-        levels = chosen_levels(self.objective.timesteps, draws, len(self.model.levels))
-        drops = torch.rand(count, 3, generator=random)
-        seeds = torch.randint(2**62, (count,), generator=random)[own].tolist()
-        clean, inputs = self.samples.read(samples[own], seeds)
+    def batch(self, samples: _Numbers, seeds: Sequence[int]) -> EditBatch:
+        first = int(samples[0])
+        shape = self.samples.shape(first)
+        noise, draws, own = zip(*(_drawn(seed, shape) for seed in seeds), strict=True)
+        level, drops = torch.stack(draws).split((1, 3), dim=1)
+        clean, inputs = self.samples.read(samples, own)
         blanks = self.samples.blanks(first)
-        inputs = drop_conditions(inputs, drops[own], blanks, self.objective.drop)
-        made = EditBatch(clean, inputs, noise[own], levels[own])
+        made = EditBatch(
+            clean=clean,
+            inputs=drop_conditions(inputs, drops, blanks, self.objective.drop),
+            noise=torch.stack(noise),
+            levels=chosen_levels(self.objective.timesteps, level[:, 0], len(self.model.levels)),
+        )
         return made.pinned() if self.model.device.type == "cuda" else made
 
     def loss(self, network: nn.Module, batch: EditBatch) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,14 @@ from editloop.training.latent_rows import Row, Rows, Shard, checked
 
 __all__ = ["Layer"]
 
+_OPEN = 32  # mapped files; each holds a descriptor, and many systems allow a process 256 or 1024
+
 
 class Layer:
     """The rows of shards of `per` samples each; `kind` gives the row type of a size.
 
-    It takes six bytes of memory per sample, and maps a shard's file on its first read.
+    It takes some 14 bytes of memory per sample. A shard's file is mapped when it is read; only the most
+    recent ones stay mapped.
     """
 
     def __init__(
@@ -24,11 +28,11 @@ class Layer:
     ) -> None:
         self.lost = sum(shard.lost for shard in shards)
         self.sizes = tuple(sorted({size for shard in shards for size in shard.members}))
-        self._shards = tuple(shards)
         self._per = per
         self._kind = kind
         self._flips = flips
-        self._tables: dict[int, dict[Size, Rows]] = {}
+        self._shards = tuple(shards)
+        self._mapped = lru_cache(maxsize=_OPEN)(self._map)
         counts = [sum(map(len, shard.members.values())) for shard in shards]
         self._size = np.zeros(sum(counts), np.int16)
         self._place = np.zeros(sum(counts), np.int32)
@@ -60,7 +64,5 @@ class Layer:
             checked(rows[at : at + 1], self._shards[number // self._per].path)
         return rows
 
-    def _mapped(self, shard: int) -> dict[Size, Rows]:
-        if shard not in self._tables:
-            self._tables[shard] = self._shards[shard].tables(self._kind, self._flips)
-        return self._tables[shard]
+    def _map(self, shard: int) -> dict[Size, Rows]:
+        return self._shards[shard].tables(self._kind, self._flips)

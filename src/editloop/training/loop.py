@@ -71,12 +71,11 @@ class Task(Protocol[_Batch]):
         """The numbers of all samples; a batch holds samples of one bucket only."""
         ...
 
-    def batch(
-        self, samples: NDArray[np.int64], random: torch.Generator, own: slice = slice(None)
-    ) -> _Batch:
-        """Return the `own` part of a step's samples.
+    def batch(self, samples: NDArray[np.int64], seeds: Sequence[int]) -> _Batch:
+        """Return a process's samples of a step.
 
-        Random numbers are drawn for all samples, so they don't depend on the number of processes.
+        All random draws for a sample depend on its own seed, so they don't depend on the number of
+        processes.
         """
         ...
 
@@ -179,8 +178,9 @@ class _Run:
 
     def batch(self, step: int) -> Any:
         """Return this process's samples of a step, with their random draws."""
-        random = torch.Generator().manual_seed(derive_seed(self.plan.seed, "step", step, 0))
-        return self.task.batch(self.order.at(step), random, self.own)
+        places = range(self.plan.batch)[self.own]
+        seeds = [derive_seed(self.plan.seed, "step", step, place) for place in places]
+        return self.task.batch(self.order.at(step)[self.own], seeds)
 
     def advance(self, step: int, batch: Any) -> float | None:
         """Run one optimiser step; return the loss at steps where it is logged."""

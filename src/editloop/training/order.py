@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.runtime.seeding import generator
+from editloop.runtime.seeding import derive_seed
+from editloop.runtime.shuffling import hashed, shuffled
 
 __all__ = ["BatchOrder"]
 
@@ -22,6 +22,7 @@ class BatchOrder:
     `buckets` are the numbers of the samples of each size. In an epoch, each bucket gives as many
     batches as are needed for all of its samples, and the batches of all buckets are shuffled. A
     bucket's samples form an endless sequence, shuffled anew for each epoch, so every batch is full.
+    A step's time and memory do not depend on the number of samples.
 
     `prompts` is the prompt of each sample; an epoch then has one sample of each prompt (and size),
     drawn anew for each epoch, as in InstructPix2Pix's `edit_dataset.py`.
@@ -33,67 +34,58 @@ class BatchOrder:
         self._buckets = tuple(_by_prompt(bucket, prompts) for bucket in buckets)
         self._batch = batch
         self._seed = seed
-        self._batches = np.array([-(-len(bucket) // batch) for bucket in self._buckets])
-        self._plan_of = lru_cache(maxsize=2)(self._planned)
-        self._order_of = lru_cache(maxsize=2 * len(buckets))(self._ordered)
+        batches = [-(-len(bucket) // batch) for bucket in self._buckets]
+        self._ends = np.cumsum(batches)  # in an epoch, buckets one after another
 
     def at(self, step: int) -> _Numbers:
         """Return the numbers [batch] of the samples of a step."""
-        number, place = divmod(step, int(self._batches.sum()))
-        planned = self._plan_of(number)
-        bucket = int(planned[place])
-        earlier = int((planned[:place] == bucket).sum())
-        return self._row(bucket, number * int(self._batches[bucket]) + earlier)
+        epoch, place = divmod(step, int(self._ends[-1]))
+        if len(self._buckets) > 1:
+            places = np.array([place])
+            (place,) = shuffled(places, int(self._ends[-1]), self._seed, "buckets", epoch).tolist()
+        bucket = int(np.searchsorted(self._ends, place, "right"))
+        start = int(self._ends[bucket - 1]) if bucket else 0
+        batches = int(self._ends[bucket]) - start
+        return self._row(bucket, epoch * batches + place - start)
 
     def _row(self, bucket: int, index: int) -> _Numbers:
         """Return batch number `index` of a bucket's endless sequence."""
-        count, first = len(self._buckets[bucket]), index * self._batch
-        passes = range(first // count, (first + self._batch - 1) // count + 1)
-        start = first - passes[0] * count
-        orders = np.concatenate([self._order_of(bucket, each) for each in passes])
-        row: _Numbers = orders[start : start + self._batch]
+        samples, first = self._buckets[bucket], index * self._batch
+        passes, places = np.divmod(np.arange(first, first + self._batch), len(samples))
+        row = np.empty(self._batch, np.int64)
+        for each in np.unique(passes).tolist():
+            seed = (self._seed, "order", bucket, each)
+            own = passes == each
+            row[own] = samples.drawn(shuffled(places[own], len(samples), *seed), *seed)
         return row
-
-    def _planned(self, number: int) -> _Numbers:
-        """Return the bucket of each batch of an epoch, in order."""
-        each = np.repeat(np.arange(len(self._buckets)), self._batches)
-        return (
-            each
-            if len(self._buckets) == 1
-            else generator(self._seed, "buckets", number).permutation(each)
-        )
-
-    def _ordered(self, bucket: int, number: int) -> _Numbers:
-        """Return the numbers of the samples of one pass over a bucket, in order."""
-        place = (bucket,) if bucket else ()
-        samples = self._buckets[bucket]
-        order = generator(self._seed, "order", number, *place).permutation(len(samples))
-        drawn = samples.drawn(generator(self._seed, "prompts", number, *place))
-        return drawn[order]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Samples:
-    """A bucket's samples, sorted by prompt: the place of each prompt's first, and their number."""
+    """A bucket's samples, sorted by prompt: the place of each prompt's first, and their number.
+
+    Without prompts, `firsts` and `counts` are None.
+    """
 
     numbers: _Numbers
-    firsts: _Numbers
-    counts: _Numbers
+    firsts: _Numbers | None = None
+    counts: _Numbers | None = None
 
     def __len__(self) -> int:
-        return len(self.firsts)
+        return len(self.numbers if self.firsts is None else self.firsts)
 
-    def drawn(self, random: np.random.Generator) -> _Numbers:
-        """Return the number of one random sample of each prompt."""
-        if len(self.firsts) == len(self.numbers):
-            return self.numbers
-        drawn: _Numbers = self.numbers[self.firsts + random.integers(self.counts)]
-        return drawn
+    def drawn(self, places: _Numbers, *seed: str | int) -> _Numbers:
+        """Return the number of one random sample of the prompt at each place."""
+        if self.firsts is None or self.counts is None:
+            return self.numbers[places]
+        random = hashed(places, np.uint64(derive_seed("prompts", *seed)))
+        chosen = random % self.counts[places].astype(np.uint64)
+        return self.numbers[self.firsts[places] + chosen.astype(np.int64)]
 
 
 def _by_prompt(bucket: _Numbers, prompts: _Numbers | None) -> _Samples:
     if prompts is None:
-        return _Samples(bucket, np.arange(len(bucket)), np.ones(len(bucket), np.int64))
+        return _Samples(bucket)
     own = prompts[bucket]
     _, firsts, counts = np.unique(np.sort(own), return_index=True, return_counts=True)
     return _Samples(bucket[np.argsort(own, kind="stable")], firsts, counts)

@@ -59,7 +59,7 @@ class PocketTraining:
     """
 
     Settings = PocketTrainingSettings
-    version = "2"
+    version = "3"
 
     def __init__(self, settings: PocketTrainingSettings) -> None:
         self._settings = settings
