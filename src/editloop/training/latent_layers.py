@@ -19,8 +19,8 @@ _OPEN = 32  # mapped files; each holds a descriptor, and many systems allow a pr
 class Layer:
     """The rows of shards of `per` samples each; `kind` gives the row type of a size.
 
-    It takes some 14 bytes of memory per sample. A shard's file is mapped when it is read; only the most
-    recent ones stay mapped.
+    It takes some 14 bytes of memory per sample. A shard's file is mapped when it is read; only the
+    most recent ones stay mapped.
     """
 
     def __init__(
