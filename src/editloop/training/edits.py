@@ -164,14 +164,14 @@ class EditTask:
         first = int(samples[0])
         shape = self.samples.shape(first)
         noise, draws, own = zip(*(_drawn(seed, shape) for seed in seeds), strict=True)
-        level, drops = torch.stack(draws).split((1, 3), dim=1)
+        table = torch.stack(draws)
         clean, inputs = self.samples.read(samples, own)
         blanks = self.samples.blanks(first)
         made = EditBatch(
             clean=clean,
-            inputs=drop_conditions(inputs, drops, blanks, self.objective.drop),
+            inputs=drop_conditions(inputs, table[:, 1:], blanks, self.objective.drop),
             noise=torch.stack(noise),
-            levels=chosen_levels(self.objective.timesteps, level[:, 0], len(self.model.levels)),
+            levels=chosen_levels(self.objective.timesteps, table[:, 0], len(self.model.levels)),
         )
         return made.pinned() if self.model.device.type == "cuda" else made
 
