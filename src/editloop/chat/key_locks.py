@@ -6,11 +6,8 @@ only a system call, and none is left behind, however its process ends.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import struct
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,17 +15,17 @@ from pathlib import Path
 from threading import Lock
 
 from editloop.storage.files import explained
+from editloop.storage.mounts import check_locks, lock_byte
 
 __all__ = ["KeyLocks"]
 
-_FLOCK = "hhqqi0q"  # `struct flock` of Linux: type, whence, start, length, process
 _DIGITS = 14  # of a name's digest, in hex: files have fewer than 2**63 bytes to lock
 
 
 class KeyLocks:
     """Locks on names in a lock file; threads share one object, other processes open their own.
 
-    Raises StoreError if the file cannot be opened or locked.
+    Raises StoreError if the file cannot be opened or locked, or locks there exclude nobody.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +69,7 @@ class KeyLocks:
 
     def _take(self, offset: int, *, force: bool) -> bool:
         with self._lock, explained("lock a call", self.path):
-            if offset in self._held or not (_lock(self._opened(), offset, held=True) or force):
+            if offset in self._held or not (lock_byte(self._opened(), offset, held=True) or force):
                 return False
             released = self._held[offset] = Future()
             released.set_running_or_notify_cancel()  # so that who stops waiting cannot cancel it
@@ -82,32 +79,15 @@ class KeyLocks:
         with self._lock, explained("unlock a call", self.path):
             if (released := self._held.pop(offset, None)) is not None:
                 released.set_result(None)
-                _lock(self._opened(), offset, held=False)
+                lock_byte(self._opened(), offset, held=False)
 
     def _opened(self) -> int:
         if self._descriptor is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            check_locks(self.path.parent)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         return self._descriptor
 
 
 def _offset(name: str) -> int:
     return int(hashlib.sha256(name.encode()).hexdigest()[:_DIGITS], 16)
-
-
-def _lock(descriptor: int, offset: int, *, held: bool) -> bool:
-    """Lock or unlock a byte, per open file on Linux, per process on other systems.
-
-    Returns False if it is locked elsewhere.
-    """
-    try:
-        if sys.platform == "linux":
-            kind = fcntl.F_WRLCK if held else fcntl.F_UNLCK
-            request = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
-        else:
-            kind = fcntl.LOCK_EX | fcntl.LOCK_NB if held else fcntl.LOCK_UN
-            fcntl.lockf(descriptor, kind, 1, offset)
-    except (BlockingIOError, PermissionError):  # a locked byte, depending on the system
-        return False
-    return True

@@ -2,7 +2,9 @@
 
 A launcher (`accelerate launch`, `torchrun`) starts the same command several times. Only the leader
 reads recipes, builds caches and writes files. It calls functions in the other processes by
-`others`; they wait for calls in `follow` until `dismiss`. Each process leaves the process group
+`others`; they wait for calls in `follow` until `dismiss`. A call is a key of the process group's
+store that the others look for, not a collective: however long the leader prepares data, no time-out
+ends their wait, and they use no processor or GPU meanwhile. Each process leaves the process group
 before Python exits: threads of torch may still hold tensors, and one that releases them while the
 interpreter shuts down aborts the process (pytorch issue 190489).
 """
@@ -11,18 +13,25 @@ from __future__ import annotations
 
 import atexit
 import gc
+import pickle
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from accelerate.utils import parse_flag_from_env
+from torch.distributed import distributed_c10d
 
-__all__ = ["dismiss", "follow", "is_leader", "others", "spreads_weights"]
+from editloop.errors import TrainingError
 
-_TIMEOUT = timedelta(days=7)  # the other processes wait while the leader builds a cache
+__all__ = ["Calls", "dismiss", "follow", "is_leader", "others", "spreads_weights"]
+
+_TIMEOUT = timedelta(hours=2)  # of a collective: the others wait while a checkpoint is written
+_POLL = 0.5  # seconds
 
 
 def is_leader() -> bool:
@@ -43,12 +52,12 @@ def spreads_weights() -> bool:
 
 def others(function: Callable[..., None], *arguments: Any) -> None:
     """Make a picklable call in every other process; returns without waiting for it."""
-    _broadcast((function, arguments))
+    _calls().post((function, arguments))
 
 
 def follow() -> None:
     """Run the calls from the leader until `dismiss`."""
-    while (call := _broadcast(None)) is not None:
+    while (call := _calls().take()) is not None:
         function, arguments = call
         function(*arguments)
     _end_together()
@@ -56,7 +65,7 @@ def follow() -> None:
 
 def dismiss() -> None:
     """End `follow` in the other processes."""
-    _broadcast(None)
+    _calls().post(None)
     _end_together()
 
 
@@ -77,9 +86,40 @@ def _leave_group() -> None:
     gc.collect()
 
 
-def _broadcast(call: Any) -> Any:
-    """Broadcast the leader's call; returns it in every process."""
-    if PartialState().num_processes == 1:
-        return call
-    received = broadcast_object_list([call], from_process=0)
-    return received[0]
+class Calls:
+    """Calls in a store: the leader posts them, each other process takes all of them in order."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._number = 0
+
+    def post(self, call: Any) -> None:
+        """Post a picklable call; without a store there is nobody to take it."""
+        if self._store is not None:
+            self._store.set(self._key(), pickle.dumps(call))
+
+    def take(self) -> Any:
+        """Wait for the next call, for any time; raise TrainingError if the store is gone."""
+        if self._store is None:
+            return None
+        key = self._key()
+        try:
+            while not self._store.check([key]):
+                time.sleep(_POLL)
+            return pickle.loads(self._store.get(key))  # written by the leader
+        except RuntimeError as error:
+            raise TrainingError(
+                "the main process of this training is gone",
+                value=str(error).partition("\n")[0],
+                fix="see the main process's own error, then run again",
+            ) from error
+
+    def _key(self) -> str:
+        self._number += 1
+        return f"editloop/call/{self._number}"
+
+
+@cache
+def _calls() -> Calls:
+    alone = PartialState().num_processes == 1
+    return Calls(None if alone else distributed_c10d._get_default_store())

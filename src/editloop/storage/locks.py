@@ -1,4 +1,7 @@
-"""File locks, which the operating system releases when their process ends in any way."""
+"""File locks, which the operating system releases when their process ends in any way.
+
+Raises StoreError where locks do not exclude all other processes (`mounts`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 
 from editloop.errors import BusyError
 from editloop.storage.files import explained
+from editloop.storage.mounts import check_locks
 
 __all__ = ["lock", "shared_lock", "try_lock", "wait"]
 
@@ -68,6 +72,7 @@ def shared_lock(path: Path) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[int]:
     with explained("open a lock file", path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        check_locks(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         yield descriptor

@@ -1,13 +1,15 @@
 """A small SQLite file shared by processes and threads, with errors as EditLoopError.
 
-It uses WAL mode, so readers never wait for a writer, and must be on a local disk, as WAL needs
-shared memory. A killed process loses no writes; a power cut may lose the last ones but does not
-damage the file.
+It uses WAL mode, so readers never wait for a writer. WAL needs shared memory, so on a network file
+system a rollback journal replaces it, which needs only locks that exclude all machines; a word is
+printed. A killed process loses no writes; a power cut may lose the last ones but does not damage
+the file.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from typing import Any, TypeAlias
 
 from editloop.errors import BusyError, ChangedError, CorruptError, StoreError
 from editloop.storage.files import Files, explained
+from editloop.storage.mounts import check_locks, mount_of
 
 __all__ = ["Database", "Row"]
 
@@ -72,6 +75,7 @@ class Database:
             return self._opened
         with explained("open a database", self.path):
             Files().make_folder(self.path.parent)
+            check_locks(self.path.parent)
         # The lock ensures that only one thread at a time uses it.
         opened = sqlite3.connect(self.path, timeout=_WAIT, check_same_thread=False)
         try:
@@ -83,7 +87,11 @@ class Database:
         return opened
 
     def _prepare(self, opened: sqlite3.Connection) -> None:
-        opened.execute("PRAGMA synchronous = NORMAL")
+        mount = mount_of(self.path)
+        if mount is not None and mount.shared:
+            _use_rollback_journal(opened, self.path, mount.kind)
+        else:
+            opened.execute("PRAGMA synchronous = NORMAL")
         (form,) = opened.execute("PRAGMA user_version").fetchone()
         if form not in (0, _FORMAT):
             raise ChangedError(
@@ -92,12 +100,23 @@ class Database:
         known = {name for (name,) in opened.execute("SELECT name FROM sqlite_master")}
         if known >= set(self._tables):
             return
-        opened.execute("PRAGMA journal_mode = WAL")
+        if mount is None or not mount.shared:
+            opened.execute("PRAGMA journal_mode = WAL")
         with opened:
             opened.execute("BEGIN IMMEDIATE")
             for name, columns in self._tables.items():
                 opened.execute(f"CREATE TABLE IF NOT EXISTS {name} {columns}")
             opened.execute(f"PRAGMA user_version = {_FORMAT}")
+
+
+def _use_rollback_journal(opened: sqlite3.Connection, path: Path, kind: str) -> None:
+    """Leave WAL mode for good; a database that was never in it, and is not new, says nothing."""
+    new = not path.stat().st_size
+    (mode,) = opened.execute("PRAGMA journal_mode").fetchone()
+    opened.execute("PRAGMA journal_mode = DELETE")
+    if new or mode == "wal":
+        words = f"on a network file system ({kind}), so writing is slower, to be safe: {path}"
+        print(words, file=sys.stderr)
 
 
 @contextmanager
