@@ -24,8 +24,8 @@ from editloop.loop import run as loop
 from editloop.loop.recipe import read_recipe
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
-from editloop.statistics.bootstrap import bootstrap_weights
-from editloop.statistics.means import Numbers, compare, summarise
+from editloop.statistics.bootstrap import Resamples
+from editloop.statistics.means import Numbers, Paired, summarise
 
 RECIPE = "reward-ablation"
 BENCHMARK = "darkroom/single-turn"
@@ -97,13 +97,14 @@ def _cases(table: pa.Table, editor: str) -> pa.Table:
 def summary_of(numbers: Numbers) -> dict[str, Json]:
     """Return means with intervals, and paired differences in every metric."""
     cases = [str(index) for index in range(numbers.values.shape[1])]
-    weights = bootstrap_weights(cases, RESAMPLES, generator("reward-ablation"))
+    resamples = Resamples(cases, RESAMPLES, generator("reward-ablation"))
+    paired = Paired(numbers, resamples)
     return {
         "cases": len(cases),
-        "editors": summarise(numbers, weights),
+        "editors": summarise(numbers, resamples),
         "differences": {
             f"{first} - {second}": {
-                metric: compare(numbers, weights, first, second, metric) for metric in METRICS
+                metric: paired.compare(first, second, metric) for metric in METRICS
             }
             for first, second in COMPARED
         },

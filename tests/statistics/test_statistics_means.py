@@ -1,11 +1,14 @@
 """Means, intervals and paired differences against plain recomputation."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from editloop.runtime.seeding import generator
-from editloop.statistics.bootstrap import bootstrap_weights
-from editloop.statistics.means import Numbers, compare, slice_rows, summarise
+from editloop.statistics import bootstrap
+from editloop.statistics.bootstrap import Resamples
+from editloop.statistics.means import Numbers, Paired, slice_rows, summaries, summarise
 
 
 def numbers(values: np.ndarray, answered: np.ndarray | None = None) -> Numbers:
@@ -19,8 +22,8 @@ def numbers(values: np.ndarray, answered: np.ndarray | None = None) -> Numbers:
     )
 
 
-def weights_of(cases: int, resamples: int = 400) -> np.ndarray:
-    return bootstrap_weights([str(n) for n in range(cases)], resamples, generator("test", cases))
+def weights_of(cases: int, resamples: int = 400) -> Resamples:
+    return Resamples([str(n) for n in range(cases)], resamples, generator("test", cases))
 
 
 def test_the_mean_skips_what_is_unscored_and_coverage_says_so() -> None:
@@ -32,7 +35,7 @@ def test_the_mean_skips_what_is_unscored_and_coverage_says_so() -> None:
 def test_the_interval_is_the_percentile_interval_of_resampled_means() -> None:
     rng = generator("interval")
     values, weights = rng.normal(3, 2, (1, 30, 1)), weights_of(30)
-    means = [np.repeat(values[0, :, 0], row.astype(int)).mean() for row in weights]
+    means = [np.repeat(values[0, :, 0], row.astype(int)).mean() for row in next(weights.blocks())]
     entry = summarise(numbers(values), weights)["a"]["m0"]
     low, high = np.percentile(means, [2.5, 97.5])
     assert (entry["low"], entry["high"]) == pytest.approx((low, high), abs=1e-6)
@@ -64,7 +67,8 @@ def test_a_slice_is_over_its_own_rows() -> None:
     values = np.arange(6, dtype=float).reshape(1, 6, 1)
     rows = slice_rows(["night", "fog", "night", None, "fog", "fog"])
     assert list(rows) == ["fog", "night"]
-    entry = summarise(numbers(values), weights_of(6), rows["night"])["a"]["m0"]
+    (found,) = summaries(numbers(values), weights_of(6), [rows["night"]])
+    entry = found["a"]["m0"]
     assert (entry["mean"], entry["count"], entry["coverage"]) == (1.0, 2, 1.0)
 
 
@@ -73,7 +77,7 @@ def test_paired_differences_are_tighter_than_unpaired_intervals() -> None:
     base = rng.normal(0, 5, 60)
     values = np.stack([base + 0.5 + rng.normal(0, 0.1, 60), base])[..., None]
     both, weights = numbers(values), weights_of(60)
-    found = compare(both, weights, "a", "b", "m0")
+    found = Paired(both, weights).compare("a", "b", "m0")
     assert found is not None
     assert found["difference"] == pytest.approx((values[0] - values[1]).mean(), abs=2e-6)
     assert 0 < found["low"] < 0.5 < found["high"] < 1
@@ -84,19 +88,46 @@ def test_paired_differences_are_tighter_than_unpaired_intervals() -> None:
 def test_comparisons_use_the_cases_that_every_editor_answered() -> None:
     values = np.array([[[1.0], [2.0], [9.0]], [[0.0], [0.0], [0.0]], [[5.0], [5.0], [np.nan]]])
     answered = np.array([[True] * 3, [True] * 3, [True, True, False]])
-    found = compare(numbers(values, answered), weights_of(3), "a", "b", "m0")
+    found = Paired(numbers(values, answered), weights_of(3)).compare("a", "b", "m0")
     assert found is not None
     assert (found["first"], found["cases"]) == (1.5, 2)
 
 
 def test_a_comparison_without_numbers_is_not_made() -> None:
     values = np.array([[[1.0], [2.0]], [[np.nan], [np.nan]]])
-    assert compare(numbers(values), weights_of(2), "a", "b", "m0") is None
+    assert Paired(numbers(values), weights_of(2)).compare("a", "b", "m0") is None
 
 
 def test_results_do_not_depend_on_the_order_of_cases() -> None:
     rng = generator("order")
     values, order = rng.random((2, 40, 3)), rng.permutation(40)
     weights = weights_of(40)
-    shuffled = summarise(numbers(values[:, order]), weights[:, order])
+    names = [str(n) for n in order]
+    drawn = Resamples(names, 400, generator("test", 40))
+    shuffled = summarise(numbers(values[:, order]), drawn)
     assert shuffled == summarise(numbers(values), weights)
+
+
+def test_blocks_of_resamples_change_no_bit(monkeypatch) -> None:
+    rng = generator("blocks")
+    values = rng.random((2, 30, 3))
+    values[0, ::3, 1] = np.nan
+    whole = weights_of(30)
+    monkeypatch.setattr(bootstrap, "_BLOCK", 30 * 7)
+    blocks = weights_of(30)
+    assert [len(each) for each in blocks.blocks()] == [7] * 57 + [1]
+    selections = [np.arange(30), np.arange(0, 30, 2), np.array([4])]
+    found = [summaries(numbers(values), each, selections) for each in (whole, blocks, blocks)]
+    assert found[0] == found[1] == found[2]
+    pairs = [Paired(numbers(values), each).compare("a", "b", "m1") for each in (whole, blocks)]
+    assert pairs[0] == pairs[1]
+
+
+def test_memory_does_not_grow_with_the_resamples(monkeypatch) -> None:
+    monkeypatch.setattr(bootstrap, "_BLOCK", 2**16)
+    both = numbers(np.ones((1, 2000, 1)))
+    tracemalloc.start()
+    summarise(both, weights_of(2000, resamples=2000))  # 32 MB of weights
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6e6

@@ -7,7 +7,7 @@ from editloop.evaluation.protocol.card import JudgeCard, read_protocol
 from editloop.evaluation.protocol.judged import Judged
 from editloop.runtime.seeding import generator
 from editloop.schema import EditedPair, Json, Score, Unscored, Verdict
-from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.bootstrap import Resamples
 from editloop.statistics.means import Numbers, summarise
 
 VALUES = np.array([[[1.0], [3.0], [8.0], [np.nan]]])  # [editors, cases, metrics]
@@ -17,7 +17,7 @@ PIXELS = np.zeros((4, 6, 3), np.uint8)
 def summary(groups: list[str] | None) -> Json:
     answered = np.ones((1, 4), bool)
     numbers = Numbers(("a",), ("m",), VALUES, answered, groups=groups)
-    weights = bootstrap_weights([str(case) for case in range(4)], 200, generator("groups"))
+    weights = Resamples([str(case) for case in range(4)], 200, generator("groups"))
     return summarise(numbers, weights)["a"]["m"]
 
 

@@ -48,7 +48,10 @@ def started(*arguments, **environment):
 
 
 def check_alike(one, other):
-    """Assert that two runs' models have the same losses and weights up to rounding."""
+    """Assert that two runs' models have the same losses and weights up to rounding.
+
+    Other noise or another order would change most weights by about a learning rate: 1e-3.
+    """
     models = [each / "models" / "editor" for each in (one, other)]
     lines = [
         [json.loads(line) for line in (each / "metrics.jsonl").read_text().splitlines()]
@@ -63,7 +66,11 @@ def check_alike(one, other):
         weights = [load_file(each) for each in files]
         assert weights[0].keys() == weights[1].keys()
         for name, tensor in weights[0].items():
-            assert (tensor - weights[1][name]).abs().max() < 1e-5, name
+            apart = (tensor - weights[1][name]).abs()
+            assert apart.mean() < 1e-6, name
+            assert apart.max() < 1e-4, (
+                name
+            )  # Adam scales a gradient's rounding up where it is near 0
 
 
 def test_two_processes_train_as_one_does(folder) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editloop.schema import Json
-from editloop.statistics.bootstrap import PERCENTILES
+from editloop.statistics.bootstrap import PERCENTILES, Resamples
 
-__all__ = ["Numbers", "compare", "slice_rows", "summarise"]
+__all__ = ["Numbers", "Paired", "slice_rows", "summaries", "summarise"]
 
 _Floats = NDArray[np.float64]
+_Rows = NDArray[np.intp]
 _DIGITS = 8
 _GRID = 2.0**30
 
@@ -42,7 +43,7 @@ class Numbers:
     commands: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
     groups: Sequence[str | None] | None = None
 
-    def groups_of(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    def groups_of(self, rows: _Rows) -> list[_Rows]:
         """Return the positions in `rows` of each group; one group of all rows without `groups`."""
         if self.groups is None:
             return [np.arange(len(rows))]
@@ -59,17 +60,24 @@ class _Estimates:
     count: NDArray[np.int64]  # [columns]
 
 
-def summarise(
-    numbers: Numbers, weights: _Floats, rows: NDArray[np.intp] | None = None
-) -> dict[str, dict[str, Json]]:
-    """Return editor -> metric -> mean, low, high (95%), count, coverage over the cases in `rows`.
+def summarise(numbers: Numbers, resamples: Resamples) -> dict[str, dict[str, Json]]:
+    """Return the summary of all cases, as `summaries` does."""
+    return summaries(numbers, resamples, [np.arange(numbers.values.shape[1])])[0]
 
-    `count` is the number of cases in the mean and `coverage` their share of the cases in `rows`. A
+
+def summaries(
+    numbers: Numbers, resamples: Resamples, selections: Sequence[_Rows]
+) -> list[dict[str, dict[str, Json]]]:
+    """Return editor -> metric -> mean, low, high (95%), count, coverage for each selection of rows.
+
+    `count` is the number of cases in the mean and `coverage` their share of the selected ones. A
     metric without any value becomes `{"mean": null, "reason", "command"}`.
     """
-    chosen = np.arange(numbers.values.shape[1]) if rows is None else rows
-    values = numbers.values[:, chosen].transpose(1, 0, 2)  # [cases, editors, metrics]
-    made = _estimate(values.reshape(len(chosen), -1), weights[:, chosen], numbers.groups_of(chosen))
+    made = _estimates(numbers, resamples, selections)
+    return [_summary(numbers, each, len(rows)) for each, rows in zip(made, selections, strict=True)]
+
+
+def _summary(numbers: Numbers, made: _Estimates, cases: int) -> dict[str, dict[str, Json]]:
     low, high = _interval(made.replicates)
     summary: dict[str, dict[str, Json]] = {editor: {} for editor in numbers.editors}
     columns = [(editor, metric) for editor in numbers.editors for metric in numbers.metrics]
@@ -85,78 +93,93 @@ def summarise(
             "low": _rounded(low[at]),
             "high": _rounded(high[at]),
             "count": count,
-            "coverage": _rounded(count / len(chosen)),
+            "coverage": _rounded(count / cases),
         }
     return summary
 
 
-def compare(
-    numbers: Numbers, weights: _Floats, first: str, second: str, metric: str
-) -> dict[str, Json] | None:
-    """Return the first editor's mean minus the second's, with its paired interval.
+class Paired:
+    """Comparisons of editors over the cases that all of them answered."""
 
-    Both means are over the `cases` that every editor answered and that have a value (`counts`).
-    `apart` is True if the editors' own intervals do not overlap. Returns None if an editor has no
-    value in these cases.
-    """
-    common = np.flatnonzero(numbers.answered.all(axis=0))
-    column = numbers.metrics.index(metric)
-    pair = [numbers.editors.index(first), numbers.editors.index(second)]
-    values = numbers.values[pair][:, common, column].T
-    made = _estimate(values, weights[:, common], numbers.groups_of(common))
-    if not made.count.all():
-        return None
-    low, high = _interval(made.replicates[:, :1] - made.replicates[:, 1:])
-    lows, highs = _interval(made.replicates)
-    return {
-        "first": _rounded(made.mean[0]),
-        "second": _rounded(made.mean[1]),
-        "difference": _rounded(made.mean[0] - made.mean[1]),
-        "low": _rounded(low[0]),
-        "high": _rounded(high[0]),
-        "apart": bool(lows[0] > highs[1] or lows[1] > highs[0]),
-        "cases": len(common),
-        "counts": made.count.tolist(),
-    }
+    def __init__(self, numbers: Numbers, resamples: Resamples) -> None:
+        self._numbers = numbers
+        self._common = np.flatnonzero(numbers.answered.all(axis=0))
+        (self._made,) = _estimates(numbers, resamples, [self._common])
+
+    def compare(self, first: str, second: str, metric: str) -> dict[str, Json] | None:
+        """Return the first editor's mean minus the second's, with its paired interval.
+
+        Both means are over the `cases` that have a value (`counts`). `apart` is True if the
+        editors' own intervals do not overlap. Returns None if an editor has no value in these
+        cases.
+        """
+        numbers, made = self._numbers, self._made
+        column, width = numbers.metrics.index(metric), len(numbers.metrics)
+        pair = [numbers.editors.index(each) * width + column for each in (first, second)]
+        mean, counts, replicates = made.mean[pair], made.count[pair], made.replicates[:, pair]
+        if not counts.all():
+            return None
+        low, high = _interval(replicates[:, :1] - replicates[:, 1:])
+        lows, highs = _interval(replicates)
+        return {
+            "first": _rounded(mean[0]),
+            "second": _rounded(mean[1]),
+            "difference": _rounded(mean[0] - mean[1]),
+            "low": _rounded(low[0]),
+            "high": _rounded(high[0]),
+            "apart": bool(lows[0] > highs[1] or lows[1] > highs[0]),
+            "cases": len(self._common),
+            "counts": counts.tolist(),
+        }
 
 
-def slice_rows(labels: Sequence[str | None]) -> dict[str, NDArray[np.intp]]:
+def slice_rows(labels: Sequence[str | None]) -> dict[str, _Rows]:
     """Return the rows of each label, by sorted label; cases with the label None are left out."""
     array = np.asarray(labels, dtype=object)
     names = sorted({label for label in labels if label is not None})
     return {name: np.flatnonzero(array == name) for name in names}
 
 
-def _estimate(values: _Floats, weights: _Floats, groups: Sequence[NDArray[np.intp]]) -> _Estimates:
-    """Return the column means of [cases, columns], in the sample and in each resample.
-
-    The mean over several groups is the mean of their means that are not NaN.
-    """
-    made = [_estimate_group(values[rows], weights[:, rows]) for rows in groups]
-    if len(made) == 1:
-        return made[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # a column without values in any group is NaN
-        mean = np.nanmean([each.mean for each in made], axis=0)
-        replicates = np.nanmean([each.replicates for each in made], axis=0)
-    return _Estimates(mean, replicates, np.sum([each.count for each in made], axis=0))
-
-
-def _estimate_group(values: _Floats, weights: _Floats) -> _Estimates:
-    """Return the means of one group.
+def _estimates(
+    numbers: Numbers, resamples: Resamples, selections: Sequence[_Rows]
+) -> list[_Estimates]:
+    """Return the mean of each editor's metrics over each selection of rows.
 
     Values are first rounded to multiples of 2**-30, so that sums of doubles are exact: the result
-    does not depend on the order of summation or the number of threads.
+    does not depend on the order of summation, the blocks or the number of threads.
     """
+    cases = numbers.values.shape[1]
+    values = numbers.values.transpose(1, 0, 2).reshape(cases, -1)  # [cases, editors * metrics]
     present = ~np.isnan(values)
     exact = np.where(present, np.round(values * _GRID) / _GRID, 0.0)
-    count = present.sum(axis=0)
+    groups = [[rows[at] for at in numbers.groups_of(rows)] for rows in selections]
+    made = [_weighted(np.ones((1, cases)), exact, present, each)[0] for each in groups]
+    replicates: list[list[_Floats]] = [[] for _ in selections]
+    for weights in resamples.blocks():
+        for found, each in zip(replicates, groups, strict=True):
+            found.append(_weighted(weights, exact, present, each))
+    counts = [present[rows].sum(axis=0) for rows in selections]
+    return [
+        _Estimates(mean, np.concatenate(found), count)
+        for mean, found, count in zip(made, replicates, counts, strict=True)
+    ]
+
+
+def _weighted(
+    weights: _Floats, exact: _Floats, present: NDArray[np.bool_], groups: Sequence[_Rows]
+) -> _Floats:
+    """Return the columns' means [resamples, columns]: the mean of the groups' means but NaN."""
+    means = []
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = exact.sum(axis=0) / count
-        replicates = (weights @ exact) / (weights @ present.astype(np.float64))
-    return _Estimates(mean, replicates, count)
+        for rows in groups:
+            drawn = weights[:, rows]
+            means.append((drawn @ exact[rows]) / (drawn @ present[rows].astype(np.float64)))
+    if len(means) == 1:
+        return means[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without values in any group
+        averaged: _Floats = np.nanmean(means, axis=0)
+    return averaged
 
 
 def _interval(replicates: _Floats) -> tuple[_Floats, _Floats]:

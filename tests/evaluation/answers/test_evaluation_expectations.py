@@ -9,7 +9,7 @@ from editloop.runtime.seeding import generator
 from editloop.schema import Json
 from editloop.settings import validate
 from editloop.showing.labels import amount, change, label
-from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.statistics.bootstrap import Resamples
 from editloop.statistics.means import Numbers
 
 CASES = 60
@@ -25,7 +25,7 @@ def numbers(metric: str, **means: float | None) -> Numbers:
 
 
 def answer(metric: str, *order: str, **means: float | None) -> Json:
-    weights = bootstrap_weights([str(n) for n in range(CASES)], 300, generator("w"))
+    weights = Resamples([str(n) for n in range(CASES)], 300, generator("w"))
     (found,) = find([Claim(order=order, metrics=(metric,))], numbers(metric, **means), weights)
     return found
 
@@ -79,7 +79,7 @@ def test_without_numbers_nothing_is_said_to_be_shown() -> None:
 def test_a_number_on_some_of_the_cases_says_on_how_many() -> None:
     few = numbers("quality_score_given_following", a=4.0, b=3.0)
     few.values[0, 10:] = np.nan
-    weights = bootstrap_weights([str(n) for n in range(CASES)], 300, generator("w"))
+    weights = Resamples([str(n) for n in range(CASES)], 300, generator("w"))
     claim = Claim(order=("a", "b"), metrics=("quality_score_given_following",))
     (found,) = find([claim], few, weights)
     assert found["steps"][0]["found"]["counts"] == [10, 60]
@@ -87,7 +87,7 @@ def test_a_number_on_some_of_the_cases_says_on_how_many() -> None:
 
 
 def test_claims_about_editors_that_did_not_run_are_not_answered() -> None:
-    weights = np.ones((100, CASES))
+    weights = Resamples([str(n) for n in range(CASES)], 100, generator("w"))
     assert find(CLAIMS, numbers("l1", a=1.0, b=2.0), weights) == []
 
 

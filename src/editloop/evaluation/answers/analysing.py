@@ -15,8 +15,8 @@ from editloop.evaluation.answers.cases import Case
 from editloop.evaluation.answers.expectations import Claim, find
 from editloop.runtime.seeding import generator
 from editloop.schema import Json
-from editloop.statistics.bootstrap import bootstrap_weights
-from editloop.statistics.means import Numbers, slice_rows, summarise
+from editloop.statistics.bootstrap import Resamples
+from editloop.statistics.means import Numbers, slice_rows, summaries
 
 __all__ = ["Analysis", "analyse"]
 
@@ -56,11 +56,13 @@ def analyse(
     if tables:
         groups = [case.session or case.id for case in cases]
         rng = generator(analysis.seed, "bootstrap", name)
-        weights = bootstrap_weights(groups, analysis.resamples, rng)
+        resamples = Resamples(groups, analysis.resamples, rng)
         numbers = _numbers(cases, tables, analysis)
-        found["evaluation"] = summarise(numbers, weights)
-        found["slices"] = _slices(cases, numbers, weights, analysis.axes)
-        found["findings"] = find(analysis.claims, numbers, weights)
+        slices = _slices(cases, analysis.axes)
+        selections = [np.arange(len(cases)), *slices.values()]
+        found["evaluation"], *made = summaries(numbers, resamples, selections)
+        found["slices"] = _by_editor(numbers.editors, dict(zip(slices, made, strict=True)))
+        found["findings"] = find(analysis.claims, numbers, resamples)
     for editor, error in missing.items():
         entry = {"mean": None, "reason": error.cause, "command": error.command}
         found["evaluation"][editor] = dict.fromkeys(analysis.metrics, entry)
@@ -91,16 +93,24 @@ _LABELS: dict[str, Callable[[Case], str | None]] = {
 }
 
 
-def _slices(
-    cases: Sequence[Case], numbers: Numbers, weights: NDArray[np.float64], axes: Sequence[str]
-) -> dict[str, dict[str, dict[str, Json]]]:
-    """Return editor -> axis -> value of the axis -> metric -> estimate."""
+def _slices(cases: Sequence[Case], axes: Sequence[str]) -> dict[tuple[str, str], NDArray[np.intp]]:
+    """Return the rows of each slice, by axis and value of the axis."""
     labels = {axis: [_LABELS[axis](case) for case in cases] for axis in axes}
     if len(set(labels.get("photo", ()))) > _MOST_PHOTOS:
         del labels["photo"]
-    slices: dict[str, dict[str, dict[str, Json]]] = {name: {} for name in numbers.editors}
-    for axis, own in labels.items():
-        for value, rows in slice_rows(own).items():
-            for editor, metrics in summarise(numbers, weights, rows).items():
-                slices[editor].setdefault(axis, {})[value] = metrics
+    return {
+        (axis, value): rows
+        for axis, own in labels.items()
+        for value, rows in slice_rows(own).items()
+    }
+
+
+def _by_editor(
+    editors: Sequence[str], found: Mapping[tuple[str, str], Mapping[str, Json]]
+) -> dict[str, dict[str, dict[str, Json]]]:
+    """Return editor -> axis -> value of the axis -> metric -> estimate."""
+    slices: dict[str, dict[str, dict[str, Json]]] = {name: {} for name in editors}
+    for (axis, value), summary in found.items():
+        for editor, metrics in summary.items():
+            slices[editor].setdefault(axis, {})[value] = metrics
     return slices

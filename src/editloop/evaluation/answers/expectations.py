@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from editloop.schema import Json
 from editloop.settings import Settings
 from editloop.showing.labels import amount, change, label, less_is_better, unit
-from editloop.statistics.means import Numbers, compare
+from editloop.statistics.bootstrap import Resamples
+from editloop.statistics.means import Numbers, Paired
 
 __all__ = ["CLAIMS", "Claim", "find"]
 
@@ -47,28 +46,24 @@ CLAIMS = (
 )
 
 
-def find(
-    claims: Sequence[Claim], numbers: Numbers, weights: NDArray[np.float64]
-) -> list[dict[str, Json]]:
+def find(claims: Sequence[Claim], numbers: Numbers, resamples: Resamples) -> list[dict[str, Json]]:
     """Test each claim about editors that ran; `sentence` gives the result in words."""
-    return [
-        _answer(claim.order, metric, numbers, weights)
+    asked = [
+        (claim.order, metric)
         for claim in claims
         if set(claim.order) <= set(numbers.editors)
         for metric in claim.metrics
         if metric in numbers.metrics
     ]
+    if not asked:
+        return []
+    paired = Paired(numbers, resamples)
+    return [_answer(order, metric, paired) for order, metric in asked]
 
 
-def _answer(
-    order: Sequence[str], metric: str, numbers: Numbers, weights: NDArray[np.float64]
-) -> dict[str, Json]:
+def _answer(order: Sequence[str], metric: str, paired: Paired) -> dict[str, Json]:
     steps = [
-        {
-            "better": better,
-            "worse": worse,
-            "found": compare(numbers, weights, better, worse, metric),
-        }
+        {"better": better, "worse": worse, "found": paired.compare(better, worse, metric)}
         for better, worse in pairwise(order)
     ]
     outcome = _outcome(metric, [step["found"] for step in steps])

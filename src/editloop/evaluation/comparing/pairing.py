@@ -23,8 +23,8 @@ from editloop.schema import Json
 from editloop.showing.labels import ordered
 from editloop.showing.tables import main_metrics
 from editloop.showing.telling import unlike_the_card
-from editloop.statistics.bootstrap import bootstrap_weights
-from editloop.statistics.means import Numbers, compare
+from editloop.statistics.bootstrap import Resamples
+from editloop.statistics.means import Numbers, Paired
 
 __all__ = ["BenchmarkComparison", "Compared", "Difference", "Pairing", "compare_benchmark"]
 
@@ -215,12 +215,12 @@ def _differences(
     if len(numbers.editors) < 2:
         return
     rng = generator(pairing.seed, "bootstrap", benchmark)
-    weights = bootstrap_weights(drawn, pairing.resamples, rng)
+    paired = Paired(numbers, Resamples(drawn, pairing.resamples, rng))
     common = numbers.answered.all(axis=0)
     alone = len({drawn[at] for at in np.flatnonzero(common).tolist()}) < 2
     for first, second in combinations(numbers.editors, 2):
         for metric in numbers.metrics:
-            made = compare(numbers, weights, first, second, metric)
+            made = paired.compare(first, second, metric)
             if made is not None:
                 yield Difference(
                     first,
