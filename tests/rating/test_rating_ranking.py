@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from editloop.cli import app
+from editloop.errors import RecipeError
 from editloop.rating.mean_ratings import points_of_100
 from editloop.rating.ranking import rank
 from rating_studies import NAMES, simulate, write_votes
@@ -133,7 +134,20 @@ def test_ratings_become_means_with_two_way_intervals(tmp_path: Path) -> None:
 
 
 def test_hq_edits_levels_are_scaled_to_100() -> None:
-    assert [points_of_100(level, 1, 5) for level in (1, 3, 5)] == [0, 50, 100]
+    assert [points_of_100(level, (1, 5)) for level in (1, 3, 5)] == [0, 50, 100]
+
+
+def test_levels_bring_means_to_100_and_are_refused_where_they_cannot_act(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("item,editor,question,value,rater\ni,x,q,2,r\nj,x,q,4,r\n")
+    assert rank(path, tmp_path / "out", levels=(1, 5))["means"]["q"]["x"]["mean"] == 50
+    with pytest.raises(RecipeError, match="'r' rates 'j' of 'x': 4 is not in 1 to 3"):
+        rank(path, tmp_path / "out", levels=(1, 3))
+    with pytest.raises(RecipeError, match="votes have no levels"):
+        rank(study(tmp_path, items=3), tmp_path / "out", levels=(1, 5))
+    command = ["ranking", str(path), "--out", str(tmp_path / "out"), "--levels"]
+    assert CliRunner().invoke(app, [*command, "1,5"]).exit_code == 0
+    assert CliRunner().invoke(app, [*command, "5"]).exit_code != 0
 
 
 def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ def ranking(
     out: Annotated[Path, typer.Option(help="The folder for ranking.json and its page.")] = Path(
         "runs/ranking"
     ),
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH", help="The levels of ratings, such as 1,5: means are of 0 to 100."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstraps.")] = 0,
 ) -> None:
     """Rank editors by people's votes, or average their ratings, with honest intervals.
@@ -28,5 +34,17 @@ def ranking(
     from editloop.rating.ranking import rank
     from editloop.rating.table import print_ranking
 
-    print_ranking(rank(votes, out, seed=seed))
+    ends = None if levels is None else _ends(levels)
+    print_ranking(rank(votes, out, levels=ends, seed=seed))
     say(f"ranking: {out / 'ranking.html'}")
+
+
+def _ends(levels: str) -> tuple[float, float]:
+    """Return the two numbers of `LOW,HIGH`."""
+    try:
+        low, high = (float(each) for each in levels.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{levels!r} is not LOW,HIGH, such as 1,5") from None
+    if not low < high:
+        raise typer.BadParameter(f"{low:g} is not below {high:g}")
+    return low, high

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from editloop.errors import RecipeError
 from editloop.rating.davidson import Floats
 from editloop.rating.numbers import RESAMPLES, alpha_of, rounded
 from editloop.rating.uncertainty import two_way_mean
@@ -15,15 +18,31 @@ from editloop.rating.votes import Rating
 from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights, percentile_interval
 
-__all__ = ["judge_correlation", "mean_ratings", "points_of_100"]
+__all__ = ["in_points", "judge_correlation", "mean_ratings", "points_of_100"]
 
 
-def points_of_100(value: float, low: float, high: float) -> float:
-    """Return a level between `low` and `high` on HQ-Edit's scale of 0 to 100.
+def points_of_100(value: float, levels: tuple[float, float]) -> float:
+    """Return a level on HQ-Edit's scale of 0 to 100; `levels` are the worst and the best one.
 
-    It is 100 (value - low) / (high - low) (arXiv:2404.09990, section 4.2).
+    It is 100 (value - worst) / (best - worst) (arXiv:2404.09990, section 4.2). Raises ValueError
+    for a value that is not between them.
     """
+    low, high = levels
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ValueError(f"{value:g} is not in {low:g} to {high:g}")
     return 100 * (value - low) / (high - low)
+
+
+def in_points(ratings: Sequence[Rating], levels: tuple[float, float]) -> list[Rating]:
+    """Return ratings on the scale of 0 to 100; RecipeError for one that is not on the levels."""
+    found = []
+    for rating in ratings:
+        try:
+            found.append(replace(rating, value=points_of_100(rating.value, levels)))
+        except ValueError as error:
+            where = f"{rating.rater!r} rates {rating.item!r} of {rating.editor!r}"
+            raise RecipeError(f"{where}: {error}", fix="give the levels of the scale") from None
+    return found
 
 
 def mean_ratings(ratings: Sequence[Rating], rng: np.random.Generator) -> dict[str, Json]:

@@ -9,8 +9,9 @@ from typing import cast
 
 import numpy as np
 
+from editloop.errors import RecipeError
 from editloop.rating.by_votes import rank_by_votes
-from editloop.rating.mean_ratings import judge_correlation, mean_ratings
+from editloop.rating.mean_ratings import in_points, judge_correlation, mean_ratings
 from editloop.rating.page import write_ranking_page
 from editloop.rating.vote_agreement import judge_agreement
 from editloop.rating.votes import Judgement, Rating, Vote, questions, read_judgements
@@ -22,14 +23,22 @@ __all__ = ["rank", "rank_judgements"]
 STUDY_VOTES = "votes.csv"  # the votes in a study's folder
 
 
-def rank(votes: str | Path, out: str | Path, *, seed: int = 0) -> dict[str, Json]:
+def rank(
+    votes: str | Path, out: str | Path, *, levels: tuple[float, float] | None = None, seed: int = 0
+) -> dict[str, Json]:
     """Rank the editors of a CSV of votes, or of a study's folder; write `ranking.json` and a page.
 
-    A CSV of single ratings gives means instead. The folder `out` is made if it is missing. `seed`
-    is that of the bootstraps. Raises RecipeError for a file that cannot be read as judgements.
+    A CSV of single ratings gives means instead; with `levels`, the worst and the best one, they are
+    on HQ-Edit's scale of 0 to 100. The folder `out` is made if it is missing. `seed` is that of the
+    bootstraps. Raises RecipeError for a file that cannot be read as judgements, and for levels that
+    cannot act.
     """
     source, folder = Path(votes), Path(out)
     rows = read_judgements(source / STUDY_VOTES if source.is_dir() else source)
+    if levels is not None:
+        if not isinstance(rows[0], Rating):
+            raise RecipeError("votes have no levels", value=levels, fix="leave levels out")
+        rows = in_points(cast("list[Rating]", rows), levels)
     results = rank_judgements(rows, seed=seed)
     text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with explained("write the ranking", folder):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from editloop.judges.calibration.asking import Judged
 from editloop.judges.calibration.correlations import correlations
 from editloop.judges.calibration.estimates import Floats, mean_of
 from editloop.judges.calibration.scales import SCALES, related
+from editloop.rating.mean_ratings import points_of_100
 from editloop.rating.votes import Rating, read_judgements
 from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights
@@ -135,14 +135,14 @@ def _perspectives(columns: Sequence[str]) -> list[str]:
 
 def _points(text: str, levels: tuple[float, float]) -> float:
     """Return a level in points of 100."""
-    low, high = levels
     try:
         level = float(text)
     except ValueError:
         raise _WrongError(f"{text!r} is not a number") from None
-    if not (math.isfinite(level) and low <= level <= high):
-        raise _WrongError(f"{text} is not in {low:g} to {high:g}")
-    return 100 * (level - low) / (high - low)
+    try:
+        return points_of_100(level, levels)
+    except ValueError as error:
+        raise _WrongError(str(error)) from None
 
 
 def _add(column: dict[str, dict[str, float]], row: Mapping[str, str], points: float) -> None:
