@@ -38,7 +38,7 @@ def rank(
     if levels is not None:
         if not isinstance(rows[0], Rating):
             raise RecipeError("votes have no levels", value=levels, fix="leave levels out")
-        rows = in_points(cast("list[Rating]", rows), levels)
+        rows = in_points(rows, levels)
     results = rank_judgements(rows, seed=seed)
     text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with explained("write the ranking", folder):
