@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from editloop.kernel.progress import Progress
 from editloop.kernel.steps import Keep
 from editloop.loop import run as loop
+from editloop.loop.build_steps import build_specs
 from editloop.loop.recipe import Recipe
 from editloop.registry import Spec, create, parse_spec
 from editloop.schema import Json
@@ -59,7 +60,7 @@ def dry_run(
     """
     from editloop.chat.client import CostEstimate
 
-    sources, steps = loop.build_specs(_recipe(data, judge, seed, source))
+    sources, steps = build_specs(_recipe(data, judge, seed, source))
     edits, judges = sources[0].create(), steps[0].create()
     total = CostEstimate()
     listed = edits.items()

@@ -17,10 +17,11 @@ from editloop.errors import RecipeError, StoreError
 from editloop.kernel import build
 from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import StepSpec
+from editloop.loop.build_steps import build_specs
 from editloop.loop.continuing import goes_on
 from editloop.loop.parts import Checked, LoopPart, Noticing, PartContext
-from editloop.loop.recipe import Entry, Recipe, read_recipe
-from editloop.registry import create, recorded, settings_of
+from editloop.loop.recipe import Recipe, read_recipe
+from editloop.registry import create, recorded
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
 from editloop.storage.files import explained
@@ -41,18 +42,7 @@ from editloop.storage.versions import (
     retire_versions,
 )
 
-__all__ = [
-    "PARTS",
-    "RESULTS",
-    "build_specs",
-    "check",
-    "dry_run",
-    "notices",
-    "report",
-    "results",
-    "retry",
-    "run",
-]
+__all__ = ["PARTS", "RESULTS", "check", "dry_run", "notices", "report", "results", "retry", "run"]
 
 PARTS = ("sources", "build", "judge", "train", "evaluate", "report")
 _DATA = {"sources", "build", "judge"}  # these parts build one data set together
@@ -361,31 +351,6 @@ class _Loop:
         data, path = readable_json(content), self.out / name
         if find_manifest(self.out, name) is None or path.read_bytes() != data:
             write_file(self.out, path, data)
-
-
-def build_specs(recipe: Recipe) -> tuple[list[StepSpec], list[StepSpec]]:
-    """Return the specs of a recipe's sources and steps; a source's seed defaults to the recipe's.
-
-    An entry of `judge` becomes a judge step; settings that the step does not have are the judge's.
-    """
-    sources = [
-        StepSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
-        for part in recipe.sources
-    ]
-    steps = [StepSpec("build", part.name, part.kind, part.own) for part in recipe.build]
-    return sources, [*steps, *map(_judging, recipe.judge)]
-
-
-def _judging(part: Entry) -> StepSpec:
-    of_step = settings_of("build", "judge").model_fields
-    judge = {key: value for key, value in part.own.items() if key not in of_step}
-    own = {key: value for key, value in part.own.items() if key in of_step}
-    return StepSpec("build", part.name, "judge", {**own, "judge": {"kind": part.kind, **judge}})
-
-
-def _seeded(part: Entry, seed: int) -> dict[str, Json]:
-    takes_seed = "seed" in settings_of("source", part.kind).model_fields
-    return {"seed": seed, **part.own} if takes_seed else part.own
 
 
 def _described(kind: str, settings: Mapping[str, Json]) -> str:
