@@ -237,11 +237,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data", many(600))
     Change.breaks_after = 300
     with pytest.raises(KeyboardInterrupt):
-        measure_data(data, metrics=[CHANGE], out=tmp_path / "out")
+        measure_data(data, metrics=[CHANGE], out=tmp_path / "out", workers=1)
     assert not (tmp_path / "out" / "quality.json").exists()
     done, Change.breaks_after = len(Change.measured), None
     Change.measured.clear()
-    resumed = measure_data(data, metrics=[CHANGE], out=tmp_path / "out")
+    resumed = measure_data(data, metrics=[CHANGE], out=tmp_path / "out", workers=1)
     assert len(Change.measured) == 600 - 256
     assert done >= 300
     assert resumed == measure_data(data, metrics=[CHANGE], out=tmp_path / "whole")
@@ -417,6 +417,15 @@ def test_turns_of_a_session_are_drawn_together() -> None:
         found = means.summary("all")["x"]
         widths.append(found["high"] - found["low"])
     assert widths[1] == pytest.approx(2 * widths[0], rel=0.15)  # a fourth as many that differ
+
+
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
+    data, files = write_data(tmp_path / "data", many(600)), []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        measure_data(data, metrics=[L1, SSIM], out=out, workers=workers, resamples=100)
+        files.append([(out / name).read_bytes() for name in ("quality.json", "quality.parquet")])
+    assert files[0] == files[1]
 
 
 @pytest.mark.slow

@@ -184,6 +184,7 @@ def measure(
         int, typer.Option(min=0, help="Random seed of --sample and the intervals.")
     ] = 0,
     download: Download = False,
+    workers: Workers = None,
 ) -> None:
     """Measure a data set's quality: how well its captions, edits and pictures fit together."""
     from editloop.quality.dataset import measure_data
@@ -201,6 +202,7 @@ def measure(
             out=out,
             seed=seed,
             download=download,
+            workers=workers,
         )
     print_quality(found)
 

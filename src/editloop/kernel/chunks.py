@@ -13,6 +13,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, Self
 from uuid import uuid4
@@ -136,7 +137,7 @@ class ChunkRunner:
     """Runs chunks in workers, which live until the context is left.
 
     `workers` is the number of processes on the CPU; work that needs a GPU gets a process for each
-    one. What uses the network, or cannot run twice at a time, runs in this process.
+    one. A single chunk, and work that uses the network, stays in this process.
     """
 
     def __init__(self, workers: int = 1) -> None:
@@ -159,16 +160,20 @@ class ChunkRunner:
         those that were running have ended; StepError if a chunk kills two workers.
         """
         spread = self._at_once(resources) > 1
-        engine = self._engine("processes" if spread else "in-process")
-        inputs = store.folder / "inputs"
-        if spread:
-            shutil.rmtree(inputs, ignore_errors=True)  # of a run that was killed
-            inputs.mkdir(parents=True)
+        folder = store.folder / "inputs" if spread else None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+            folder.mkdir(parents=True)
         try:
-            pending = _pending(store, chunks, resources, inputs if spread else None)
+            pending = _pending(store, chunks, resources, folder)
+            if spread:
+                first = list(islice(pending, 2))
+                pending, spread = chain(first, pending), len(first) > 1
+            engine = self._engine("processes" if spread else "in-process")
             yield from _Run(engine, pending, resources, ahead=spread).done()
         finally:
-            shutil.rmtree(inputs, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _at_once(self, resources: Resources) -> int:
         """Return how many tasks can run at the same time."""

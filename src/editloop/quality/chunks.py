@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from editloop.images.hashes import picture_hashes
@@ -25,6 +25,14 @@ class DataChunk:
     index: int
     samples: tuple[EditSample, ...]
     digest: str
+
+    def without_pictures(self) -> DataChunk:
+        """Return the chunk's samples with everything but their pictures."""
+        bare = (
+            replace(each, source=None, target=None, mask=None, references=())
+            for each in self.samples
+        )
+        return replace(self, samples=tuple(bare))
 
 
 def read_data_chunks(sessions: Iterable[list[EditSample]]) -> Iterator[DataChunk]:

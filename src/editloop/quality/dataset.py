@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from editloop.hub import weights
 from editloop.images.masks import MaskReading, mask_reading
 from editloop.judges.specs import settled
-from editloop.metrics.embeddings import Embeddings
+from editloop.kernel.chunks import ChunkRunner
 from editloop.metrics.metric_set import metrics_of
 from editloop.quality.chunks import DataChunk, read_data_chunks
 from editloop.quality.judged import DataJudge
@@ -29,6 +29,7 @@ from editloop.quality.page import write_quality_page
 from editloop.quality.rows import writing_rows
 from editloop.quality.summary import DataSummary
 from editloop.registry import parse_spec
+from editloop.runtime.machine import cores
 from editloop.schema import Json, readable_json
 from editloop.sources.layouts import Layout, layout_of, open_index
 from editloop.sources.reading import IndexedLayout
@@ -74,6 +75,7 @@ def measure_data(
     seed: int = 0,
     resamples: int = 1000,
     download: bool = False,
+    workers: int | None = None,
 ) -> dict[str, Json]:
     """Measure the edits of the data set in a folder, or resume; return `quality.json`'s content.
 
@@ -83,7 +85,8 @@ def measure_data(
     `sample` takes a random sample of that many edits, of whole sessions but the last. `mask_rule`
     and `invert_mask` say where masks allow editing. Results are kept in `out` (default:
     runs/quality-NAME); a second call measures nothing. `download` gets the weights that the metrics
-    load; otherwise only the judge uses the network. Raises RecipeError that lists all faults of the
+    load; otherwise only the judge uses the network. `workers` processes (one per core by default)
+    measure; their number changes no result. Raises RecipeError that lists all faults of the
     data.
     """
     specs = DATA_METRICS if metrics is None else tuple(metrics)
@@ -98,13 +101,13 @@ def measure_data(
     place.mkdir(parents=True, exist_ok=True)
     with lock(place):
         work = place / ".editloop" / _NAME
-        store, embeddings = ShardStore(work), Embeddings(work / "embeddings")
+        store = ShardStore(work)
         with _judging(judge, store, work / "ledger.sqlite") as judged:
-            measures = DataMeasures(specs, store, embeddings, judged)
+            measures = DataMeasures(specs, store, work / "embeddings", judged)
             asked = _QualityRequest(name, data, measures, seed, resamples, reading)
             found = find_manifest(place, _NAME)
             if found is None or found.fingerprint != asked.made_from or not found.in_place(place):
-                _make(asked, place)
+                _make(asked, place, cores() if workers is None else workers)
     results: dict[str, Json] = json.loads((place / _RESULTS).read_bytes())
     return results
 
@@ -136,11 +139,11 @@ class _QualityRequest:
         )
 
 
-def _make(asked: _QualityRequest, place: Path) -> None:
+def _make(asked: _QualityRequest, place: Path, workers: int) -> None:
     withdraw(place, _NAME)
     with explained("tidy up a folder", place):
         sweep_temporaries(Files(), place)
-    results = _measured(asked, place / _ROWS)
+    results = _measured(asked, place / _ROWS, workers)
     with explained("write a data set's quality", place / _RESULTS):
         replace_file(Files(), place / _RESULTS, readable_json(results))
     write_quality_page(results, place / _PAGE)
@@ -148,12 +151,15 @@ def _make(asked: _QualityRequest, place: Path) -> None:
     record_manifest(place, _NAME, files, made_from=asked.made_from)
 
 
-def _measured(asked: _QualityRequest, rows: Path) -> dict[str, Json]:
+def _measured(asked: _QualityRequest, rows: Path, workers: int) -> dict[str, Json]:
     measures = asked.measures
     summary = DataSummary(measures.names, asked.seed, asked.resamples)
-    with writing_rows(rows, measures.names, measures.missing) as writer:
-        for chunk in _watched(read_data_chunks(asked.data.sessions())):
-            numbers = measures.measure(chunk)
+    chunks = _watched(read_data_chunks(asked.data.sessions()))
+    with (
+        writing_rows(rows, measures.names, measures.missing) as writer,
+        ChunkRunner(workers) as runner,
+    ):
+        for chunk, numbers in measures.measure(chunks, runner):
             writer.add(chunk, numbers)
             summary.add(chunk, numbers)
     found = summary.results(measures.missing)

@@ -8,9 +8,12 @@ import pyarrow as pa
 
 from editloop.errors import RecipeError, StepError
 from editloop.judges.samples import sample_pair
+from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
+from editloop.kernel.resources import NETWORK
 from editloop.quality.chunks import DataChunk
 from editloop.quality.numbers import NUMBERS, number_table
 from editloop.schema import Cause, EditSample, Json, Judge, Unscored, Verdict
+from editloop.storage.commits import ShardKey
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
@@ -45,25 +48,22 @@ class DataJudge:
         own = {"kind": "judge", "settings": {"judge": self._judge.name}}
         return [{"name": name, **own, "version": self._judge.version} for name in self.names]
 
-    def measure(self, chunk: DataChunk) -> dict[str, pa.Table]:
+    def measure(self, chunk: DataChunk, runner: ChunkRunner) -> dict[str, pa.Table]:
         """Return the scores (schema NUMBERS) of each perspective, by name.
 
         Raises StepError where some are missing only for now; the others are in the judge's ledger.
         """
-        key = fingerprint([_VERSION, self._judge.name, self._judge.version, chunk.digest])
-        commits = {name: self._store.find(f"judge-{name}", key) for name in self.names}
-        found = {
+        made_from = fingerprint([_VERSION, self._judge.name, self._judge.version, chunk.digest])
+        keys = {name: ShardKey(f"judge-{name}", made_from) for name in self.names}
+        work = Chunk(None, keys, _judge, self, chunk.samples, len(chunk.samples))
+        (done,) = runner.run(self._store, [work], NETWORK)
+        return {
             name: self._store.table(commit, "data", NUMBERS)
-            for name, commit in commits.items()
-            if commit is not None
+            for name, commit in done.commits.items()
         }
-        if len(found) < len(self.names):
-            found = self._asked(chunk.samples)
-            for name, table in found.items():
-                self._store.commit(f"judge-{name}", {"data": table}, fingerprint=key)
-        return found
 
-    def _asked(self, samples: Sequence[EditSample]) -> dict[str, pa.Table]:
+    def judged(self, samples: Sequence[EditSample]) -> dict[str, pa.Table]:
+        """Ask the judge; return the scores (schema NUMBERS) of each perspective."""
         verdicts: list[Verdict] = []
         for start in range(0, len(samples), _AT_ONCE):
             verdicts += self._verdicts(samples[start : start + _AT_ONCE])
@@ -83,6 +83,10 @@ class DataJudge:
             else next(given)
             for each in made
         ]
+
+
+def _judge(judge: DataJudge, samples: Sequence[EditSample], _: tuple[str, ...]) -> Computed:
+    return Computed(judge.judged(samples))
 
 
 def _refuse_unfinished(verdicts: Sequence[Verdict]) -> None:

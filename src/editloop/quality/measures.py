@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
+from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
+from editloop.kernel.engines.worker import current_worker
 from editloop.metrics.embeddings import Embeddings
 from editloop.metrics.metric_set import Chosen, MetricSet, metrics_of
 from editloop.quality.chunks import DataChunk
 from editloop.quality.judged import DataJudge
 from editloop.quality.numbers import NUMBERS, number_table
 from editloop.quality.pairs import measure_samples
+from editloop.registry import Spec
 from editloop.schema import EditSample, Json
+from editloop.storage.commits import ShardKey
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
@@ -33,7 +40,7 @@ class DataMeasures:
         self,
         specs: Sequence[str | Mapping[str, Json]],
         store: ShardStore,
-        embeddings: Embeddings,
+        embeddings: Path,
         judge: DataJudge | None = None,
     ) -> None:
         self._metrics = metrics_of(specs)
@@ -46,7 +53,7 @@ class DataMeasures:
             )
         self._store = store
         self._embeddings = embeddings
-        self.missing: Mapping[str, UnavailableError] = MetricSet(self._metrics, embeddings).missing
+        self.missing: Mapping[str, UnavailableError] = MetricSet(self._metrics).missing
         self._identities = {name: _identity(chosen) for name, chosen in self._metrics.items()}
 
     @property
@@ -60,29 +67,53 @@ class DataMeasures:
         own = [{"name": name, **each} for name, each in self._identities.items()]
         return own if self._judge is None else [*own, *self._judge.parameters]
 
-    def measure(self, chunk: DataChunk) -> dict[str, pa.Table]:
-        """Return the numbers (schema NUMBERS) of each measure that is not missing, by name."""
-        keys = {
-            name: fingerprint([_VERSION, self._identities[name], chunk.digest])
-            for name in self._metrics
-            if name not in self.missing
-        }
-        commits = {name: self._store.find(name, key) for name, key in keys.items()}
-        fresh = [name for name, commit in commits.items() if commit is None]
-        found = self._measured(chunk.samples, fresh)
-        for name, table in found.items():
-            self._store.commit(name, {"data": table}, fingerprint=keys[name])
-        for name, commit in commits.items():
-            if commit is not None:
-                found[name] = self._store.table(commit, "data", NUMBERS)
-        return found if self._judge is None else {**found, **self._judge.measure(chunk)}
+    def measure(
+        self, chunks: Iterable[DataChunk], runner: ChunkRunner
+    ) -> Iterator[tuple[DataChunk, dict[str, pa.Table]]]:
+        """Yield each chunk, without its pictures, with the numbers (schema NUMBERS) by measure.
 
-    def _measured(self, samples: Sequence[EditSample], names: Sequence[str]) -> dict[str, pa.Table]:
-        if not names:
-            return {}
-        metrics = {name: self._metrics[name] for name in names}
-        rows = list(measure_samples(samples, metrics, self._embeddings))
-        return {name: number_table(row[name] for row in rows) for name in names}
+        Measures that are missing have no numbers.
+        """
+        there = {name: each for name, each in self._metrics.items() if name not in self.missing}
+        task = _Measuring({name: each.spec for name, each in there.items()}, self._embeddings)
+
+        def works() -> Iterator[Chunk]:
+            for chunk in chunks:
+                made_from = {
+                    name: [_VERSION, self._identities[name], chunk.digest] for name in there
+                }
+                keys = {name: ShardKey(name, fingerprint(each)) for name, each in made_from.items()}
+                judged = {} if self._judge is None else self._judge.measure(chunk, runner)
+                about = chunk.without_pictures(), judged
+                yield Chunk(about, keys, _measure, task, chunk.samples, len(chunk.samples))
+
+        for done in runner.run(self._store, works(), MetricSet(there).resources):
+            chunk, judged = done.about
+            found = {
+                name: self._store.table(commit, "data", NUMBERS)
+                for name, commit in done.commits.items()
+            }
+            yield chunk, {**found, **judged}
+
+
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """The descriptor of a chunk to measure: metrics, and the folder of their embeddings."""
+
+    metrics: Mapping[str, Spec]
+    embeddings: Path
+
+
+def _measure(task: _Measuring, samples: Sequence[EditSample], names: tuple[str, ...]) -> Computed:
+    worker = current_worker()
+    embeddings = worker.kept(("embeddings", task.embeddings), partial(Embeddings, task.embeddings))
+    metrics = worker.kept(
+        ("metrics", fingerprint({name: asdict(spec) for name, spec in task.metrics.items()})),
+        lambda: {name: Chosen(spec, spec.create("metric")) for name, spec in task.metrics.items()},
+    )
+    MetricSet(metrics, embeddings)  # tells the metrics to use the embeddings
+    rows = list(measure_samples(samples, {name: metrics[name] for name in names}, embeddings))
+    return Computed({name: number_table(row[name] for row in rows) for name in names})
 
 
 def _identity(chosen: Chosen) -> dict[str, Json]:
