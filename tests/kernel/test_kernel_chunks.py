@@ -114,7 +114,7 @@ def test_a_killed_worker_costs_its_chunk(tmp_path: Path) -> None:
     assert sorted(numbers(tmp_path / "log")) == [0, 1, 2, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize(("function", "cause"), [(fatal, "ended two workers"), (wrong, "wrong")])
+@pytest.mark.parametrize(("function", "cause"), [(fatal, "killed twice"), (wrong, "wrong")])
 def test_a_chunk_that_fails_ends_the_run_and_keeps_the_others(
     tmp_path: Path, function: Any, cause: str
 ) -> None:

@@ -187,7 +187,7 @@ def test_a_killed_worker_is_named_and_what_it_finished_is_kept(tmp_path) -> None
     samples = varied(9)
     opened(tmp_path, samples, cache="whole")
     between = FaultyFiles(10, die, kinds=CHANGES)  # a shard's pictures are written, its masks not
-    with pytest.raises(StepError, match=r"was killed: samples \d to \d"):
+    with pytest.raises(StepError, match=r"killed twice: samples \d to \d"):
         opened(tmp_path, samples, workers=2, files=between)
     assert list((tmp_path / "cache").glob("pictures-*/shard-*.json"))
     opened(tmp_path, samples)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -20,10 +19,10 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from editloop.errors import StepError
 from editloop.kernel.contract import DEADLINE
-from editloop.kernel.engines.base import Ended, Engine, Task, make_engine
+from editloop.kernel.engines.base import Engine, Task, make_engine
 from editloop.kernel.engines.worker import current_worker
+from editloop.kernel.in_order import Work, run_in_order
 from editloop.kernel.resources import CPU, Resources
 from editloop.runtime.machine import gpus
 from editloop.storage.commits import Commit, ShardKey
@@ -31,8 +30,6 @@ from editloop.storage.files import Files, explained
 from editloop.storage.shards import ShardStore
 
 __all__ = ["Chunk", "ChunkRunner", "Computed", "Done"]
-
-_LOSSES = 2  # workers that a chunk may cost before the run ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +120,11 @@ class _ChunkTask:
 
 
 @dataclass(slots=True)
-class _Pending:
-    """A chunk on its way; `task` is None when it is done."""
+class _ChunkWork(Work):
+    """A chunk on its way, and its tables that were committed before."""
 
-    about: Any
-    commits: dict[str, Commit]
-    task: Task[_ChunkTask] | None
-    report: Any = None
-    losses: int = 0
+    about: Any = None
+    commits: dict[str, Commit] = field(default_factory=dict)
 
 
 class ChunkRunner:
@@ -165,12 +159,14 @@ class ChunkRunner:
             shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
             folder.mkdir(parents=True)
         try:
-            pending = _pending(store, chunks, resources, folder)
+            works: Iterator[_ChunkWork] = _works(store, chunks, resources, folder)
             if spread:
-                first = list(islice(pending, 2))
-                pending, spread = chain(first, pending), len(first) > 1
+                first = list(islice(works, 2))
+                works, spread = chain(first, works), len(first) > 1
             engine = self._engine("processes" if spread else "in-process")
-            yield from _Run(engine, pending, resources, ahead=spread).done()
+            for work in run_in_order(engine, works, resources, ahead=spread):
+                committed, report = work.value or ({}, None)
+                yield Done(work.about, work.commits | committed, report)
         finally:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -189,9 +185,9 @@ class ChunkRunner:
         return self._engines[spec]
 
 
-def _pending(
+def _works(
     store: ShardStore, chunks: Iterable[Chunk], resources: Resources, folder: Path | None
-) -> Iterator[_Pending]:
+) -> Iterator[_ChunkWork]:
     """Yield the chunks with their commits and the task that computes what is missing."""
     for chunk in chunks:
         found = {
@@ -212,88 +208,11 @@ def _pending(
                 count=chunk.count,
             )
             task = Task(_compute, made, resources, DEADLINE * chunk.count)
-        pending = _Pending(chunk.about, commits, task)
+        names = ", ".join(key.shard for key in missing.values())
+        work = _ChunkWork(names, task, about=chunk.about, commits=commits)
         del chunk  # frees its inputs before the next chunk is read
-        yield pending
-        del pending
-
-
-@dataclass(slots=True)
-class _Run:
-    """Chunks in an engine. With `ahead`, the next chunk is read while the workers are busy."""
-
-    engine: Engine
-    coming: Iterator[_Pending]
-    resources: Resources
-    ahead: bool
-    order: deque[_Pending] = field(default_factory=deque)  # not yielded yet
-    ready: deque[_Pending] = field(default_factory=deque)  # not submitted yet
-    error: BaseException | None = None
-
-    def done(self) -> Iterator[Done]:
-        """Yield each chunk in its order."""
-        more = True
-        while True:
-            while self.error is None and (self.ready or more) and self.engine.free(self.resources):
-                if self.ready:
-                    self.engine.submit(_task(self.ready.popleft()))
-                else:
-                    more = self._read()
-                    yield from self._finished()
-            if self.ahead and self.error is None and more and not self.ready:
-                more = self._read()
-            ended = self.engine.wait()
-            for each in ended:
-                self._end(each)
-            yield from self._finished()
-            if not ended and (self.error is not None or not (self.ready or more)):
-                break
-        if self.error is not None:
-            raise self.error
-
-    def _finished(self) -> Iterator[Done]:
-        while self.order and self.order[0].task is None:
-            pending = self.order.popleft()
-            yield Done(pending.about, pending.commits, pending.report)
-
-    def _read(self) -> bool:
-        """Read the next chunk; returns False if there is none."""
-        pending = next(self.coming, None)
-        if pending is None:
-            return False
-        self.order.append(pending)
-        if pending.task is not None:
-            self.ready.append(pending)
-        return True
-
-    def _end(self, ended: Ended[_ChunkTask]) -> None:
-        pending = next(each for each in self.order if each.task is ended.task)
-        if ended.error is not None:
-            self.error = self.error or ended.error
-            return
-        if ended.loss is not None:
-            pending.losses += 1
-            self.ready.append(pending)
-            if pending.losses == _LOSSES:
-                self.error = self.error or _lost(ended)
-            return
-        commits, pending.report = ended.value
-        pending.commits |= commits
-        pending.task = None
-        ended.task.descriptor.inputs.remove()
-
-
-def _task(pending: _Pending) -> Task[_ChunkTask]:
-    assert pending.task is not None
-    return pending.task
-
-
-def _lost(ended: Ended[_ChunkTask]) -> StepError:
-    return StepError(
-        f"a chunk of the work ended two workers: {ended.loss}",
-        value=", ".join(key.shard for key in ended.task.descriptor.keys.values()),
-        fix="run again, with fewer workers if memory ran out; finished chunks are kept",
-    )
+        yield work
+        del work
 
 
 def _compute(task: _ChunkTask) -> tuple[dict[str, Commit], Any]:
@@ -310,4 +229,5 @@ def _compute(task: _ChunkTask) -> tuple[dict[str, Commit], Any]:
         )
         for name, key in task.keys.items()
     }
+    task.inputs.remove()
     return commits, computed.report

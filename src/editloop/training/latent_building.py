@@ -1,10 +1,9 @@
-"""Building the latent cache's shards, in this process or in worker processes."""
+"""Building the latent cache's shards: on every GPU, or in worker processes on the CPU."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,10 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from editloop.errors import StepError
-from editloop.kernel.engines.base import Ended, Task, make_engine
-from editloop.kernel.resources import CPU
+from editloop.kernel.engines.base import Task, make_engine
+from editloop.kernel.in_order import Work, run_in_order
+from editloop.kernel.resources import CPU, GPU
 from editloop.models.backbones.autoencoder import Autoencoder
+from editloop.runtime.machine import gpus
 from editloop.storage.files import Files, replace_file
 from editloop.training.latent_encoding import EncodeTask, encode_in_worker, encode_shard
 
@@ -25,43 +25,29 @@ __all__ = ["encode_all", "timed"]
 
 
 def encode_all(jobs: Sequence[EncodeTask], autoencoder: Autoencoder, workers: int) -> None:
-    """Encode all shards.
+    """Encode all shards: on every GPU of the machine, or in `workers` processes on the CPU.
 
-    On a CPU, each of several workers loads its own autoencoder; on a GPU this process encodes.
-    Raises the error of a failed task, or StepError if a worker died or timed out.
+    Each worker loads its own autoencoder; if there is only one, this process encodes. Raises the
+    first error of a task, or StepError if a shard costs two workers.
     """
-    workers = min(workers, len(jobs))
+    kind = autoencoder.vae.device.type
+    resources = GPU if kind == "cuda" else CPU
+    at_once = {"cpu": workers, "cuda": len(gpus())}.get(kind, 1)
     function: Callable[[EncodeTask], None]
-    if autoencoder.vae.device.type == "cpu" and workers > 1:
+    if min(at_once, len(jobs)) > 1:
         engine, function = make_engine("processes", workers), encode_in_worker
     else:
         engine, function = make_engine("in-process", 1), partial(_encode_here, autoencoder)
-    waiting = deque(Task(function, job) for job in jobs)
+    works = (
+        Work(f"samples {job.start} to {job.stop}", Task(function, job, resources)) for job in jobs
+    )
     with engine, _bar(sum(job.stop - job.start for job in jobs)) as show:
-        while waiting and engine.free(CPU):
-            engine.submit(waiting.popleft())
-        while ended := engine.wait():
-            for each in ended:
-                _check(each)
-                show(each.task.descriptor.stop - each.task.descriptor.start)
-            while waiting and engine.free(CPU):
-                engine.submit(waiting.popleft())
+        for job, _ in zip(jobs, run_in_order(engine, works, resources), strict=True):
+            show(job.stop - job.start)
 
 
 def _encode_here(autoencoder: Autoencoder, job: EncodeTask) -> None:
     encode_shard(job, autoencoder)
-
-
-def _check(ended: Ended[EncodeTask]) -> None:
-    if ended.error is not None:
-        raise ended.error
-    if ended.loss is not None:
-        job = ended.task.descriptor
-        raise StepError(
-            f"a worker process that encodes pictures was {ended.loss.value}",
-            value=f"samples {job.start} to {job.stop}",
-            fix="run again, with fewer workers if memory ran out; finished shards are kept",
-        )
 
 
 @contextmanager

@@ -53,8 +53,8 @@ class StoredAutoencoder:
     folder: Path
     precision: str
 
-    def load(self) -> Autoencoder:
-        """Load the autoencoder on the CPU."""
+    def load(self, device: str) -> Autoencoder:
+        """Load the autoencoder on a device."""
         made = getattr(diffusers, model_index(self.folder)["vae"][1])
         with quietly():
             vae = load_pretrained(
@@ -64,7 +64,7 @@ class StoredAutoencoder:
                 torch_dtype=getattr(torch, self.precision),
                 use_safetensors=True,
             )
-            return Autoencoder.of(vae, vae.dtype)
+            return Autoencoder.of(vae.to(device), vae.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,8 @@ def _at_once(autoencoder: Autoencoder) -> int:
 
 def encode_in_worker(job: EncodeTask) -> None:
     """Call `encode_shard` with an autoencoder that this worker loads only once."""
-    encode_shard(job, current_worker().kept(job.stored, job.stored.load))
+    worker = current_worker()
+    encode_shard(job, worker.kept(job.stored, lambda: job.stored.load(worker.device)))
 
 
 def encode_shard(job: EncodeTask, autoencoder: Autoencoder) -> None:
