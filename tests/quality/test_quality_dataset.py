@@ -434,7 +434,8 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     for count in (300, 1200):
         data = write_data(tmp_path / f"data-{count}", many(count))
         tracemalloc.start()
-        measure_data(data, metrics=[L1], out=tmp_path / f"out-{count}", resamples=100)
+        out = tmp_path / f"out-{count}"
+        measure_data(data, metrics=[L1], out=out, resamples=100, workers=1)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.15 * peaks[0] + 1_000_000

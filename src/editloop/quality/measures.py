@@ -85,7 +85,10 @@ class DataMeasures:
                 keys = {name: ShardKey(name, fingerprint(each)) for name, each in made_from.items()}
                 judged = {} if self._judge is None else self._judge.measure(chunk, runner)
                 about = chunk.without_pictures(), judged
-                yield Chunk(about, keys, _measure, task, chunk.samples, len(chunk.samples))
+                samples = chunk.samples
+                del chunk  # frees the pictures before the next chunk is read
+                yield Chunk(about, keys, _measure, task, samples, len(samples))
+                del samples
 
         for done in runner.run(self._store, works(), MetricSet(there).resources):
             chunk, judged = done.about
