@@ -5,7 +5,8 @@
 Samples have two small random pictures. Each stage runs in a process of its own, in which 256 files
 may be open: `build` makes and judges them (L1) through the kernel and publishes them; `list` opens
 the published split for training and numbers its prompts; `shuffle` draws every batch of an epoch.
-Memory is the peak resident size of all processes of a stage together.
+Memory is the peak resident size of all processes of a stage together; CPU seconds are those of the
+stage and its workers, with their start.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ LIMITED = ("bash", "-c", 'ulimit -n 256 && exec "$0" "$@"', sys.executable, __fi
 STAGES = ("build", "list", "shuffle")
 BATCH = 256
 SIDE = 8  # pixels
+LINE = "{:8} {:>9} {:>9} {:>9} {:>9} {:>6}"
 
 
 class RandomPairs:
@@ -138,10 +140,11 @@ def measure(records: int, workers: int, folder: Path) -> list[dict[str, Json]]:
         path = {"PYTHONPATH": ":".join([str(Path(__file__).parent), *filter(None, sys.path)])}
         done = measured([*LIMITED, *arguments], path, folder / "log")
         seconds = json.loads((folder / "facts.json").read_text())["seconds"]
-        row = {"stage": name, "records": records, "seconds": round(seconds, 2)}
-        row |= {"us_per_record": round(seconds / records * 1e6, 2)}
+        row: dict[str, Json] = {"stage": name, "records": records, "seconds": round(seconds, 2)}
+        row |= {"cpu_seconds": round(done.cpu, 2)}
+        row["cpu_us_per_record"] = round(done.cpu / records * 1e6, 1)
         rows.append(row | {"peak_mib": round(done.peak / 2**20)})
-        print("{stage:8} {records:9} {seconds:9} {us_per_record:9} {peak_mib:6}".format(**rows[-1]))
+        print(LINE.format(*rows[-1].values()), flush=True)
     return rows
 
 
@@ -157,7 +160,8 @@ def main() -> None:
         name, out, records, workers = options.stage
         stage(name, Path(out), int(records), int(workers))
         return
-    print(f"{'stage':8} {'records':>9} {'seconds':>9} {'us/record':>9} {'MiB':>6}", flush=True)
+    heads = ("stage", "records", "seconds", "CPU s", "us/record", "MiB")
+    print(LINE.format(*heads), flush=True)
     rows = []
     for records in options.records:
         with tempfile.TemporaryDirectory() as folder:

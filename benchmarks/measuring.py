@@ -20,11 +20,15 @@ _EVERY = 0.05  # seconds between two memory samples
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A command's start (`time.time()`), its seconds, and its peak memory in bytes."""
+    """A command's start (`time.time()`), its seconds, its peak memory in bytes, and CPU seconds.
+
+    The CPU seconds are those of the processes that ran together, without ones that ended early.
+    """
 
     started: float
     seconds: float
     peak: int
+    cpu: float
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Measured:
@@ -32,7 +36,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], log: Path) 
 
     The peak memory is the resident memory of all its processes together.
     """
-    started, peak = time.time(), 0
+    started, peak, cpu = time.time(), 0, 0.0
     with (
         log.open("wb") as words,
         subprocess.Popen(
@@ -44,13 +48,14 @@ def measured(command: Sequence[str], environment: Mapping[str, str], log: Path) 
         ) as process,
     ):
         while process.poll() is None:
-            peak = max(peak, _resident(process.pid))
+            resident, spent = _used(process.pid)
+            peak, cpu = max(peak, resident), max(cpu, spent)
             time.sleep(_EVERY)
         seconds = time.time() - started
     if process.returncode:
         tail = log.read_text(errors="replace")[-3000:]
         raise SystemExit(f"{tail}\nexit code {process.returncode}: {' '.join(command)}")
-    return Measured(started, seconds, peak)
+    return Measured(started, seconds, peak, cpu)
 
 
 def machine(threads: int) -> dict[str, Json]:
@@ -77,13 +82,15 @@ def _processor() -> dict[str, str]:
     }
 
 
-def _resident(group: int) -> int:
-    total = 0
+def _used(group: int) -> tuple[int, float]:
+    """Return the resident bytes and the CPU seconds so far of a process group."""
+    resident, ticks = 0, 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
         except OSError:  # the process ended meanwhile
             continue
         if int(fields[2]) == group:
-            total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return total
+            resident += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+            ticks += int(fields[11]) + int(fields[12])
+    return resident, ticks / os.sysconf("SC_CLK_TCK")
