@@ -88,6 +88,14 @@ class PublishedRows:
         numbers: NDArray[np.int64] = np.unique(digests, return_inverse=True)[1]
         return numbers
 
+    def masks(self) -> Iterator[tuple[str, bytes | None]]:
+        """Yield each sample's id and its mask's bytes, if it has one; no other picture is read."""
+        for path in self.paths:
+            with explained("read a data set", path), path.open("rb") as handle:
+                for batch in read_batches(handle, path, ["id", "mask"]):
+                    for row in batch.to_pylist():
+                        yield row["id"], None if row["mask"] is None else row["mask"]["bytes"]
+
     def groups(self) -> Iterator[_Group]:
         """Yield the row groups of all files in order."""
         first = 0
