@@ -43,6 +43,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "gather": "editloop.kernel.gather:GatherStep",
         "judge": "editloop.judges.step:JudgeStep",
         "register": "editloop.filters.register_step:RegisterStep",
+        "backward-check": "editloop.generation.rewriting:BackwardCheck",
+        "edit-type": "editloop.generation.edit_type:EditTypeStep",
+        "instruct-from-captions": "editloop.generation.from_captions:InstructFromCaptions",
+        "instruct-from-picture": "editloop.generation.from_pictures:InstructFromPicture",
+        "inverse": "editloop.generation.rewriting:Inverse",
+        "recaption": "editloop.generation.rewriting:Recaption",
+        "rewrite": "editloop.generation.rewriting:Rewrite",
     },
     "judge": {
         "metric": "editloop.judges.metric:MetricJudge",

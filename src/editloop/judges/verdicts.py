@@ -27,7 +27,7 @@ from editloop.judges.rubrics import Choice, Rubric, Scale
 from editloop.judges.thoughts import Answer, answer_in
 from editloop.schema import CLEAN_TEXT, Cause, Json, Score, Unscored
 
-__all__ = ["VERSION", "Preferred", "read_choice", "read_scores", "unscored"]
+__all__ = ["VERSION", "Preferred", "declines", "read_choice", "read_scores", "unscored"]
 
 VERSION = "3"  # changes when the same reply would be parsed differently
 
@@ -101,6 +101,11 @@ def unscored(failed: Failed, version: str) -> Unscored:
     return Unscored(f"{label}: {failed.message}", version, cause, failed.reply_key)
 
 
+def declines(text: str) -> bool:
+    """Return whether a reply declines to answer, in words."""
+    return _REFUSAL.search(text) is not None
+
+
 def _answer(text: str, rubric: Rubric, thoughts: Sequence[str], *, cut: bool) -> str:
     """Return the answer in a reply; raises ReplyError if there is none."""
     quoted = spans_of_objects(text) if rubric.reply == "json" else []
@@ -148,7 +153,7 @@ def _read(text: str, rubric: Rubric, asked: Sequence[str], read: Callable[[Json]
     _check_whole(text)
     answers = [read(fields) for fields in _answers(text, rubric, asked)]
     if not answers:
-        if _REFUSAL.search(text):
+        if declines(text):
             raise ReplyError("it declines to answer", code="refused")
         form = "JSON object" if rubric.reply == "json" else "line"
         raise ReplyError(f"it has no {form} with {asked[0]!r}")

@@ -30,7 +30,7 @@ from editloop.images.codec import content_hash
 from editloop.kernel.resources import NETWORK, Resources
 from editloop.kernel.sample_prompts import SamplePrompt, read_sample_prompt
 from editloop.kernel.sample_steps import Answer, SampleStep, outcome_of
-from editloop.kernel.steps import Drop, Fail, Outcome, StepContext
+from editloop.kernel.steps import Fail, Outcome, StepContext
 from editloop.schema import EditSample, Json
 
 __all__ = ["ChatStep", "ChatStepSettings"]
@@ -69,12 +69,21 @@ class ChatStep(SampleStep):
         """
         ...
 
-    def question(self, sample: EditSample) -> Question | Drop | Fail:
-        """Return the question about a sample: the filled prompt, unless a subclass overrides it."""
+    def own_texts(self, sample: EditSample) -> Mapping[str, str]:  # noqa: ARG002
+        """Return the texts of the prompt's own placeholders; none, unless overridden."""
+        return {}
+
+    def question(self, sample: EditSample) -> Question | Outcome:
+        """Return the question about a sample: the filled prompt, unless a subclass overrides it.
+
+        An outcome in its place is the sample's; nothing is asked then.
+        """
         asked, chosen = self.filled_prompt, self.settings.chosen_temperature
         temperature = asked.temperature if chosen is None else chosen
         repeat = self.settings.repeat
-        return Question(sample.id, asked.about(sample), self.schema, repeat, temperature)
+        return Question(
+            sample.id, asked.about(sample, self.own_texts(sample)), self.schema, repeat, temperature
+        )
 
     @cached_property
     def filled_prompt(self) -> SamplePrompt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,13 +33,19 @@ class SamplePrompt(Prompt):
         """The fields of a sample that the prompt shows."""
         return frozenset({*self.shows, *self.tells})
 
-    def about(self, sample: EditSample) -> tuple[Message, ...]:
-        """Return the messages about a sample, which has all fields that the prompt shows."""
+    def about(
+        self, sample: EditSample, own: Mapping[str, str] | None = None
+    ) -> tuple[Message, ...]:
+        """Return the messages about a sample, which has all fields that the prompt shows.
+
+        `own` are the prompt's further texts by placeholder.
+        """
         pictures = {
             name: encode_picture(decode(getattr(sample, name).bytes), self.pictures)
             for name in set(self.shows)
         }
-        return self.filled({name: str(getattr(sample, name)) for name in self.tells}, pictures)
+        texts = {name: str(getattr(sample, name)) for name in self.tells}
+        return self.filled(texts, pictures, own)
 
 
 def read_sample_prompt(path: Path | str) -> SamplePrompt:
