@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from editloop.chat.fake.faults import Fault, in_order
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
 from editloop.images.codec import encode_png
@@ -41,7 +42,12 @@ def sample(name: str = "a", **fields: Any) -> EditSample:
 
 
 def outcomes(
-    folder: Path, kind: str, samples: Sequence[EditSample], reply: Reply, **settings: Any
+    folder: Path,
+    kind: str,
+    samples: Sequence[EditSample],
+    reply: Reply,
+    faults: Sequence[Fault | None] = (),
+    **settings: Any,
 ) -> tuple[list[Outcome], Asked]:
     """Return what a step answers to samples, asked one by one; a reply may be JSON content."""
     asked = Asked()
@@ -53,7 +59,7 @@ def outcomes(
 
     given = {"target": "fake", "concurrency": 1, "attempts": 1, "re_asks": 0, **settings}
     given["ledger"] = str(folder / "ledger.db")
-    with FakeServer(answer) as server:
+    with FakeServer(answer, faults=in_order(*faults)) as server:
         step = create("build", kind, {**given, "base_url": server.base_url})
         step.setup(StepContext(0, "train", folder))
         found = step.process(samples)

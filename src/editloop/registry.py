@@ -45,6 +45,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "register": "editloop.filters.register_step:RegisterStep",
         "backward-check": "editloop.generation.rewriting:BackwardCheck",
         "edit-type": "editloop.generation.edit_type:EditTypeStep",
+        "expand": "editloop.generation.expanding:Expand",
         "instruct-from-captions": "editloop.generation.from_captions:InstructFromCaptions",
         "instruct-from-picture": "editloop.generation.from_pictures:InstructFromPicture",
         "inverse": "editloop.generation.rewriting:Inverse",

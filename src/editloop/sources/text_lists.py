@@ -19,7 +19,13 @@ from editloop.schema import EditSample, Json, Provenance
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.text_rows import TEXT, TextRow, check_columns, read_text_rows, text_in
 
-__all__ = ["CaptionsSettings", "CaptionsSource", "TextListSettings", "TripletsSource"]
+__all__ = [
+    "CaptionsSettings",
+    "CaptionsSource",
+    "TextListSettings",
+    "TripletsSettings",
+    "TripletsSource",
+]
 
 _TRIPLET = {
     "input": "source_caption",
@@ -27,21 +33,28 @@ _TRIPLET = {
     "output": "target_caption",
     "inverse": "inverse_instruction",
 }
+_SEEDS = Path(__file__).with_name("seed_triplets.jsonl")  # written for this package
 _OPTIONAL = ("inverse", "id")
 _DIGITS = 7  # of a line's number in an id
 
 
 class TextListSettings(BaseSettings):
-    """The file, the split of its rows, and the licence of its texts."""
+    """The split of a file's rows, and the licence of its texts."""
 
-    path: Path
     split: str = Field(default="train", pattern=r"^[a-z][a-z0-9_]*$")
     licence: str | None = None
+
+
+class TripletsSettings(TextListSettings):
+    """The file of triplets."""
+
+    path: Path | None = Field(default=None, description="by default the 62 seeds of this package")
 
 
 class CaptionsSettings(TextListSettings):
     """The file of captions and, for a table, the column."""
 
+    path: Path
     column: str | None = Field(
         default=None, description="the captions' column; by default `caption`, or `text`"
     )
@@ -52,9 +65,9 @@ class _TextList(ABC):
 
     version = "1"
 
-    def __init__(self, settings: TextListSettings) -> None:
+    def __init__(self, settings: TripletsSettings | CaptionsSettings) -> None:
         self._settings = settings
-        self._path = settings.path.expanduser()
+        self._path = (settings.path or _SEEDS).expanduser()
 
     @property
     @abstractmethod
@@ -119,7 +132,7 @@ class TripletsSource(_TextList):
     the inverse instruction and the id where the columns `inverse` and `id` have them.
     """
 
-    Settings = TextListSettings
+    Settings = TripletsSettings
     name = "triplets"
 
     def _columns(self, there: Sequence[str]) -> Mapping[str, str]:
