@@ -20,6 +20,7 @@ from editloop.kernel.steps import Keep
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe, read_recipe
 from editloop.loop.shipped import shipped_recipes
+from editloop.registry import parse_spec
 from editloop.settings import read_yaml as read_yaml_file
 from editloop.settings import validate
 from editloop.sources.photos import PhotosSource
@@ -165,5 +166,8 @@ def test_a_recipe_or_card_in_the_documents_is_valid(text: str, tmp_path) -> None
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     content = read_yaml_file(path)
+    if "kind" in content:
+        assert parse_spec(content, "judge").create("judge").name
+        return
     kind = Protocol if "benchmarks" in content else Recipe
     assert validate(kind, content, where="a document").name

@@ -108,8 +108,15 @@ class StepError(EditLoopError):
 class UnavailableError(EditLoopError):
     """A package or weights are missing; `command` installs or downloads them."""
 
-    def __init__(self, cause: str, *, command: str | None = None, value: object = None) -> None:
-        super().__init__(cause, value=value, fix=None if command is None else f"run `{command}`")
+    def __init__(
+        self,
+        cause: str,
+        *,
+        command: str | None = None,
+        value: object = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(cause, value=value, fix=fix if command is None else f"run `{command}`")
         self.command = command
 
 

@@ -133,7 +133,9 @@ def load(group: str, kind: str) -> Any:
     if path is None:
         path = next((point.value for point in _plugged(group) if point.name == kind), None)
     if path is None:
-        raise RecipeError(f"unknown {group} kind", value=kind, fix=known_names(kind, kinds(group)))
+        folder = ", and there is no folder of that name" if group == "editor" else ""
+        fix = known_names(kind, kinds(group))
+        raise RecipeError(f"unknown {group} kind{folder}", value=kind, fix=fix)
     return _import(path)
 
 
@@ -201,7 +203,7 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
     """Parse the short form (text) or the long form (a mapping with `kind`) of a SPEC.
 
     A bare folder, hub name (`owner/name`) or model file is an editor of kind `diffusion`; a YAML
-    file name stands for the long form in that file.
+    file name stands for the long form in that file. The value `null` stands for none.
     """
     if not isinstance(spec, str):
         return _from_mapping(spec)
@@ -214,7 +216,7 @@ def parse_spec(spec: str | Mapping[str, Json], group: str) -> Spec:
         key, equals, value = pair.partition("=")
         if not equals:
             raise RecipeError("a SPEC's setting has no value", value=pair, fix=f"write {key}=VALUE")
-        settings[key] = value
+        settings[key] = None if value == "null" else value
     if Path(rest).suffix in (".yaml", ".yml"):
         return _from_file(Path(rest), name, settings)
     kind, _, target = rest.partition(":")

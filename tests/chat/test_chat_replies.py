@@ -5,11 +5,13 @@ import json
 import pytest
 
 from chat_world import SCHEMA, add, ask, question, read_sum, world
+from editloop.chat.call_errors import CallError
 from editloop.chat.fake.faults import Fault
 from editloop.chat.messages import Failed, Message, Question, ReplyError
-from editloop.chat.requests import Call, ReplyFormats, follow_up
+from editloop.chat.replies import check_usable, parse_reply
+from editloop.chat.request_styles import RequestStyles
+from editloop.chat.requests import Call, follow_up
 from editloop.chat.settings import ChatSettings
-from editloop.chat.transport import CallError, check_usable, parse_reply
 from editloop.errors import FailureClass
 
 
@@ -165,16 +167,16 @@ def test_a_refusal_for_another_reason_does_not_change_the_format(tmp_path) -> No
 
 def test_servers_that_want_max_completion_tokens_get_them() -> None:
     settings = ChatSettings(target="m", base_url="http://h/v1")
-    formats = ReplyFormats(settings)
+    formats = RequestStyles(settings)
     style = formats.style(None)
     told = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-    simpler = formats.simpler(None, style, told)
+    simpler = formats.simpler(None, style, [told])
     assert simpler is not None
     formats.accepted(None, simpler)
     body = json.loads(Call(settings, question(1)).body(formats.style(SCHEMA)))
     assert body["max_completion_tokens"] == 1024
     assert "max_tokens" not in body
-    assert formats.simpler(None, simpler, told) is None
+    assert formats.simpler(None, simpler, [told]) is None
 
 
 def body(**changes) -> bytes:

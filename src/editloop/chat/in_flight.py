@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from editloop.chat.budget import Budget, OverBudgetError
+from editloop.chat.call_errors import CallError
+from editloop.chat.diagnosis import FirstAnswers
 from editloop.chat.ledger import Ledger, Reply
 from editloop.chat.messages import Failed, Question, ReplyError
-from editloop.chat.requests import Call, ReplyFormats, follow_up
+from editloop.chat.replies import check_usable, parse_reply
+from editloop.chat.request_styles import RequestStyles, Style
+from editloop.chat.requests import Call, follow_up
 from editloop.chat.retrying import LONGEST_WAIT, retried
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import ConcurrencyLimit, Timer
-from editloop.chat.transport import CallError, Transport, check_usable, parse_reply
+from editloop.chat.transport import Transport
 from editloop.chat.usage import ChatUsage, RunUsage
-from editloop.errors import FailureClass
+from editloop.errors import FailureClass, UnavailableError
+from editloop.schema import Json
 
 __all__ = ["CallsInFlight"]
 
+_LOG = logging.getLogger(__name__)
+_STAYS = 3  # attempts after which an error of the server is no passing one
 _POLL_SECONDS = 0.1  # between checks of a call that another process makes
 
 _T = TypeVar("_T")
@@ -46,7 +55,11 @@ class CallsInFlight:
         self._budget = budget
         self._timer = timer
         self._limit = ConcurrencyLimit(settings.concurrency, timer)
-        self._formats = ReplyFormats(settings)
+        self._styles = RequestStyles(settings)
+        self._first = FirstAnswers(settings.base_url)
+        self._stopped: UnavailableError | None = None
+        self._alone = asyncio.Lock()  # held by the first request, and while the style is sought
+        self._is_tried = False
         self._transport = Transport(settings)
 
     async def ask(
@@ -63,10 +76,13 @@ class CallsInFlight:
 
         async def work() -> None:
             for index, (question, read) in queue:
-                try:
-                    answers[index] = await self._answer(question, read)
-                except Exception as error:
-                    stops.append(error)
+                async with self._first.turn():
+                    if stops:
+                        return
+                    try:
+                        answers[index] = await self._answer(question, read)
+                    except Exception as error:
+                        stops.append(error)
                 if stops:
                     return
 
@@ -92,7 +108,10 @@ class CallsInFlight:
         self._counts.add(questions=1)
         effort = _Effort()
         try:
-            return await self._read(question, read, effort)
+            answer = await self._read(question, read, effort)
+            if effort.attempts:
+                self._first.answered()
+            return answer
         except ReplyError as error:
             policy = error.code == "refused"
             failure = FailureClass.POLICY if policy else FailureClass.PERMANENT
@@ -103,6 +122,10 @@ class CallsInFlight:
             message = f"the budget of {self._settings.budget:g} USD has no room for another call"
             failed = Failed("over-budget", message, FailureClass.TRANSIENT)
         self._counts.add(failed=1)
+        if effort.attempts:
+            self._stopped = self._stopped or self._first.failed(failed)
+        if self._stopped is not None:
+            raise self._stopped
         return replace(failed, attempts=effort.attempts, reply_key=effort.reply_key)
 
     async def _read(self, question: Question, read: Callable[[Reply], _T], effort: _Effort) -> _T:
@@ -159,6 +182,8 @@ class CallsInFlight:
 
     async def _attempt(self, call: Call, key: str, effort: _Effort) -> Reply:
         """Make one attempt and record its cost; a usable reply is stored before it is parsed."""
+        if self._stopped is not None:
+            raise self._stopped
         reserved = await self._budget.reserve(call.question.messages)
         cost: float | None = None  # unknown until the reply arrives
         tokens: int | None = None
@@ -185,27 +210,57 @@ class CallsInFlight:
         return kept
 
     async def _exchange(self, call: Call, effort: _Effort) -> Reply:
-        """Return one reply from the server, in the strictest style that it accepts."""
-        schema = call.question.schema
-        style = self._formats.style(schema)
+        """Return one reply from the server, in the strictest style that it accepts.
+
+        The first request is sent alone, so that a refused field is refused only once.
+        """
         async with self._limit.slot() as entered:
-            while True:
-                effort.attempts += 1
-                self._counts.add(attempts=1)
-                started = time.perf_counter()
-                try:
-                    reply = parse_reply(await self._transport.send(call.body(style)))
-                except CallError as error:
-                    error.message += self._transport.route
-                    self._slow_down(error, entered)
-                    simpler = self._formats.simpler(schema, style, error.message)
-                    if error.code != "bad-request" or simpler is None:
-                        raise
-                    style = simpler
-                else:
-                    self._limit.increase()
-                    self._formats.accepted(schema, style)
-                    return self._priced(reply, time.perf_counter() - started)
+            async with nullcontext() if self._is_tried else self._alone:
+                if not self._is_tried:
+                    try:
+                        return await self._adapted(call, effort, entered)
+                    finally:
+                        self._is_tried = True
+            return await self._adapted(call, effort, entered)
+
+    async def _adapted(self, call: Call, effort: _Effort, entered: float) -> Reply:
+        """Return a reply, after the request is made simpler as often as the server refuses it."""
+        schema = call.question.schema
+        tried = [self._styles.style(schema)]
+        while True:
+            effort.attempts += 1
+            self._counts.add(attempts=1)
+            started = time.perf_counter()
+            try:
+                reply = parse_reply(await self._transport.send(call.body(tried[-1])))
+            except CallError as error:
+                error.message += self._transport.route
+                self._slow_down(error, entered)
+                simpler = self._simpler(schema, tried, error, effort)
+                if simpler is None:
+                    raise
+                tried.append(simpler)
+            else:
+                self._limit.increase()
+                for note in self._styles.accepted(schema, tried[-1]):
+                    _LOG.warning("%s: %s", self._settings.target, note)
+                return self._priced(reply, time.perf_counter() - started)
+
+    def _simpler(
+        self, schema: Json | None, tried: Sequence[Style], error: CallError, effort: _Effort
+    ) -> Style | None:
+        """Return the style to try after an error, or None if the style is not its cause.
+
+        An error of the server counts as a refusal if it names what was sent, or if it stays.
+        """
+        refused = error.code == "bad-request"
+        if not refused and error.status not in (500, 501):
+            return None
+        known = self._styles.style(schema)
+        if known not in tried:  # another call has found it meanwhile
+            return known
+        named = not refused and effort.attempts < _STAYS
+        return self._styles.simpler(schema, tried[-1], error.said, named=named)
 
     def _slow_down(self, error: CallError, entered: float) -> None:
         """Reduce concurrency if the server is overloaded, and wait if it asks for that."""

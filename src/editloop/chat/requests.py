@@ -6,24 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 from editloop.chat.messages import Message, Question
+from editloop.chat.request_styles import Format, Style
 from editloop.chat.settings import ChatSettings
 from editloop.schema import Json, canonical_json
 
-__all__ = ["Call", "Format", "ReplyFormats", "Style", "follow_up"]
+__all__ = ["Call", "follow_up"]
 
-_TOKENS_FIELD, _OTHER_TOKENS_FIELD = "max_tokens", "max_completion_tokens"
 _ECHOED = 2000  # characters of an unusable reply sent back to the model
-
-
-class Format(IntEnum):
-    """The way to request a JSON reply; smaller values need more support from the server."""
-
-    JSON_SCHEMA = 0
-    JSON_OBJECT = 1
-    TEXT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +26,11 @@ class Call:
     re_ask: int = 0
 
     @property
-    def temperature(self) -> float:
-        """The question's temperature, or else that of the settings."""
+    def temperature(self) -> float | None:
+        """The question's temperature, or else that of the settings; None sends none."""
         own = self.question.temperature
-        return self.settings.temperature if own is None else own
+        chosen = self.settings.temperature
+        return chosen if own is None or chosen is None else own
 
     @property
     def key(self) -> str:
@@ -59,6 +51,7 @@ class Call:
             "re_ask": self.re_ask,
             "schema": question.schema,
             "format": fixed if question.schema is not None else None,
+            **settings.further,
         }
         text = canonical_json(identity).encode("utf-8", "surrogatepass")
         return hashlib.sha256(text).hexdigest()
@@ -66,13 +59,12 @@ class Call:
     def body(self, style: Style) -> bytes:
         """Return the request's JSON; pictures are inserted without encoding them again."""
         settings = self.settings
-        fields: dict[str, Json] = {
-            "model": settings.target,
-            "temperature": self.temperature,
-            style.tokens_field: settings.max_tokens,
-        }
-        if settings.seed is not None:
-            fields["seed"] = settings.seed + self.question.repeat
+        seed = None if settings.seed is None else settings.seed + self.question.repeat
+        fields: dict[str, Json] = {**settings.body, "model": settings.target}
+        named = {"temperature": self.temperature, "max_tokens": settings.max_tokens, "seed": seed}
+        for name, value in named.items():
+            if value is not None and name not in style.left_out:
+                fields[style.tokens_field if name == "max_tokens" else name] = value
         if style.format is not Format.TEXT:
             fields["response_format"] = _response_format(style.format, self.question.schema)
         pieces = [json.dumps(fields)[:-1].encode()]
@@ -100,48 +92,3 @@ def follow_up(question: Question, reply: str, reason: str) -> Question:
     )
     added = (Message("assistant", (shown or "(empty)",)), Message("user", (correction,)))
     return replace(question, messages=question.messages + added)
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """The style of a request: the reply format, and the name of the field for the token limit.
-
-    OpenAI's reasoning models accept only `max_completion_tokens`, older servers only `max_tokens`.
-    """
-
-    format: Format
-    tokens_field: str
-
-
-class ReplyFormats:
-    """The styles one server is known to accept, by schema; it starts with the strictest format."""
-
-    def __init__(self, settings: ChatSettings) -> None:
-        self._fixed: Format | None = None
-        if settings.reply_format != "auto":
-            self._fixed = Format[settings.reply_format.upper()]
-        self._tokens_field = _TOKENS_FIELD
-        self._formats: dict[str, Format] = {}
-
-    def style(self, schema: Json | None) -> Style:
-        """Return the style of a request for a reply with this schema."""
-        form = self._formats.get(canonical_json(schema), Format.JSON_SCHEMA)
-        form = form if self._fixed is None else self._fixed
-        return Style(Format.TEXT if schema is None else form, self._tokens_field)
-
-    def accepted(self, schema: Json | None, style: Style) -> None:
-        """Record that a request in this style was answered."""
-        self._tokens_field = style.tokens_field
-        self._formats[canonical_json(schema)] = style.format
-
-    def simpler(self, schema: Json | None, style: Style, error: str) -> Style | None:
-        """Return the style to try after an error message; None if the style is not the cause.
-
-        A format that was answered before, or that the user set, is not the cause.
-        """
-        if style.tokens_field == _TOKENS_FIELD and _OTHER_TOKENS_FIELD in error:
-            return Style(style.format, _OTHER_TOKENS_FIELD)
-        known = self._fixed is not None or canonical_json(schema) in self._formats
-        if known or style.format is Format.TEXT:
-            return None
-        return Style(Format(style.format + 1), style.tokens_field)

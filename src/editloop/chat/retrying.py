@@ -11,14 +11,14 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from editloop.chat.call_errors import CallError
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import Timer
-from editloop.chat.transport import CallError
 from editloop.runtime.seeding import derive_seed
 
 __all__ = ["LONGEST_WAIT", "retried"]
 
-LONGEST_WAIT = 120.0  # seconds; if a server asks for more, the call fails
+LONGEST_WAIT = 300.0  # seconds; if a server asks for more, the call fails
 _FIRST_WAIT, _LARGEST_WAIT = 0.5, 30.0  # seconds; doubled with each attempt
 _UNUSABLE = frozenset({"empty", "filtered"})  # billed, and likely to be the same again
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,7 +16,7 @@ from editloop.errors import RecipeError
 from editloop.schema import Json
 from editloop.settings import Settings as BaseSettings
 
-__all__ = ["ChatSettings", "Secret", "StoredChatSettings", "read_key"]
+__all__ = ["ChatSettings", "Secret", "StoredChatSettings", "read_headers", "read_key"]
 
 # Settings that change how a question is sent and paid for, but not the answer.
 _MEANS = frozenset(
@@ -22,6 +24,7 @@ _MEANS = frozenset(
         "attempts",
         "base_url",
         "budget",
+        "ca_file",
         "concurrency",
         "input_price",
         "key_env",
@@ -31,7 +34,18 @@ _MEANS = frozenset(
         "timeout",
     }
 )
-
+_OWN = {  # fields of a request that have a setting, or are the question itself
+    "max_tokens": "max_tokens",
+    "messages": None,
+    "model": "target",
+    "n": None,
+    "response_format": "reply_format",
+    "seed": "seed",
+    "temperature": "temperature",
+}
+_SECRET = re.compile(r"key|token|secret|auth|cookie|password|credential|signature|^sig$", re.I)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_FROM_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST = 8  # characters of a key to mask; keys of local servers are often `x` or `none`
 
@@ -47,9 +61,23 @@ class ChatSettings(BaseSettings):
     key_env: str = Field(
         default="OPENAI_API_KEY", description="the environment variable with the API key, if any"
     )
-    temperature: float = Field(default=0.0, ge=0, le=2)
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="further headers, as JSON; $NAME stands for an environment variable",
+    )
+    body: dict[str, Any] = Field(
+        default_factory=dict, description="further fields of every request, as JSON"
+    )
+    ca_file: Path | None = Field(
+        default=None, description="a PEM file of certificates to trust beside the usual ones"
+    )
+    temperature: float | None = Field(
+        default=0.0, ge=0, le=2, description="sampling temperature; null sends none"
+    )
     max_tokens: int = Field(default=1024, ge=1, description="maximum length of a reply")
-    seed: int | None = Field(default=0, description="sampling seed; repeats add 1, 2, ... to it")
+    seed: int | None = Field(
+        default=0, description="sampling seed; repeats add 1, 2, ... to it; null sends none"
+    )
     reply_format: Literal["auto", "json_schema", "json_object", "text"] = Field(
         default="auto", description="how to request JSON; auto: the strictest the server supports"
     )
@@ -69,15 +97,18 @@ class ChatSettings(BaseSettings):
     @classmethod
     def _is_plain(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.username or parts.password or parts.query or parts.fragment:
+        secret = any(map(_SECRET.search, dict(parse_qsl(parts.query, keep_blank_values=True))))
+        if parts.username or parts.password or secret or parts.fragment:
             # Not a ValueError, as pydantic would show the value, which may contain a secret.
             raise RecipeError(
-                "base_url contains a user name, a password or a query",
+                "base_url contains a user name, a password or a key",
                 fix="set key_env to the key's environment variable, and base_url to a plain URL",
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("write a plain URL such as http://127.0.0.1:8000/v1")
-        return url.rstrip("/")
+        if parts.path.rstrip("/").endswith("/chat/completions"):
+            raise ValueError("leave out /chat/completions at the end of base_url")
+        return parts._replace(path=parts.path.rstrip("/")).geturl()
 
     @field_validator("key_env")
     @classmethod
@@ -90,11 +121,59 @@ class ChatSettings(BaseSettings):
             )
         return name
 
+    # Nor are the errors below, as headers and body may hold keys.
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _has_no_secret(cls, value: Json) -> Mapping[str, Json]:
+        headers = _mapping(value)
+        for name, each in headers.items():
+            plain = isinstance(each, str) and each.isascii() and each.isprintable()
+            if not _HEADER.fullmatch(str(name)) or not plain:
+                raise RecipeError("not a header", value=name, fix="give names and plain values")
+            if _SECRET.search(name) and not _FROM_VARIABLE.search(each):
+                raise RecipeError(
+                    "a header contains a key",
+                    value=name,
+                    fix=f"put the key into an environment variable, and write {name}: $VARIABLE",
+                )
+        return headers
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _adds_fields(cls, value: Json) -> Mapping[str, Json]:
+        body = _mapping(value)
+        for name in sorted(body.keys() & _OWN.keys()):
+            own = _OWN[name]
+            fix = f"set {own} instead" if own else "leave it out: it is set for each question"
+            raise RecipeError("a field cannot be given in `body`", value=name, fix=fix)
+        if body.get("stream"):
+            raise RecipeError(
+                "replies are read whole", value="stream", fix="leave `stream` out, or set it false"
+            )
+        return body
+
     @model_validator(mode="after")
     def _budget_has_prices(self) -> ChatSettings:
         if self.budget is not None and not (self.input_price or self.output_price):
             raise ValueError("a budget needs prices: set input_price and output_price")
         return self
+
+    def identity(self, *left_out: str) -> dict[str, Json]:
+        """Return the settings that can change an answer, without those named."""
+        extra = frozenset({"headers", "body"})
+        kept: dict[str, Json] = self.model_dump(
+            mode="json", exclude=set(_MEANS | extra | {*left_out})
+        )
+        return {**kept, **self.further}
+
+    @property
+    def further(self) -> dict[str, Json]:
+        """What is sent beside the usual fields and can change an answer; no keys."""
+        headers = {name: v for name, v in self.headers.items() if not _FROM_VARIABLE.search(v)}
+        query = dict(parse_qsl(urlsplit(self.base_url).query))
+        sent: dict[str, Json] = {"body": self.body, "headers": headers, "query": query}
+        return {name: each for name, each in sent.items() if each}
 
     def price(self, input_tokens: float, output_tokens: float) -> float:
         """Return the cost of these tokens in USD."""
@@ -113,14 +192,21 @@ class StoredChatSettings(ChatSettings):
     )
     repeat: int = Field(default=0, ge=0, description="another number asks, and pays, again")
 
-    def identity(self, *without: str) -> dict[str, Json]:
-        """Return all settings that can change an answer, but those `without`, as JSON."""
-        return self.model_dump(mode="json", exclude={*_MEANS, *without})
-
     @property
     def chosen_temperature(self) -> float | None:
         """The temperature if it was set, which then overrides those in prompts; else None."""
         return self.temperature if "temperature" in self.model_fields_set else None
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    """Return a mapping, or the one in a text of JSON."""
+    try:
+        content = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        content = None
+    if not isinstance(content, Mapping):
+        raise RecipeError("headers and body are JSON", fix='write them as {"name": "value"}')
+    return content
 
 
 class Secret:
@@ -165,3 +251,23 @@ def read_key(variable: str) -> Secret:
             fix=f"set {variable} to the key alone",
         )
     return Secret(value)
+
+
+def read_headers(headers: Mapping[str, str]) -> dict[str, Secret]:
+    """Return headers with the values of the environment variables that they name.
+
+    Raises RecipeError if one is not set, as a server would only reject the call.
+    """
+    return {name: Secret(_FROM_VARIABLE.sub(_value, each)) for name, each in headers.items()}
+
+
+def _value(found: re.Match[str]) -> str:
+    variable = found[1] or found[2]
+    secret = read_key(variable)
+    if not secret:
+        raise RecipeError(
+            "a header names an environment variable that is not set",
+            value=f"${variable}",
+            fix=f"run `export {variable}=KEY`",
+        )
+    return secret.reveal()

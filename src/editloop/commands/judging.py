@@ -53,7 +53,7 @@ def judge(
     """
     from editloop.commands.terminal import build_progress, print_asked, print_expected
     from editloop.judges import judge_data
-    from editloop.quality.rewards.table import print_rewards
+    from editloop.quality.rewards.table import any_scored, print_rewards
 
     source = {
         "layout": layout,
@@ -80,6 +80,9 @@ def judge(
     print_rewards(results)
     print_asked(judge_data.judge_usage(judge, folder))
     say(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
+    if not any_scored(results):
+        say("error: nothing was scored; the reasons are above", err=True)
+        raise typer.Exit(1)
 
 
 def calibrate(
