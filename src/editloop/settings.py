@@ -6,9 +6,9 @@ the wrong type raise RecipeError before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -40,13 +40,35 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> Reci
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        fix = known_names(str(first["loc"][-1]), model.model_fields)
+        fix = known_names(str(first["loc"][-1]), _keys_at(model, first["loc"][:-1]))
         return RecipeError(f"{where}: unknown key", value=place, fix=fix)
     return RecipeError(
         f"{where}: {place or 'settings'}: {said(first)}",
         value=repr(first["input"])[:200],
         fix="correct the value",
     )
+
+
+def _keys_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """Return the keys that the settings at a place take."""
+    models: list[Any] = [model]
+    for part in place:
+        inner = [
+            found
+            for each in models
+            if part in each.model_fields
+            for found in _models_in(each.model_fields[part].annotation)
+        ]
+        named = [each for each in models if each.__name__ == part]  # as pydantic tells unions apart
+        models = inner or named or models
+    return list(dict.fromkeys(name for each in models for name in each.model_fields))
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    """Return the settings that an annotation, such as a union or a list, holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [each for part in get_args(annotation) for each in _models_in(part)]
 
 
 def said(error: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from editloop.cli import app
 from editloop.editors import edit as editing
 from editloop.editors import edit_files
 from editloop.editors.edit_files import edit_to_files
-from editloop.errors import EditLoopError, ImageError, StoreError
+from editloop.errors import EditLoopError, ImageError, RecipeError, StoreError
 from editloop.images.codec import content_hash, encode_jpeg, encode_png
 from editloop.images.masks import mask_reading
 from editloop.images.metadata import facts_in, stamped
@@ -148,10 +148,10 @@ def test_a_full_disk_leaves_no_half_picture(photo, tmp_path, monkeypatch) -> Non
     assert not (tmp_path / "photo-edited.png").exists()
 
 
-def test_a_folder_is_no_picture() -> None:
-    answer = CliRunner().invoke(app, ["edit", "/", "make it sepia"])
-    assert isinstance(answer.exception, ImageError)
-    assert isinstance(CliRunner().invoke(app, ["edit", ".", "fly"]).exception, ImageError)
+def test_a_folder_needs_a_folder_for_its_edits() -> None:
+    for folder in ("/", "."):
+        answer = CliRunner().invoke(app, ["edit", folder, "make it sepia"])
+        assert isinstance(answer.exception, RecipeError)
 
 
 def test_a_picture_that_can_be_read_once_only_is_edited(photo, tmp_path) -> None:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from editloop.commands.common import InvertMask, MaskRule
+from editloop.commands.common import InvertMask, MaskRule, going_on_later
 from editloop.showing.terminal import say
 
 __all__ = ["edit", "editors", "operations"]
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="The picture to edit.", show_default=False)],
-    instructions: Annotated[
-        list[str],
+    image: Annotated[
+        Path,
         typer.Argument(
-            help="What to change. Several instructions are applied one after another.",
-            show_default=False,
+            help="The picture to edit; or a folder or a glob of pictures.", show_default=False
         ),
     ],
+    instructions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to change. Several instructions are applied one after another. With "
+            "--instruction: further pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    instruction: Annotated[
+        list[str] | None, typer.Option(help="What to change, for several pictures. Repeatable.")
+    ] = None,
     editor: Annotated[
         str,
         typer.Option(
@@ -69,13 +79,18 @@ def edit(
     acceleration: Annotated[
         str | None, typer.Option(help="Lossy speed-up: reused-guidance, or none. (default: none)")
     ] = None,
+    allow_large: Annotated[
+        bool, typer.Option("--allow-large", help="Read pictures of more than 64 megapixels.")
+    ] = False,
 ) -> None:
-    """Edit a picture by one or more instructions.
+    """Edit a picture, or several, by one or more instructions.
 
+    Several pictures need --output FOLDER. The same command resumes an interrupted one.
     Each picture that is written records in its metadata how it was made. Give further settings of
     the editor in --editor; `editloop editors` lists them.
     """
     from editloop.editors.edit_files import edit_to_files
+    from editloop.editors.edit_many import names_several
     from editloop.images.masks import mask_reading
 
     asked = {
@@ -86,17 +101,52 @@ def edit(
         "acceleration": acceleration,
     }
     settings = {name: value for name, value in asked.items() if value is not None}
-    for path in edit_to_files(
-        image,
-        instructions,
-        output,
-        seeds=range(seed, seed + seeds),
-        editor=editor,
-        mask=mask,
-        reading=mask_reading(mask_rule, invert=invert_mask),
-        settings=settings,
-    ):
+    given = instructions or []
+    turns = instruction or given
+    images = [image, *map(Path, given if instruction else [])]
+    chosen: dict[str, Any] = {
+        "editor": editor,
+        "settings": settings,
+        "seeds": range(seed, seed + seeds),
+        "allow_large": allow_large,
+    }
+    if len(images) > 1 or names_several(image):
+        _edit_several(images, turns, output, mask, chosen)
+        return
+    reading = mask_reading(mask_rule, invert=invert_mask)
+    for path in edit_to_files(image, turns, output, mask=mask, reading=reading, **chosen):
         say(path)
+
+
+def _edit_several(
+    images: Sequence[Path],
+    turns: Sequence[str],
+    output: Path | None,
+    mask: Path | None,
+    chosen: dict[str, Any],
+) -> None:
+    """Edit several pictures, print each one's files, and exit with 1 if some were not edited."""
+    from editloop.editors.edit_many import edit_pictures
+    from editloop.errors import RecipeError
+
+    if output is None:
+        raise RecipeError(
+            "several pictures need a folder", value=len(images), fix="name it with -o FOLDER"
+        )
+    if mask is not None:
+        raise RecipeError(
+            "a mask belongs to one picture", value=mask, fix="edit that picture by itself"
+        )
+    failed = 0
+    with going_on_later():
+        for each in edit_pictures(images, turns, output, **chosen):
+            told = ", ".join(map(str, each.files)) if each.error is None else f"error: {each.error}"
+            failed += each.error is not None
+            shown = f"{each.image}: {told}" if each.error else told
+            say(f"[{each.number}/{each.total}] {shown}", err=each.error is not None)
+    if failed:
+        say(f"{failed:,} pictures were not edited; the reasons are above", err=True)
+        raise typer.Exit(1)
 
 
 def editors() -> None:

@@ -174,8 +174,9 @@ class DiffusionEditor:
         if (target / INDEX).is_file():
             return PocketEditor(validate(PocketEditorSettings, own, where=self.name))
         if _awaits_training(target):
+            missing = "" if target.exists() else "there is no such folder, and so "
             raise UnavailableError(
-                f"no trained model here (it would hold {INDEX} or model_index.json)",
+                f"{missing}no trained model here (it would hold {INDEX} or model_index.json)",
                 value=target,
                 command="editloop run RECIPE --only build --only train",
             )

@@ -25,6 +25,7 @@ __all__ = [
     "contact_sheet",
     "edit",
     "edit_seeds",
+    "edit_sessions",
     "editor_of",
     "read_mask",
     "read_pixels",
@@ -45,6 +46,7 @@ def edit(
     mask_rule: str | None = None,
     invert_mask: bool = False,
     seed: int = 0,
+    allow_large: bool = False,
     **settings: Json,
 ) -> list[Pixels]:
     """Return the picture after each instruction; each edit starts from the previous result.
@@ -53,9 +55,9 @@ def edit(
     is lost by scaling between the turns. `editor` is an editor or its SPEC; `settings`, such as
     `steps=20` or `reward="5,5,5"`, override those in the SPEC. `mask` is an array of 0 and 255
     (where editing is allowed), or a file, which is read by `mask_rule` and `invert_mask` (see
-    `images.masks`). Every result has the size of `image`. Raises InstructionError, with the
-    editor's reason, for an instruction that the editor does not carry out, and for one that is the
-    name of a file.
+    `images.masks`). A picture of more than 64 megapixels needs `allow_large`. Every result has the
+    size of `image`. Raises InstructionError, with the editor's reason, for an instruction that the
+    editor does not carry out, and for one that is the name of a file.
     """
     return edit_seeds(
         image,
@@ -65,6 +67,7 @@ def edit(
         mask=mask,
         mask_rule=mask_rule,
         invert_mask=invert_mask,
+        allow_large=allow_large,
         **settings,
     )[0]
 
@@ -78,6 +81,7 @@ def edit_seeds(
     mask: Mask | Path | str | None = None,
     mask_rule: str | None = None,
     invert_mask: bool = False,
+    allow_large: bool = False,
     **settings: Json,
 ) -> list[list[Pixels]]:
     """Return the result of `edit` for each of several seeds, sent to the editor in one batch.
@@ -88,8 +92,9 @@ def edit_seeds(
     photo: bytes | None = None
     if isinstance(image, Path | str):
         photo = read_bytes(Path(image))
-        image = pixels_in(photo, Path(image))
-    region = _region(mask, mask_reading(mask_rule, invert=invert_mask), photo)
+        image = pixels_in(photo, Path(image), allow_large=allow_large)
+    reading = mask_reading(mask_rule, invert=invert_mask)
+    region = _region(mask, reading, photo, allow_large=allow_large)
     turns = [instructions] if isinstance(instructions, str | Path) else instructions
     check_arrays(image, region)
     check_instructions(turns)
@@ -109,17 +114,39 @@ def edit_seeds(
             "a model with `mask` among its conditions",
         )
     first = EditRequest(id="edit", turn=1, image=image, instruction="", mask=region)
-    sessions: list[list[Pixels]] = [[] for _ in seeds]
-    requests = [replace(first, seed=seed) for seed in seeds]
+    sessions = edit_sessions(made, [replace(first, seed=seed) for seed in seeds], turns)
+    for session in sessions:
+        if isinstance(session, InstructionError):
+            raise session
+    return [each for each in sessions if not isinstance(each, InstructionError)]
+
+
+def edit_sessions(
+    editor: Editor, firsts: Sequence[EditRequest], turns: Sequence[str]
+) -> list[list[Pixels] | InstructionError]:
+    """Return each picture after each turn, or the error of the turn that was not carried out.
+
+    The requests of a turn are sent to the editor together. `firsts` need no instruction.
+    """
+    sessions: list[list[Pixels] | InstructionError] = [[] for _ in firsts]
+    requests = dict(enumerate(firsts))
     for turn, instruction in enumerate(turns, start=1):
-        requests = [replace(each, turn=turn, instruction=instruction) for each in requests]
-        answers = _answers(made, requests)
-        for session, answer in zip(sessions, answers, strict=True):
-            session.append(scaled_back(made, answer, first))
-        requests = [
-            replace(each, image=answer, fitted=isinstance(made, UnscaledEditor))
-            for each, answer in zip(requests, answers, strict=True)
-        ]
+        asked = [replace(each, turn=turn, instruction=instruction) for each in requests.values()]
+        answers = edit_unscaled(editor, asked) if asked else []
+        for index, answer in zip(list(requests), answers, strict=True):
+            session = sessions[index]
+            if isinstance(answer, Unedited):
+                sessions[index] = InstructionError(
+                    f"{editor.name} made no edit at turn {turn}",
+                    value=instruction,
+                    fix=answer.reason,
+                )
+                del requests[index]
+                continue
+            assert isinstance(session, list)
+            session.append(scaled_back(editor, answer, firsts[index]))
+            fitted = isinstance(editor, UnscaledEditor)
+            requests[index] = replace(firsts[index], image=answer, fitted=fitted)
     return sessions
 
 
@@ -139,11 +166,11 @@ def editor_of(spec: str, settings: Mapping[str, Json]) -> Editor:
 
 
 def _region(
-    mask: Mask | Path | str | None, reading: MaskReading, photo: bytes | None
+    mask: Mask | Path | str | None, reading: MaskReading, photo: bytes | None, *, allow_large: bool
 ) -> Mask | None:
     """Return the mask as an array; a rule is applied to an array's values too."""
     if isinstance(mask, Path | str):
-        return read_mask(Path(mask), reading, photo=photo)
+        return read_mask(Path(mask), reading, photo=photo, allow_large=allow_large)
     if mask is None or reading == BY_CONTENT or mask.ndim != 2 or mask.dtype != np.uint8:
         return mask
     return allowed(MaskLevels(mask), reading)
@@ -193,8 +220,8 @@ def check_instructions(turns: Sequence[str]) -> None:
             raise InstructionError(
                 "an instruction is the name of a file",
                 value=turn,
-                fix="edit one picture at a time; if the name is to be written into the picture, "
-                "put it in quotes in a sentence",
+                fix="for several pictures, give what to change as --instruction; if the name is to "
+                "be written into the picture, put it in quotes in a sentence",
             )
 
 
@@ -204,19 +231,6 @@ def _check_seeds(seeds: Sequence[int]) -> None:
             raise RecipeError(
                 "the seed is out of range", value=seed, fix=f"give one from 0 to {_SEEDS - 1}"
             )
-
-
-def _answers(editor: Editor, requests: Sequence[EditRequest]) -> list[Pixels]:
-    answers: list[Pixels] = []
-    for request, answer in zip(requests, edit_unscaled(editor, requests), strict=True):
-        if isinstance(answer, Unedited):
-            raise InstructionError(
-                f"{editor.name} made no edit at turn {request.turn}",
-                value=request.instruction,
-                fix=answer.reason,
-            )
-        answers.append(answer)
-    return answers
 
 
 def contact_sheet(pictures: Sequence[Pixels]) -> Pixels:

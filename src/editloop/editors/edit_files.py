@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from editloop.editors.edit import (
     check_arrays,
@@ -27,11 +28,13 @@ from editloop.images.files import (
 from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.images.metadata import facts_in
 from editloop.registry import parse_spec
-from editloop.schema import Json, Pixels
+from editloop.schema import Editor, Json, Pixels
 from editloop.storage.files import explained
 
-__all__ = ["edit_to_files"]
+__all__ = ["EditFiles", "Facts", "edit_to_files", "facts_of", "in_parts"]
 
+Facts: TypeAlias = Mapping[str, Json]
+_T = TypeVar("_T")
 _FileFacts = dict[Path, dict[str, Json]]  # each file's metadata, in the order of turns
 
 
@@ -45,6 +48,7 @@ def edit_to_files(
     mask: Path | None = None,
     reading: MaskReading = BY_CONTENT,
     seeds: Sequence[int] = (0,),
+    allow_large: bool = False,
 ) -> Iterator[Path]:
     """Edit a picture and write each turn of each seed; yield each file's path once it exists.
 
@@ -59,10 +63,78 @@ def edit_to_files(
     last = _place(image, output)
     check_format(last)
     made = editor_of(editor, settings)
-    source = pixels_in(data, image)
-    region = None if mask is None or masked is None else mask_in(masked, mask, reading, photo=data)
+    source = pixels_in(data, image, allow_large=allow_large)
+    region = (
+        None
+        if mask is None or masked is None
+        else mask_in(masked, mask, reading, photo=data, allow_large=allow_large)
+    )
     check_arrays(source, region)
-    facts: dict[str, Json] = {
+    facts = facts_of(made, editor, settings, data, masked=masked, reading=reading)
+    files = EditFiles(last, instructions, seeds, facts)
+    files.check([image] if mask is None else [image, mask])
+    for some in in_parts(seeds, getattr(made, "at_once", 1)):
+        asked = [seed for seed in some if not files.are_made(seed)]
+        if asked:
+            sessions = edit_seeds(source, instructions, asked, editor=made, mask=region)
+            for seed, session in zip(asked, sessions, strict=True):
+                files.save(seed, session)
+        for seed in some:
+            yield from files.of_seeds[seed]
+    yield from files.save_sheet(source)
+
+
+class EditFiles:
+    """The files of one picture's edits, by seed and turn, each with the metadata it records."""
+
+    def __init__(
+        self, last: Path, instructions: Sequence[str], seeds: Sequence[int], facts: Facts
+    ) -> None:
+        one = len(seeds) == 1
+        self.of_seeds = {seed: _of_seed(last, instructions, seed, facts, one=one) for seed in seeds}
+        self._sheet = {} if one else _sheet(last, instructions, seeds, facts)
+
+    def check(self, shown: Sequence[Path]) -> None:
+        """Raise an error if one cannot be written, or is no edit of ours (see `check_place`)."""
+        for path in self.paths:
+            check_place(path, shown)
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files, the contact sheet last."""
+        return [*chain(*self.of_seeds.values()), *self._sheet]
+
+    def are_made(self, seed: int) -> bool:
+        """Return whether the files of a seed exist and record the same edit."""
+        return all(
+            path.exists() and facts_in(path.read_bytes()) == own
+            for path, own in self.of_seeds[seed].items()
+        )
+
+    def save(self, seed: int, session: Sequence[Pixels]) -> None:
+        """Write each turn of a seed."""
+        for (path, own), pixels in zip(self.of_seeds[seed].items(), session, strict=True):
+            save_pixels(path, pixels, own)
+
+    def save_sheet(self, source: Pixels) -> Iterator[Path]:
+        """Write the contact sheet of several seeds, from their files; yield its path."""
+        for path, own in self._sheet.items():
+            edits = [read_pixels([*each][-1]) for each in self.of_seeds.values()]
+            save_pixels(path, contact_sheet([source, *edits]), own)
+            yield path
+
+
+def facts_of(
+    made: Editor,
+    editor: str,
+    settings: Mapping[str, Json],
+    data: bytes,
+    *,
+    masked: bytes | None = None,
+    reading: MaskReading = BY_CONTENT,
+) -> Facts:
+    """Return what an edit of the picture in `data` records, beside its instructions and seed."""
+    return {
         "editor": made.name,
         "fingerprint": made.fingerprint,
         "source": codec.content_hash(data),
@@ -70,23 +142,6 @@ def edit_to_files(
         **({} if reading == BY_CONTENT else {"mask_reading": asdict(reading)}),
         "settings": _all_settings(editor, settings),
     }
-    one = len(seeds) == 1
-    files = {seed: _of_seed(last, instructions, seed, facts, one=one) for seed in seeds}
-    sheet = {} if one else _sheet(last, instructions, seeds, facts)
-    for path in (*chain(*files.values()), *sheet):
-        check_place(path, [image] if mask is None else [image, mask])
-    for some in _in_parts(seeds, getattr(made, "at_once", 1)):
-        asked = [seed for seed in some if not _is_made(files[seed])]
-        if asked:
-            sessions = edit_seeds(source, instructions, asked, editor=made, mask=region)
-            for seed, session in zip(asked, sessions, strict=True):
-                _save(files[seed], session)
-        for seed in some:
-            yield from files[seed]
-    for path, own in sheet.items():  # made from the files, as some were not edited now
-        shown = [source, *(read_pixels([*files[seed]][-1]) for seed in seeds)]
-        save_pixels(path, contact_sheet(shown), own)
-        yield path
 
 
 def _all_settings(editor: str, settings: Mapping[str, Json]) -> dict[str, Json]:
@@ -96,7 +151,7 @@ def _all_settings(editor: str, settings: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _of_seed(
-    last: Path, instructions: Sequence[str], seed: int, facts: Mapping[str, Json], *, one: bool
+    last: Path, instructions: Sequence[str], seed: int, facts: Facts, *, one: bool
 ) -> _FileFacts:
     """Return the files of one seed, one per turn, with their metadata."""
     path = last if one else last.with_stem(f"{last.stem}-seed-{seed}")
@@ -112,24 +167,16 @@ def _of_seed(
 
 
 def _sheet(
-    last: Path, instructions: Sequence[str], seeds: Sequence[int], facts: Mapping[str, Json]
+    last: Path, instructions: Sequence[str], seeds: Sequence[int], facts: Facts
 ) -> _FileFacts:
     """Return the contact sheet of several seeds with its metadata."""
     own = {**facts, "instructions": list(instructions), "seeds": list(seeds)}
     return {last.with_stem(f"{last.stem}-sheet"): own}
 
 
-def _in_parts(seeds: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (seeds[start : start + size] for start in range(0, len(seeds), size))
-
-
-def _is_made(files: _FileFacts) -> bool:
-    return all(path.exists() and facts_in(path.read_bytes()) == own for path, own in files.items())
-
-
-def _save(files: _FileFacts, session: Sequence[Pixels]) -> None:
-    for (path, own), pixels in zip(files.items(), session, strict=True):
-        save_pixels(path, pixels, own)
+def in_parts(each: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    """Yield consecutive parts of a sequence, each of at most `size` elements."""
+    return (each[start : start + size] for start in range(0, len(each), size))
 
 
 def _place(image: Path, output: Path | None) -> Path:

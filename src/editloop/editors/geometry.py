@@ -75,6 +75,11 @@ class Sizing(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Json) -> Json:
+        if isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit()):
+            raise ValueError(
+                f"a number alone does not say which side: write long_side:{value}, "
+                f"short_side:{value}, or side:{value} for a square of that area"
+            )
         if not isinstance(value, str):
             return value
         pairs = [pair.partition(":") for pair in value.split(",")]

@@ -47,7 +47,9 @@ def _found(name: str) -> Path:
         raise UnavailableError("no such folder of weights", value=name) from None
     except LocalEntryNotFoundError:
         raise UnavailableError(
-            "these weights are not on this machine", value=name, command=command(name)
+            "these weights are not on this machine, and there is no such folder",
+            value=name,
+            command=command(name),
         ) from None
 
 

@@ -32,9 +32,15 @@ def read_pixels(path: Path) -> Pixels:
     return pixels_in(read_bytes(path), path)
 
 
-def read_mask(path: Path, reading: MaskReading = BY_CONTENT, *, photo: bytes | None = None) -> Mask:
+def read_mask(
+    path: Path,
+    reading: MaskReading = BY_CONTENT,
+    *,
+    photo: bytes | None = None,
+    allow_large: bool = False,
+) -> Mask:
     """Read a mask file by a rule; `photo` is the file of the picture that it belongs to."""
-    return mask_in(read_bytes(path), path, reading, photo=photo)
+    return mask_in(read_bytes(path), path, reading, photo=photo, allow_large=allow_large)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -50,22 +56,43 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def pixels_in(data: bytes, path: Path) -> Pixels:
-    """Decode a picture from the bytes of a file; errors name `path`."""
+def pixels_in(data: bytes, path: Path, *, allow_large: bool = False) -> Pixels:
+    """Decode a picture from the bytes of a file; errors name `path`.
+
+    One of more than 64 megapixels needs `allow_large`.
+    """
     try:
-        return codec.decode(data)
+        return codec.decode(data, max_pixels=_most_pixels(allow_large))
     except ImageError as error:
-        raise error.of(path) from error
+        raise _about_size(error, allow_large).of(path) from error
 
 
 def mask_in(
-    data: bytes, path: Path, reading: MaskReading = BY_CONTENT, *, photo: bytes | None = None
+    data: bytes,
+    path: Path,
+    reading: MaskReading = BY_CONTENT,
+    *,
+    photo: bytes | None = None,
+    allow_large: bool = False,
 ) -> Mask:
     """Decode a mask from the bytes of a file, as `codec.decode_mask`; errors name `path`."""
     try:
-        return codec.decode_mask(data, reading=reading, photo=photo)
+        most = _most_pixels(allow_large)
+        return codec.decode_mask(data, max_pixels=most, reading=reading, photo=photo)
     except ImageError as error:
-        raise error.of(path) from error
+        raise _about_size(error, allow_large).of(path) from error
+
+
+def _most_pixels(allow_large: bool) -> int:
+    return codec.MAX_SIDE**2 if allow_large else codec.MAX_PIXELS
+
+
+def _about_size(error: ImageError, allow_large: bool) -> ImageError:
+    """Return an error with the way to read a large picture, if its size is the cause."""
+    if error.code != "too-large" or allow_large:
+        return error
+    fix = "make it smaller, or read it all the same with --allow-large (allow_large=True)"
+    return ImageError(error.code, error.cause, value=error.value, fix=fix)
 
 
 def check_format(path: Path) -> None:
