@@ -278,6 +278,19 @@ def test_an_original_file_that_lacks_a_tensor_is_refused(state, config, tmp_path
         answer(tmp_path / "model.safetensors", config=str(config))
 
 
+@pytest.mark.parametrize(
+    ("start", "part"),
+    [("cond_stage_model.", "text encoder"), ("first_stage_model.", "autoencoder")],
+)
+def test_an_original_file_without_a_part_is_refused_by_its_name(
+    state, config, tmp_path, start, part
+) -> None:
+    kept = {key: state[key] for key in state if not key.startswith(start)}
+    save_file(kept, tmp_path / "model.safetensors")
+    with pytest.raises(RecipeError, match=f"holds no {part}"):
+        answer(tmp_path / "model.safetensors", config=str(config))
+
+
 def test_an_original_file_needs_what_describes_it(state, tmp_path) -> None:
     save_file(state, tmp_path / "model.safetensors")
     missing = editor(tmp_path / "model.safetensors").missing()

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image as Pillow
+from typer.testing import CliRunner
 
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer, FakeSettings
+from editloop.cli import app
 from editloop.errors import ChangedError, RecipeError, UnavailableError
 from editloop.images.codec import decode_mask, encode_png
 from editloop.images.masks import NOWHERE
@@ -29,6 +31,7 @@ from editloop.storage.samples import read_samples, to_row
 from editloop.storage.verify import verify
 from layout_folders import HEIGHT, WIDTH, metadata, picture, png, put
 from odd_images import saved
+from raw_server import raw_server, reply
 
 pytestmark = pytest.mark.slow
 
@@ -325,3 +328,27 @@ def test_a_wrong_judge_is_refused_before_anything_runs(
     recipe = {"name": "x", "sources": [{"kind": "layout", "path": str(data)}], "judge": [entry]}
     with pytest.raises(RecipeError, match=words):
         loop.dry_run(validate(Recipe, recipe, where="test"), tmp_path)
+
+
+PAGE = (200, {"Content-Type": "text/html"}, b"<html>Welcome</html>")
+
+
+def test_a_server_that_is_none_stops_the_run_early_with_the_cause(data, tmp_path) -> None:
+    with raw_server(lambda _: PAGE) as server:
+        place = server.base_url.removesuffix("/v1")
+        spec = f"vlm:m?base_url={place}&ledger={tmp_path / 'l.db'}&attempts=2"
+        with pytest.raises(UnavailableError, match="base_url lacks /v1"):
+            judge(data, spec, tmp_path / "out")
+        assert len(server.bodies) <= 2 * 24
+
+
+def test_a_run_in_which_nothing_was_scored_exits_with_an_error(data, tmp_path) -> None:
+    refused = reply("", "SAFETY")
+    with raw_server(lambda _: refused) as server:
+        spec = f"vlm:m?base_url={server.base_url}&ledger={tmp_path / 'l.db'}"
+        words = ["judge", data, "--judge", spec, "--sample", 4, "--out", tmp_path / "out"]
+        done = CliRunner().invoke(app, list(map(str, words)))
+        assert len(server.bodies) == 12
+    assert done.exit_code == 1
+    assert "nothing was scored" in done.output
+    assert "refused" in done.output

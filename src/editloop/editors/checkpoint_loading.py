@@ -11,7 +11,8 @@ from typing import Any
 
 import diffusers
 import torch
-from safetensors import SafetensorError
+from diffusers.loaders.single_file_utils import SingleFileComponentError
+from safetensors import SafetensorError, safe_open
 
 from editloop.editors.checkpoints import Checkpoint
 from editloop.editors.released import load_released
@@ -32,6 +33,10 @@ from editloop.storage.records import fingerprint
 __all__ = ["checkpoint_digest", "load_checkpoint"]
 
 _NO_CHECKER = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
+_ORIGINAL_PARTS = {  # how the names of tensors begin in original files of all families
+    "text encoder": ("cond_stage_model.", "conditioner.", "text_encoders.", "te."),
+    "autoencoder": ("first_stage_model.", "vae."),
+}
 _DECIDING = ("family", "conditions", "reward", "lora", "scales_sources")
 
 
@@ -89,12 +94,35 @@ def _load_file(checkpoint: Checkpoint, file: Path, wanted: Wanted) -> DiffusionM
             **options,
         )
         return of_pipeline(pipeline.to(device()), checkpoint.name, folder, wanted)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (
+        *(OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError),
+        SingleFileComponentError,
+    ) as error:
+        if absent := _absent_parts(file):
+            raise RecipeError(
+                f"the file holds no {' and no '.join(absent)}",
+                value=file,
+                fix="get the whole checkpoint, or name a folder or hub name in diffusers layout",
+            ) from error
         raise RecipeError(
             "the original checkpoint cannot be read as tensors alone, or is not of the family",
             value=file,
             fix=f"convert it to diffusers layout ({error})",
         ) from error
+
+
+def _absent_parts(file: Path) -> list[str]:
+    """Return the parts of which an original .safetensors file has no tensor."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            names = tuple(opened.keys())
+    except (OSError, SafetensorError):  # another format, or no such file
+        return []
+    return [
+        part
+        for part, starts in _ORIGINAL_PARTS.items()
+        if not any(name.startswith(starts) for name in names)
+    ]
 
 
 def checkpoint_digest(checkpoint: Checkpoint) -> str:
