@@ -94,7 +94,7 @@ def test_texts_arrive_character_for_character(tmp_path, text: str) -> None:
 
 
 def test_concurrency_is_never_above_the_setting(tmp_path) -> None:
-    with world(tmp_path, latency=0.01) as here:
+    with world(tmp_path, latency=0.05) as here:
         ask(here.chat(concurrency=3), [question(n) for n in range(24)], read_sum)
         assert here.server.seen.at_once == 3
 
