@@ -34,7 +34,10 @@ __all__ = ["Chunk", "ChunkRunner", "Computed", "Done"]
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """The tables that a chunk's function computed, by name, and a report that is not stored."""
+    """The tables that a chunk's function computed, by name, and a report that is not stored.
+
+    A table that is left out, as it is not final, is not committed.
+    """
 
     tables: Mapping[str, pa.Table]
     report: Any = None
@@ -59,7 +62,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A chunk whose tables are all committed; `report` is None if nothing was computed."""
+    """A chunk and its committed tables; `report` is None if nothing was computed."""
 
     about: Any
     commits: Mapping[str, Commit]
@@ -228,6 +231,7 @@ def _compute(task: _ChunkTask) -> tuple[dict[str, Commit], Any]:
             generation=key.generation,
         )
         for name, key in task.keys.items()
+        if name in computed.tables
     }
     task.inputs.remove()
     return commits, computed.report

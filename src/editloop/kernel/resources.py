@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from editloop.errors import StepError
 from editloop.runtime.machine import cores
 
-__all__ = ["CPU", "GPU", "NETWORK", "Resources", "a_model", "resources_of"]
+__all__ = ["CPU", "GPU", "NETWORK", "Resources", "a_judge", "a_model", "resources_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ NETWORK = Resources(network=True)
 def a_model() -> Resources:
     """Return the resources of a model that runs on a GPU, or on all cores if there is none."""
     return Resources(cpus=cores(), gpus=1, gpu_optional=True)
+
+
+def a_judge() -> Resources:
+    """Return the resources of a judge, which may ask a server or run a model: all cores."""
+    return Resources(cpus=cores(), network=True)
 
 
 def resources_of(part: object) -> Resources:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from editloop.errors import RecipeError, StepError
 from editloop.judges.samples import sample_pair
 from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
-from editloop.kernel.resources import NETWORK
+from editloop.kernel.resources import a_judge
 from editloop.quality.chunks import DataChunk
 from editloop.quality.numbers import NUMBERS, number_table
 from editloop.schema import Cause, EditSample, Json, Judge, Unscored, Verdict
@@ -56,7 +56,7 @@ class DataJudge:
         made_from = fingerprint([_VERSION, self._judge.name, self._judge.version, chunk.digest])
         keys = {name: ShardKey(f"judge-{name}", made_from) for name in self.names}
         work = Chunk(None, keys, _judge, self, chunk.samples, len(chunk.samples))
-        (done,) = runner.run(self._store, [work], NETWORK)
+        (done,) = runner.run(self._store, [work], a_judge())
         return {
             name: self._store.table(commit, "data", NUMBERS)
             for name, commit in done.commits.items()

@@ -9,7 +9,7 @@ from typing import Any
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.protocol.card import Protocol
 from editloop.evaluation.protocol.judged import Judged
-from editloop.kernel.resources import NETWORK, Resources
+from editloop.kernel.resources import Resources, a_judge
 from editloop.metrics.metric_set import Chosen, MetricSet, Numbers, choose
 from editloop.registry import parse_spec, settings_of
 from editloop.schema import EditedPair, Json, Judge
@@ -84,7 +84,7 @@ class ProtocolMeasures:
     @property
     def resources(self) -> Resources:
         """Those of the metrics; a judge may ask a server, and has a ledger."""
-        return NETWORK if self._has_judge else self._metrics.resources
+        return a_judge() if self._has_judge else self._metrics.resources
 
     @property
     def counts(self) -> dict[str, int]:

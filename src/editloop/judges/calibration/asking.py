@@ -18,6 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.judges.calibration.scales import SCALES, points
+from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
+from editloop.kernel.resources import a_judge
 from editloop.schema import (
     Cause,
     EditedPair,
@@ -30,6 +32,7 @@ from editloop.schema import (
     Verdict,
     canonical_json,
 )
+from editloop.storage.commits import ShardKey
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
@@ -37,6 +40,7 @@ __all__ = ["CachedJudge", "Judged", "digest_of", "in_batches"]
 
 _VERSION = "1"
 _BATCH = 64
+_TABLE = "data"
 _SCORES = pa.schema(
     [
         ("pair", pa.int32()),
@@ -125,33 +129,41 @@ class CachedJudge:
         """Return the verdicts on the pairs, which are streamed, and commit them under a name."""
         facts: list[_T] = []
         verdicts: list[Verdict] = []
-        for index, batch in enumerate(in_batches(cases)):
-            facts += [fact for _, fact in batch]
-            verdicts += self._ask(f"{name}-{index:05d}", [pair for pair, _ in batch])
+        with ChunkRunner() as runner:
+            for done in runner.run(self._store, self._chunks(name, cases), a_judge()):
+                own, count = done.about
+                facts += own
+                if done.report is None:
+                    rows = self._store.table(done.commits[_TABLE], "data", _SCORES)
+                    verdicts += _verdicts(rows.to_pylist(), count)
+                else:
+                    self.asked += count
+                    self.open = self.open or _TABLE not in done.commits
+                    verdicts += done.report
         return Judged.of(facts, verdicts, self.perspectives)
 
-    def _ask(self, shard: str, pairs: Sequence[EditedPair]) -> list[Verdict]:
-        key = fingerprint(
-            {
+    def _chunks(self, name: str, cases: Iterable[tuple[EditedPair, _T]]) -> Iterator[Chunk]:
+        for index, batch in enumerate(in_batches(cases)):
+            pairs = [pair for pair, _ in batch]
+            made_from = {
                 "version": _VERSION,
                 "judge": [self._judge.name, self._judge.version],
                 "pairs": [_digest(pair) for pair in pairs],
                 "repeat": self._repeat,
             }
-        )
-        commit = self._store.find(shard, key)
-        if commit is not None:
-            table = self._store.table(commit, "data", _SCORES)
-            return _verdicts(table.to_pylist(), len(pairs))
-        verdicts = self._judge.judge(pairs)
-        self.asked += len(pairs)
-        scores = (score for verdict in verdicts for score in verdict.values())
-        if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in scores):
-            self.open = True
-        else:
-            rows = pa.Table.from_pylist(list(_rows(verdicts)), schema=_SCORES)
-            self._store.commit(shard, {"data": rows}, fingerprint=key)
-        return verdicts
+            keys = {_TABLE: ShardKey(f"{name}-{index:05d}", fingerprint(made_from))}
+            about = [fact for _, fact in batch], len(batch)
+            yield Chunk(about, keys, _judge, self._judge, pairs, len(pairs))
+
+
+def _judge(judge: Judge, pairs: Sequence[EditedPair], _: tuple[str, ...]) -> Computed:
+    """Ask the judge; verdicts that are missing only for now are reported and not stored."""
+    verdicts = judge.judge(pairs)
+    scores = (score for verdict in verdicts for score in verdict.values())
+    if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in scores):
+        return Computed({}, verdicts)
+    rows = pa.Table.from_pylist(list(_rows(verdicts)), schema=_SCORES)
+    return Computed({_TABLE: rows}, verdicts)
 
 
 def _passed(perspective: str, score: Score | Unscored) -> float:

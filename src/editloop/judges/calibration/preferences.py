@@ -19,14 +19,18 @@ from editloop.judges.calibration.estimates import mean_of, rounded, share_of
 from editloop.judges.calibration.pairs import VARIANTS, TruthPairs
 from editloop.judges.pairwise import Comparison, Preference, position_bias
 from editloop.judges.verdicts import Preferred
+from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
+from editloop.kernel.resources import a_judge
 from editloop.schema import PERSPECTIVES, Json, Unscored
 from editloop.statistics.bootstrap import bootstrap_weights
+from editloop.storage.commits import ShardKey
 from editloop.storage.records import fingerprint
 from editloop.storage.shards import ShardStore
 
 __all__ = ["Comparer", "Comparing", "Known", "comparisons", "preference_results"]
 
 _VERSION = "1"
+_TABLE = "data"
 _BATCH = 64
 _EQUAL = "none"  # both edits are the same picture
 _ROWS = pa.schema(
@@ -96,30 +100,36 @@ class Comparing:
     def preferences(self, cases: Sequence[Comparison]) -> list[Preference | Unscored]:
         """Return the preference in each comparison, committed in batches."""
         found: list[Preference | Unscored] = []
-        for start in range(0, len(cases), _BATCH):
-            found += self._ask(f"preferences-{start:05d}", cases[start : start + _BATCH])
+        with ChunkRunner() as runner:
+            for done in runner.run(self._store, self._chunks(cases), a_judge()):
+                if done.report is None:
+                    rows = self._store.table(done.commits[_TABLE], "data", _ROWS)
+                    found += map(_preference, rows.to_pylist())
+                else:
+                    self.asked += len(done.report)
+                    self.open = self.open or _TABLE not in done.commits
+                    found += done.report
         return found
 
-    def _ask(self, shard: str, batch: Sequence[Comparison]) -> list[Preference | Unscored]:
+    def _chunks(self, cases: Sequence[Comparison]) -> Iterator[Chunk]:
         judge = [self._judge.name, self._judge.version]
-        cases = [
-            digest_of((each.source, each.first, each.second), [each.id, each.instruction])
-            for each in batch
-        ]
-        key = fingerprint({"version": _VERSION, "judge": judge, "comparisons": cases})
-        commit = self._store.find(shard, key)
-        if commit is not None:
-            return [
-                _preference(row) for row in self._store.table(commit, "data", _ROWS).to_pylist()
+        for start in range(0, len(cases), _BATCH):
+            batch = cases[start : start + _BATCH]
+            digests = [
+                digest_of((each.source, each.first, each.second), [each.id, each.instruction])
+                for each in batch
             ]
-        found = self._judge.compare(batch)
-        self.asked += len(batch)
-        if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in found):
-            self.open = True
-        else:
-            rows = pa.Table.from_pylist([_row(each) for each in found], schema=_ROWS)
-            self._store.commit(shard, {"data": rows}, fingerprint=key)
-        return found
+            made_from = {"version": _VERSION, "judge": judge, "comparisons": digests}
+            keys = {_TABLE: ShardKey(f"preferences-{start:05d}", fingerprint(made_from))}
+            yield Chunk(None, keys, _compare, self._judge, batch, len(batch))
+
+
+def _compare(judge: Comparer, batch: Sequence[Comparison], _: tuple[str, ...]) -> Computed:
+    """Ask the judge; preferences that are missing only for now are reported and not stored."""
+    found = judge.compare(batch)
+    if any(isinstance(each, Unscored) and each.cause.may_pass_later for each in found):
+        return Computed({}, found)
+    return Computed({_TABLE: pa.Table.from_pylist(list(map(_row, found)), schema=_ROWS)}, found)
 
 
 def preference_results(
