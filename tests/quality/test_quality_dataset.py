@@ -320,8 +320,21 @@ def test_every_sample_has_a_row(data: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(table["l1"].to_numpy(), directly(samples), atol=1e-6)
 
 
-def test_problems_are_listed_before_anything_is_measured(data: Path, tmp_path: Path) -> None:
+def test_faulty_edits_are_skipped_and_counted(data: Path, tmp_path: Path) -> None:
+    whole = measure_data(data, metrics=[CHANGE], out=tmp_path / "whole")
+    assert whole["skipped"] is None
     next((data / "pictures").iterdir()).write_bytes(b"broken")
+    found = measure_data(data, metrics=[CHANGE], out=tmp_path / "out")
+    assert found["samples"] < whole["samples"]
+    assert found["skipped"]["count"] >= 1
+    assert "the picture cannot be read" in found["skipped"]["first"][0]
+
+
+def test_problems_of_the_whole_set_are_listed_before_anything_is_measured(
+    data: Path, tmp_path: Path
+) -> None:
+    for path in (data / "pictures").iterdir():
+        path.write_bytes(b"broken")
     with pytest.raises(RecipeError, match="problem"):
         measure_data(data, metrics=[CHANGE], out=tmp_path / "out")
     assert Change.measured == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import tarfile
 import tracemalloc
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from editloop.errors import CorruptError
 from editloop.sources import stored_arrow, stored_tar
 from editloop.sources.layouts import open_layout
 from editloop.sources.table_files import gaps, split_files
-from layout_folders import png, put
+from layout_folders import parquet, png, put
 from published_folders import UNICODE, web_dataset
 
 IMAGE = {"bytes": b"png", "path": "a.png"}
@@ -140,13 +142,71 @@ def test_what_a_shard_would_lose_in_silence_is_an_error(tmp_path: Path, damage, 
 def test_a_compressed_shard_is_named_not_left_out(tmp_path: Path) -> None:
     web_dataset(tmp_path / "a.tar", [{"source.png": png(), "txt": "go"}])
     assert open_layout("table", tmp_path, map={"instruction": "txt"}).problems() == []
-    put(tmp_path / "b.tar.gz", gzip.compress((tmp_path / "a.tar").read_bytes())[:200])
+    packed = gzip.compress((tmp_path / "a.tar").read_bytes())
+    put(tmp_path / "b.tar.zst", b"x")
     (problem,) = open_layout("table", tmp_path, map={"instruction": "txt"}).problems()
-    assert problem.where == "b.tar.gz"
-    assert "compressed" in problem.cause
-    put(tmp_path / "a.tar", (tmp_path / "b.tar.gz").read_bytes())
+    assert problem.where == "b.tar.zst"
+    assert "compression" in problem.cause
+    put(tmp_path / "a.tar", packed[:200])
     with pytest.raises(CorruptError, match="not compressed"):
         list(stored_tar.all_rows(tmp_path / "a.tar"))
+    put(tmp_path / "gz" / "a.tar.gz", packed)
+    assert open_layout("table", tmp_path / "gz", map={"instruction": "txt"}).problems() == []
+
+
+def test_an_incomplete_first_sample_costs_only_itself(tmp_path: Path) -> None:
+    whole = {"source.png": png(), "txt": "go"}
+    web_dataset(tmp_path / "a.tar", [{"txt": "go"}, whole, whole])
+    (problem,) = open_layout("table", tmp_path, map={"instruction": "txt"}).problems()
+    assert (problem.where, problem.cause) == ("a.tar row 0", "it has no source")
+
+
+def shard(path: Path, names: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as made:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            made.addfile(info, io.BytesIO(name.encode()))
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        (["1.jpg", "2.jpg", "2.txt", "1.txt"], ["2", "1"]),
+        (["a.1.jpg", "a.1.txt", "a.2.jpg", "a.2.txt"], ["a.1", "a.2"]),
+        (["a.v2.jpg", "a.v2.txt", "b.v2.jpg", "b.v2.txt"], ["a.v2", "b.v2"]),
+    ],
+)
+def test_unsorted_files_and_dotted_keys_are_whole_samples(
+    tmp_path: Path, names: list[str], keys: list[str]
+) -> None:
+    shard(tmp_path / "a.tar", names)
+    rows = [row for row in stored_tar.all_rows(tmp_path / "a.tar") if isinstance(row, dict)]
+    assert [row["key"] for row in rows] == keys
+    for row in rows:
+        assert row["jpg"]["bytes"].decode() == f"{row['key']}.jpg"
+        assert row["txt"] == f"{row['key']}.txt"
+    ((at, second),) = stored_tar.rows_at(tmp_path / "a.tar", [1])
+    assert (at, second) == (1, rows[1])
+
+
+def test_a_file_that_is_given_twice_is_a_fault_of_its_sample(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", ["1.jpg", "1.jpg", "2.jpg"])
+    first, second = stored_tar.all_rows(tmp_path / "a.tar")
+    assert first == "it has 2 files 1.jpg"
+    assert isinstance(second, dict)
+
+
+def test_tables_of_several_formats_are_chosen(tmp_path: Path) -> None:
+    """As img2dataset writes them: a shard, and its facts as Parquet and JSON beside it."""
+    web_dataset(tmp_path / "00000.tar", [{"source.png": png(), "txt": "go"}])
+    parquet(tmp_path / "00000.parquet", [{"url": "https://a.b/c.png", "caption": "go"}])
+    put(tmp_path / "00000_stats.json", "{}")
+    options = {"map": {"instruction": "txt"}}
+    (problem,) = open_layout("table", tmp_path, **options).problems()
+    assert problem.fix == "choose one: table?format=parquet or table?format=tar"
+    assert open_layout("table", tmp_path, format="tar", **options).problems() == []
 
 
 @pytest.mark.parametrize("samples", [20, 320])

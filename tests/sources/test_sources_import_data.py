@@ -365,6 +365,86 @@ def test_what_is_wrong_costs_its_own_edit_and_is_quarantined(tmp_path: Path) -> 
     }
 
 
+def test_twice_used_ids_are_named_and_the_rest_is_imported(tmp_path: Path) -> None:
+    put(tmp_path / "set" / "a.png", png())
+    row = {"file_name": "a.png", "instruction": "darken"}
+    rows = [{**row, "id": name} for name in "aba"]
+    rows += [{**row, "id": "b", "session": "s", "turn": 1}, {**row, "session": "s", "turn": 2}]
+    data = metadata(tmp_path / "set", rows)
+    assert list(imported("table", data)) == ["a", "b"]
+    assert quarantined(data) == {
+        "metadata.jsonl line 3": "id-twice",
+        "metadata.jsonl line 4 turn 1": "id-twice",
+        "metadata.jsonl line 5 turn 2": "id-twice",
+    }
+    numbered = import_data("table", data, tmp_path / "numbered", columns={"id": ""}, workers=1)
+    assert numbered["build"]["out"] == 5
+
+
+def test_turns_from_0_and_interleaved_sessions_are_imported(tmp_path: Path) -> None:
+    rows = [
+        {"session": session, "turn": turn, "source": png(shade=turn), "instruction": "x"}
+        for turn in (1, 0)
+        for session in "st"
+    ]
+    parquet(tmp_path / "set" / "a.parquet", rows)
+    found = imported("table", tmp_path / "set")
+    assert list(found) == ["s/1", "s/2", "t/1", "t/2"]
+    assert found["t/2"].source.bytes == png(shade=1)
+
+
+SHAPES = {"near": (36, 49), "far": (36, 60)}
+
+
+@pytest.mark.parametrize(("fit", "kept"), [("refuse", ["near"]), ("crop", ["near", "far"])])
+def test_shapes_that_differ_a_little_are_resized_and_others_as_asked(
+    tmp_path: Path, fit: str, kept: list[str]
+) -> None:
+    rows = [
+        {"id": name, "source": png(), "target": png(size=size), "instruction": "x"}
+        for name, size in SHAPES.items()
+    ]
+    parquet(tmp_path / "set" / "a.parquet", rows)
+    found = imported("table", tmp_path / "set", fit=fit)
+    assert list(found) == kept
+    near = found["near"].provenance
+    assert near is not None
+    assert near.parameters == {"resized": {"target": [36, 49]}}
+    if fit == "crop":
+        far = found["far"].provenance
+        assert far is not None
+        assert far.parameters == {"resized": {"target": [36, 60]}, "fit": "crop"}
+    else:
+        assert quarantined(tmp_path / "set") == {"far": "other-size"}
+
+
+def test_the_end_of_import_and_show_says_what_was_left_out_and_why(tmp_path: Path) -> None:
+    rows = [
+        {"id": name, "source": png(), "target": png(size=size), "instruction": "x"}
+        for name, size in SHAPES.items()
+    ]
+    parquet(tmp_path / "set" / "a.parquet", rows)
+    out = tmp_path / "out"
+    command = ["import", "table", str(tmp_path / "set"), "--out", str(out)]
+    for words in (command, ["show", str(out)]):
+        ended = CliRunner().invoke(app, words)
+        assert ended.exit_code == 0, ended.output
+        assert "quarantined 1 by layout, other-size: far" in ended.output
+        assert "aspect ratios by 25.0%; fix: import with --fit" in ended.output
+        assert str(out / "rejects" / "quarantined.parquet") in ended.output
+    parquet(tmp_path / "set" / "a.parquet", rows[1:])
+    ended = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "none")])
+    assert ended.exit_code == 1
+    assert "nothing came out of 1 inputs" in ended.output
+
+
+def test_references_are_imported(tmp_path: Path) -> None:
+    row = {"source": png(), "instruction": "x", "references": [{"bytes": png("coffee")}]}
+    parquet(tmp_path / "set" / "a.parquet", [row])
+    (further,) = imported("table", tmp_path / "set")["000000"].references
+    assert further.bytes == png("coffee")
+
+
 def test_a_larger_target_gets_its_sources_size(tmp_path: Path) -> None:
     row = {"source": png(), "target": png(size=(72, 96)), "instruction": "x"}
     parquet(tmp_path / "set" / "a.parquet", [row])

@@ -105,11 +105,30 @@ def test_a_missing_turn_is_a_problem(tmp_path: Path) -> None:
     assert found == "metadata.jsonl line 1: the turns of session 's' are 1, 3"
 
 
-def test_a_session_that_is_torn_apart_is_a_problem(tmp_path: Path) -> None:
+def test_interleaved_and_reversed_sessions_are_sorted(tmp_path: Path) -> None:
     put(tmp_path / "a.png", png())
-    rows = [{**ROW, "id": str(at), "session": session} for at, session in enumerate("sts")]
-    (found,) = wrong("metadata", metadata(tmp_path, rows))
-    assert found == "metadata.jsonl line 3: the session 's' continues after another session"
+    rows = [
+        {**ROW, "instruction": f"{session}{turn}", "session": session, "turn": turn}
+        for session, turn in (("s", 2), ("t", 2), ("s", 1), ("t", 1))
+    ]
+    found = read("metadata", metadata(tmp_path, rows))
+    assert [[(it.id, it.instruction) for it in turns] for turns in found] == [
+        [("s/1", "s1"), ("s/2", "s2")],
+        [("t/1", "t1"), ("t/2", "t2")],
+    ]
+
+
+def test_turns_counted_from_0_are_turns_and_a_missing_one_is_seen(tmp_path: Path) -> None:
+    put(tmp_path / "a.png", png())
+    rows = [
+        {**ROW, "session": session, "turn": turn}
+        for session, turn in (("s", 0), ("s", 1), ("t", 1))
+    ]
+    assert wrong("metadata", metadata(tmp_path, rows)) == [
+        "metadata.jsonl line 3: the turns of session 't' are 2"
+    ]
+    (turns,) = read("metadata", metadata(tmp_path, rows[:2]))
+    assert [(it.id, it.turn) for it in turns] == [("s/1", 1), ("s/2", 2)]
 
 
 @pytest.mark.parametrize(
@@ -119,8 +138,8 @@ def test_a_session_that_is_torn_apart_is_a_problem(tmp_path: Path) -> None:
         ({**ROW, "file_name": None}, "it has no source"),
         ({**ROW, "instruction": 7}, "its instruction is no text: 7"),
         ({**ROW, "file_name": "../a.png"}, "its source names no file below the folder: '../a.png'"),
-        ({**ROW, "session": "s", "turn": 0}, "its turn is no number from 1 on: 0"),
-        ({**ROW, "mask": {"path": "m.png"}}, "its mask holds no bytes of a picture"),
+        ({**ROW, "session": "s", "turn": -1}, "its turn is no number from 0 or 1 on: -1"),
+        ({**ROW, "mask": {"path": None}}, "its mask holds no bytes of a picture"),
     ],
 )
 def test_a_row_that_is_no_edit_is_a_problem(
@@ -282,5 +301,6 @@ def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_table_is_a_problem(tmp_path: Path) -> None:
     (problem,) = open_layout("metadata", tmp_path).problems()
     assert (
-        problem.cause == "it has neither a metadata.jsonl nor a table file (.parquet, .arrow, .tar)"
+        problem.cause == "it has neither a metadata.jsonl nor a table file "
+        "(.parquet, .arrow, .tar, .jsonl, .ndjson, .json, .csv, .tsv)"
     )

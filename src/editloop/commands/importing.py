@@ -20,7 +20,8 @@ def import_data(
     data: Annotated[
         str,
         typer.Argument(
-            help="The data set's folder, or its name on the Hugging Face hub.", show_default=False
+            help="The data set's folder, one file of rows, or its name on the Hugging Face hub.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="The run folder to write.", show_default=False)],
@@ -62,6 +63,13 @@ def import_data(
         int | None,
         typer.Option(min=1, help="Import a random sample of this many edits. (default: all)"),
     ] = None,
+    fit: Annotated[
+        str,
+        typer.Option(
+            help="What to do with targets and masks whose shape differs by more than 3%: resize, "
+            "crop, pad or refuse."
+        ),
+    ] = "refuse",
     mask_rule: MaskRule = None,
     invert_mask: InvertMask = False,
     licence: Annotated[
@@ -96,6 +104,7 @@ def import_data(
 
     Run the same command again to resume an interrupted import.
     """
+    from editloop.commands.left_out import fail_without_output, print_left_out
     from editloop.commands.terminal import (
         build_progress,
         print_contamination,
@@ -120,6 +129,7 @@ def import_data(
             inverse=inverse,
             heldout=heldout,
             sample=sample,
+            fit=fit,
             licence=licence,
             mask_rule=mask_rule,
             invert_mask=invert_mask,
@@ -132,7 +142,9 @@ def import_data(
     print_contamination(results)
     print_notices(results)
     print_masks(results["masks"])
+    print_left_out(out, results)
     say(f"data: {out / 'data'}")
+    fail_without_output(results)
 
 
 def hash_data(

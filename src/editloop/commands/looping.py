@@ -56,6 +56,7 @@ def run(
 
     Run the same command again to resume an interrupted run.
     """
+    from editloop.commands.left_out import fail_without_output, print_left_out
     from editloop.commands.terminal import build_progress, print_plan, print_results
     from editloop.loop import run as loop
     from editloop.loop.recipe import read_recipe
@@ -77,8 +78,10 @@ def run(
             progress=progress,
         )
     print_results(results)
+    print_left_out(folder, results)
     if (folder / "report.html").exists():
         say(f"report: {folder / 'report.html'}")
+    fail_without_output(results)
 
 
 def recipes(
@@ -102,13 +105,16 @@ def show(
     html: Annotated[bool, typer.Option("--html", help="Rewrite the report page instead.")] = False,
 ) -> None:
     """Print a run's results so far: counts and tables."""
+    from editloop.commands.left_out import print_left_out
     from editloop.commands.terminal import print_results
     from editloop.loop import run as loop
 
     if html:
         say(loop.report(folder))
         return
-    print_results(loop.results(folder))
+    results = loop.results(folder)
+    print_results(results)
+    print_left_out(folder, results)
 
 
 def verify(folder: RunFolder) -> None:

@@ -22,12 +22,12 @@ _CARD = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
 
 
 def find(name: str) -> Path:
-    """Return a data set's folder by its path or hub name (`owner/name`), without the network.
+    """Return a data set's folder or file by its path or hub name, without the network.
 
     Raises UnavailableError, with the download command, if it is not in the hub's cache, and
     RecipeError if `name` is neither a path nor a hub name.
     """
-    folder = _local_folder(name)
+    folder = _local(name)
     if folder is not None:
         return folder
     from huggingface_hub import snapshot_download
@@ -50,7 +50,7 @@ def download(name: str) -> Path:
 
     Raises UnavailableError if the download fails.
     """
-    folder = _local_folder(name)
+    folder = _local(name)
     if folder is not None:
         return folder
     from huggingface_hub import snapshot_download
@@ -65,18 +65,15 @@ def download(name: str) -> Path:
         raise UnavailableError(cause, value=name, command=_command(name)) from error
 
 
-def _local_folder(name: str) -> Path | None:
-    """Return the folder with this path, if it exists; raises RecipeError if it is a file."""
-    folder = Path(name).expanduser()
-    if folder.is_file():
-        fix = f"use its folder, {folder.parent}"
-        raise RecipeError("a data set must be a folder, not a file", value=name, fix=fix)
-    return folder if folder.is_dir() else None
+def _local(name: str) -> Path | None:
+    """Return the folder or the file with this path, if it exists."""
+    place = Path(name).expanduser()
+    return place if place.exists() else None
 
 
 def licence_of(folder: Path) -> str | None:
     """Return the licence in the front matter of a data set's card (README.md), if any."""
-    card = folder / "README.md"
+    card = (folder if folder.is_dir() else folder.parent) / "README.md"
     if not card.is_file():
         return None
     with explained("read a data set's card", card):

@@ -31,7 +31,8 @@ from editloop.quality.summary import DataSummary
 from editloop.registry import parse_spec
 from editloop.runtime.machine import cores
 from editloop.schema import Json, readable_json
-from editloop.sources.layouts import Layout, layout_of, open_index
+from editloop.sources.layouts import layout_of, open_index
+from editloop.sources.notices import listed
 from editloop.sources.reading import IndexedLayout
 from editloop.sources.sampled import SampledIndex
 from editloop.storage.files import Files, explained, replace_file, sweep_temporaries
@@ -86,8 +87,8 @@ def measure_data(
     and `invert_mask` say where masks allow editing. Results are kept in `out` (default:
     runs/quality-NAME); a second call measures nothing. `download` gets the weights that the metrics
     load; otherwise only the judge uses the network. `workers` processes (one per core by default)
-    measure; their number changes no result. Raises RecipeError that lists all faults of the
-    data.
+    measure; their number changes no result. Edits with a fault are skipped, and `skipped` counts and
+    names the faults; RecipeError if none can be measured, or the data set cannot be read.
     """
     specs = DATA_METRICS if metrics is None else tuple(metrics)
     if download:
@@ -117,7 +118,7 @@ class _QualityRequest:
     """The inputs that determine the results."""
 
     name: str
-    data: Layout
+    data: IndexedLayout
     measures: DataMeasures
     seed: int
     resamples: int
@@ -154,7 +155,7 @@ def _make(asked: _QualityRequest, place: Path, workers: int) -> None:
 def _measured(asked: _QualityRequest, rows: Path, workers: int) -> dict[str, Json]:
     measures = asked.measures
     summary = DataSummary(measures.names, asked.seed, asked.resamples)
-    chunks = _watched(read_data_chunks(asked.data.sessions()))
+    chunks = _watched(read_data_chunks(asked.data.sound_sessions()))
     with (
         writing_rows(rows, measures.names, measures.missing) as writer,
         ChunkRunner(workers) as runner,
@@ -170,6 +171,7 @@ def _measured(asked: _QualityRequest, rows: Path, workers: int) -> dict[str, Jso
         "fingerprint": fingerprint([_VERSION, found["content"], measures.parameters]),
         "seed": asked.seed,
         "resamples": asked.resamples,
+        "skipped": listed([str(each) for each in asked.data.problems()]),
         **found,
     }
 
@@ -182,7 +184,7 @@ def _weights(specs: Sequence[str]) -> list[str]:
 
 def _opened(
     folder: Path, layout: str, reading: MaskReading, sample: int | None, seed: int
-) -> Layout:
+) -> IndexedLayout:
     spec = parse_spec(layout, "layout")
     index = open_index(spec.kind, folder, **spec.settings)
     sampled = index if sample is None else SampledIndex(index, sample, seed)

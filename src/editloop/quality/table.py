@@ -34,6 +34,8 @@ def print_quality(results: Mapping[str, Json]) -> None:
             command = f"; run `{entry['command']}`" if entry["command"] else ""
             text = f"  - {label(metric)}: {entry['reason']}{command}"
             print_line(text)
+    if skipped := results.get("skipped"):
+        print_line(f"  - skipped for {skipped['count']:,} faults, such as {skipped['first'][0]}")
     for notice in told_notices(results, _NAMED):
         print_line(f"  - warning: {notice}")
 

@@ -9,16 +9,16 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from editloop.errors import ImageError
 from editloop.images.codec import MAX_PIXELS, decode, decode_mask, is_plain
 from editloop.images.intact import PNG, png_chunks
-from editloop.images.masks import BY_CONTENT, MaskReading, same_shape
+from editloop.images.masks import BY_CONTENT, MASK_CODES, MaskReading, same_shape
 from editloop.images.normalise import check_size
 from editloop.schema import Image
-from editloop.sources.entries import Entry, Picture, Problem
-from editloop.sources.files import read_file
+from editloop.sources.entries import REFERENCE, Entry, Picture, Problem
+from editloop.sources.files import read_file, relative
 
 __all__ = ["check_session", "picture_size"]
 
@@ -35,7 +35,9 @@ def check_session(
     sizes: dict[Picture, tuple[int, int] | Problem] = {}
     for entry in entries:
         if not entry.sample.instruction.strip():
-            yield Problem(entry.where, "the instruction is empty", "add one, or remove the edit")
+            yield Problem(
+                entry.where, "the instruction is empty", "add one, or remove the edit", "edit"
+            )
         own: dict[str, tuple[int, int]] = {}
         for name, picture in entry.pictures.items():
             if name == "mask" and reading is None:
@@ -57,11 +59,14 @@ def check_session(
 def _other_sizes(entry: Entry, sizes: dict[str, tuple[int, int]]) -> Iterator[Problem]:
     source = sizes.pop("source", None)
     for name, size in sizes.items():
+        if name.startswith(REFERENCE):
+            continue
         if source is not None and not same_shape(size, source):
             yield Problem(
                 entry.where,
                 f"the {name} is {size[1]} x {size[0]}, its source {source[1]} x {source[0]}",
-                "give both the same aspect ratio; they may differ in scale",
+                "give both the same aspect ratio, such as by `editloop import`",
+                "edit",
             )
 
 
@@ -72,16 +77,18 @@ def _size(
     try:
         if isinstance(picture, Image):
             return measure(picture.bytes)
-        place = f"{place} ({picture.relative_to(folder).as_posix()})"
+        place = f"{place} ({relative(picture, folder)})"
         return measure(read_file(picture))
     except FileNotFoundError:
-        return Problem(place, "the file is missing", "unpack the data set again")
+        return Problem(place, "the file is missing", "unpack the data set again", "edit")
     except OSError as error:
-        return Problem(place, f"the file cannot be opened: {error.strerror}", "check its access")
+        cause = f"the file cannot be opened: {error.strerror}"
+        return Problem(place, cause, "check its access", "edit")
     except ImageError as error:
         detail = f": {error.value}" if error.value else ""
         cause = f"the picture cannot be read: {error.cause}{detail}"
-        return Problem(place, cause, error.fix or "fix it")
+        costs: Literal["set", "edit"] = "set" if error.code in MASK_CODES else "edit"
+        return Problem(place, cause, error.fix or "fix it", costs)
 
 
 def _mask_size(data: bytes, *, photo: Picture | None, reading: MaskReading) -> tuple[int, int]:

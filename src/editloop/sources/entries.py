@@ -19,6 +19,7 @@ from editloop.sources.files import read_file
 
 __all__ = [
     "BLANK",
+    "REFERENCE",
     "Entry",
     "Index",
     "Picture",
@@ -31,6 +32,8 @@ __all__ = [
 
 Picture: TypeAlias = Path | Image  # a file to read, or bytes from a table
 
+REFERENCE = "reference "  # before the number of a reference picture
+
 BLANK = Image(b"")  # placeholder for the source in an entry's sample: pictures are read later
 
 
@@ -39,13 +42,14 @@ class Problem:
     """A problem in a data set: its location, its cause and its fix.
 
     `costs` is what cannot be used because of it, if a reader continues without it: the whole set,
-    one edit, or a session's turns from the missing one on.
+    one edit, or a session's turns from the missing one on. `code` is its kind.
     """
 
     where: str
     cause: str
     fix: str
     costs: Literal["set", "edit", "session"] = "set"
+    code: str = "row-faulty"
 
     def __str__(self) -> str:
         return f"{self.where}: {self.cause} (fix: {self.fix})"
@@ -77,13 +81,15 @@ class Entry:
     source: Picture
     target: Picture | None = None
     mask: Picture | None = None
+    references: tuple[Picture, ...] = ()
     place: Place | None = None
     group: str | None = None
 
     @property
     def pictures(self) -> dict[str, Picture]:
-        """The existing pictures by field name."""
+        """The existing pictures by field name; references are `reference 1` and so on."""
         found = {"source": self.source, "target": self.target, "mask": self.mask}
+        found |= {f"{REFERENCE}{at}": each for at, each in enumerate(self.references, 1)}
         return {name: picture for name, picture in found.items() if picture is not None}
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "path_of",
     "read_file",
     "read_lines",
+    "relative",
     "size_and_time",
 ]
 
@@ -58,6 +59,12 @@ def names_a_file(text: str) -> bool:
 def path_of(uri: str) -> Path:
     """Return the path of a `file:` URI (`Path.as_uri`), byte for byte."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return a file's path within a folder, or its whole path if it lies elsewhere."""
+    inside = path.is_relative_to(folder)
+    return (path.relative_to(folder) if inside else path.absolute()).as_posix()
 
 
 def read_file(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from editloop.schema import Json
 from editloop.sources import stored, stored_arrow, stored_tar
 
-__all__ = ["FORMATS", "Format", "format_of"]
+__all__ = ["FORMATS", "Format", "format_of", "is_format"]
 
 _Rows = Iterator[Mapping[str, Json]] | Iterator[Mapping[str, Json] | str]
 
@@ -37,4 +37,13 @@ FORMATS: Mapping[str, Format] = {
 
 def format_of(path: Path) -> Format:
     """Return the format of a table file."""
-    return FORMATS[path.suffix]
+    return FORMATS[_suffix(path)]
+
+
+def is_format(path: Path) -> bool:
+    """Return whether a file has one of the formats, by its name."""
+    return _suffix(path) in FORMATS
+
+
+def _suffix(path: Path) -> str:
+    return ".tar" if stored_tar.is_packed_tar(path) else path.suffix.lower()

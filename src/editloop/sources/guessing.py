@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from editloop.schema import Json
-from editloop.sources.columns import PICTURES, Rules, spelt_as
+from editloop.sources.cell_pictures import holds_base64
+from editloop.sources.column_paths import column_of, value_at
+from editloop.sources.columns import PICTURES, Rules, is_blank, spelt_as
 from editloop.sources.files import names_a_picture
 
 __all__ = ["ambiguity_of"]
@@ -39,15 +41,21 @@ def ambiguity_of(values: Mapping[str, Json], rules: Rules) -> str | None:
 def _candidates(values: Mapping[str, Json], rules: Rules, name: str) -> list[str]:
     """Return the columns of a row that may hold a field: a picture if it is one, or a text."""
     spelt = [each for column in rules.columns.get(name, ()) for each in spelt_as(column)]
-    there = [each for each in spelt if str(values.get(each) or "").strip()]
-    return [each for each in there if _is_picture(values[each]) == (name in PICTURES)]
+    found = {each: value_at(values, each) for each in spelt}
+    there = {each: value for each, value in found.items() if not is_blank(value)}
+    return [each for each in there if _is_picture(there[each]) == (name in PICTURES)]
 
 
 def _others(values: Mapping[str, Json], rules: Rules, found: Mapping[str, list[str]]) -> list[str]:
     """Return the columns with pictures that belong to no field."""
     used = {_named(values, column) for name in PICTURES for column in found[name]}
     fields = rules.columns.keys() - {"instruction"}  # a picture may stand in a column `edit`
-    known = {each for name in fields for column in rules.columns[name] for each in spelt_as(column)}
+    known = {
+        column_of(each, values)
+        for name in fields
+        for column in rules.columns[name]
+        for each in spelt_as(column)
+    }
     return [
         name
         for name, value in values.items()
@@ -57,12 +65,14 @@ def _others(values: Mapping[str, Json], rules: Rules, found: Mapping[str, list[s
 
 def _named(values: Mapping[str, Json], column: str) -> str | tuple[str]:
     """Return what tells a column's value from another's: its text, or else the column itself."""
-    value = values[column]
+    value = value_at(values, column)
     return value if isinstance(value, str) else (column,)
 
 
 def _is_picture(value: Json) -> bool:
     """Return whether a value is a picture's bytes, Hugging Face's image, or a picture's name."""
     if isinstance(value, str):
-        return names_a_picture(value) and "://" not in value
+        return holds_base64(value) or (names_a_picture(value) and "://" not in value)
+    if isinstance(value, list):
+        return bool(value) and _is_picture(value[0])
     return isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value)

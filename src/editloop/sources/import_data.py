@@ -17,6 +17,7 @@ from editloop.loop.recipe import Recipe
 from editloop.registry import create, parse_spec
 from editloop.schema import Json
 from editloop.settings import validate
+from editloop.sources.fitting import Fit
 from editloop.sources.mask_shares import mask_shares
 from editloop.sources.notices import same_captions
 from editloop.sources.scales import Scale
@@ -50,6 +51,10 @@ class ImportSettings(MaskSettings):
     )
     sample: int | None = Field(
         default=None, ge=1, description="size of a random sample of edits (default: all)"
+    )
+    fit: Fit = Field(
+        default="refuse",
+        description="what to do with a target or mask whose shape differs by more than 3%",
     )
     licence: str | None = Field(
         default=None, description="licence of edits without one (default: from the set's card)"
@@ -109,6 +114,7 @@ def _recipe(kind: str, folder: Path, own: ImportSettings) -> Recipe:
         "heldout": own.heldout,
         "faults": "quarantine",
         "normalise": True,
+        "fit": own.fit,
         "licence": own.licence or datasets.licence_of(folder),
         "mask_rule": own.mask_rule,
         "invert_mask": own.invert_mask,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from editloop.kernel.steps import SourceItem
 from editloop.schema import EditSample, Image, Json
-from editloop.sources.entries import Entry, Picture, Place
+from editloop.sources.entries import REFERENCE, Entry, Picture, Place
 from editloop.sources.files import path_of, size_and_time
 from editloop.storage.samples import from_row, to_row
 
@@ -53,7 +53,10 @@ def entry_in(item: SourceItem) -> Entry:
     row["scores"] = [{**_SCORE, **score} for score in row["scores"]]
     sample = from_row({**row, "source": {"bytes": b"", "path": None}})
     found = {name: _read_back(each) for name, each in item.parameters["pictures"].items()}
-    return Entry(item.id, sample, found["source"], found.get("target"), found.get("mask"))
+    references = [picture for name, picture in found.items() if name.startswith(REFERENCE)]
+    return Entry(
+        item.id, sample, found["source"], found.get("target"), found.get("mask"), tuple(references)
+    )
 
 
 def _without_pictures(sample: EditSample) -> dict[str, Json]:

@@ -2,7 +2,8 @@
 
 Normalised, source and target are upright 8 bit sRGB without alpha (`images.decode`; a JPEG or PNG
 that already is keeps its bytes), the mask is white where editing is allowed and black elsewhere,
-and pictures with the source's aspect ratio at another scale are resized to its size. A mask that is
+and pictures of almost the source's aspect ratio are resized to its size; any other is fitted as
+asked for, or refused (`fitting`). A mask that is
 read by its transparency is noted in the provenance.
 """
 
@@ -12,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from editloop.errors import FailureClass, ImageError
-from editloop.images.codec import decode, decode_mask, encode_png, is_plain, is_see_through, resize
-from editloop.images.masks import BY_CONTENT, MaskReading, same_shape
+from editloop.images.codec import decode, decode_mask, encode_png, is_plain, is_see_through
+from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.kernel.steps import Fail, Keep, Outcome
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.checks import picture_size
-from editloop.sources.entries import Entry, Picture
+from editloop.sources.entries import REFERENCE, Entry, Picture
 from editloop.sources.files import read_file
+from editloop.sources.fitting import NEARLY, Fit, difference, fits, fitted
 from editloop.sources.layout_masks import settled
 
 __all__ = ["MASK_READ_BY", "TRANSPARENCY", "with_pictures"]
@@ -30,7 +32,12 @@ _PERMANENT = FailureClass.PERMANENT
 
 
 def with_pictures(
-    entry: Entry, read: dict[Picture, Image | Fail], reading: MaskReading, *, normalise: bool
+    entry: Entry,
+    read: dict[Picture, Image | Fail],
+    reading: MaskReading,
+    *,
+    normalise: bool,
+    fit: Fit = "refuse",
 ) -> Outcome:
     """Return the edit's sample with its pictures; `read` caches the pictures that were read."""
     images: dict[str, Image] = {}
@@ -41,8 +48,9 @@ def with_pictures(
         if isinstance(image, Fail):
             return image
         images[name] = image
-    make = _normalised if normalise else _as_they_are
-    return make(entry.sample, images, reading)
+    if normalise:
+        return _normalised(entry.sample, images, reading, fit)
+    return _as_they_are(entry.sample, images, reading)
 
 
 def _image(picture: Picture) -> Image | Fail:
@@ -65,6 +73,8 @@ def _as_they_are(sample: EditSample, images: Mapping[str, Image], reading: MaskR
             if name == "mask":
                 made[name], mask = settled(image, images["source"], reading)
                 sizes[name] = mask.shape[0], mask.shape[1]
+            elif name.startswith(REFERENCE):
+                made[name] = image
             else:
                 made[name], sizes[name] = image, picture_size(image.bytes)
         except ImageError as error:
@@ -74,54 +84,63 @@ def _as_they_are(sample: EditSample, images: Mapping[str, Image], reading: MaskR
     return Keep((_filled(sample, made),))
 
 
-def _normalised(sample: EditSample, images: Mapping[str, Image], reading: MaskReading) -> Outcome:
+def _normalised(
+    sample: EditSample, images: Mapping[str, Image], reading: MaskReading, fit: Fit
+) -> Outcome:
     made: dict[str, Image] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for name, image in images.items():
         try:
             if name == "mask":
                 made[name], sizes[name] = _fitted_mask(
-                    image, images["source"], sizes["source"], reading
+                    image, images["source"], sizes["source"], reading, fit
                 )
+            elif name.startswith(REFERENCE):
+                made[name], _ = _fitted(image, None, fit)
             else:
-                made[name], sizes[name] = _fitted(image, sizes.get("source"))
+                made[name], sizes[name] = _fitted(image, sizes.get("source"), fit)
         except ImageError as error:
             return Fail(error.code, _PERMANENT, f"{name}: {error}")
-    if not all(same_shape(size, sizes["source"]) for size in sizes.values()):
+    if not all(fits(size, sizes["source"], fit) for size in sizes.values()):
         return _other_sizes(sizes)
     resized = {name: list(size) for name, size in sizes.items() if size != sizes["source"]}
     sample = _noted(sample, "resized", resized)
+    if any(difference(sizes[name], sizes["source"]) > NEARLY for name in resized):
+        sample = _noted(sample, "fit", fit)
     if "mask" in images and reading == BY_CONTENT and is_see_through(images["mask"].bytes):
         sample = _noted(sample, MASK_READ_BY, TRANSPARENCY)
     return Keep((_filled(sample, made),))
 
 
-def _fitted(image: Image, source: tuple[int, int] | None) -> tuple[Image, tuple[int, int]]:
+def _fitted(
+    image: Image, source: tuple[int, int] | None, fit: Fit
+) -> tuple[Image, tuple[int, int]]:
     """Return the normalised picture, and its (height, width) before any resizing."""
     pixels = decode(image.bytes)
     height, width = size = pixels.shape[0], pixels.shape[1]
-    if source is not None and source != size and same_shape(size, source):
-        pixels = resize(pixels, *source)
+    if source is not None and source != size and fits(size, source, fit):
+        pixels = fitted(pixels, source, fit)
     elif is_plain(image.bytes):
         return image, (height, width)
     return Image(encode_png(pixels), image.path), (height, width)
 
 
 def _fitted_mask(
-    image: Image, photo: Image, source: tuple[int, int], reading: MaskReading
+    image: Image, photo: Image, source: tuple[int, int], reading: MaskReading, fit: Fit
 ) -> tuple[Image, tuple[int, int]]:
     """Return the mask of 0 and 255 in the source's size, and its (height, width) before."""
     mask = decode_mask(image.bytes, reading=reading, photo=photo.bytes)
     size = mask.shape[0], mask.shape[1]
-    if same_shape(size, source):
-        mask = resize(mask, *source)
+    if fits(size, source, fit):
+        mask = fitted(mask, source, fit)
     return Image(encode_png(mask), image.path), size
 
 
 def _filled(sample: EditSample, images: Mapping[str, Image]) -> EditSample:
     source, target, mask = (images.get(name) for name in ("source", "target", "mask"))
     assert source is not None
-    return replace(sample, source=source, target=target, mask=mask)
+    references = tuple(image for name, image in images.items() if name.startswith(REFERENCE))
+    return replace(sample, source=source, target=target, mask=mask, references=references)
 
 
 def _noted(sample: EditSample, name: str, value: Json) -> EditSample:
@@ -135,4 +154,10 @@ def _noted(sample: EditSample, name: str, value: Json) -> EditSample:
 
 def _other_sizes(sizes: Mapping[str, tuple[int, int]]) -> Fail:
     listed = ", ".join(f"{name} {width} x {height}" for name, (height, width) in sizes.items())
-    return Fail("other-size", _PERMANENT, f"pictures of one edit differ in size: {listed}")
+    most = max(difference(size, sizes["source"]) for size in sizes.values())
+    return Fail(
+        "other-size",
+        _PERMANENT,
+        f"pictures of one edit differ in size: {listed} (aspect ratios by {most:.1%}; fix: import "
+        "with --fit resize, crop or pad)",
+    )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from editloop.images.masks import MaskSettings
 from editloop.schema import Json
+from editloop.sources.fitting import Fit
 
 __all__ = ["LayoutSettings"]
 
@@ -41,4 +42,8 @@ class LayoutSettings(MaskSettings):
     heldout: float = Field(default=0.0, ge=0, le=1, description="share held out by `splits: two`")
     faults: Literal["refuse", "quarantine"] = "refuse"
     normalise: bool = Field(default=False, description="normalise the pictures on import")
+    fit: Fit = Field(
+        default="refuse",
+        description="what to do with a target or mask whose shape differs by more than 3%",
+    )
     licence: str | None = Field(default=None, description="licence of edits without one")

@@ -8,7 +8,7 @@ list of all problems. An edit with an unreadable picture is quarantined under th
 picture). A requested id that the data set lacks is quarantined as `absent`.
 
 With `faults: quarantine`, a faulty entry of the index is quarantined alone (`row-faulty`,
-`no-instruction`), and a missing turn quarantines the later ones (`session-broken`).
+`no-instruction`, `id-twice`), and a missing turn quarantines the later ones (`session-broken`).
 
 An item's parameters contain size and modification time of its files, so that a change is detected.
 """
@@ -50,7 +50,7 @@ class LayoutSource:
 
     Settings = LayoutSettings
     name = "layout"
-    version = "3"
+    version = "4"
 
     def __init__(self, settings: LayoutSettings) -> None:
         self._settings = settings
@@ -75,7 +75,7 @@ class LayoutSource:
         The value is None if the layout has no splits to choose from.
         """
         settings = self._settings
-        splits = splits_of(self._kind, self._folder)
+        splits = splits_of(self._kind, self._folder, **settings.options)
         chosen = settings.options.get("split", settings.split)
         if chosen is not None or not splits:
             known = splits or LAYOUTS[self._kind].shares(self._folder)
@@ -102,6 +102,7 @@ class LayoutSource:
         most = settings.sample
         kept = None if most is None else draw(self._sessions(), settings.seed, most)
         absent = dict.fromkeys(sorted(self._only or ()))
+        seen: set[int] = set()  # hashes of ids
         problems: list[Problem] = []
         at = -1
         for at, (part, entries) in enumerate(self._sessions()):
@@ -115,8 +116,12 @@ class LayoutSource:
                 continue
             for entry in entries:
                 absent.pop(entry.sample.id, None)
+            twice = False  # the turns after one that is refused have no source
             for turn in range(len(entries) if kept is None else kept.get(at, 0)):
-                yield self._item(part, entries, turn)
+                item = self._item(part, entries, turn)
+                twice = twice or (self._spares_faults and hash(item.id) in seen)
+                seen.add(hash(item.id))
+                yield _twice(item, entries[turn]) if twice else item
         if at < 0 and self._only is None:
             fix = "choose another folder or split"
             problems = [Problem(str(self._folder), "the data set contains no edit", fix)]
@@ -126,13 +131,16 @@ class LayoutSource:
 
     def _refused(self, problems: Sequence[Problem]) -> list[Problem]:
         """Return the problems for which the whole data set is refused."""
-        spared = self._settings.faults == "quarantine"
-        return [each for each in problems if not spared or each.costs == "set"]
+        return [each for each in problems if not self._spares_faults or each.costs == "set"]
+
+    @property
+    def _spares_faults(self) -> bool:
+        return self._settings.faults == "quarantine"
 
     def _faulty(self, part: str, problem: Problem) -> Iterator[SourceItem]:
         """Yield the item of an edit that cannot be listed; a session's turns have own items."""
         if problem.costs == "edit":
-            facts = {"fault": ["row-faulty", str(problem)]}
+            facts = {"fault": [problem.code, str(problem)]}
             yield SourceItem(problem.where, self._published(part, problem.where), "", facts)
 
     def _item(self, part: str, entries: Sequence[Entry], turn: int) -> SourceItem:
@@ -211,7 +219,9 @@ class LayoutSource:
         if isinstance(entry, Problem):
             return Fail("row-faulty", _PERMANENT, str(entry))
         settings = self._settings
-        outcome = with_pictures(entry, read, settings.mask_reading, normalise=settings.normalise)
+        outcome = with_pictures(
+            entry, read, settings.mask_reading, normalise=settings.normalise, fit=settings.fit
+        )
         if not isinstance(outcome, Keep):
             return outcome
         return Keep((self._named(outcome.samples[0], part),))
@@ -232,17 +242,19 @@ class LayoutSource:
 
     def _stored(self, items: Sequence[SourceItem]) -> Iterator[tuple[str, Entry | Problem]]:
         """Yield the ids and entries of the items that are stored in tables, as they are read."""
-        places: dict[tuple[str, Path], dict[int, tuple[str, Place]]] = defaultdict(dict)
+        places: dict[tuple[str, Path], dict[int, list[tuple[str, Place]]]] = defaultdict(dict)
         for item in items:
             place = place_in(item)
             if place is not None:
-                places[_part(item), place.file][place.row] = item.id, place
+                of_row = places[_part(item), place.file].setdefault(place.row, [])
+                of_row.append((item.id, place))  # a row may hold a whole session
         for (part, path), named in places.items():
             for row, values in format_of(path).rows_at(path, list(named)):
-                name, place = named.pop(row)
-                yield name, self._entry_at(part, name, place, values)
-            for row, (name, _) in named.items():
-                yield name, Problem(f"{path.name} row {row}", _OTHER, _AGAIN)
+                for name, place in named.pop(row):
+                    yield name, self._entry_at(part, name, place, values)
+            for row, of_row in named.items():
+                for name, _ in of_row:
+                    yield name, Problem(f"{path.name} row {row}", _OTHER, _AGAIN)
 
     def _entry_at(
         self, part: str, name: str, place: Place, values: Mapping[str, Json] | str
@@ -257,6 +269,13 @@ class LayoutSource:
         if isinstance(entry, Entry) and f"{self._prefix(part)}{entry.sample.id}" != name:
             return Problem(where, _OTHER, _AGAIN)
         return entry
+
+
+def _twice(item: SourceItem, entry: Entry) -> SourceItem:
+    """Return the item of an edit whose id an earlier one has, named by its row."""
+    name = f"{entry.where} turn {entry.sample.turn}" if entry.sample.session else entry.where
+    cause = f"the id {item.id!r} is used before (fix: --map id=COLUMN, or --map id= to number rows)"
+    return replace(item, id=name, uri="", parameters={"fault": ["id-twice", cause]})
 
 
 def _part(item: SourceItem) -> str:

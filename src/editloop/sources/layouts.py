@@ -18,7 +18,8 @@ from editloop.settings import Settings, validate
 from editloop.sources.captions import METADATA
 from editloop.sources.emu_edit import emu_edit_index
 from editloop.sources.entries import Index, Problem
-from editloop.sources.formats import format_of
+from editloop.sources.folder_pairs import FoldersSettings, folders_index
+from editloop.sources.formats import FORMATS, format_of, is_format
 from editloop.sources.gedit import GEditSettings, gedit_index
 from editloop.sources.hq_edit import hq_edit_index
 from editloop.sources.imgedit import imgedit_index
@@ -36,7 +37,8 @@ from editloop.sources.published import published_index, published_splits
 from editloop.sources.reading import IndexedLayout
 from editloop.sources.real_edit import real_edit_index
 from editloop.sources.table_files import split_files
-from editloop.sources.tables import TableSettings, table_splits
+from editloop.sources.tables import TableSettings, any_table_splits, table_splits
+from editloop.sources.text_tables import TEXT_TABLES, is_text_table
 from editloop.sources.ultra_edit import ultra_edit_index
 from editloop.storage.samples import required_columns
 
@@ -90,15 +92,17 @@ class Kind:
     """A supported layout: a description, its index reader, its options and its splits.
 
     `shares` are splits that can be chosen from data that is otherwise read as one. `tests` marks a
-    set that is entirely for testing editors, whatever its splits are called.
+    set that is entirely for testing editors, whatever its splits are called. `files`: one file may
+    be given in place of a folder.
     """
 
     about: str
     index: Callable[..., Index]
     Settings: type[Settings] = Settings
-    splits: Callable[[Path], Sequence[str]] = lambda _: ()
+    splits: Callable[..., Sequence[str]] = lambda _: ()
     shares: Callable[[Path], Sequence[str]] = lambda _: ()
     tests: bool = False
+    files: bool = False
 
 
 LAYOUTS: dict[str, Kind] = {
@@ -124,10 +128,17 @@ LAYOUTS: dict[str, Kind] = {
         shares_of,
     ),
     "metadata": Kind(
-        "any metadata.jsonl or file of rows", metadata_index, MetadataSettings, table_splits
+        "any table of edits", metadata_index, MetadataSettings, any_table_splits, files=True
     ),
     "table": Kind(
-        "the same, its columns named by a map", mapped_table_index, MappedSettings, table_splits
+        "the same, its columns named by a map",
+        mapped_table_index,
+        MappedSettings,
+        any_table_splits,
+        files=True,
+    ),
+    "folders": Kind(
+        "folders of pictures before and after, with instructions", folders_index, FoldersSettings
     ),
     "published": Kind(
         "data that this package published", published_index, TableSettings, published_splits
@@ -155,35 +166,43 @@ def open_layout(
 
 def open_index(kind: str, folder: Path, **options: Json) -> Index:
     """Open a data set's index, without its pictures; errors as `open_layout`."""
-    known, place = _known(kind), _place(folder)
+    known = _known(kind)
+    place = _place(folder, known)
     settings = validate(known.Settings, options, where=f"layout {kind}")
     return known.index(place, **settings.model_dump())
 
 
-def splits_of(kind: str, folder: Path) -> Sequence[str]:
+def splits_of(kind: str, folder: Path, **options: Json) -> Sequence[str]:
     """Return the values of the layout's option `split`; empty if there are none to choose from."""
-    return _known(kind).splits(_place(folder))
+    known = _known(kind)
+    chosen = {name: value for name, value in options.items() if name == "format"}
+    return known.splits(_place(folder, known), **chosen)
 
 
 def layout_of(folder: Path) -> str:
     """Detect the layout of a folder from its files; raise RecipeError if that is not possible."""
-    place = _place(folder)
+    place = _place(folder, _known("metadata"))
     if (place / "edit_sessions.json").is_file():
         return "magicbrush"
     if holds_prompts(place):
         return "instruct-pix2pix"
     if (place / METADATA).is_file():
         return "metadata"
-    tables = [path for paths in split_files(place).values() for path in paths]
+    if place.is_file():
+        tables = [place]
+    else:
+        tables = [path for paths in split_files(place).values() for path in paths]
     if not tables:
         raise RecipeError(
             "cannot tell the layout of a data set",
             value=place,
             fix=f"correct the folder, or name its layout: {', '.join(LAYOUTS)}",
         )
+    if is_text_table(tables[0]):
+        return "metadata"
     columns = set(format_of(tables[0]).columns(tables[0]))
     for kind, own in _DETECTED_BY.items():
-        if own <= columns:
+        if own <= columns and place.is_dir():
             return kind
     return "metadata"
 
@@ -195,8 +214,15 @@ def _known(kind: str) -> Kind:
     return LAYOUTS[kind]
 
 
-def _place(folder: Path) -> Path:
+def _place(folder: Path, known: Kind) -> Path:
     place = Path(folder).expanduser()
-    if not place.is_dir():
+    if place.is_file():
+        if not known.files:
+            fix = f"use its folder, {place.parent}"
+            raise RecipeError("a data set must be a folder, not a file", value=place, fix=fix)
+        if not (is_text_table(place) or is_format(place)):
+            kinds = ", ".join((*FORMATS, *TEXT_TABLES))
+            raise RecipeError("this file is no table", value=place, fix=f"give one of {kinds}")
+    elif not place.is_dir():
         raise RecipeError("no such folder of data", value=place, fix="give the unpacked data set")
     return place

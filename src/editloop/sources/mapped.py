@@ -57,16 +57,22 @@ def mapped_table_index(
     split: str | None,
     taxonomy: str,
     map: dict[str, str],
+    *,
     scale: tuple[float, float] = REWARDS,
+    format: str | None = None,
 ) -> ListedIndex:
     """Return the index of the layout `table`."""
-    named = {name: (column,) if column else () for name, column in map.items()}
+    named: dict[str, tuple[str, ...]] = {
+        name: (column,) if column else () for name, column in map.items()
+    }
+    if "references" in map:  # the only field of several pictures
+        named["references"] = tuple(each for each in map["references"].split(",") if each)
     chosen = frozenset(name for name in map if map[name])
-    taken = set(map.values())
+    taken = {column for columns in named.values() for column in columns}
     usual = {name: tuple(each for each in COLUMNS[name] if each not in taken) for name in COLUMNS}
     rules = Rules(
         "table",
-        version="2",
+        version="3",
         columns={**usual, **named},
         types=TAXONOMIES[taxonomy],
         needs=frozenset({"source", "instruction"} | (chosen & _WHOLE)),
@@ -75,5 +81,6 @@ def mapped_table_index(
         guessed=True,
         mapped=frozenset(map),
         scale=scale,
+        outside=True,
     )
-    return table_index(folder, rules, split)
+    return table_index(folder, rules, split, format)

@@ -19,13 +19,20 @@ __all__ = ["MetadataSettings", "metadata_index"]
 
 
 class MetadataSettings(TableSettings):
-    """The split, and the taxonomy of the rows' edit types."""
+    """The split, the files' format, and the taxonomy of the rows' edit types."""
+
+    format: Literal["parquet", "arrow", "tar", "jsonl", "ndjson", "json", "csv", "tsv"] | None = (
+        Field(default=None, description="the files to read, if there are several formats")
+    )
 
     taxonomy: Literal["real-edit", "emu-edit", "ultra-edit", "pie-bench", "gedit", "imgedit"] = (
         Field(default="real-edit", description="the taxonomy of the column of edit types")
     )
 
 
-def metadata_index(folder: Path, split: str | None, taxonomy: str) -> ListedIndex:
+def metadata_index(
+    folder: Path, split: str | None, taxonomy: str, format: str | None = None
+) -> ListedIndex:
     """Return the index of the layout `metadata`."""
-    return table_index(folder, Rules("metadata", types=TAXONOMIES[taxonomy], guessed=True), split)
+    rules = Rules("metadata", types=TAXONOMIES[taxonomy], guessed=True)
+    return table_index(folder, rules, split, format)

@@ -48,7 +48,14 @@ def _entries(data: Path, split: str) -> Iterator[Entry | Problem]:
     try:
         published_files(data, split)
         for sample in read_samples(data, split):
-            yield Entry(sample.id, sample, sample.source_image, sample.target, sample.mask)
+            yield Entry(
+                sample.id,
+                sample,
+                sample.source_image,
+                sample.target,
+                sample.mask,
+                sample.references,
+            )
     except EditLoopError as error:
         yield _broken(data, error)
 
@@ -69,7 +76,9 @@ def _listed(data: Path, split: str) -> Iterator[Entry | Problem]:
 
 def _entry_at(place: Place, values: Mapping[str, Json]) -> Entry:
     sample = from_row(values)
-    return Entry(sample.id, sample, sample.source_image, sample.target, sample.mask, place)
+    return Entry(
+        sample.id, sample, sample.source_image, sample.target, sample.mask, sample.references, place
+    )
 
 
 def _broken(data: Path, error: EditLoopError) -> Problem:

@@ -12,13 +12,14 @@ from editloop.images.codec import is_plain
 from editloop.images.masks import BY_CONTENT, MaskReading
 from editloop.schema import EditSample, Image, Json, canonical_json
 from editloop.sources.checks import check_session
-from editloop.sources.entries import Entry, Index, Picture, Problem
-from editloop.sources.files import read_file, size_and_time
+from editloop.sources.entries import REFERENCE, Entry, Index, Picture, Problem
+from editloop.sources.files import read_file, relative, size_and_time
 from editloop.sources.layout_masks import settled
 from editloop.storage.files import explained
 
 __all__ = ["IndexedLayout", "refuse"]
 
+_RENAME = "rename it, or number the rows instead: table with --map id="
 _SHOWN = 5  # problems that an error lists
 
 
@@ -32,6 +33,7 @@ class IndexedLayout:
         self._index = index
         self._reading = reading
         self._problems: list[Problem] | None = None
+        self._faulty: set[int] = set()  # numbers of the sessions with problems
 
     @property
     def name(self) -> str:
@@ -53,6 +55,21 @@ class IndexedLayout:
             else:
                 yield _read(entries, self._reading)
 
+    def sound_sessions(self) -> Iterator[list[EditSample]]:
+        """Yield the sessions without a problem.
+
+        RecipeError if there is a problem of the whole data set, or no session without one.
+        """
+        problems, folder = self.problems(), self._index.folder
+        refuse([each for each in problems if each.costs == "set"], folder)
+        some = False
+        for at, entries in enumerate(self._index.sessions()):
+            if at not in self._faulty and not isinstance(entries, Problem):
+                some = True
+                yield _read(entries, self._reading)
+        if not some:
+            refuse(problems, folder)
+
     def find(self, ids: Collection[str]) -> Iterator[list[EditSample]]:
         """Yield the sessions that contain one of these ids, in order, reading only their pictures.
 
@@ -72,7 +89,7 @@ class IndexedLayout:
         """Return every problem in the data set's order; searched for once, then cached."""
         if self._problems is None:
             with explained("check a data set", self._index.folder):
-                self._problems = list(_problems(self._index, self._reading))
+                self._problems = list(_problems(self._index, self._reading, self._faulty))
         return list(self._problems)
 
     def with_problems(self) -> Iterator[tuple[list[EditSample], list[Problem]]]:
@@ -110,27 +127,36 @@ def refuse(problems: Sequence[Problem], folder: Path) -> None:
 
 def _digest(folder: Path, listings: Sequence[Path], stamped: Sequence[Path]) -> str:
     """Return the SHA-256 of the listings' content and of the other files' sizes and times."""
-    facts: list[Json] = [[_relative(path, folder), _content(path)] for path in sorted(listings)]
+    facts: list[Json] = [[relative(path, folder), _content(path)] for path in sorted(listings)]
     for path in sorted(set(stamped)):
-        facts += [[_relative(path, folder), *(size_and_time(path) or (None,))]]
+        facts += [[relative(path, folder), *(size_and_time(path) or (None,))]]
     return hashlib.sha256(canonical_json(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _problems(index: Index, reading: MaskReading | None) -> Iterator[Problem]:
+def _problems(index: Index, reading: MaskReading | None, faulty: set[int]) -> Iterator[Problem]:
+    """Yield all problems, and add the numbers of the sessions that have one to `faulty`."""
     seen: set[str] = set()
-    empty = True
-    for entries in index.sessions():
-        empty = False
-        if isinstance(entries, Problem):
-            yield entries
-            continue
-        for entry in entries:
-            if entry.sample.id in seen:
-                yield Problem(entry.where, f"the id {entry.sample.id!r} is used twice", "rename it")
-            seen.add(entry.sample.id)
-        yield from check_session(entries, index.folder, reading)
-    if empty:
+    at = -1
+    for at, entries in enumerate(index.sessions()):
+        for problem in _session_problems(entries, seen, index.folder, reading):
+            faulty.add(at)
+            yield problem
+    if at < 0:
         yield Problem(str(index.folder), "the data set contains no edit", "choose another folder")
+
+
+def _session_problems(
+    entries: Sequence[Entry] | Problem, seen: set[str], folder: Path, reading: MaskReading | None
+) -> Iterator[Problem]:
+    if isinstance(entries, Problem):
+        yield entries
+        return
+    for entry in entries:
+        if entry.sample.id in seen:
+            cause = f"the id {entry.sample.id!r} is used twice"
+            yield Problem(entry.where, cause, _RENAME, "edit", "id-twice")
+        seen.add(entry.sample.id)
+    yield from check_session(entries, folder, reading)
 
 
 def _read(entries: Sequence[Entry], reading: MaskReading | None) -> list[EditSample]:
@@ -145,7 +171,10 @@ def _filled(entry: Entry, read: dict[Picture, Image], reading: MaskReading | Non
     unread = reading is None or (reading == BY_CONTENT and is_plain(source.bytes))
     if mask is not None and reading is not None and not unread:
         mask = _settled(mask, source, reading, entry)
-    return replace(entry.sample, source=source, target=images.get("target"), mask=mask)
+    references = tuple(image for name, image in images.items() if name.startswith(REFERENCE))
+    return replace(
+        entry.sample, source=source, target=images.get("target"), mask=mask, references=references
+    )
 
 
 def _settled(mask: Image, source: Image, reading: MaskReading, entry: Entry) -> Image:
@@ -174,10 +203,6 @@ def _files(index: Index) -> list[Path]:
         for picture in entry.pictures.values()
         if isinstance(picture, Path)
     ]
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
 
 
 def _content(path: Path) -> str:

@@ -1,17 +1,16 @@
-"""Data sets as tables: a `metadata.jsonl` beside pictures, or table files that contain pictures.
+"""Data sets as tables: texts that name pictures, or table files that contain pictures.
 
-If the folder has a `metadata.jsonl`, that is the table, and its pictures are files below the
-folder. Otherwise all table files (`table_files`) of one split are read.
+If the folder has a `metadata.jsonl`, that is the table. Otherwise all table files (`table_files`)
+of one split are read, or the one file that is given in place of a folder.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from pydantic import Field
@@ -20,23 +19,27 @@ from editloop.errors import EditLoopError
 from editloop.schema import Json
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.captions import METADATA
-from editloop.sources.columns import Row, Rules, absent_columns, entry_of, session_of
+from editloop.sources.columns import Row, Rules, absent_columns, session_of, spelt_as
 from editloop.sources.entries import Entry, Place, Problem
-from editloop.sources.files import MAX_LINE, read_lines
+from editloop.sources.files import relative
 from editloop.sources.formats import FORMATS, format_of
 from editloop.sources.guessing import ambiguity_of
 from editloop.sources.listed import ListedIndex, Rows
-from editloop.sources.table_files import gaps, packed, split_files
-from editloop.storage.files import explained
+from editloop.sources.row_entries import entries_of
+from editloop.sources.table_files import Found, find_files, gaps, packed
+from editloop.sources.text_tables import TEXT_TABLES, is_text_table, text_columns, text_rows
+from editloop.sources.turn_order import in_order
 
-__all__ = ["TableSettings", "table_index", "table_splits"]
+__all__ = ["TableSettings", "any_table_splits", "table_index", "table_splits"]
 
 _MAP = (
     "name each field's column, and no column for a field to leave out: "
     "editloop import table FOLDER --map source=COLUMN --map target="
 )
-_TOO_LONG = f"it has more than {MAX_LINE:,} bytes"
-_HEAD = 100  # lines of a metadata.jsonl that are read for its columns
+_ADDRESSES = (
+    "nothing is downloaded on import: fetch the pictures with img2dataset (--output_format "
+    "webdataset), and import its folder"
+)
 
 
 class TableSettings(BaseSettings):
@@ -51,11 +54,22 @@ class _Table:
     problems: Sequence[Problem] = ()
 
 
-def table_index(folder: Path, rules: Rules, split: str | None) -> ListedIndex:
-    """Return the index of a folder's table, read by these rules."""
-    table = _find(folder, split)
-    entries = partial(_entries, table, rules, folder)
-    if any(path.name == METADATA for path in table.files):
+def table_index(
+    place: Path, rules: Rules, split: str | None, format: str | None = None
+) -> ListedIndex:
+    """Return the index of a folder's table or of one file, read by these rules.
+
+    `format` is the suffix of the files to read, where the folder has several formats.
+    """
+    folder = place if place.is_dir() else place.parent
+    table = _Table([place]) if place.is_file() else _find(folder, split, format, rules.guessed)
+    read = partial(_entries, table, rules, folder)
+    light = partial(read, pictures=False)
+    has_sessions = any(_names_sessions(path, rules) for path in table.files)
+    entries, listed = (
+        partial(in_order, each, light) if has_sessions else each for each in (read, light)
+    )
+    if any(map(is_text_table, table.files)):
         return ListedIndex(rules.name, rules.version, folder, entries, index_files=table.files)
     return ListedIndex(
         rules.name,
@@ -63,20 +77,35 @@ def table_index(folder: Path, rules: Rules, split: str | None) -> ListedIndex:
         folder,
         entries,
         table_files=table.files,
-        rows=Rows(partial(entries, pictures=False), partial(_entry_at, rules, folder)),
+        rows=Rows(listed, partial(_entry_at, rules, folder)),
     )
 
 
-def table_splits(folder: Path) -> list[str]:
+def table_splits(place: Path) -> list[str]:
     """Return the splits of a folder's table files; empty if they are not named by split."""
-    splits = {} if (folder / METADATA).is_file() else split_files(folder)
-    return [] if "" in splits else list(splits)
+    return _splits(find_files(place)) if _needs_files(place) else []
 
 
-def _find(folder: Path, split: str | None) -> _Table:
-    if (folder / METADATA).is_file():
+def any_table_splits(place: Path, format: str | None = None) -> list[str]:
+    """Return the splits of a folder's tables, also those as text, as `table_splits`."""
+    return _splits(find_files(place, format, texts=True)) if _needs_files(place) else []
+
+
+def _needs_files(place: Path) -> bool:
+    return place.is_dir() and not (place / METADATA).is_file()
+
+
+def _splits(found: Found) -> list[str]:
+    return [] if found.problems or "" in found.splits else list(found.splits)
+
+
+def _find(folder: Path, split: str | None, format: str | None, texts: bool) -> _Table:
+    if (folder / METADATA).is_file() and format in (None, "jsonl"):
         return _Table([folder / METADATA])
-    splits = split_files(folder)
+    found = find_files(folder, format, texts=texts)
+    if found.problems:
+        return _Table(problems=found.problems)
+    splits = found.splits
     if split is None and len(splits) == 1:
         split = next(iter(splits))
     chosen = splits.get(split or "", ())
@@ -87,7 +116,7 @@ def _find(folder: Path, split: str | None) -> _Table:
         return _Table(splits[split], list(gaps(splits[split])))
     known = ", ".join(name for name in splits if name)
     if not splits:
-        kinds = ", ".join(FORMATS)
+        kinds = ", ".join((*FORMATS, *(TEXT_TABLES if texts else ())))
         cause = f"it has neither a {METADATA} nor a table file ({kinds})"
         below = [path.parent.name for path in sorted(folder.glob(f"*/{METADATA}"))]
         fix = f"choose one below it: {', '.join(below)}" if below else "choose another folder"
@@ -98,32 +127,58 @@ def _find(folder: Path, split: str | None) -> _Table:
     return _Table(problems=[Problem(str(folder), cause, fix)])
 
 
+def _names_sessions(path: Path, rules: Rules) -> bool:
+    """Return whether a file has a column of sessions; False if it cannot be read."""
+    named = {each for column in rules.columns.get("session", ()) for each in spelt_as(column)}
+    try:
+        return bool(named) and not named.isdisjoint(_column_names(path))
+    except EditLoopError:  # listing it says what is wrong
+        return False
+
+
 def _entries(
     table: _Table, rules: Rules, folder: Path, *, pictures: bool = True
 ) -> Iterator[Entry | Problem]:
     yield from table.problems
-    session: str | None = None
-    turn = 0
+    turns: Counter[str] = Counter()  # of each session so far
+    first: Problem | None = None
+    rows = addresses = 0
     for row in _rows(table.files, rules, folder, pictures):
         if isinstance(row, Problem):
             yield row
         elif all(row.values.get(column) == value for column, value in rules.only.items()):
-            own = session_of(row, rules)
-            turn = turn + 1 if own is not None and own == session else 1
-            session = own
-            entry = entry_of(row, rules, folder, turn)
-            if isinstance(entry, Entry) and row.file.name != METADATA:
-                place = Place(row.file, row.at, row.number, entry.sample.turn)
-                entry = replace(entry, place=place)
-            yield entry
+            rows += 1
+            session = session_of(row, rules)
+            if session is not None:
+                turns[session] += 1
+            found = entries_of(row, rules, folder, 1 if session is None else turns[session])
+            if isinstance(found, Problem) and found.code == "address":
+                first, addresses = first or found, addresses + 1
+            elif isinstance(found, Problem):
+                yield found
+            else:
+                yield from (_placed(entry, row) for entry in found)
+    if first is not None:
+        cause = f"{addresses} of {rows} rows have no picture: {first.cause}"
+        yield Problem(first.where, cause, _ADDRESSES)
+
+
+def _placed(entry: Entry, row: Row) -> Entry:
+    """Return an entry with its place, if it is in a table that may contain its pictures."""
+    if is_text_table(row.file):
+        return entry
+    return replace(entry, place=Place(row.file, row.at, row.number, entry.sample.turn))
 
 
 def _entry_at(
     rules: Rules, folder: Path, place: Place, values: Mapping[str, Json]
 ) -> Entry | Problem:
-    where = f"{place.file.relative_to(folder).as_posix()} row {place.row}"
+    where = f"{relative(place.file, folder)} row {place.row}"
     row = Row(where, place.number, values, place.file, place.row)
-    return entry_of(row, rules, folder, place.turn)
+    found = entries_of(row, rules, folder, place.turn, place.turn)
+    if isinstance(found, Problem):
+        return found
+    return found[place.turn - 1] if len(found) > 1 else found[0]
 
 
 def _rows(
@@ -135,7 +190,7 @@ def _rows(
     """
     number = 0
     for path in files:
-        name = path.relative_to(folder).as_posix()
+        name = relative(path, folder)
         try:
             misnamed = list(_misnamed(name, rules, _column_names(path)))
             yield from misnamed
@@ -164,29 +219,15 @@ def _misnamed(name: str, rules: Rules, columns: Sequence[str]) -> Iterator[Probl
 
 
 def _column_names(path: Path) -> Sequence[str]:
-    if path.name != METADATA:
-        return format_of(path).columns(path)
-    lines = [content for _, content in islice(_lines(path), _HEAD) if isinstance(content, dict)]
-    return list(dict.fromkeys(name for line in lines for name in line))
+    return text_columns(path) if is_text_table(path) else format_of(path).columns(path)
 
 
 def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
     """Yield each row's number, its location as text, and its values or its fault."""
-    if path.name == METADATA:
-        for at, (where, content) in enumerate(_lines(path)):
+    if is_text_table(path):
+        for at, (where, content) in enumerate(text_rows(path)):
             yield at, where, content
     else:
         read = format_of(path).all_rows if pictures else format_of(path).without_pictures
         for at, values in enumerate(read(path)):
             yield at, f"row {at}", values
-
-
-def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Json] | str]]:
-    """Yield each line's location and its mapping, or its fault as text."""
-    with explained("read a data set's index", path), path.open("rb") as file:
-        for number, line in read_lines(file):
-            try:
-                content = _TOO_LONG if line is None else json.loads(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
-                content = f"it is no JSON: {error}"
-            yield f"line {number}", content if isinstance(content, dict | str) else "no mapping"
