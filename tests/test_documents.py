@@ -26,6 +26,7 @@ from editloop.settings import validate
 from editloop.sources.photos import PhotosSource
 from layout_folders import png
 from magicbrush_data import make_outputs, make_split
+from own_data import make_own_data
 from published_folders import hq_edit_rows, web_dataset
 from tiny_baselines import save_stable_diffusion
 from tiny_pipelines import tiny_unet
@@ -90,6 +91,7 @@ def workplace(tmp_path_factory) -> Path:
     make_split(folder / "MagicBrush/test")
     make_outputs(folder / "outputs")
     hq_edit_rows(folder / "HQ-Edit", 8)
+    make_own_data(folder)
     pair = {"before.png": png(), "after.png": png(shade=2), "txt": "darken it"}
     web_dataset(folder / "shards/shard-000000.tar", [pair] * 3)
     save_stable_diffusion(folder / "stable-diffusion-v1-5/stable-diffusion-v1-5", tiny_unet())
