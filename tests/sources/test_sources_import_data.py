@@ -637,10 +637,15 @@ def test_pictures_come_from_any_column_of_bytes(tmp_path: Path) -> None:
         assert imported("table", tmp_path / name)["000000"].source.bytes == png()
 
 
-def test_a_folder_above_folders_with_an_index_names_them(tmp_path: Path) -> None:
-    metadata(tmp_path / "set" / "train", [{"file_name": "a.png", "instruction": "x"}])
-    with pytest.raises(RecipeError, match="choose one below it: train"):
-        import_data("table", tmp_path / "set", tmp_path / "out")
+def test_folders_with_an_index_each_are_splits(tmp_path: Path) -> None:
+    for at, split in enumerate(("train", "test")):
+        put(tmp_path / "set" / split / "a.png", png(shade=at))
+        metadata(tmp_path / "set" / split, [{"file_name": "a.png", "instruction": split}])
+    found = imported("table", tmp_path / "set")
+    assert {name: sample.source.bytes for name, sample in found.items()} == {
+        "train/000000": png(),
+        "heldout test/000000": png(shade=1),
+    }
 
 
 def test_rewards_of_nothing_are_refused(tmp_path: Path) -> None:
