@@ -87,8 +87,8 @@ def measure_data(
     and `invert_mask` say where masks allow editing. Results are kept in `out` (default:
     runs/quality-NAME); a second call measures nothing. `download` gets the weights that the metrics
     load; otherwise only the judge uses the network. `workers` processes (one per core by default)
-    measure; their number changes no result. Edits with a fault are skipped, and `skipped` counts and
-    names the faults; RecipeError if none can be measured, or the data set cannot be read.
+    measure; their number changes no result. Edits with a fault are skipped; `skipped` counts
+    and names the faults. RecipeError if none can be measured, or the data set cannot be read.
     """
     specs = DATA_METRICS if metrics is None else tuple(metrics)
     if download:
