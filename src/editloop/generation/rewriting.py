@@ -24,9 +24,9 @@ __all__ = ["BackwardCheck", "Inverse", "Recaption", "RecaptionSettings", "Rewrit
 _INSTRUCTION = (2, 60)  # words
 _CAPTIONS = {
     "source_long": (4, 200),
-    "source_short": (2, 30),
+    "source_short": (2, 40),
     "target_long": (4, 200),
-    "target_short": (2, 30),
+    "target_short": (2, 40),
     "target_local": (1, 30),
 }
 

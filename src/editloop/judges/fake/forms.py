@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from editloop.chat.fake.request import FakeRequest
+from editloop.chat.prompts import Prompt
 from editloop.judges.rubrics import Rubric
 from editloop.schema import PERSPECTIVES, Json, Score, Verdict
 
@@ -28,11 +29,11 @@ def declined(reason: str) -> str:
     return f"I'm sorry, I can't judge this: {reason}."
 
 
-def asks_by(rubric: Rubric, asked: FakeRequest) -> bool:
-    """Return whether a request has all of the rubric's words, and as many pictures."""
+def asks_by(prompt: Prompt, asked: FakeRequest) -> bool:
+    """Return whether a request has all of a prompt's words, and as many pictures."""
     text = "\n".join(asked.texts)
-    words = [piece.strip() for piece in (rubric.system, *rubric.pieces[::2])]
-    return len(rubric.shows) == len(asked.links) and all(each in text for each in words)
+    words = [piece.strip() for piece in (prompt.system, *prompt.pieces[::2])]
+    return len(prompt.shows) == len(asked.links) and all(each in text for each in words)
 
 
 def scores(rubric: Rubric, verdict: Verdict) -> str:
