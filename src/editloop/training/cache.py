@@ -1,14 +1,15 @@
 """The pixel cache of a training split: pictures decoded once into a memory-mapped file.
 
 A published split is streamed once into one file of uint8 rows (source, target and mask as
-channels), with scores and texts in files next to it. Memory doesn't grow with the number of
-pictures. `cache.json` is written last: without it the cache is built again.
+channels), with scores and texts in files next to it. Besides texts, building takes 40 bytes of
+memory per sample. `cache.json` is written last: without it the cache is built again.
 """
 
 from __future__ import annotations
 
 import io
 import json
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -125,10 +126,10 @@ class _Builder:
     folder: Path
     size: int
     reading: MaskReading
-    scores: list[list[float]] = field(default_factory=list)
-    keep: list[list[float]] = field(default_factory=list)
-    instruction: list[int] = field(default_factory=list)
-    reward: list[int] = field(default_factory=list)
+    scores: array[float] = field(default_factory=lambda: array("f"))
+    keep: array[float] = field(default_factory=lambda: array("f"))
+    instruction: array[int] = field(default_factory=lambda: array("q"))
+    reward: array[int] = field(default_factory=lambda: array("q"))
     texts: dict[str, int] = field(default_factory=dict)
     reward_texts: dict[str, int] = field(default_factory=dict)
 
@@ -153,8 +154,8 @@ class _Builder:
 
     def _note(self, sample: EditSample) -> None:
         values, known = rewards_of(sample)
-        self.scores.append(values)
-        self.keep.append(known)
+        self.scores.extend(values)
+        self.keep.extend(known)
         for places, texts, text in (
             (self.instruction, self.texts, sample.instruction),
             (self.reward, self.reward_texts, reward_text_of(sample)),
@@ -165,15 +166,15 @@ class _Builder:
         buffer = io.BytesIO()
         np.savez(
             buffer,
-            scores=np.array(self.scores, np.float32),
-            keep=np.array(self.keep, np.float32),
+            scores=np.array(self.scores, np.float32).reshape(-1, len(PERSPECTIVES)),
+            keep=np.array(self.keep, np.float32).reshape(-1, len(PERSPECTIVES)),
             instruction=np.array(self.instruction, np.int64),
             reward=np.array(self.reward, np.int64),
         )
         return buffer.getvalue()
 
     def _facts(self, key: str) -> dict[str, Json]:
-        if not self.scores:
+        if not self.instruction:
             raise TrainingError(
                 "nothing to train on: the split is empty",
                 value=self.folder,
@@ -182,7 +183,7 @@ class _Builder:
         return {
             "key": key,
             "size": self.size,
-            "samples": len(self.scores),
+            "samples": len(self.instruction),
             "texts": list(self.texts),
             "reward_texts": list(self.reward_texts),
         }
