@@ -1,4 +1,6 @@
-"""Run as a script, kills builds: `sweep FOLDER KIND PART` or `build FOLDER`; prints what it saw.
+"""Run as a script, kills builds, and prints what it saw.
+
+Its arguments are `sweep FOLDER KIND PART` or `build FOLDER [ENGINE]`.
 
 A sweep forks a build for each change of the file system and kills it (as `kill -9` does) right
 before that change; then it looks for anything falsely complete, resumes, and compares with a run
@@ -139,14 +141,14 @@ def working_files(out: Path) -> dict[str, int]:
     }
 
 
-def slow_build(out: Path) -> None:
+def slow_build(out: Path, engine: str = "processes") -> None:
     """A build by two workers that prints their process ids after each commit."""
 
     def tell(progress: Progress) -> None:
         workers = [child.pid for child in multiprocessing.active_children()]
         print(json.dumps({"done": progress.done, "workers": workers}), flush=True)
 
-    many(out, Options(workers=2, progress=tell))
+    many(out, Options(workers=2, engine=engine, progress=tell))
 
 
 def many(out: Path, options: Options) -> None:
@@ -163,6 +165,6 @@ def many(out: Path, options: Options) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "build":
-        slow_build(Path(sys.argv[2]))
+        slow_build(Path(sys.argv[2]), *sys.argv[3:])
     else:
         print(json.dumps(sweep(Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))))

@@ -13,7 +13,15 @@ from typing import Any
 
 from editloop.storage.files import Files
 
-__all__ = ["CountingFiles", "FaultyFiles", "UnsyncedFiles", "die", "published"]
+__all__ = [
+    "CommittingFiles",
+    "CountingFiles",
+    "FaultyFiles",
+    "ForgettingFiles",
+    "UnsyncedFiles",
+    "die",
+    "published",
+]
 
 OPERATIONS = [name for name in vars(Files) if not name.startswith("_")]
 # Where a kill makes a difference: before a change of what other processes see.
@@ -92,6 +100,26 @@ class FaultyFiles(CountingFiles):
             if operation == "close":
                 Files.close(self, *args)  # the system frees the descriptor even if close fails
             self.fault()
+
+
+class CommittingFiles(UnsyncedFiles):
+    """Kills the worker once: as soon as it has committed a shard, before it can say so."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def link(self, old: Path, new: Path) -> None:
+        super().link(old, new)
+        if not self.mark.exists():
+            self.mark.touch()
+            die()
+
+
+class ForgettingFiles(UnsyncedFiles):
+    """Creates no commit record, as on a disk that the driver does not see."""
+
+    def link(self, old: Path, new: Path) -> None:
+        pass
 
 
 def fail(number: int) -> None:

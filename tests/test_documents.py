@@ -114,8 +114,13 @@ def background() -> Iterator[list[subprocess.Popen[str]]]:
 @pytest.mark.filterwarnings("default")  # as a user's process has them
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_documents_commands_run(document: Path, workplace, background, monkeypatch) -> None:
+def test_a_documents_commands_run(
+    document: Path, workplace, background, monkeypatch, request
+) -> None:
     """In this process, as each would start by importing the same; the first one is the README."""
+    if document.stem == "scale":
+        request.addfinalizer(pytest.importorskip("ray", reason="Ray is not installed").shutdown)
+        monkeypatch.setenv("RAY_ADDRESS", "local")  # not the cluster of another test
     monkeypatch.chdir(workplace)
     monkeypatch.syspath_prepend(workplace)  # PYTHONPATH=., for the documents' own classes
     address = SERVED

@@ -8,7 +8,8 @@
     │   ├── ChangedError   the recipe or its inputs changed since the folder was made
     │   └── BusyError      another process is working on the folder
     ├── StepError          a step broke its contract, or workers died on it
-    ├── UnavailableError   a package or weights are missing (carries the command to install them)
+    ├── UnavailableError   a package, weights or a machine are missing (carries the command to get
+    │                      them, if there is one)
     ├── InstructionError   an editor does not understand an instruction
     └── TrainingError      training cannot start or continue
 
@@ -106,7 +107,7 @@ class StepError(EditLoopError):
 
 
 class UnavailableError(EditLoopError):
-    """A package or weights are missing; `command` installs or downloads them."""
+    """A package, weights or a machine are missing; `command` installs or downloads them."""
 
     def __init__(
         self,

@@ -98,6 +98,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "engine": {
         "in-process": "editloop.kernel.engines.in_process:InProcessEngine",
         "processes": "editloop.kernel.engines.processes:LocalProcessEngine",
+        "ray": "editloop.kernel.engines.ray:RayEngine",
         "threads": "editloop.kernel.engines.threads:ThreadEngine",
     },
     "report": {"html": "editloop.evaluation.report.html:HtmlReport"},

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from editloop.errors import StepError
+from editloop.errors import StepError, StoreError
 from editloop.kernel.build import BuildReport, Options, build
 from editloop.kernel.engines.base import EngineSettings, Loss, Task
 from editloop.kernel.engines.in_process import InProcessEngine
@@ -20,8 +20,8 @@ from editloop.kernel.engines.processes import LocalProcessEngine
 from editloop.kernel.progress import Progress
 from editloop.storage.samples import read_samples
 from editloop.storage.verify import verify
-from kernel_faults import published
-from kernel_parts import source, step
+from kernel_faults import CommittingFiles, ForgettingFiles, published
+from kernel_parts import logged, source, step
 
 ITEMS = [source(count={"train": 10})]
 
@@ -72,6 +72,24 @@ def test_a_worker_that_is_killed_by_accident_costs_nothing(
     make(tmp_path / "out", {"0005": "kill once"})
     assert quarantine(tmp_path / "out") == []
     assert kept(tmp_path / "out") == expected
+
+
+def test_a_worker_that_dies_after_its_commit_costs_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    files = CommittingFiles(tmp_path / "mark")
+    steps = [step("LoggedStep", log=str(log))]
+    report = build(ITEMS, steps, out=tmp_path / "out", shard_size=4, options=Options(files=files))
+    assert files.mark.exists()
+    assert (report.counts["out"], report.timings["shards"]) == (10, 3)
+    inputs = [line for line in logged(log) if "train/" in line]
+    assert len(inputs) == len({line.split(" | ")[0] for line in inputs}) == 10
+
+
+def test_a_shard_without_its_record_is_not_taken_as_done(tmp_path: Path) -> None:
+    options = Options(files=ForgettingFiles())
+    with pytest.raises(StoreError, match="its record is not here"):
+        build(ITEMS, [step()], out=tmp_path, options=options)
+    assert published(tmp_path) == {}
 
 
 @pytest.mark.slow

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from editloop.cli import app
 from editloop.errors import RecipeError, UnavailableError
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
+from editloop.schema import readable_json
 from editloop.settings import validate
 from kernel_faults import published
+from magicbrush_data import make_split
 
 
 def recipe(*steps: dict[str, object]) -> Recipe:
@@ -27,6 +31,24 @@ def test_a_recipe_is_built_by_any_engine(tmp_path: Path, engine: str) -> None:
         files = published(tmp_path / name)
         made.append({path: digest for path, digest in files.items() if path.startswith("data/")})
     assert made[0] == made[1] != {}
+
+
+@pytest.mark.parametrize("command", ["run", "import", "judge"])
+def test_each_command_that_builds_takes_an_engine(tmp_path: Path, command: str) -> None:
+    data = tmp_path / "MagicBrush/test"
+    make_split(data)
+    (tmp_path / "recipe.yaml").write_text(readable_json(recipe().model_dump(mode="json")).decode())
+    words = {
+        "run": [str(tmp_path / "recipe.yaml")],
+        "import": ["magicbrush", str(data)],
+        "judge": [str(data), "--judge", "truth"],
+    }[command]
+    ended = CliRunner().invoke(
+        app, [command, *words, "--out", str(tmp_path / "out"), "--engine", "thread"]
+    )
+    assert isinstance(ended.exception, RecipeError)
+    assert "unknown engine kind: thread" in str(ended.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_engine_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "CallsDryRun",
     "DataFolder",
     "Download",
+    "EngineSpec",
     "InvertMask",
     "JudgeSpec",
     "Layout",
@@ -44,6 +45,14 @@ MaskRule = Annotated[
     ),
 ]
 InvertMask = Annotated[bool, typer.Option("--invert-mask", help="Swap where masks allow editing.")]
+EngineSpec = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="SPEC",
+        help="Where data is built: processes, threads, in-process or ray[:HOST:PORT].",
+    ),
+]
 Download = Annotated[
     bool, typer.Option("--download", help="Download weights that are missing on this machine.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import InvertMask, Layout, MaskRule, going_on_later
+from editloop.commands.common import EngineSpec, InvertMask, Layout, MaskRule, going_on_later
 from editloop.showing.terminal import say
 
 __all__ = ["hash_data", "import_data"]
@@ -95,6 +95,7 @@ def import_data(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
+    engine: EngineSpec = "processes",
     new_version: Annotated[
         bool,
         typer.Option("--new-version", help="Continue although the settings or the data changed."),
@@ -120,6 +121,7 @@ def import_data(
             data,
             out,
             workers=workers,
+            engine=engine,
             new_version=new_version,
             progress=progress,
             split=split,

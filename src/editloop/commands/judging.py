@@ -10,6 +10,7 @@ import typer
 from editloop.commands.common import (
     CallsDryRun,
     DataFolder,
+    EngineSpec,
     InvertMask,
     JudgeSpec,
     Layout,
@@ -42,6 +43,7 @@ def judge(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
+    engine: EngineSpec = "processes",
     new_version: Annotated[
         bool, typer.Option("--new-version", help="Continue although the judge or the data changed.")
     ] = False,
@@ -73,6 +75,7 @@ def judge(
             folder,
             seed=seed,
             workers=workers,
+            engine=engine,
             new_version=new_version,
             progress=progress,
             **source,

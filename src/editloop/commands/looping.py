@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from editloop.commands.common import RunFolder, going_on_later
+from editloop.commands.common import EngineSpec, RunFolder, going_on_later
 from editloop.showing.terminal import say
 
 __all__ = ["recipes", "retry", "run", "show", "verify"]
@@ -36,10 +36,7 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes. (default: one per CPU core)")
     ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(metavar="SPEC", help="Where data is built: processes, threads or in-process."),
-    ] = "processes",
+    engine: EngineSpec = "processes",
     new_version: Annotated[
         bool,
         typer.Option("--new-version", help="Continue although the recipe or its inputs changed."),
@@ -64,7 +61,7 @@ def run(
     settings = read_recipe(recipe, overrides or ())
     folder = out or Path("runs") / settings.name
     if dry_run:
-        loop.check(settings, folder, only=only or (), new_version=new_version)
+        loop.check(settings, folder, only=only or (), engine=engine, new_version=new_version)
         print_plan(loop.dry_run(settings, folder), loop.notices(settings, folder))
         return
     with going_on_later(), build_progress() as progress:

@@ -35,6 +35,7 @@ def judge(
     *,
     seed: int = 0,
     workers: int | None = None,
+    engine: str = "processes",
     new_version: bool = False,
     progress: Callable[[Progress], None] | None = None,
     **source: Json,
@@ -48,7 +49,9 @@ def judge(
     edits) and `layout` (KIND[?key=value]).
     """
     recipe = _recipe(data, judge, seed, source)
-    return loop.run(recipe, out, workers=workers, new_version=new_version, progress=progress)
+    return loop.run(
+        recipe, out, workers=workers, engine=engine, new_version=new_version, progress=progress
+    )
 
 
 def dry_run(

@@ -36,13 +36,14 @@ __all__ = ["BuildReport", "Options", "Retried", "build", "check", "retry"]
 class Options:
     """Options of running a build; none of them changes its result.
 
-    `engine` is the SPEC of the engine that runs the tasks. With `workers` 0, everything runs in
-    this process, so an input that crashes a step ends the build. A step that takes longer than
-    `deadline` seconds an input, and states no own deadline, is considered hung. `devices` names the
-    GPUs to use; all of the machine's if not set. `progress` is called after each commit.
+    `engine` is the SPEC of the engine that runs the tasks. `workers` None is one per core; with 0,
+    everything runs in this process, so an input that crashes a step ends the build. A step that
+    takes longer than `deadline` seconds an input, and states no own deadline, is considered hung.
+    `devices` names the GPUs to use; all of the machine's if not set. `progress` is called after
+    each commit.
     """
 
-    workers: int = 1
+    workers: int | None = 1
     engine: str = "processes"
     devices: tuple[str, ...] | None = None
     deadline: float = DEADLINE
@@ -51,8 +52,9 @@ class Options:
 
     def new_engine(self) -> Engine:
         """Return a new engine with these options."""
-        spec = self.engine if self.workers else "in-process"
-        return make_engine(spec, max(1, self.workers), self.devices)
+        if self.workers == 0:
+            return make_engine("in-process", 1, self.devices)
+        return make_engine(self.engine, self.workers, self.devices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editloop.errors import FailureClass
+from editloop.errors import FailureClass, StoreError
+from editloop.kernel.engines.base import Ended
 from editloop.kernel.shard_plan import ShardPlan, ShardRef
-from editloop.kernel.tasks import Segment, ShardTask
+from editloop.kernel.tasks import Segment, ShardEnd, ShardTask
 from editloop.schema import Json
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files
@@ -58,6 +59,24 @@ class Committed:
     def generation(self, segment: Segment, shard: ShardRef) -> int | None:
         """Return the newest generation of a shard, or None if nothing is committed."""
         return self._newest.get((segment.folder, shard.name, shard.fingerprint))
+
+    def end(self, task: ShardTask, ended: Ended[ShardTask]) -> ShardEnd | None:
+        """Return the end of a task: the commit record decides, whatever became of the worker.
+
+        None if a lost worker left no record; StoreError if one that ended left none.
+        """
+        store, shard = self._stores[task.segment.folder], task.shard
+        commit = store.find(shard.name, shard.fingerprint, task.generation)
+        if ended.loss is not None:
+            return None if commit is None else ShardEnd(commit.files["data"].rows, {})
+        if commit is None:
+            raise StoreError(
+                f"a worker has committed shard {shard.name}, and its record is not here",
+                value=store.folder,
+                fix="give all nodes the run folder at the same path, on a shared file system",
+            )
+        end: ShardEnd = ended.value
+        return end
 
     def add(self, task: ShardTask) -> None:
         """Record the commit that `task` has just made."""

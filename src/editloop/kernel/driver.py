@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from editloop.errors import FailureClass, UnavailableError
 from editloop.kernel.committed import Committed, Work
-from editloop.kernel.engines.base import Ended, Engine, Task
+from editloop.kernel.engines.base import Ended, Engine, Loss, Task
 from editloop.kernel.gather import Gathered
 from editloop.kernel.lost_workers import Suspects
 from editloop.kernel.progress import Progress
 from editloop.kernel.resources import Resources
 from editloop.kernel.shard_plan import ShardRef
-from editloop.kernel.tasks import Portion, ShardTask, rows_by_shard
+from editloop.kernel.tasks import Portion, ShardEnd, ShardTask, rows_by_shard
 from editloop.kernel.worker import run_shard
 
 __all__ = ["Driver", "check_resources"]
@@ -172,11 +172,15 @@ class Driver:
         if ended.error is not None:
             raise ended.error
         task = ended.task.descriptor
-        more = self._suspects.next_tasks(task, ended.loss)
-        if more or ended.loss is not None or task.unit is not None:
+        if ended.loss is Loss.NOT_STARTED:
+            return [task]
+        single = task.unit is not None
+        end: ShardEnd | None = ended.value if single else self._committed.end(task, ended)
+        more = self._suspects.next_tasks(task, ended.loss if end is None else None)
+        if end is None or single:
             return more
         self._committed.add(task)
-        self._count(ended)
+        self._count(end)
         chain = self._work.chains[task.shard.source]
         following = self._next_task(task.shard, chain.index(task.segment) + 1)
         if following is None:
@@ -184,11 +188,11 @@ class Driver:
             return []
         return [following]
 
-    def _count(self, ended: Ended[ShardTask]) -> None:
+    def _count(self, end: ShardEnd) -> None:
         self.ran += 1
         self._done += 1
-        self._samples += ended.value.samples
-        for step, seconds in ended.value.seconds.items():
+        self._samples += end.samples
+        for step, seconds in end.seconds.items():
             self.seconds[step] = self.seconds.get(step, 0.0) + seconds
         self._report_progress()
 
@@ -201,5 +205,7 @@ def check_resources(parts: Iterable[tuple[str, Resources]], engine: Engine) -> N
     for name, resources in parts:
         if not engine.can_run(resources):
             raise UnavailableError(
-                f"{name} needs {resources.gpus} GPU(s), and there are not as many", value=name
+                f"{name} needs {resources.gpus} GPU(s) and {resources.cpus} core(s) of one "
+                "machine, and there are not as many",
+                value=name,
             )

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from editloop.errors import RecipeError, StoreError
@@ -73,7 +74,7 @@ def run(
     settings = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     wanted = _wanted(only)
     folder = Path(out)
-    made = _Loop(settings, folder, workers or os.cpu_count() or 1, new_version, engine)
+    made = _Loop(settings, folder, workers, new_version, engine)
     made.check(wanted)
     with explained("make a run folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,13 +147,18 @@ def notices(recipe: Recipe, out: Path | str) -> list[str]:
 
 
 def check(
-    recipe: Recipe, out: Path | str, *, only: Sequence[str] = (), new_version: bool = False
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    only: Sequence[str] = (),
+    engine: str = "processes",
+    new_version: bool = False,
 ) -> None:
     """Raise the errors that `run` would raise before starting; changes nothing.
 
     These are missing or unusable data and weights, and changed settings of a training.
     """
-    _Loop(recipe, Path(out), 1, new_version).check(_wanted(only))
+    _Loop(recipe, Path(out), 1, new_version, engine).check(_wanted(only))
 
 
 def _wanted(only: Sequence[str]) -> tuple[str, ...]:
@@ -166,12 +172,17 @@ class _Loop:
     """One recipe in one run folder; the caller holds the folder's lock."""
 
     def __init__(
-        self, recipe: Recipe, out: Path, workers: int, new_version: bool, engine: str = "processes"
+        self,
+        recipe: Recipe,
+        out: Path,
+        workers: int | None,
+        new_version: bool,
+        engine: str = "processes",
     ) -> None:
         self.recipe = recipe
         self.out = out
-        self.workers = workers
-        self.engine = engine
+        self.workers = workers or os.cpu_count() or 1
+        self.options = build.Options(workers, engine)
         self.new_version = new_version
         self.parts: list[tuple[str, str, LoopPart]] = [
             (group, part.name, create(group, part.kind, part.own, where=f"{group}.{part.name}"))
@@ -183,7 +194,7 @@ class _Loop:
         """Raise the errors of the wanted parts' checks, before anything is written."""
         self._check_own(wanted)
         if self.recipe.sources and _DATA.intersection(wanted):
-            build.check(*build_specs(self.recipe), build.Options(self.workers, self.engine))
+            build.check(*build_specs(self.recipe), self.options)
         known = self.data_is_known(wanted)
         for group, name, part in self.parts:
             if group not in wanted or (known and self._is_trained(group, name, part)):
@@ -249,7 +260,7 @@ class _Loop:
             out=self.out,
             seed=self.recipe.seed,
             new_version=self.new_version,
-            options=build.Options(self.workers, self.engine, progress=progress),
+            options=replace(self.options, progress=progress),
         )
         if built.timings["shards"]:
             self._write(_TIMES, {**_read(self.out / _TIMES), "build": dict(built.timings)})

@@ -73,6 +73,7 @@ def import_data(
     out: str | Path,
     *,
     workers: int | None = None,
+    engine: str = "processes",
     new_version: bool = False,
     progress: Callable[[Progress], None] | None = None,
     **settings: Json,
@@ -92,7 +93,9 @@ def import_data(
     for part in recipe.build:
         if part.kind == _CHECK:  # test sets are hashed once, not by every worker
             create("build", _CHECK, part.own).prepare(work_folder(Path(out)) / "cache")
-    results = loop.run(recipe, out, workers=workers, new_version=new_version, progress=progress)
+    results = loop.run(
+        recipe, out, workers=workers, engine=engine, new_version=new_version, progress=progress
+    )
     data = Path(out) / "data"
     return {**results, "same_captions": same_captions(data), "masks": mask_shares(data)}
 

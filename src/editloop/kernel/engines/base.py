@@ -11,6 +11,7 @@ decides, also about a lost worker, and the commit record decides what was done. 
 - `Worker.heard` is the sign of life: it is called with the number of seconds within which the next
   one follows. A worker that is late is killed, and its task ends with `Loss.HUNG`; a worker that
   dies ends its task with `Loss.KILLED`. Each loss costs one task and is reported within a bound.
+  A worker that cannot be started ends its task with `Loss.NOT_STARTED`, and is not tried again.
 - An error that a task raises is handed back unchanged. It must be picklable.
 - What the engine cannot give is known at once (`can_run`); it never waits for it.
 - Leaving the context calls `Worker.close` in every idle worker, and ends all of them.
@@ -41,17 +42,20 @@ STARTING = 600.0  # seconds from the start of a task to its first sign of life
 class EngineSettings(Settings):
     """The settings that every engine has."""
 
-    workers: int = Field(default=1, ge=1, description="workers of the classes CPU and network")
+    workers: int | None = Field(
+        default=1, ge=1, description="workers of the classes CPU and network; None: one per core"
+    )
     devices: tuple[str, ...] | None = Field(
         default=None, description="GPUs, such as cuda:0; those of the machine if not set"
     )
 
 
 class Loss(StrEnum):
-    """The way a worker was lost while it ran a task."""
+    """The way a worker was lost that had a task."""
 
     KILLED = "killed"
     HUNG = "hung"
+    NOT_STARTED = "not started"  # the task was never begun: submit it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Engine(Protocol):
         ...
 
 
-def make_engine(spec: str, workers: int, devices: tuple[str, ...] | None = None) -> Engine:
+def make_engine(spec: str, workers: int | None, devices: tuple[str, ...] | None = None) -> Engine:
     """Create the engine of a SPEC, such as `processes`; its settings override the other ones."""
     parsed = parse_spec(spec, "engine")
     settings = {"workers": workers, "devices": devices, **parsed.settings}

@@ -1,6 +1,6 @@
 """What engines with pools of workers share: one pool for each resource class.
 
-An engine adds only how a worker is started; see `processes` and `threads`.
+An engine adds only how a worker is started, and where it may be; see `processes` and `ray`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,29 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from editloop.errors import StepError
+from editloop.errors import StepError, UnavailableError
 from editloop.kernel.engines.base import Ended, EngineSettings, Loss, Task
 from editloop.kernel.resources import Resources
-from editloop.runtime.machine import gpus
+from editloop.runtime.machine import cores, gpus
 
-__all__ = ["PooledEngine", "PooledWorker", "devices_of"]
+__all__ = ["LocalPooledEngine", "NotStartedError", "PooledEngine", "PooledWorker", "devices_of"]
+
+_Place = TypeVar("_Place")  # where a worker runs: a local one's device
 
 _LOOKING = 0.5  # seconds between two looks at the signs of life
 _CLOSING = 60.0  # seconds that closing the steps of all workers may take
 
 
+class NotStartedError(BrokenExecutor):
+    """The error of a task whose worker could not be started: the task had no part in it."""
+
+
 class PooledWorker(Protocol):
-    """A worker as its engine sees it; it runs one task at a time and owns a device."""
+    """A worker as its engine sees it; it runs one task at a time."""
 
     @property
     def due(self) -> float:
@@ -34,6 +40,10 @@ class PooledWorker(Protocol):
 
     def submit(self, task: Task[Any]) -> Future[Any]:
         """Start a task; the future raises BrokenExecutor if the worker dies."""
+        ...
+
+    def alive(self) -> bool:
+        """Return whether the worker, which is idle, can run a task."""
         ...
 
     def kill(self) -> None:
@@ -55,12 +65,12 @@ def devices_of(settings: EngineSettings) -> Callable[[], tuple[str, ...]]:
 
 
 @dataclass(slots=True)
-class _Pool:
+class _Pool(Generic[_Place]):
     """The workers of one resource class; each slot is a core, or the devices of one worker."""
 
     slots: int
-    devices: list[str]  # of the workers that are not started
-    idle: list[tuple[PooledWorker, str]] = field(default_factory=list)
+    places: list[_Place]  # of the workers that are not started
+    idle: list[tuple[PooledWorker, _Place]] = field(default_factory=list)
 
     def taken_by(self, resources: Resources) -> int:
         """Return the number of slots that a task takes."""
@@ -68,29 +78,39 @@ class _Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class _Running(Generic[_Place]):
     task: Task[Any]
     worker: PooledWorker
-    device: str
-    pool: _Pool
+    place: _Place
+    pool: _Pool[_Place]
     slots: int
 
 
-class PooledEngine(ABC):
+class PooledEngine(ABC, Generic[_Place]):
     """Runs tasks in workers that it starts when they are needed and keeps until it is left."""
 
     Settings = EngineSettings
 
-    def __init__(self, settings: EngineSettings | None = None) -> None:
-        self._settings = settings or EngineSettings()
-        self._devices = devices_of(self._settings)
-        self._pools: dict[tuple[str, int], _Pool] = {}
-        self._running: dict[Future[Any], _Running] = {}
+    def __init__(self) -> None:
+        self._pools: dict[tuple[str, int], _Pool[_Place]] = {}
+        self._running: dict[Future[Any], _Running[_Place]] = {}
 
     @abstractmethod
-    def start_worker(self, device: str) -> PooledWorker:
-        """Return a new worker that owns a device."""
+    def places(self, kind: str, gpus: int) -> list[_Place]:
+        """Return the places of all workers of a pool, each with this many GPUs.
+
+        `kind` is that of `Resources`.
+        """
         ...
+
+    @abstractmethod
+    def start_worker(self, place: _Place) -> PooledWorker:
+        """Return a new worker in a place."""
+        ...
+
+    def is_there(self, _: _Place) -> bool:
+        """Return whether another worker may be started in the place of one that was lost."""
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -119,18 +139,18 @@ class PooledEngine(ABC):
     def free(self, resources: Resources) -> int:
         pool = self._pool(resources)
         used = sum(each.slots for each in self._running.values() if each.pool is pool)
-        return (pool.slots - used) // pool.taken_by(resources)
+        return max(0, pool.slots - used) // pool.taken_by(resources)
 
     def submit(self, task: Task[Any]) -> None:
         pool = self._pool(task.resources)
         if pool.idle:
-            worker, device = pool.idle.pop()
+            worker, place = pool.idle.pop()
         else:
-            device = pool.devices.pop()
-            worker = self.start_worker(device)
+            place = pool.places.pop()
+            worker = self.start_worker(place)
         future = worker.submit(task)
         slots = pool.taken_by(task.resources)
-        self._running[future] = _Running(task, worker, device, pool, slots)
+        self._running[future] = _Running(task, worker, place, pool, slots)
 
     def wait(self) -> list[Ended[Any]]:
         while self._running:
@@ -140,30 +160,26 @@ class PooledEngine(ABC):
                 return ended
         return []
 
-    def _pool(self, resources: Resources) -> _Pool:
-        on_cpu = resources.gpus == 0
-        if not on_cpu and resources.gpu_optional:
-            on_cpu = len(self._devices()) < resources.gpus
-        kind = ("network" if resources.network else "cpu") if on_cpu else "gpu"
-        at = kind, 0 if on_cpu else resources.gpus
-        if at not in self._pools:
-            self._pools[at] = self._new_pool(0 if on_cpu else resources.gpus)
-        return self._pools[at]
+    def _pool(self, resources: Resources) -> _Pool[_Place]:
+        """Return the pool of a resource class; one that allows the CPU has its pool if need be."""
+        pool = self._pool_of(resources.kind, resources.gpus)
+        if pool.slots or not resources.gpu_optional:
+            return pool
+        return self._pool_of(replace(resources, gpus=0).kind, 0)
 
-    def _new_pool(self, each: int) -> _Pool:
-        """Return a pool of workers with `each` devices, or on the CPU."""
-        if not each:
-            return _Pool(self._settings.workers, ["cpu"] * self._settings.workers)
-        found = self._devices()
-        groups = [found[at : at + each] for at in range(0, len(found) - each + 1, each)]
-        return _Pool(len(groups), [",".join(group) for group in reversed(groups)])
+    def _pool_of(self, kind: str, gpus: int) -> _Pool[_Place]:
+        if (kind, gpus) not in self._pools:
+            places = self.places(kind, gpus)
+            self._pools[kind, gpus] = _Pool(len(places), places[::-1])
+        return self._pools[kind, gpus]
 
     def _finish(self, future: Future[Any]) -> Ended[Any]:
         running = self._running.pop(future)
         error = future.exception()
         if isinstance(error, BrokenExecutor):
-            return self._lose(running, Loss.KILLED)
-        running.pool.idle.append((running.worker, running.device))
+            never = isinstance(error, NotStartedError)
+            return self._lose(running, Loss.NOT_STARTED if never else Loss.KILLED)
+        running.pool.idle.append((running.worker, running.place))
         return Ended(running.task, value=None if error else future.result(), error=error)
 
     def _kill_late(self) -> list[Ended[Any]]:
@@ -171,11 +187,25 @@ class PooledEngine(ABC):
         late = [future for future, each in self._running.items() if each.worker.due <= now]
         return [self._lose(self._running.pop(future), Loss.HUNG) for future in late]
 
-    def _lose(self, running: _Running, loss: Loss) -> Ended[Any]:
-        """End a worker for good; another one may be started on its device."""
-        running.worker.kill()
-        running.worker.stop()
-        running.pool.devices.append(running.device)
+    def _lose(self, running: _Running[_Place], loss: Loss) -> Ended[Any]:
+        """End a worker for good, and all that are lost with it; others may take their places."""
+        pool = running.pool
+        lost = [each for each in pool.idle if not each[0].alive()]
+        pool.idle = [each for each in pool.idle if each not in lost]
+        for worker, place in ((running.worker, running.place), *lost):
+            worker.kill()
+            worker.stop()
+            refused = worker is running.worker and loss is Loss.NOT_STARTED
+            if refused or not self.is_there(place):
+                pool.slots -= 1
+            else:
+                pool.places.append(place)
+        if not pool.slots:
+            raise UnavailableError(
+                "no place is left where this work can run: its nodes are gone, or in use by others",
+                value=running.task.resources.kind,
+                fix="run the same command when there are nodes again; finished work is kept",
+            )
         return Ended(running.task, loss=loss)
 
 
@@ -189,3 +219,19 @@ def _check_closed(futures: list[Future[Any]], late: bool) -> None:
             value=f"{_CLOSING:.0f} s",
             fix="mend it, then run again: all work is kept",
         )
+
+
+class LocalPooledEngine(PooledEngine[str]):
+    """Runs tasks in workers on this machine, each on a device of its own."""
+
+    def __init__(self, settings: EngineSettings | None = None) -> None:
+        super().__init__()
+        self._settings = settings or EngineSettings()
+        self._devices = devices_of(self._settings)
+
+    def places(self, kind: str, gpus: int) -> list[str]:
+        """Return the devices of all workers of a pool."""
+        if kind != "gpu":
+            return ["cpu"] * (self._settings.workers or cores())
+        found = self._devices()
+        return [",".join(found[at : at + gpus]) for at in range(0, len(found) - gpus + 1, gpus)]

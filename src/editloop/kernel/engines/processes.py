@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -17,24 +17,25 @@ from types import ModuleType
 from typing import Any
 
 from editloop.kernel.engines.base import Task
-from editloop.kernel.engines.pooled import PooledEngine
+from editloop.kernel.engines.pooled import LocalPooledEngine
 from editloop.kernel.engines.worker import Worker
 
-__all__ = ["LocalProcessEngine"]
+__all__ = ["LocalProcess", "LocalProcessEngine", "become_worker", "close_worker", "run_in_worker"]
 
 
-class LocalProcessEngine(PooledEngine):
+class LocalProcessEngine(LocalPooledEngine):
     """Runs tasks in worker processes on this machine.
 
     Each worker has its own pool, so a worker that dies loses exactly one known task. A worker of
     the class GPU sees only its own devices.
     """
 
-    def start_worker(self, device: str) -> _Process:
-        return _Process(device)
+    def start_worker(self, place: str) -> LocalProcess:
+        """Return a new process that owns a device."""
+        return LocalProcess(place)
 
 
-class _Process:
+class LocalProcess:
     """A process in its own pool, started by its first task."""
 
     def __init__(self, device: str) -> None:
@@ -45,14 +46,16 @@ class _Process:
 
     @property
     def due(self) -> float:
+        """The time until which the next sign of life must come."""
         due: float = self._due.value
         return due
 
     def submit(self, task: Task[Any]) -> Future[Any]:
+        """Start a task, and the process for the first one."""
         self._due.value = time.monotonic() + task.deadline
         if self._pool is not None:
             with suppress(BrokenProcessPool):  # the process died while idle: start another
-                return self._pool.submit(_run, task)
+                return self._pool.submit(run_in_worker, task)
             self.stop()
         before = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
@@ -62,23 +65,30 @@ class _Process:
             initargs=(dict(os.environ), self._device, self._due),
         )
         with _main_hidden():
-            future = self._pool.submit(_run, task)
+            future = self._pool.submit(run_in_worker, task)
         self._processes = [
             process for process in multiprocessing.active_children() if process not in before
         ]
         return future
 
+    def alive(self) -> bool:
+        """Return True: a process that died while idle is started again."""
+        return True
+
     def kill(self) -> None:
+        """End the process."""
         for process in self._processes:
             process.kill()
 
     def close(self) -> Future[Any] | None:
+        """Start to close what the worker keeps."""
         if self._pool is not None:
             with suppress(BrokenProcessPool):
-                return self._pool.submit(_close)
+                return self._pool.submit(close_worker)
         return None
 
     def stop(self) -> None:
+        """Wait until the process has ended."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -116,13 +126,19 @@ def _prepare_worker(environment: dict[str, str], device: str, due: Any) -> None:
     def heard(seconds: float) -> None:
         due.value = time.monotonic() + seconds
 
-    _WORKER.append(Worker(_only_visible(device), heard))
+    become_worker(_only_visible(device), heard)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C and stops us
     threading.Thread(target=_die_with_driver, daemon=True).start()
+
+
+def become_worker(device: str, heard: Callable[[float], None]) -> None:
+    """Make this process a worker, for `run_in_worker` and `close_worker`."""
+    _WORKER.append(Worker(device, heard))
     _limit_threads()
 
 
-def _run(task: Task[Any]) -> Any:
+def run_in_worker(task: Task[Any]) -> Any:
+    """Return the value of a task that this worker process runs."""
     if task.resources.cpus == 1:
         return _WORKER[0].run(task)
     import threadpoolctl
@@ -131,7 +147,8 @@ def _run(task: Task[Any]) -> Any:
         return _WORKER[0].run(task)
 
 
-def _close() -> None:
+def close_worker() -> None:
+    """Close what this worker process keeps."""
     _WORKER[0].close()
 
 

@@ -13,13 +13,13 @@ from queue import SimpleQueue
 from typing import Any, Self
 
 from editloop.kernel.engines.base import EngineSettings, Task
-from editloop.kernel.engines.pooled import PooledEngine
+from editloop.kernel.engines.pooled import LocalPooledEngine
 from editloop.kernel.engines.worker import Worker
 
 __all__ = ["ThreadEngine"]
 
 
-class ThreadEngine(PooledEngine):
+class ThreadEngine(LocalPooledEngine):
     """Runs tasks in threads; each has its own steps. A crash in a task ends the process."""
 
     def __init__(self, settings: EngineSettings | None = None) -> None:
@@ -38,8 +38,8 @@ class ThreadEngine(PooledEngine):
         finally:
             self._limits.restore_original_limits()
 
-    def start_worker(self, device: str) -> _Thread:
-        return _Thread(device)
+    def start_worker(self, place: str) -> _Thread:
+        return _Thread(place)
 
 
 class _Thread:
@@ -57,6 +57,9 @@ class _Thread:
         future: Future[Any] = Future()
         self._calls.put((future, task))
         return future
+
+    def alive(self) -> bool:
+        return True
 
     def kill(self) -> None:
         self._calls.put(None)
