@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from document_blocks import ROOT, blocks, write_files
 from editloop.cli import app
 from editloop.evaluation.protocol.card import Protocol
+from editloop.kernel.sample_prompts import read_sample_prompt
 from editloop.kernel.steps import Keep
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe, read_recipe
@@ -175,6 +176,9 @@ def test_a_recipe_or_card_in_the_documents_is_valid(text: str, tmp_path) -> None
     content = read_yaml_file(path)
     if "kind" in content:
         assert parse_spec(content, "judge").create("judge").name
+        return
+    if "prompt" in content:
+        assert read_sample_prompt(path).name
         return
     kind = Protocol if "benchmarks" in content else Recipe
     assert validate(kind, content, where="a document").name

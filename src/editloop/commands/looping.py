@@ -94,7 +94,7 @@ def recipes(
     if name is None:
         print_recipes(shipped_recipes())
     else:
-        say(shipped_recipe(name), end="")
+        say(shipped_recipe(name).decode("utf-8"), end="")
 
 
 def show(
