@@ -90,7 +90,7 @@ def test_a_users_class_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("group", sorted(BUILT_IN))
 def test_every_built_in_kind_loads(group) -> None:
     for kind in kinds(group):
-        assert load(group, kind).Settings
+        assert settings_of(group, kind)
 
 
 def test_a_users_class_needs_no_prefix_and_no_settings() -> None:
