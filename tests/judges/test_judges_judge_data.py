@@ -186,7 +186,7 @@ def test_a_verdict_that_may_yet_come_is_asked_for_by_retry(
     assert [row["id"] for row in quarantined(out)] == [ids[3]]
     (mood / "mood").write_text("calm")
     (mood / "judged").unlink()
-    assert loop.retry(out) == (1, 1)
+    assert loop.retry(out, recipe=out / "recipe.json") == (1, 1)
     assert (mood / "judged").read_text().splitlines() == [ids[3]]
     assert samples(out) == samples(whole)
 
