@@ -160,12 +160,12 @@ def test_an_edit_that_cannot_be_seen_leaves_following_unscored() -> None:
     assert isinstance(verdict["preserving"], Score)
 
 
-@pytest.mark.parametrize("blank", [None, np.zeros((64, 64), np.uint8)])
-def test_a_missing_or_blank_mask_means_everywhere(blank: np.ndarray | None) -> None:
-    everywhere = replace(_pair(), mask=np.full((64, 64), 255, np.uint8))
-    assert KnownTruthJudge().judge([replace(_pair(), mask=blank)]) == KnownTruthJudge().judge(
-        [everywhere]
-    )
+def test_a_missing_mask_means_everywhere_and_a_black_one_nowhere() -> None:
+    everywhere, nowhere = (np.full((64, 64), value, np.uint8) for value in (255, 0))
+    judge, pair = KnownTruthJudge(), _pair()
+    assert judge.judge([replace(pair, mask=None)]) == judge.judge([replace(pair, mask=everywhere)])
+    (verdict,) = judge.judge([replace(pair, mask=nowhere)])
+    assert all(isinstance(each, Unscored) for each in verdict.values())
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 200), (37, 53), (130, 17)])
