@@ -97,7 +97,9 @@ def claiming(path: Path, samples: int, pictures: int) -> None:
 
 def in_memory(code: str, megabytes: int) -> str:
     """Run code in a process of its own and return what it prints; limit the memory that it used."""
-    after = "\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000)"
+    # getrusage would count the memory of the process that started it, too.
+    after = "\nimport pathlib, re\nstatus = pathlib.Path('/proc/self/status').read_text()"
+    after += "\nprint(int(re.search(r'VmHWM:\\s*(\\d+)', status)[1]) // 1000)"
     run = [sys.executable, "-c", code + after]
     *printed, used = subprocess.run(
         run, check=True, stdout=subprocess.PIPE, text=True
