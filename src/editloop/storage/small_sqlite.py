@@ -115,8 +115,10 @@ def _use_rollback_journal(opened: sqlite3.Connection, path: Path, kind: str) -> 
     (mode,) = opened.execute("PRAGMA journal_mode").fetchone()
     opened.execute("PRAGMA journal_mode = DELETE")
     if new or mode == "wal":
-        words = f"on a network file system ({kind}), so writing is slower, to be safe: {path}"
-        print(words, file=sys.stderr)
+        # repr escapes what could command the terminal
+        sys.stderr.write(
+            f"on a network file system ({kind}), so writing is slower, to be safe: {str(path)!r}\n"
+        )
 
 
 @contextmanager
