@@ -43,7 +43,8 @@ def test_with_equal_captions_and_no_guidance_the_picture_comes_back(tmp_path, pa
 
 def test_optimising_the_empty_text_brings_the_picture_closer(folder, passed) -> None:
     errors = [
-        np.abs(edited(folder, SAME, iterations=count, enough=0) - passed).mean() for count in (0, 5)
+        np.abs(edited(folder, SAME, **settings) - passed).mean()
+        for settings in ({"iterations": 0}, {"iterations": 5, "enough": 0})
     ]
     assert errors[1] < errors[0]
 
