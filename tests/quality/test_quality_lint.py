@@ -147,6 +147,24 @@ def test_the_command_prints_counts_and_writes_json(clean: list[EditSample], tmp_
     assert json.loads((out / "lint.json").read_text())["counts"] == {"placeholder": 1}
 
 
+def test_what_the_layout_rejects_is_told_beside_other_findings(
+    clean: list[EditSample], tmp_path: Path
+) -> None:
+    """A mask of another shape, in a sample whose instruction is a placeholder; an id used twice."""
+    wide = Image(encode_png(np.full((64, 300), 255, np.uint8)))
+    samples = [
+        replace(clean[0], instruction="N/A", mask=wide),
+        clean[1],
+        replace(clean[2], id=clean[1].id),
+    ]
+    found = lint_data(written(tmp_path / "set", samples), tmp_path / "out")["findings"]
+    assert {(each["id"], each["code"]) for each in found} == {
+        (clean[0].id, "placeholder"),
+        (clean[0].id, "faulty"),
+        (clean[1].id, "faulty"),
+    }
+
+
 @pytest.mark.parametrize(
     "text", ["none", "N/A", "  ", "<object>", "add {thing}", "Lorem ipsum dolor"]
 )

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from editloop.errors import RecipeError, StepError
+from editloop.errors import RecipeError
 from editloop.judges.samples import sample_pair
+from editloop.judges.unfinished import refuse_unfinished
 from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
 from editloop.kernel.resources import a_judge
 from editloop.quality.chunks import DataChunk
@@ -67,7 +68,7 @@ class DataJudge:
         verdicts: list[Verdict] = []
         for start in range(0, len(samples), _AT_ONCE):
             verdicts += self._verdicts(samples[start : start + _AT_ONCE])
-        _refuse_unfinished(verdicts)
+        refuse_unfinished(verdicts)
         return {
             name: number_table(each.get(name, _NO_VERDICT) for each in verdicts)
             for name in self.names
@@ -87,18 +88,3 @@ class DataJudge:
 
 def _judge(judge: DataJudge, samples: Sequence[EditSample], _: tuple[str, ...]) -> Computed:
     return Computed(judge.judged(samples))
-
-
-def _refuse_unfinished(verdicts: Sequence[Verdict]) -> None:
-    reasons = [
-        score.reason
-        for verdict in verdicts
-        for score in verdict.values()
-        if isinstance(score, Unscored) and score.cause.may_pass_later
-    ]
-    if reasons:
-        raise StepError(
-            "some verdicts are still missing",
-            value=f"{len(reasons)}, the first: {reasons[0]}",
-            fix="run the same command again: replies already received are reused",
-        )

@@ -35,6 +35,7 @@ __all__ = [
     "hash_samples",
     "perceptual_hash",
     "picture_hash",
+    "pixel_hash",
     "read_hashes",
     "text_hash",
     "write_hashes",
@@ -91,7 +92,11 @@ def text_hash(text: str) -> str:
 
 def picture_hash(picture: Image) -> PictureHash:
     """Return a picture's hashes; raise ImageError if it cannot be read."""
-    pixels = decode(picture.bytes)
+    return pixel_hash(decode(picture.bytes))
+
+
+def pixel_hash(pixels: Pixels) -> PictureHash:
+    """Return the hashes of a decoded picture [height, width, 3]."""
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{height}x{width}:".encode())
     digest.update(np.ascontiguousarray(pixels).data)

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from editloop.editors.requests import mask_for
-from editloop.errors import CorruptError, ImageError, StepError
+from editloop.errors import CorruptError, ImageError
 from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask
+from editloop.judges.unfinished import refuse_unfinished
 from editloop.kernel.resources import Resources
 from editloop.metrics.metric_set import Numbers
 from editloop.runtime.machine import cores
@@ -100,7 +101,7 @@ def measure_chunk(
             for group in _groups(sequences, edits, measuring.at_once)
         ]
     found = [numbers for each in begun for numbers in each()]
-    _refuse_unfinished(found)
+    refuse_unfinished(found)
     return pa.Table.from_pylist([{"numbers": _numbers(each)} for each in found], schema=NUMBERS)
 
 
@@ -137,25 +138,6 @@ def _begun(made: Sequence[EditedPair | str], measuring: Measuring) -> Callable[[
         ]
 
     return finished
-
-
-def _refuse_unfinished(found: Numbers) -> None:
-    """Raise StepError if some verdicts failed only temporarily, so they are not stored as missing.
-
-    The replies that the judge did get are kept in its ledger.
-    """
-    reasons = [
-        score.reason
-        for numbers in found
-        for score in numbers.values()
-        if isinstance(score, Unscored) and score.cause.may_pass_later
-    ]
-    if reasons:
-        raise StepError(
-            "some verdicts are still missing",
-            value=f"{len(reasons)} of this chunk, the first: {reasons[0]}",
-            fix="run the same command again: replies already received are reused",
-        )
 
 
 class _Pairs:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from editloop.errors import ImageError
 from editloop.quality.lint.findings import DEFECTS, NEEDS_A_MODEL, Finding, finding
 from editloop.quality.lint.page import LintExamples, write_lint_page
-from editloop.quality.lint.pictures import picture_problems
+from editloop.quality.lint.pictures import decoded, picture_problems
 from editloop.quality.lint.repeats import Repeats
 from editloop.quality.lint.texts import text_problems
 from editloop.registry import parse_spec
@@ -19,6 +20,7 @@ from editloop.runtime.prefetching import prefetched
 from editloop.schema import EditSample, Json, readable_json
 from editloop.sources.against import Comparison, ReferenceSet
 from editloop.sources.entries import Problem
+from editloop.sources.hashes import PictureHash, pixel_hash
 from editloop.sources.layouts import layout_of, open_index
 from editloop.sources.reading import IndexedLayout
 from editloop.storage.files import Files, explained, replace_file
@@ -27,6 +29,8 @@ __all__ = ["lint_data"]
 
 _VERSION = "1"
 _BITS = 6  # of 64 in which a picture may differ from a test set's
+# What a layout rejects a sample for and the checks of samples name more exactly.
+_OF_LAYOUTS = frozenset({"aspect", "mask-empty", "unreadable"})
 
 
 def lint_data(
@@ -51,16 +55,22 @@ def lint_data(
     repeats, examples = Repeats(), LintExamples()
     findings: list[Finding] = []
     samples = 0
-    check = partial(_check, smallest=smallest)
-    for checked, problems in prefetched(check, data_set.with_problems(), cores()):
+    ids: set[str] = set()
+    for checked, problems in prefetched(
+        partial(_check, smallest=smallest), data_set.with_problems(), cores()
+    ):
         samples += max(1, len(checked))
-        before = len(findings)
-        for sample, own in checked:
-            every = [*own, *_repeated(sample, own, repeats, comparison)]
+        codes = set()
+        for each in checked:
+            sample, every = each.sample, [*each.problems, *_shared(each, repeats, comparison)]
+            if sample.id in ids:
+                every.append(("faulty", "its id is used twice"))
+            ids.add(sample.id)
             found = [finding(sample.id, code, value) for code, value in every]
             findings += found
+            codes |= {code for code, _ in every}
             examples.add(sample, found)
-        if len(findings) == before:  # the checks of samples have not named them
+        if not codes & _OF_LAYOUTS:
             findings += [finding(each.where, "faulty", each.cause) for each in problems]
     results = {
         "version": _VERSION,
@@ -77,28 +87,48 @@ def lint_data(
     return results
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A sample, the code and the value of each of its own problems, and its pictures' hashes."""
+
+    sample: EditSample
+    problems: list[tuple[str, str]]
+    source: PictureHash | None = None
+    target: PictureHash | None = None
+
+
 def _check(
     session: tuple[list[EditSample], list[Problem]], *, smallest: int
-) -> tuple[list[tuple[EditSample, list[tuple[str, str]]]], list[Problem]]:
-    """Return a session's samples with the code and the value of each of their own problems."""
+) -> tuple[list[_Checked], list[Problem]]:
+    """Return a session's samples, checked, with the problems that the layout has with it."""
     samples, problems = session
-    checked = [
-        (sample, [*text_problems(sample), *picture_problems(sample, smallest)])
-        for sample in samples
-    ]
-    return checked, problems
+    return [_check_sample(sample, smallest) for sample in samples], problems
 
 
-def _repeated(
-    sample: EditSample,
-    problems: Sequence[tuple[str, str]],
-    repeats: Repeats,
-    comparison: Comparison | None,
+def _check_sample(sample: EditSample, smallest: int) -> _Checked:
+    """Check a sample; each of its pictures is decoded once."""
+    problems = list(text_problems(sample))
+    try:
+        pictures = decoded(sample)
+    except ImageError as error:
+        return _Checked(sample, [*problems, ("unreadable", error.cause)])
+    problems += picture_problems(pictures, smallest)
+    source, target = (
+        None if pixels is None else pixel_hash(pixels)
+        for pixels in (pictures.source, pictures.target)
+    )
+    return _Checked(sample, problems, source, target)
+
+
+def _shared(
+    checked: _Checked, repeats: Repeats, comparison: Comparison | None
 ) -> Iterator[tuple[str, str]]:
     """Yield what a sample shares with others of the data set and with test sets."""
-    if any(code == "unreadable" for code, _ in problems):
+    sample = checked.sample
+    if checked.source is None:
         return
-    if earlier := repeats.seen(sample):
+    earlier = repeats.seen(sample.id, sample.instruction, checked.source, checked.target)
+    if earlier is not None:
         yield earlier
     shared = {} if comparison is None else comparison.found(sample)
     for name, what in shared.items():

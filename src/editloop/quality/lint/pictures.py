@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from editloop.errors import ImageError
 from editloop.filters.registration import displacement, register
 from editloop.filters.unchanged import Change, measure_change
 from editloop.images.codec import decode, decode_mask, resize
 from editloop.schema import EditSample, Mask, Pixels
 
-__all__ = ["picture_problems"]
+__all__ = ["Decoded", "decoded", "picture_problems"]
 
 _ASPECT = 0.01  # by which the ratio of the sides may differ
 _MARGIN = 5  # pixels of 512 by which an edit may pass the mask's edge
 
 
-def picture_problems(sample: EditSample, smallest: int) -> Iterator[tuple[str, str]]:
-    """Yield the code and the value of each problem of the sample's pictures.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A sample's decoded pictures; those that it does not have are None."""
+
+    source: Pixels | None
+    target: Pixels | None
+    mask: Mask | None
+
+
+def decoded(sample: EditSample) -> Decoded:
+    """Return a sample's pictures; raise ImageError if one cannot be read."""
+    return Decoded(
+        None if sample.source is None else decode(sample.source.bytes),
+        None if sample.target is None else decode(sample.target.bytes),
+        None if sample.mask is None else decode_mask(sample.mask.bytes),
+    )
+
+
+def picture_problems(pictures: Decoded, smallest: int) -> Iterator[tuple[str, str]]:
+    """Yield the code and the value of each problem of a sample's pictures.
 
     `smallest` is the least short side in pixels. A sample without a source or a target has fewer
     checks.
     """
-    try:
-        source = None if sample.source is None else decode(sample.source.bytes)
-        target = None if sample.target is None else decode(sample.target.bytes)
-        mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
-    except ImageError as error:
-        yield "unreadable", error.cause
-        return
+    source, target, mask = pictures.source, pictures.target, pictures.mask
     for picture in (source, target):
         if picture is not None and min(picture.shape[:2]) < smallest:
             yield "small", f"{picture.shape[1]} x {picture.shape[0]} pixels"

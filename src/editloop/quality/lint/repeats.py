@@ -1,16 +1,15 @@
 """Samples that a data set has twice: equal ones, and nearly equal ones.
 
 Sources are compared with sources and targets with targets. A near-duplicate has source, target and
-instruction all near: crops of one photo, or other edits of it, are none. Memory: some 100 bytes a
-sample.
+instruction all near: crops of one photo, or other edits of it, are none.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 
-from editloop.schema import EditSample
-from editloop.sources.hashes import PictureHash, picture_hash, text_hash
+from editloop.sources.hashes import PictureHash, text_hash
 
 __all__ = ["Repeats"]
 
@@ -19,28 +18,22 @@ _BANDS = 4  # of 16 bits: two hashes within three bits share at least one
 
 
 class Repeats:
-    """Remembers samples and finds the earlier one that a sample repeats."""
+    """Remembers samples, about one kilobyte each, and finds the earlier one that one repeats."""
 
     def __init__(self) -> None:
-        self._exact: dict[tuple[str, str, str], str] = {}
-        self._near: dict[tuple[str, int, int], list[tuple[int, int | None, str]]] = defaultdict(
-            list
-        )
+        self._exact: dict[bytes, str] = {}
+        self._near: dict[bytes, list[tuple[int, int | None, str]]] = defaultdict(list)
 
-    def seen(self, sample: EditSample) -> tuple[str, str] | None:
+    def seen(
+        self, name: str, instruction: str, source: PictureHash, target: PictureHash | None
+    ) -> tuple[str, str] | None:
         """Return the code and the id of the sample that this one repeats; remember it otherwise."""
-        source, target = (
-            None if image is None else picture_hash(image)
-            for image in (sample.source, sample.target)
-        )
-        if source is None:
-            return None
-        text = text_hash(sample.instruction)
-        key = (source.pixels, "" if target is None else target.pixels, text)
-        first = self._exact.setdefault(key, sample.id)
-        if first != sample.id:
+        text = text_hash(instruction)
+        pictures = f"{source.pixels} {None if target is None else target.pixels}"
+        first = self._exact.setdefault(_key(text, pictures), name)
+        if first != name:
             return "duplicate", first
-        return self._like(source, target, text, sample.id)
+        return self._like(source, target, text, name)
 
     def _like(
         self, source: PictureHash, target: PictureHash | None, text: str, name: str
@@ -48,7 +41,7 @@ class Repeats:
         if source.rough is None:
             return None
         goal = None if target is None else target.rough
-        keys = [(text, at, source.rough >> (16 * at) & 0xFFFF) for at in range(_BANDS)]
+        keys = [_key(text, at, source.rough >> (16 * at) & 0xFFFF) for at in range(_BANDS)]
         for key in keys:
             for rough, other, first in self._near[key]:
                 if _apart(rough, source.rough) <= _BITS and _apart(other, goal) <= _BITS:
@@ -56,6 +49,10 @@ class Repeats:
         for key in keys:
             self._near[key].append((source.rough, goal, name))
         return None
+
+
+def _key(*parts: object) -> bytes:
+    return hashlib.blake2b(repr(parts).encode("utf-8"), digest_size=16).digest()
 
 
 def _apart(one: int | None, two: int | None) -> int:

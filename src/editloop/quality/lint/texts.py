@@ -63,7 +63,7 @@ def text_problems(sample: EditSample) -> Iterator[tuple[str, str]]:
         if text is not None and is_placeholder(text):
             yield "placeholder", repr(text)
             break
-    if cut := cut_off(sample.instruction):
+    if not is_placeholder(sample.instruction) and (cut := cut_off(sample.instruction)):
         yield "cut-instruction", cut
     same = all(captions) and _plain(captions[0] or "") == _plain(captions[1] or "")
     if same and not _PLACED.search(sample.instruction):
