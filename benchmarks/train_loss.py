@@ -26,7 +26,7 @@ from editloop.models.backbones.base_loading import load_base
 from editloop.models.backbones.model import DiffusionModel
 from editloop.models.sampling import noise_like
 from editloop.schema import EditSample, Image
-from editloop.training.data_checks import content_of
+from editloop.training.data_checks import joint_content
 from editloop.training.diffusion_data import open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings
 from editloop.training.edits import EditTask
@@ -44,7 +44,8 @@ def main() -> None:
     settings = DiffusionTrainingSettings(base=base, size=int(size), precision="fp32")
     model = load_base(base, settings.wanted("fp32", 0))
     _fill(model.network)
-    data = open_data(model, settings, run=Path(run), key=content_of(Path(run)), workers=1)
+    runs = [Path(run)]
+    data = open_data(model, settings, runs=runs, key=joint_content(runs), workers=1)
     drop = DropRates(_DROP, _DROP, _DROP)
     task = EditTask(model, data.train, None, Objective(drop=drop), bf16=False, seed=0)
     rows = list(PublishedRows.of(Path(run) / "data", "train").stream(0, len(data.train)))
