@@ -243,8 +243,11 @@ def test_a_node_that_dies_costs_its_tasks(tmp_path: Path, cluster: Any, engine: 
 def test_when_no_node_is_left_the_build_ends_and_goes_on(
     tmp_path: Path, cluster: Any, engine: str
 ) -> None:
-    steps = [step("LoggedStep", log=str(tmp_path / "log"), gpus=1)]
+    log = tmp_path / "log"
+    steps = [step("LoggedStep", log=str(log), gpus=1, meets={"train/0011": "resumed"})]
+    log.write_text("resumed\n")
     make(tmp_path / "local", steps, workers=1, devices=("fake:0",))
+    log.unlink()
 
     def kill(progress: Progress) -> None:
         if progress.done > 3 and cluster.worker_nodes:
@@ -252,6 +255,7 @@ def test_when_no_node_is_left_the_build_ends_and_goes_on(
 
     with pytest.raises(UnavailableError, match="no place is left"):
         make(tmp_path / "ray", steps, workers=1, engine=engine, progress=kill)
+    log.write_text("resumed\n")
     cluster.add_node(num_cpus=1, num_gpus=1)
     cluster.wait_for_nodes()
     make(tmp_path / "ray", steps, workers=1, engine=engine)

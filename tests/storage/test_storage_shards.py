@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ from editloop.schema import EditSample, Score
 from editloop.storage.commits import ShardKey
 from editloop.storage.files import Files
 from editloop.storage.locks import shared_lock
-from editloop.storage.parquet import GROUP_ROWS, SplitWriter, content_bytes, pieces
+from editloop.storage.parquet import GROUP_ROWS, SplitWriter, content_bytes, pieces, read_batches
 from editloop.storage.samples import arrow_schema, published_files, read_samples, to_row
 from editloop.storage.shards import ShardStore
 from kernel_faults import CountingFiles
@@ -188,6 +190,19 @@ def test_pages_carry_checksums(store: ShardStore) -> None:
     assert pq.read_table(path).num_rows == 5  # checksums are not verified by default
     with pytest.raises(OSError, match="CRC"):
         pq.read_table(path, page_checksum_verification=True)
+
+
+def test_a_python_file_is_read_by_the_calling_thread_alone(tmp_path: Path) -> None:
+    class Watched(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            readers.add(threading.get_ident())
+            return super().read(size)
+
+    readers = set[int]()
+    path = tmp_path / "file.parquet"
+    pq.write_table(table(300), path)
+    rows = sum(batch.num_rows for batch in read_batches(Watched(path.read_bytes()), path))
+    assert (rows, readers) == (300, {threading.get_ident()})
 
 
 def test_row_groups_hold_at_most_a_hundred_rows(store: ShardStore) -> None:

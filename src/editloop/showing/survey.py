@@ -12,12 +12,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import PERSPECTIVES, EditSample, Json
 from editloop.storage.files import explained
-from editloop.storage.parquet import read_rows
+from editloop.storage.parquet import open_parquet, read_rows
 from editloop.storage.samples import from_row, published_files, split_names
 
 __all__ = ["Survey", "choose", "find_samples", "splits", "survey"]
@@ -89,12 +87,12 @@ def find_samples(data: Path, split: str, ids: Collection[str]) -> dict[str, Edit
     wanted, found = set(ids), dict[str, EditSample]()
     for path in published_files(data, split) if wanted else ():
         with explained("read a data set", path), path.open("rb") as handle:
-            file = pq.ParquetFile(handle, page_checksum_verification=True)
+            file = open_parquet(handle)
             for group in range(file.num_row_groups):
-                names = file.read_row_group(group, columns=["id"]).column("id").to_pylist()
-                rows = [at for at, name in enumerate(names) if name in wanted]
+                names = file.read_row_group(group, columns=["id"], use_threads=False)["id"]
+                rows = [at for at, name in enumerate(names.to_pylist()) if name in wanted]
                 if rows:
-                    table = file.read_row_group(group).take(rows)
+                    table = file.read_row_group(group, use_threads=False).take(rows)
                     found |= {row["id"]: from_row(row) for row in table.to_pylist()}
     return found
 

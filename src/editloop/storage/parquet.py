@@ -28,6 +28,7 @@ __all__ = [
     "TableWriter",
     "Written",
     "content_bytes",
+    "open_parquet",
     "pieces",
     "read_batches",
     "read_footer",
@@ -188,6 +189,15 @@ def _content_bytes(column: pa.ChunkedArray) -> int:
     return 0
 
 
+def open_parquet(handle: BinaryIO, **options: Any) -> pq.ParquetFile:
+    """Open a Parquet file, whose page checksums are verified and which this thread alone reads.
+
+    With `pre_buffer`, a thread of Arrow's frees what it read of a Python file at any later time:
+    when Python ends meanwhile, the process aborts.
+    """
+    return pq.ParquetFile(handle, page_checksum_verification=True, pre_buffer=False, **options)
+
+
 def read_batches(
     handle: BinaryIO,
     path: Path,
@@ -202,11 +212,9 @@ def read_batches(
     unfold to gigabytes, they stay dictionary-encoded, and batches of such bytes have fewer rows.
     """
     try:
-        file = pq.ParquetFile(handle, page_checksum_verification=True)
+        file = open_parquet(handle)
         if texts := _long_texts(file.metadata):
-            file = pq.ParquetFile(
-                handle, page_checksum_verification=True, read_dictionary=sorted(texts)
-            )
+            file = open_parquet(handle, read_dictionary=sorted(texts))
         for group in range(file.num_row_groups) if groups is None else groups:
             chunks = _folded(file.metadata, group, columns)
             folded = sum(size for leaf, size, _ in chunks if leaf not in texts)
