@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from calibration_judges import CountingJudge, FirstPlace
 from editloop.chat.fake.server import FakeServer
+from editloop.cli import app
 from editloop.errors import RecipeError
 from editloop.images.codec import encode_png
 from editloop.judges.calibration.calibrating import calibrate, estimate_calibration
@@ -132,6 +134,10 @@ def test_verdicts_that_are_missing_for_now_are_asked_for_again(tmp_path) -> None
         assert found["open"]
         assert CountingJudge.shown - shown == 56 + 7 * 19
     assert found["truth"]["perspectives"]["following"]["coverage"] == 0
+    words = ["calibrate", "--judge", busy, "--pairs", "56", "--repeats", "1"]
+    told = CliRunner().invoke(app, [*words, "--out", str(tmp_path)])
+    assert told.exit_code == 1
+    assert "error: the judge: nothing was scored: " in told.output
 
 
 def test_the_page_is_whole_and_loads_nothing(made) -> None:

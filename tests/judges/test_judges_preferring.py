@@ -146,8 +146,12 @@ def test_what_is_refused_is_unscored_with_its_reason(
 ) -> None:
     with FakeServer(lambda _: "I'm sorry, I can't help with that.") as server:
         (found,) = prefer(compared(runs), spec(server, tmp_path))
+        words = ["compare", *map(str, runs), "--judge", spec(server, tmp_path)]
+        ended = CliRunner().invoke(app, words)
     assert (found.share, found.wins, found.ties) == (None, (0, 0), 0)
     assert found.unscored == {"refused: it declines to answer": 5}
+    assert ended.exit_code == 1
+    assert "error: the judge: nothing was scored: refused: it declines" in ended.output
 
 
 def test_every_answer_is_written(

@@ -15,6 +15,7 @@ from editloop.errors import RecipeError, StepError
 from editloop.quality.dataset import measure_data
 from evaluation_fakes import sessions, single_edits
 from judging_parts import Plain
+from raw_server import raw_server, reply
 
 PLAIN = "python:judging_parts:Plain"
 
@@ -77,3 +78,22 @@ def test_a_judge_that_compares_two_edits_is_refused(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data", single_edits(1))
     with pytest.raises(RecipeError, match="compares two edits"):
         measure_data(data, judge="preference:fake?base_url=http://127.0.0.1:9/v1", out=tmp_path)
+
+
+def test_a_measure_whose_judge_scored_nothing_exits_with_the_reason(tmp_path: Path) -> None:
+    data, out = write_data(tmp_path / "data", single_edits(2)), tmp_path / "out"
+    with raw_server(lambda _: reply("", "SAFETY")) as server:
+        words = ["measure", str(data), "--metrics", L1, "--out", str(out)]
+        told = CliRunner().invoke(app, [*words, "--judge", f"vlm:fake?base_url={server.base_url}"])
+    assert told.exit_code == 1, told.output
+    assert "error: the judge: nothing was scored: refused" in told.output
+    assert CliRunner().invoke(app, words).exit_code == 0
+
+
+def test_a_measure_without_any_number_exits_with_the_reason(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", single_edits(1))
+    words = ["measure", data, "--metrics", "clip:image?model=no/model", "--out", tmp_path / "out"]
+    told = CliRunner().invoke(app, list(map(str, words)))
+    assert told.exit_code == 1, told.output
+    assert "error: data: nothing was scored: " in told.output
+    assert "hf download no/model" in told.output

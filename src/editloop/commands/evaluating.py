@@ -80,6 +80,7 @@ def evaluate(
     only what is missing is computed.
     """
     from editloop.commands.terminal import print_results
+    from editloop.commands.unscored import fail_unscored
     from editloop.evaluation.evaluate import evaluate as call
 
     folder = out or Path("runs") / Path(protocol).stem
@@ -103,6 +104,7 @@ def evaluate(
         )
     print_results(results)
     say(f"report: {folder / 'report.html'}")
+    fail_unscored(results)
 
 
 def compare(
@@ -131,6 +133,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare runs of the same protocol and data in one table, with paired differences."""
+    from editloop.commands.unscored import fail_unanswered, fail_uncompared
     from editloop.evaluation.comparing.compare import compare_runs
     from editloop.evaluation.comparing.page import write_comparison
     from editloop.evaluation.comparing.table import print_comparison
@@ -152,6 +155,9 @@ def compare(
         if out is not None:
             say(write_preferences(preferences, out))
             write_comparison(found, out, preferences)
+        fail_unanswered(preferences)
+    else:
+        fail_uncompared(found)
 
 
 def measure(
@@ -187,6 +193,7 @@ def measure(
     workers: Workers = None,
 ) -> None:
     """Measure a data set's quality: how well its captions, edits and pictures fit together."""
+    from editloop.commands.unscored import fail_unmeasured
     from editloop.quality.dataset import measure_data
     from editloop.quality.table import print_quality
 
@@ -205,6 +212,7 @@ def measure(
             workers=workers,
         )
     print_quality(found)
+    fail_unmeasured(found)
 
 
 def protocols(

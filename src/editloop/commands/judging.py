@@ -54,8 +54,9 @@ def judge(
     Run the same command again to resume an interrupted run.
     """
     from editloop.commands.terminal import build_progress, print_asked, print_expected
+    from editloop.commands.unscored import fail_unscored
     from editloop.judges import judge_data
-    from editloop.quality.rewards.table import any_scored, print_rewards
+    from editloop.quality.rewards.table import print_rewards
 
     source = {
         "layout": layout,
@@ -83,9 +84,7 @@ def judge(
     print_rewards(results)
     print_asked(judge_data.judge_usage(judge, folder))
     say(f"rewards: {folder / 'evaluation' / 'rewards' / 'rewards.html'}")
-    if not any_scored(results):
-        say("error: nothing was scored; the reasons are above", err=True)
-        raise typer.Exit(1)
+    fail_unscored(results)
 
 
 def calibrate(
@@ -121,6 +120,7 @@ def calibrate(
     (agreement).
     """
     from editloop.commands.terminal import print_expected
+    from editloop.commands.unscored import fail_uncalibrated
     from editloop.judges.calibration import calibrating
     from editloop.judges.calibration.table import print_calibration
 
@@ -135,6 +135,7 @@ def calibrate(
         results = calibrating.calibrate(judge, out, **settings)
     print_calibration(results)
     say(f"calibration: {out / 'calibration.html'}")
+    fail_uncalibrated(results)
 
 
 def fake_server(

@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from editloop.cli import app
 from editloop.errors import CorruptError, RecipeError, StoreError
 from editloop.evaluation.comparing.compare import Comparison, compare_runs
 from editloop.evaluation.comparing.page import write_comparison
@@ -359,6 +361,14 @@ def test_a_damaged_table_is_refused(copied: Callable[..., Path]) -> None:
 def test_a_run_without_a_fingerprint_cannot_be_compared(copied: Callable[..., Path]) -> None:
     with pytest.raises(StoreError, match="no fingerprint for the benchmark"):
         compare_runs([copied("one", lambda results: results.pop("benchmarks"))])
+
+
+def test_a_comparison_without_any_number_exits_with_the_reason(made: Path, tmp_path: Path) -> None:
+    bare = evaluate(tmp_path / "bare", [ABSENT], list(single_edits(2)))
+    told = CliRunner().invoke(app, ["compare", str(bare)])
+    assert told.exit_code == 1, told.output
+    assert "error: these runs: nothing was scored: 1.0 weights are absent" in told.output
+    assert CliRunner().invoke(app, ["compare", str(made / "two")]).exit_code == 0
 
 
 def test_wrong_questions_are_refused(made: Path) -> None:

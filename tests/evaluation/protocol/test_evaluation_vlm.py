@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image, ImageOps
+from typer.testing import CliRunner
 
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import FakeServer
+from editloop.cli import app
 from editloop.errors import EditLoopError
 from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import encode_png
 from evaluation_cards import CARDS
 from magicbrush_data import picture
+from raw_server import raw_server, reply
 from sized_editors import Unchanging
 
 ANSWERS = {"followed": (5, "yes"), "preserved": (2, "no"), "good": (4, "yes")}
@@ -131,3 +134,36 @@ def test_what_the_server_did_not_answer_is_asked_again_and_never_averaged(tmp_pa
     with FakeServer(answer) as server:
         later = evaluate(card, where, ["copy"], out, judge=f"vlm:fake?base_url={server.base_url}")
     assert later["evaluation"]["real-edit/test"]["copy"]["following_score"]["coverage"] == 1
+
+
+L1 = {"l1_source": {"kind": "pixels", "target": "l1", "against": "source"}}
+ABSENT = "absent=python:evaluation_fakes:Absent"
+
+
+@pytest.mark.parametrize("metrics", [{}, L1], ids=["judged alone", "measured too"])
+def test_an_evaluation_in_which_nothing_was_judged_exits_with_the_reason(
+    tmp_path: Path, metrics: dict[str, object]
+) -> None:
+    card, where = real_edit(tmp_path), data(tmp_path / "data")
+    card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), "metrics": metrics}))
+    words = ["evaluate", "--protocol", card, "--data", where, "--out", tmp_path / "out"]
+    with raw_server(lambda _: reply("", "SAFETY")) as server:
+        words += ["--editor", "copy", "--judge", f"vlm:fake?base_url={server.base_url}"]
+        done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 1, done.output
+    whose = "the judge of real-edit/test" if metrics else "real-edit/test"
+    assert f"error: {whose}: nothing was scored: refused" in done.output
+
+
+@pytest.mark.parametrize(("others", "code"), [([], 1), (["copy"], 0)])
+def test_an_evaluation_without_any_score_exits_with_the_reason(
+    tmp_path: Path, others: list[str], code: int
+) -> None:
+    card, where = real_edit(tmp_path), data(tmp_path / "data", 1)
+    card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), "metrics": L1}))
+    words = ["evaluate", "--protocol", card, "--data", where, "--out", tmp_path / "out"]
+    words += [word for each in [ABSENT, *others] for word in ("--editor", each)]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == code, done.output
+    told = "real-edit/test: nothing was scored: 1.0 weights are absent; run `get the-weights`"
+    assert (told in done.output) == bool(code)

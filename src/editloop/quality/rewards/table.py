@@ -8,15 +8,7 @@ from editloop.schema import Json
 from editloop.showing.labels import amount, label
 from editloop.showing.narrow import NarrowColumn, interval, print_line, print_narrow
 
-__all__ = ["any_scored", "print_rewards"]
-
-
-def any_scored(results: Mapping[str, Json]) -> bool:
-    """Return whether a run's results have a score in any split and perspective."""
-    splits = (
-        each for by_split in results.get("rewards", {}).values() for each in by_split.values()
-    )
-    return any(mean["mean"] is not None for found in splits for mean in found["means"].values())
+__all__ = ["print_rewards"]
 
 
 def print_rewards(results: Mapping[str, Json]) -> None:
