@@ -87,7 +87,7 @@ def test_odd_replies_reach_the_reader_and_the_ledger_as_they_came(tmp_path, faul
 def test_odd_replies_can_be_asked_again(tmp_path, fault) -> None:
     def exact(text: str) -> int:
         if not text.startswith("{"):
-            raise ReplyError("it is no object")
+            raise ReplyError("it is not an object")
         return read_sum(text)
 
     with world(tmp_path, fault) as here:
@@ -221,8 +221,8 @@ def test_content_in_parts_is_joined() -> None:
         ({"content": " \n", "reasoning": "say 4"}, "`reasoning`"),
         ({"content": None, "tool_calls": [{"id": "x"}]}, "`tool_calls`"),
         ({"function_call": {"name": "x"}}, "`function_call`"),
-        ({"content": [{"type": "thinking", "thinking": []}]}, "parts that are no text"),
-        ({"content": [{"type": "reasoning", "text": "say 4"}]}, "parts that are no text"),
+        ({"content": [{"type": "thinking", "thinking": []}]}, "parts that are not texts"),
+        ({"content": [{"type": "reasoning", "text": "say 4"}]}, "parts that are not texts"),
     ],
 )
 def test_a_reply_without_content_is_unusable_and_the_cause_is_named(message, named) -> None:

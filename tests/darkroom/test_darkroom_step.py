@@ -153,7 +153,9 @@ def test_a_tiny_photo_is_dropped_with_the_reason() -> None:
 
 def test_a_photo_on_which_nothing_would_show_is_dropped() -> None:
     black = EditSample("a/b", Image(encode_png(np.zeros((40, 40, 3), np.uint8))))
-    assert _outcomes({"operations": ["darker", "vivid"]}, [black]) == [Drop("no edit would show")]
+    assert _outcomes({"operations": ["darker", "vivid"]}, [black]) == [
+        Drop("no edit would be visible")
+    ]
 
 
 def test_a_photo_without_a_record_of_its_origin_still_works() -> None:

@@ -20,9 +20,9 @@ def test_whole_words_in_any_text_and_case_are_dropped(tmp_path: Path) -> None:
     found = step.process([*rows, sample("x", inverse_instruction="hide the gun")])
     dropped = [each.reason for each in found if isinstance(each, Drop)]
     assert dropped == [
-        "a word of the list is in its source_caption",
-        "a word of the list is in its source_caption",
-        "a word of the list is in its inverse_instruction",
+        "its source_caption has a word of the list",
+        "its source_caption has a word of the list",
+        "its inverse_instruction has a word of the list",
     ]
     (kept,) = (each.samples[0] for each in found if isinstance(each, Keep))
     assert kept.provenance is not None

@@ -107,7 +107,7 @@ def test_equal_captions_of_different_pictures_are_no_captions(tmp_path: Path) ->
 
 def test_an_inverse_that_does_not_lead_back_is_dropped(tmp_path: Path) -> None:
     made = one(tmp_path, "backward-check", {"why": "a dog stays", "leads_back": False})
-    assert made == Drop("its inverse does not lead back")
+    assert made == Drop("the inverse edit does not restore the source")
 
 
 @pytest.mark.parametrize("kind", MANY)

@@ -57,10 +57,10 @@ def test_three_rewards_are_read_in_their_order(tmp_path: Path) -> None:
         ("4", Score(4.0, text="None")),
         (7, Unscored("out of range: 7 is not in 0..5", cause=Cause.OUT_OF_RANGE)),
         (-1, Unscored("out of range: -1 is not in 0..5", cause=Cause.OUT_OF_RANGE)),
-        (None, Unscored("unparseable: None is no score", cause=Cause.UNPARSEABLE)),
-        (True, Unscored("unparseable: True is no score", cause=Cause.UNPARSEABLE)),
-        ("good", Unscored("unparseable: 'good' is no score", cause=Cause.UNPARSEABLE)),
-        (float("nan"), Unscored("unparseable: nan is no score", cause=Cause.UNPARSEABLE)),
+        (None, Unscored("unparseable: None is not a score", cause=Cause.UNPARSEABLE)),
+        (True, Unscored("unparseable: True is not a score", cause=Cause.UNPARSEABLE)),
+        ("good", Unscored("unparseable: 'good' is not a score", cause=Cause.UNPARSEABLE)),
+        (float("nan"), Unscored("unparseable: nan is not a score", cause=Cause.UNPARSEABLE)),
         (float("inf"), Unscored("out of range: inf is not in 0..5", cause=Cause.OUT_OF_RANGE)),
     ],
 )
@@ -106,7 +106,7 @@ def test_recorded_verdicts_are_mapped_by_a_declared_scale(tmp_path: Path) -> Non
 def test_what_is_no_list_of_three_is_unscored(tmp_path: Path, value: Json) -> None:
     verdict = judge(tmp_path / "r.json", {"0000017": value})
     assert set(verdict.values()) == {
-        Unscored("unparseable: it is no list of three rewards", cause=Cause.UNPARSEABLE)
+        Unscored("unparseable: it is not a list of three rewards", cause=Cause.UNPARSEABLE)
     }
 
 
@@ -118,7 +118,7 @@ def test_a_reward_without_words_has_none(tmp_path: Path) -> None:
 def test_an_edit_that_the_file_lacks_is_unscored(tmp_path: Path) -> None:
     verdict = judge(tmp_path / "r.json", {"other": [reward(5)] * 3})
     assert set(verdict.values()) == {
-        Unscored("the file has no rewards for it", cause=Cause.NO_ANSWER)
+        Unscored("the file has no rewards for this edit", cause=Cause.NO_ANSWER)
     }
 
 

@@ -60,7 +60,9 @@ def test_verdicts_become_scores_with_the_judges_version() -> None:
     assert after.scores == {
         "clip": Score(0.3),
         "following": Score(4.0, True, "well done", "plain-1"),
-        "preserving": Unscored("the judge said nothing of it", "plain-1", Cause.NO_ANSWER),
+        "preserving": Unscored(
+            "the judge gave no verdict on this edit", "plain-1", Cause.NO_ANSWER
+        ),
     }
     assert replace(after, scores=before.scores) == before
 

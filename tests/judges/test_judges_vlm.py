@@ -187,7 +187,7 @@ def test_an_unusable_reply_is_asked_again_with_the_reason(world: World) -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault.NAN, "unparseable: quality: 'NaN' is no score"),
+        (Fault.NAN, "unparseable: quality: 'NaN' is not a score"),
         (Fault.OUT_OF_RANGE, "out of range: quality: 777 is not in 0..5"),
         (Fault.EMPTY, "unparseable: it is empty"),
         (Fault.DECLINED, "refused: it declines to answer"),

@@ -84,7 +84,7 @@ def test_a_few_samples_of_a_shard_are_found_by_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "data", "fault"),
-    [("json", "{", "its json is no JSON"), ("edit.txt", b"\xff", "its edit is no UTF-8")],
+    [("json", "{", "its json is not JSON"), ("edit.txt", b"\xff", "its edit is no UTF-8")],
 )
 def test_a_sample_that_cannot_be_read_says_why(
     tmp_path: Path, suffix: str, data: bytes | str, fault: str

@@ -73,9 +73,9 @@ def test_a_missing_picture_is_a_problem(tmp_path: Path) -> None:
     ("seeds", "cause"),
     [
         ({"1": ["5"]}, "seeds.json: the file does not contain a list"),
-        ([["1"]], "seeds.json item 0: it is no folder with a list of seeds"),
-        ([["1", []]], "seeds.json item 0: it is no folder with a list of seeds"),
-        ([["../1", ["5"]]], "seeds.json item 0: it is no folder with a list of seeds"),
+        ([["1"]], "seeds.json item 0: it is not a folder with a list of seeds"),
+        ([["1", []]], "seeds.json item 0: it is not a folder with a list of seeds"),
+        ([["../1", ["5"]]], "seeds.json item 0: it is not a folder with a list of seeds"),
         ([["2", ["5"]]], "2/prompt.json: the index file is missing"),
     ],
 )

@@ -177,7 +177,7 @@ def test_an_output_of_another_size_than_its_input_is_a_problem(split: Path) -> N
 def test_an_index_that_is_no_json_is_a_problem(split: Path) -> None:
     put(split / "global_descriptions.json", "{")
     (found,) = wrong(split)
-    assert found.startswith("global_descriptions.json: it is no JSON that can be read")
+    assert found.startswith("global_descriptions.json: it is not JSON that can be read")
 
 
 def test_a_session_that_is_listed_twice_is_a_problem(split: Path) -> None:

@@ -136,9 +136,9 @@ def test_turns_counted_from_0_are_turns_and_a_missing_one_is_seen(tmp_path: Path
     [
         ({**ROW, "instruction": "  "}, "it has no instruction"),
         ({**ROW, "file_name": None}, "it has no source"),
-        ({**ROW, "instruction": 7}, "its instruction is no text: 7"),
+        ({**ROW, "instruction": 7}, "its instruction is not a text: 7"),
         ({**ROW, "file_name": "../a.png"}, "its source names no file below the folder: '../a.png'"),
-        ({**ROW, "session": "s", "turn": -1}, "its turn is no number from 0 or 1 on: -1"),
+        ({**ROW, "session": "s", "turn": -1}, "its turn is not a number from 0 or 1 on: -1"),
         ({**ROW, "mask": {"path": None}}, "its mask holds no bytes of a picture"),
     ],
 )
@@ -155,7 +155,7 @@ def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
     put(tmp_path / "metadata.jsonl", f"{good}\n{{\n\n[1]\n")
     found = wrong("metadata", tmp_path)
     assert [text.split(":")[:2] for text in found] == [
-        ["metadata.jsonl line 2", " it is no JSON"],
+        ["metadata.jsonl line 2", " it is not JSON"],
         ["metadata.jsonl line 4", " no mapping"],
     ]
 

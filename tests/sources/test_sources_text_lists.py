@@ -64,7 +64,12 @@ def test_a_row_that_cannot_be_used_costs_itself_alone(tmp_path: Path) -> None:
     rows = [ROW, "{", {**ROW, "edit": " "}, {**ROW, "output": 5}, "[1]", {**ROW, "input": "\ud83d"}]
     first, *faults = loaded("triplets", jsonl(tmp_path / "a.jsonl", *rows))
     assert isinstance(first, EditSample)
-    wanted = ["line 2: it is no JSON", "has no 'edit'", "'output' is no text: 5", "no object"]
+    wanted = [
+        "line 2: it is not JSON",
+        "has no 'edit'",
+        "'output' is not a text: 5",
+        "not an object",
+    ]
     assert all(text in str(fault) for text, fault in zip([*wanted, "half"], faults, strict=True))
 
 

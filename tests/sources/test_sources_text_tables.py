@@ -180,5 +180,5 @@ def test_references_are_kept_from_one_or_several_columns(tmp_path: Path) -> None
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "a.png", png())
-    with pytest.raises(RecipeError, match="this file is no table"):
+    with pytest.raises(RecipeError, match="this file is not a table"):
         open_layout("table", tmp_path / "a.png")

@@ -127,7 +127,7 @@ def _elsewhere(message: Mapping[str, Json]) -> str:
     thoughts = [f"`{name}`" for name in _THOUGHTS if message.get(name)]
     content = message.get("content")
     if not thoughts and isinstance(content, list) and content:
-        thoughts = ["parts that are no text"]
+        thoughts = ["parts that are not texts"]
     if thoughts:
         return (
             f"the reply has no content, only thoughts in {' and '.join(thoughts)}: raise "

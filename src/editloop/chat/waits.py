@@ -81,7 +81,7 @@ def _items(body: Json) -> Iterator[tuple[str, Json]]:
 
 
 def _seconds(value: Json, milliseconds: bool) -> float | None:
-    """Return seconds from now, at least 0; None for what is no time."""
+    """Return seconds from now, at least 0; None for what is not a time."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     seconds = None

@@ -103,7 +103,7 @@ class DarkroomStep:
             made = self._session(sample, darkroom, seed)
         else:
             made = self._singles(sample, darkroom, seed)
-        return Keep(tuple(made)) if made else Drop("no edit would show")
+        return Keep(tuple(made)) if made else Drop("no edit would be visible")
 
     def _session(self, sample: EditSample, darkroom: Darkroom, seed: int) -> list[EditSample]:
         turns = draw_session(darkroom, self._names, self._settings.session_turns, seed)

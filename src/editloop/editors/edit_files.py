@@ -95,7 +95,7 @@ class EditFiles:
         self._sheet = {} if one else _sheet(last, instructions, seeds, facts)
 
     def check(self, shown: Sequence[Path]) -> None:
-        """Raise an error if one cannot be written, or is no edit of ours (see `check_place`)."""
+        """Raise an error if one cannot be written, or is not our edit (see `check_place`)."""
         for path in self.paths:
             check_place(path, shown)
 

@@ -69,11 +69,11 @@ class InstructFromPicture(TextStep):
 
 
 def _unfit(holder: Fields) -> frozenset[str]:
-    """Return the types that the model calls unfit; ReplyError if that is no list of types."""
+    """Return the types that the model calls unfit; ReplyError if that is not a list of types."""
     named = holder.get("unfit") or []
     types = [key_of(each) if isinstance(each, str) else "" for each in _listed(named)]
     if not {*types} <= {*EditType}:
-        raise ReplyError("its 'unfit' is no list of edit types")
+        raise ReplyError("its 'unfit' is not a list of edit types")
     return frozenset(types)
 
 

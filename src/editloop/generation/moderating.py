@@ -53,7 +53,7 @@ class Moderate(SampleMap):
         """Return the sample, noted as moderated, or Drop with the text that has a word."""
         for name in _TEXTS:
             if self._pattern.search(_folded(getattr(sample, name) or "")):
-                return Drop(f"a word of the list is in its {name}")
+                return Drop(f"its {name} has a word of the list")
         return noted(sample, moderated_by=self._stamp)
 
 

@@ -54,7 +54,7 @@ def text_of(fields: Json, key: str, words: tuple[int, int] = (1, 1000)) -> str:
     if value is None:
         raise ReplyError(f"it has no {key!r}")
     if not isinstance(value, str):
-        raise ReplyError(f"its {key!r} is no text")
+        raise ReplyError(f"its {key!r} is not a text")
     text = " ".join(value.split())
     if _PLACEHOLDER.fullmatch(text) or text.encode("utf-8", "replace").decode() != text:
         raise ReplyError(f"its {key!r} is a placeholder, or empty")

@@ -92,4 +92,4 @@ class BackwardCheck(TextStep):
 
     def read(self, sample: EditSample, reply: str) -> EditSample | Drop:
         back = yes_or_no(fields_of(reply), "leads_back")
-        return sample if back else Drop("its inverse does not lead back")
+        return sample if back else Drop("the inverse edit does not restore the source")

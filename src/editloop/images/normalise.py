@@ -161,7 +161,7 @@ def _explain(error: Exception, data: bytes) -> ImageError:
         return ImageError("metadata-bomb", "its metadata unpacks to megabytes", fix="strip it")
     if isinstance(error, UnidentifiedImageError) and not _is_known(data):
         fix = "remove it, or fetch the picture again"
-        return ImageError("not-an-image", "the bytes are no picture", value=data[:16], fix=fix)
+        return ImageError("not-an-image", "the bytes are not a picture", value=data[:16], fix=fix)
     if "truncated" in text.lower() or isinstance(error, EOFError) or _ends_early(data):
         return ImageError("truncated", "the picture ends before it is whole", fix="fetch it again")
     detail = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else text

@@ -14,6 +14,7 @@ from editloop.chat.client import CostEstimate
 from editloop.chat.usage import ChatUsage
 from editloop.errors import RecipeError, UnavailableError
 from editloop.images.codec import content_hash
+from editloop.judges.missing_verdicts import NO_VERDICT
 from editloop.registry import Spec, parse_spec, settings_of
 from editloop.schema import Cause, EditedPair, Json, Judge, Score, Unscored, Verdict, canonical_json
 from editloop.settings import Settings as BaseSettings
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["VERSION", "PanelJudge", "members_of"]
 
 VERSION = "panel-1"
-
-_NOTHING = Unscored("the judge gave no verdict on it", cause=Cause.NO_ANSWER)
 
 
 class PanelJudge:
@@ -133,7 +132,7 @@ class PanelJudge:
     def _together(self, verdicts: Sequence[Verdict]) -> Verdict:
         together: dict[str, Score | Unscored] = {}
         for name, seats in self._judges.items():
-            given = [verdicts[seat].get(name, _NOTHING) for seat in seats]
+            given = [verdicts[seat].get(name, NO_VERDICT) for seat in seats]
             scores = [each for each in given if isinstance(each, Score)]
             if len(scores) >= self._quorums[name]:
                 together[name] = self._median(scores)

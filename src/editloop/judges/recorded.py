@@ -27,7 +27,7 @@ from editloop.storage.files import explained
 
 __all__ = ["RecordedJudge"]
 
-_NO_LINE = Unscored("the file of verdicts has no line for it", cause=Cause.NO_ANSWER)
+_NO_LINE = Unscored("the file of verdicts has no line for this edit", cause=Cause.NO_ANSWER)
 
 
 class _Perspective(BaseSettings):

@@ -81,22 +81,24 @@ class RewardEditJudge:
 def _verdict(given: Json, scale: tuple[float, float]) -> dict[str, Score | Unscored]:
     if given is None:
         return dict.fromkeys(
-            PERSPECTIVES, Unscored("the file has no rewards for it", cause=Cause.NO_ANSWER)
+            PERSPECTIVES, Unscored("the file has no rewards for this edit", cause=Cause.NO_ANSWER)
         )
     if not isinstance(given, list) or len(given) != len(PERSPECTIVES):
         return dict.fromkeys(
             PERSPECTIVES,
-            Unscored("unparseable: it is no list of three rewards", cause=Cause.UNPARSEABLE),
+            Unscored("unparseable: it is not a list of three rewards", cause=Cause.UNPARSEABLE),
         )
     return {name: _score(each, scale) for name, each in zip(PERSPECTIVES, given, strict=True)}
 
 
 def _score(given: Json, scale: tuple[float, float]) -> Score | Unscored:
     if not isinstance(given, dict):
-        return Unscored("unparseable: the reward is no object", cause=Cause.UNPARSEABLE)
+        return Unscored("unparseable: the reward is not an object", cause=Cause.UNPARSEABLE)
     text, value = given.get(_TEXT), number_of(given.get(_SCORE))
     if value is None:
-        return Unscored(f"unparseable: {given.get(_SCORE)!r} is no score", cause=Cause.UNPARSEABLE)
+        return Unscored(
+            f"unparseable: {given.get(_SCORE)!r} is not a score", cause=Cause.UNPARSEABLE
+        )
     words = text.strip() or None if isinstance(text, str) else None
     return rescaled(Score(value, text=words), scale)
 

@@ -19,6 +19,7 @@ from editloop.chat.settings import ChatSettings
 from editloop.chat.usage import ChatUsage, usage_of_run
 from editloop.errors import FailureClass, RecipeError, StepError
 from editloop.images.codec import content_hash
+from editloop.judges.missing_verdicts import NO_VERDICT
 from editloop.judges.panel import members_of
 from editloop.judges.samples import SamplePair, sample_pair
 from editloop.kernel.resources import CPU, NETWORK, Resources
@@ -31,7 +32,6 @@ from editloop.sources.scales import REWARDS, rescaled
 __all__ = ["JudgeStep", "JudgeStepSettings"]
 
 _BYTES = 256_000_000  # of pixels in memory at a time
-_SILENT = Unscored("the judge said nothing of it", cause=Cause.NO_ANSWER)
 
 
 class JudgeStepSettings(BaseSettings):
@@ -146,7 +146,7 @@ class JudgeStep:
         return sample.unknown if "target" in getattr(self._judge, "needs", ()) else ""
 
     def _outcome(self, sample: EditSample, verdict: Verdict) -> Outcome:
-        named = {**dict.fromkeys(self._judge.perspectives, _SILENT), **verdict}
+        named = {**dict.fromkeys(self._judge.perspectives, NO_VERDICT), **verdict}
         later = {
             name: each
             for name, each in named.items()

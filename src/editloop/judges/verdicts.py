@@ -123,7 +123,7 @@ def _answer(text: str, rubric: Rubric, thoughts: Sequence[str], *, cut: bool) ->
 
 
 def _whole_object(answer: Answer) -> str:
-    """Return a cut answer if its objects are whole and are no draft in unmarked thoughts."""
+    """Return a cut answer if its objects are whole and are not a draft in unmarked thoughts."""
     spans = spans_of_objects(answer.text)
     if not spans or answer.thinking:
         raise ReplyError("it has no whole answer")
@@ -239,7 +239,7 @@ def _parsed(name: str, given: Json) -> tuple[float, float | None]:
         return float(value), None if of is None else float(of)
     if _INFINITE.fullmatch(text):
         return math.inf, None
-    raise ReplyError(f"{name}: {_quoted(given)} is no score")
+    raise ReplyError(f"{name}: {_quoted(given)} is not a score")
 
 
 def _yes_or_no(name: str, given: Json) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from editloop.errors import RecipeError
+from editloop.judges.missing_verdicts import NO_VERDICT, refuse_unfinished
 from editloop.judges.samples import sample_pair
-from editloop.judges.unfinished import refuse_unfinished
 from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
 from editloop.kernel.resources import a_judge
 from editloop.quality.chunks import DataChunk
@@ -22,7 +22,6 @@ __all__ = ["DataJudge"]
 
 _VERSION = "1"
 _AT_ONCE = 16  # samples whose pictures are in memory at the same time
-_NO_VERDICT = Unscored("the judge gave no verdict on it", cause=Cause.NO_ANSWER)
 
 
 class DataJudge:
@@ -70,7 +69,7 @@ class DataJudge:
             verdicts += self._verdicts(samples[start : start + _AT_ONCE])
         refuse_unfinished(verdicts)
         return {
-            name: number_table(each.get(name, _NO_VERDICT) for each in verdicts)
+            name: number_table(each.get(name, NO_VERDICT) for each in verdicts)
             for name in self.names
         }
 

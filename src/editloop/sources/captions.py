@@ -50,8 +50,8 @@ def read_side_car(path: Path) -> Caption:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return _unreadable(f"{path.name!a} is no JSON: {error}")
-    return _caption_in(content) if isinstance(content, dict) else _unreadable("it is no mapping")
+        return _unreadable(f"{path.name!a} is not JSON: {error}")
+    return _caption_in(content) if isinstance(content, dict) else _unreadable("it is not a mapping")
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -108,7 +108,7 @@ def _caption_in(content: dict[str, Json]) -> Caption:
     text = content.get("caption", content.get("text"))
     if text is None:
         return None
-    return _clean(text) if isinstance(text, str) else _unreadable("the caption is no text")
+    return _clean(text) if isinstance(text, str) else _unreadable("the caption is not a text")
 
 
 def _clean(text: str) -> Caption:

@@ -84,4 +84,4 @@ def _decoded(text: str, name: str) -> bytes:
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except ValueError as error:
-        raise FaultError(f"its {name} is no base64: {error}") from None
+        raise FaultError(f"its {name} is not base64: {error}") from None

@@ -135,7 +135,7 @@ def read_json(path: Path) -> Json | Problem:
     except FileNotFoundError:
         return Problem(path.name, "the index file is missing", "unpack the data set again")
     except (OSError, ImageError, ValueError, RecursionError) as error:
-        return Problem(path.name, f"it is no JSON that can be read: {error}", "fetch it again")
+        return Problem(path.name, f"it is not JSON that can be read: {error}", "fetch it again")
 
 
 def read_index(path: Path) -> Mapping[str, Json] | Problem:

@@ -168,7 +168,7 @@ class InstructPix2Pix:
         match item:
             case [str(name), [_, *_] as seeds] if below(self.folder, name):
                 return name, seeds
-        cause = "it is no folder with a list of seeds"
+        cause = "it is not a folder with a list of seeds"
         return Problem(f"{_SEEDS} item {at}", cause, "correct it", "edit")
 
     def _found(self) -> Sequence[_Prompt]:

@@ -222,7 +222,7 @@ def _place(folder: Path, known: Kind) -> Path:
             raise RecipeError("a data set must be a folder, not a file", value=place, fix=fix)
         if not (is_text_table(place) or is_format(place)):
             kinds = ", ".join((*FORMATS, *TEXT_TABLES))
-            raise RecipeError("this file is no table", value=place, fix=f"give one of {kinds}")
+            raise RecipeError("this file is not a table", value=place, fix=f"give one of {kinds}")
     elif not place.is_dir():
         raise RecipeError("no such folder of data", value=place, fix="give the unpacked data set")
     return place

@@ -1,4 +1,4 @@
-"""Notices about a data set: what is no fault, but must be known beside numbers made with it."""
+"""Notices about a data set: what is not a fault, but must be known beside numbers made with it."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def _text(value: Json, name: str) -> str | None:
     if name == "id" and isinstance(value, int):
         return str(value)
     if value is not None and not isinstance(value, str):
-        raise FaultError(f"its {name} is no text: {value!r:.80}")
+        raise FaultError(f"its {name} is not a text: {value!r:.80}")
     if value is not None and value.encode("utf-8", "ignore").decode() != value:
         raise FaultError(f"its {name} holds half of a surrogate pair: {value[:80]!r}")
     return value
@@ -158,7 +158,7 @@ def _turn(value: Json, position: int) -> int:
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     if not isinstance(value, int) or value < 0:
-        raise FaultError(f"its turn is no number from 0 or 1 on: {value!r:.80}")
+        raise FaultError(f"its turn is not a number from 0 or 1 on: {value!r:.80}")
     return value
 
 

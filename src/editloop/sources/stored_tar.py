@@ -189,7 +189,9 @@ def _members(file: BinaryIO) -> Iterator[tuple[int, tarfile.TarFile, tarfile.Tar
                 if member.isfile():
                     yield start, shard, member
             if start and not members:
-                raise tarfile.ReadError(f"data after the end mark, at byte {start}, is no archive")
+                raise tarfile.ReadError(
+                    f"data after the end mark, at byte {start}, is not an archive"
+                )
             start = _next_archive(file, shard.offset)
 
 
@@ -278,7 +280,7 @@ def _columns(file: _Member) -> dict[str, Json]:
     try:
         content = json.loads(_text(file, name))
     except (ValueError, RecursionError) as error:
-        raise _FaultError(f"its {name} is no JSON: {error}") from error
+        raise _FaultError(f"its {name} is not JSON: {error}") from error
     return content if isinstance(content, dict) else {name: content}
 
 

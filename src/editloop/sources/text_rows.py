@@ -68,13 +68,13 @@ def check_columns(
 def text_in(row: TextRow, name: str, *, needed: bool = True) -> str | Fail | None:
     """Return the text of a column, without surrounding spaces; None if it may be empty and is.
 
-    Returns Fail with the code `text` if it is no text, or empty although needed.
+    Returns Fail with the code `text` if it is not a text, or empty although needed.
     """
     if isinstance(row.values, str):
         return _fail(row, row.values)
     value = row.values.get(name)
     if value is not None and not isinstance(value, str):
-        return _fail(row, f"its {name!r} is no text: {value!r}"[:200])
+        return _fail(row, f"its {name!r} is not a text: {value!r}"[:200])
     text = (value or "").strip()
     if text.encode("utf-8", "replace").decode() != text:
         return _fail(row, f"its {name!r} has half a character")
@@ -97,8 +97,8 @@ def _objects(path: Path) -> Iterator[TextRow]:
         try:
             content = "it is not UTF-8, or too long" if text is None else json.loads(text)
         except (ValueError, RecursionError) as error:
-            content = f"it is no JSON: {error}"
-        yield TextRow(number, content if isinstance(content, dict | str) else "it is no object")
+            content = f"it is not JSON: {error}"
+        yield TextRow(number, content if isinstance(content, dict | str) else "it is not an object")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:

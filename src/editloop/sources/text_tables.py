@@ -58,7 +58,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Json] | str]]:
             try:
                 content = _TOO_LONG if line is None else json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as error:
-                content = f"it is no JSON: {error}"
+                content = f"it is not JSON: {error}"
             yield f"line {number}", content if isinstance(content, dict | str) else "no mapping"
 
 

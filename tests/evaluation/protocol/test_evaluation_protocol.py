@@ -141,7 +141,7 @@ def test_emu_edits_broken_cases_are_left_out() -> None:
         ({"editing": {"text_guidance": float("nan")}}, "editing|JSON|float"),
         ({"metrics": {"l1": {"target": "l1"}}}, "metrics.l1 has no `kind`"),
         ({"metrics": {"id": {"kind": "pixels", "target": "l1"}}}, "'id' is taken"),
-        ({"benchmarks": {"a/b": {}}}, "'a/b' is no valid name"),
+        ({"benchmarks": {"a/b": {}}}, "'a/b' is not a valid name"),
     ],
 )
 def test_a_card_that_cannot_work_is_refused_when_it_is_read(

@@ -270,7 +270,7 @@ def test_recorded_verdicts_become_accuracy_and_score(tmp_path: Path) -> None:
     cases = pq.read_table(tmp_path / "out/evaluation/card/cases.parquet").to_pylist()
     reasons = [{each["reason"] for each in case["unscored"]} for case in cases]
     assert any("out of range" in reason for reason in reasons[2])
-    assert reasons[3] == {"the file of verdicts has no line for it"}
+    assert reasons[3] == {"the file of verdicts has no line for this edit"}
 
 
 def test_a_judged_protocol_without_a_judge_is_unavailable(data: Path, tmp_path: Path) -> None:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 
 from editloop.schema import Cause, Score, Unscored
 
-__all__ = ["NO_VERDICT", "combined", "passed"]
-
-NO_VERDICT = Unscored("the judge gave no verdict on it", cause=Cause.NO_ANSWER)
+__all__ = ["combined", "passed"]
 
 
 def passed(score: Score | Unscored) -> Score | Unscored:
@@ -16,7 +14,7 @@ def passed(score: Score | Unscored) -> Score | Unscored:
     if isinstance(score, Unscored):
         return score
     if score.passed is None:
-        return Unscored("the judge gave a score and no yes or no", score.version, Cause.NO_ANSWER)
+        return Unscored("the judge gave a score but no yes or no", score.version, Cause.NO_ANSWER)
     return Score(float(score.passed), version=score.version)
 
 

@@ -21,7 +21,7 @@ from editloop.errors import CorruptError, ImageError
 from editloop.evaluation.answers.asking import INDEPENDENT, ITERATIVE, Decode
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode_mask
-from editloop.judges.unfinished import refuse_unfinished
+from editloop.judges.missing_verdicts import refuse_unfinished
 from editloop.kernel.resources import Resources
 from editloop.metrics.metric_set import Numbers
 from editloop.runtime.machine import cores

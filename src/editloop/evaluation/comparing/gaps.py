@@ -12,7 +12,7 @@ __all__ = ["Gap", "Gaps"]
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A number with its interval; `left`, `right` and `at` are in per cent, and 50 is no gap."""
+    """A number with its interval; `left`, `right` and `at` are in per cent, and 50 means no gap."""
 
     text: str
     outcome: str = ""  # better, worse or noise: of the first editor

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
+from editloop.evaluation.answers.judgements import combined, passed
+from editloop.judges.missing_verdicts import NO_VERDICT
 from editloop.kernel.resources import Resources
 from editloop.metrics import pixels
 from editloop.metrics.metric_set import Chosen, MetricSet, Numbers

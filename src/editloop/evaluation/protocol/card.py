@@ -152,7 +152,7 @@ class Protocol(Settings):
         for name in self.benchmarks:
             if not re.fullmatch(r"[\w.+-]+", name):
                 raise ValueError(
-                    f"benchmarks: {name!r} is no valid name; use letters, digits and . + - _"
+                    f"benchmarks: {name!r} is not a valid name; use letters, digits and . + - _"
                 )
         return self
 

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from editloop.errors import RecipeError
-from editloop.evaluation.answers.judgements import NO_VERDICT, combined, passed
+from editloop.evaluation.answers.judgements import combined, passed
 from editloop.evaluation.protocol.card import Derived, JudgeCard, Perspective
+from editloop.judges.missing_verdicts import NO_VERDICT
 from editloop.schema import Cause, EditedPair, Json, Judge, Pixels, Score, Unscored
 
 __all__ = ["NO_JUDGE", "Judged", "check_judge"]

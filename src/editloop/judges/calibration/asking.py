@@ -18,10 +18,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from editloop.judges.calibration.scales import SCALES, points
+from editloop.judges.missing_verdicts import NO_VERDICT
 from editloop.kernel.chunks import Chunk, ChunkRunner, Computed
 from editloop.kernel.resources import a_judge
 from editloop.schema import (
-    Cause,
     EditedPair,
     Json,
     Judge,
@@ -95,10 +95,7 @@ class Judged(Generic[_T]):
         """Return the columns of some verdicts."""
         made: Judged[_T] = cls(list(facts), {}, {}, {}, {})
         for name in perspectives:
-            scores = [
-                verdict.get(name, Unscored("no verdict on it", cause=Cause.NO_ANSWER))
-                for verdict in verdicts
-            ]
+            scores = [verdict.get(name, NO_VERDICT) for verdict in verdicts]
             found = [points(name, score) for score in scores]
             made.points[name] = np.array([value for value, _ in found], np.float64)
             made.passed[name] = np.array([_passed(name, score) for score in scores], np.float64)

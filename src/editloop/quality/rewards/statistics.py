@@ -30,7 +30,7 @@ _RESULTS, _PAGE, _EXPORT = "rewards.json", "rewards.html", "reward-edit.json"
 
 
 class RewardStatistics:
-    """Counts scores and words of every split; raises RecipeError if there is no score at all."""
+    """Counts scores and words of every split; raises RecipeError if there is not a score at all."""
 
     version = "1"
 

@@ -1,13 +1,15 @@
-"""Verdicts that may still come are never stored as missing."""
+"""Verdicts that a judge did not give, and those that may still come, which are never stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from editloop.errors import StepError
-from editloop.schema import Unscored, Verdict
+from editloop.schema import Cause, Unscored, Verdict
 
-__all__ = ["refuse_unfinished"]
+__all__ = ["NO_VERDICT", "refuse_unfinished"]
+
+NO_VERDICT = Unscored("the judge gave no verdict on this edit", cause=Cause.NO_ANSWER)
 
 
 def refuse_unfinished(verdicts: Iterable[Verdict]) -> None:
