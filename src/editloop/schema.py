@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editloop.errors import StepError
+from editloop.errors import FailureClass, StepError
 
 __all__ = [
     "CLEAN_TEXT",
@@ -251,9 +251,16 @@ class EditRequest:
 
 @dataclass(frozen=True, slots=True)
 class Unedited:
-    """The reason why an editor returned no picture."""
+    """The reason why an editor returned no picture.
+
+    With a `failure`, the picture could not be had, for the cause `code`; without one, the editor
+    does not carry out the instruction. `reply_key` finds an unusable reply in the ledger.
+    """
 
     reason: str
+    code: str = ""
+    failure: FailureClass | None = None
+    reply_key: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -77,7 +77,7 @@ def test_what_is_no_request_is_refused(body) -> None:
     with FakeServer(lambda _: "x") as server:
         status, content = post(server, body)
     assert status == 400
-    assert "not a chat request" in content["error"]["message"]
+    assert "not a request of" in content["error"]["message"]
 
 
 def test_a_picture_that_is_no_data_is_refused() -> None:

@@ -156,6 +156,19 @@ def test_an_export_holds_every_reply_by_key(ledger, tmp_path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["ledger.parquet"]
 
 
+def test_an_export_reads_few_pictures_at_a_time(ledger, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("editloop.chat.ledger._EXPORTED_BYTES", 25)
+    for name, size in (("a", 10), ("b", 10), ("c", 10), ("d", 99), ("e", 1)):
+        ledger.keep(name, Reply("x" * size))
+    assert [[key for key, *_ in rows] for rows in ledger._pages()] == [
+        ["a", "b"],
+        ["c"],
+        ["d"],
+        ["e"],
+    ]
+    assert ledger.export(tmp_path / "l.parquet") == 5
+
+
 def test_an_empty_ledger_exports_an_empty_table(ledger, tmp_path) -> None:
     assert ledger.export(tmp_path / "none.parquet") == 0
     assert pq.read_table(tmp_path / "none.parquet").num_rows == 0

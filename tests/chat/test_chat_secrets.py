@@ -9,7 +9,8 @@ import pytest
 from chat_world import add, ask, question, read_sum, world
 from editloop.chat.fake.faults import MIXED
 from editloop.chat.messages import Failed
-from editloop.chat.settings import ChatSettings, Secret, read_key
+from editloop.chat.secrets import Secret, read_key
+from editloop.chat.settings import ChatSettings
 from editloop.errors import EditLoopError, RecipeError, UnavailableError
 from editloop.settings import validate
 
@@ -65,7 +66,13 @@ def test_ledger_export_logs_and_reprs_are_free_of_it(tmp_path, key, caplog) -> N
         chat = here.chat(key_env=key, timeout=0.3, budget=9.0, input_price=1.0)
         assert ask(chat, [question(n) for n in range(8)], read_sum) == list(range(1, 9))
         chat.ledger.export(tmp_path / "ledger.parquet")
-        shown = [repr(chat), repr(vars(chat)), repr(chat._open), repr(chat.settings)]
+        shown = [
+            repr(chat),
+            repr(vars(chat)),
+            repr(vars(chat._server)),
+            repr(chat._server._open),
+            repr(chat.settings),
+        ]
     assert files_with_key(tmp_path) == []
     assert KEY not in "".join(shown)
     assert caplog.text

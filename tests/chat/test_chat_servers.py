@@ -13,8 +13,9 @@ from document_blocks import blocks
 from editloop.chat.client import Chat
 from editloop.chat.messages import Failed
 from editloop.chat.requests import Call
-from editloop.chat.settings import ChatSettings
+from editloop.chat.settings import ChatSettings, StoredChatSettings
 from editloop.chat.waits import seconds_to_wait
+from editloop.editors.images_api import ImagesEditorSettings
 from editloop.errors import FailureClass, RecipeError, UnavailableError
 from editloop.judges.vlm import VlmSettings
 from editloop.registry import parse_spec
@@ -225,7 +226,7 @@ def test_a_refusal_in_a_list_is_waited_for_and_told_in_the_servers_words(tmp_pat
     answers = iter([(429, {}, [wait]), (200, {}, {"error": {**wait["error"]}})])
     with raw_server(lambda _: next(answers, reply())) as server, chat_at(server, tmp_path) as chat:
         assert ask(chat, questions(1), read_sum) == [2]
-        assert sum(chat._timer.slept) == pytest.approx(68)
+        assert sum(chat._server._timer.slept) == pytest.approx(68)
     with raw_server(lambda _: (429, {}, [wait])) as server:
         with chat_at(server, tmp_path / "b", attempts=1) as chat:
             (failed,) = ask(chat, questions(1), read_sum)
@@ -346,12 +347,22 @@ def test_a_judge_that_answers_some_questions_is_not_stopped(tmp_path) -> None:
 PAGE_OF_SERVERS = Path(__file__).parents[2] / "docs" / "servers.md"
 
 
+def settings_in(text: str) -> set[str]:
+    """Return the names in the first column of a table."""
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return {name.strip(" `") for row in rows for name in row.split(",")}
+
+
 def test_the_page_lists_every_setting_and_its_specs_are_right() -> None:
     text = PAGE_OF_SERVERS.read_text()
-    listed, specs = text.partition("## Settings")[2], text.partition("## Settings")[0]
-    rows = [line.split("|")[1] for line in listed.splitlines() if line.startswith("| `")]
-    names = {name.strip(" `") for row in rows for name in row.split(",")}
-    assert names == {*VlmSettings.model_fields}
+    specs, _, rest = text.partition("## Settings")
+    listed, _, images = rest.partition("## Image models")
+    assert settings_in(listed) == {*VlmSettings.model_fields}
+    more = ImagesEditorSettings.model_fields.keys() - StoredChatSettings.model_fields.keys()
+    assert settings_in(images.partition("| setting |")[2]) == more
+    for line in images.splitlines():
+        if "| `images:" in line:
+            ImagesEditorSettings(**parse_spec(line.split("|")[2].strip(" `"), "editor").settings)
     lines = [line.split("|")[2].strip(" `") for line in specs.splitlines() if "| `vlm:" in line]
     assert len(lines) >= 12
     for line in lines:

@@ -1,9 +1,10 @@
 """A spending limit that is never exceeded: the maximum cost of running calls is reserved.
 
-A call reserves the most it can cost: the longest reply, and more input than such a question has
-ever taken. The number of tokens that a server counts for a picture is not known beforehand, so the
-first call runs alone and reserves the most that any known server counts; after it, the server's own
-counts are used. If a server counts no tokens, calls run one at a time, each at its maximum cost.
+A call with a fixed price reserves that. Any other reserves the most it can cost: the longest reply,
+and more input than such a question has ever taken. The number of tokens that a server counts for a
+picture is not known beforehand, so the first call runs alone and reserves the most that any known
+server counts; after it, the server's own counts are used. If a server counts no tokens, calls run
+one at a time, each at its maximum cost.
 
 The spending is stored in the ledger's file, shared by all processes of a run and by restarts. The
 reservations of a killed process stay reserved, as the server may have billed them.
@@ -19,7 +20,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from editloop.chat.messages import Message, Picture
-from editloop.chat.settings import ChatSettings
+from editloop.chat.settings import ChatSettings, ServerSettings
 from editloop.storage.small_sqlite import Database
 
 __all__ = ["Budget", "OverBudgetError", "Reservation", "expected_tokens"]
@@ -59,22 +60,23 @@ def expected_tokens(messages: Sequence[Message]) -> int:
 class Budget:
     """A run's spending and the reservations of running calls, with an optional limit in USD."""
 
-    def __init__(self, settings: ChatSettings, path: Path, name: str) -> None:
+    def __init__(self, settings: ServerSettings, path: Path, name: str) -> None:
         self._settings = settings
         self._name = name
         self._database = Database(path, _TABLES)
         self._in_flight = 0
         self._changed = asyncio.Condition()
 
-    async def reserve(self, messages: Sequence[Message]) -> Reservation:
+    async def reserve(self, asked: Sequence[Message] | float) -> Reservation:
         """Reserve the most that a call may cost; waits for running calls if that may help.
 
-        Raises OverBudgetError. Every reservation must be settled.
+        `asked` are the messages to a chat model, or the call's fixed price in USD. Raises
+        OverBudgetError. Every reservation must be settled.
         """
         if self._settings.budget is None:
             return Reservation(None, 0)
         async with self._changed:
-            while (made := self._try_to_reserve(messages)) is None:
+            while (made := self._try_to_reserve(asked)) is None:
                 if not self._in_flight:
                     raise OverBudgetError
                 await self._changed.wait()
@@ -106,15 +108,14 @@ class Budget:
     def close(self) -> None:
         self._database.close()
 
-    def _try_to_reserve(self, messages: Sequence[Message]) -> Reservation | None:
+    def _try_to_reserve(self, asked: Sequence[Message] | float) -> Reservation | None:
         assert self._settings.budget is not None
-        expected = expected_tokens(messages)
+        expected = 0 if isinstance(asked, float) else expected_tokens(asked)
         with self._database.transaction() as file:
             spent, excess = self._standing(file)
-            if excess is None and self._in_flight:
+            cost = asked if isinstance(asked, float) else self._most(asked, excess, expected)
+            if cost is None:
                 return None
-            taken = _most_tokens(messages) if excess is None else expected * excess * _MARGIN
-            cost = self._settings.price(taken, self._settings.max_tokens)
             (reserved,) = file.execute(
                 "SELECT coalesce(sum(cost), 0) FROM set_aside WHERE purse = ?", (self._name,)
             ).fetchone()
@@ -124,6 +125,16 @@ class Budget:
                 "INSERT INTO set_aside (purse, cost) VALUES (?, ?)", (self._name, cost)
             )
             return Reservation(made.lastrowid, expected)
+
+    def _most(
+        self, messages: Sequence[Message], excess: float | None, expected: int
+    ) -> float | None:
+        """Return the most USD that messages can cost; None until the first call was counted."""
+        assert isinstance(self._settings, ChatSettings)
+        if excess is None and self._in_flight:
+            return None
+        taken = _most_tokens(messages) if excess is None else expected * excess * _MARGIN
+        return self._settings.price(taken, self._settings.max_tokens)
 
     def _standing(self, file: Connection) -> tuple[float, float | None]:
         query = "SELECT spent, excess FROM purses WHERE name = ?"

@@ -11,23 +11,20 @@ second run makes no calls. A question without an answer becomes `Failed`, with a
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TypeVar
-from uuid import uuid4
 
-from editloop.chat.background import Background
-from editloop.chat.budget import Budget, expected_tokens
-from editloop.chat.in_flight import CallsInFlight
+from editloop.chat.budget import expected_tokens
 from editloop.chat.ledger import Ledger, Reply
 from editloop.chat.messages import Failed, Question
+from editloop.chat.model_server import ModelServer
+from editloop.chat.request_styles import RequestStyles
 from editloop.chat.requests import Call
 from editloop.chat.settings import ChatSettings
 from editloop.chat.throttle import Timer
-from editloop.chat.usage import ChatUsage, RunUsage
+from editloop.chat.usage import ChatUsage
 
 __all__ = ["Chat", "CostEstimate"]
 
@@ -53,7 +50,7 @@ class CostEstimate:
 
 
 class Chat:
-    """A model at a server, called through a ledger; can be used from any thread.
+    """A chat model at a server, called through a ledger; can be used from any thread.
 
     Chats with the same `run` share one budget and one usage count, in any process and after a
     restart; without it, a chat has its own. Connections are opened by the first question and closed
@@ -69,11 +66,8 @@ class Chat:
         timer: Timer | None = None,
     ) -> None:
         self.settings = settings
-        self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
-        self._run = run
-        self._timer = timer or Timer()
-        self._lock = Lock()
-        self._open: _Open | None = None
+        styles = RequestStyles(settings)
+        self._server = ModelServer(settings, ledger, run=run, timer=timer, styles=styles)
 
     def ask(self, asked: Sequence[tuple[Question, Callable[[Reply], _T]]]) -> list[_T | Failed]:
         """Return the answer to each question, in order, as read from the raw reply by its function.
@@ -82,13 +76,17 @@ class Chat:
         Raises UnavailableError if no call can succeed (no server, no such model, no valid key);
         replies received before that are in the ledger.
         """
-        opened = self._opened()
-        return opened.background.run(lambda: opened.calls.ask(asked))
+        return self._server.ask([(Call(self.settings, each), read) for each, read in asked])
+
+    @property
+    def ledger(self) -> Ledger:
+        """The replies."""
+        return self._server.ledger
 
     @property
     def counts(self) -> ChatUsage:
         """The usage so far."""
-        return ChatUsage() if self._open is None else replace(self._open.calls.counts)
+        return self._server.counts
 
     def estimate(self, questions: Sequence[Question]) -> CostEstimate:
         """Estimate the calls and cost of `ask` with these questions, without asking."""
@@ -101,34 +99,10 @@ class Chat:
 
     def close(self) -> None:
         """Close the connections; asking after that raises RuntimeError."""
-        if self._open is not None:
-            self._open.close()
-        self.ledger.close()
+        self._server.close()
 
     def __enter__(self) -> Chat:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _opened(self) -> _Open:
-        with self._lock:
-            if self._open is None:
-                path = self.ledger.path
-                budget = Budget(self.settings, path, self._run or uuid4().hex)
-                counts = RunUsage(path, self._run)
-                calls = CallsInFlight(self.settings, self.ledger, budget, counts, self._timer)
-                self._open = _Open(Background(), calls)
-                weakref.finalize(self, self._open.close)
-            return self._open
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """A chat's open resources, kept separately so a finaliser can close them."""
-
-    background: Background
-    calls: CallsInFlight
-
-    def close(self) -> None:
-        self.background.close(self.calls.close)

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from editloop.chat.call_errors import printable
 from editloop.chat.proxies import Proxy
-from editloop.chat.settings import ChatSettings, Secret
+from editloop.chat.secrets import Secret
+from editloop.chat.settings import ServerSettings
 from editloop.errors import RecipeError, UnavailableError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _CONNECTING = 10.0  # seconds to connect, at most
 
 
 def open_client(
-    settings: ChatSettings, key: Secret, headers: Mapping[str, Secret], proxy: Proxy | None
+    settings: ServerSettings, key: Secret, headers: Mapping[str, Secret], proxy: Proxy | None
 ) -> openai.AsyncOpenAI:
     """Return a client without retries; raises UnavailableError if a package is missing."""
     try:
@@ -30,7 +31,7 @@ def open_client(
         import openai
     except ModuleNotFoundError:
         raise UnavailableError(
-            "chat servers need the openai package", command="pip install openai"
+            "model servers need the openai package", command="pip install openai"
         ) from None
     try:
         # A transport of its own keeps the client from choosing a proxy by itself.

@@ -1,4 +1,4 @@
-"""Concurrent calls: the implementation of `client.Chat`, inside one event loop."""
+"""Concurrent calls: the implementation of `model_server.ModelServer`, inside one event loop."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from editloop.chat.budget import Budget, OverBudgetError
 from editloop.chat.call_errors import CallError
 from editloop.chat.diagnosis import FirstAnswers
 from editloop.chat.ledger import Ledger, Reply
-from editloop.chat.messages import Failed, Question, ReplyError
-from editloop.chat.replies import check_usable, parse_reply
+from editloop.chat.messages import Failed, ReplyError
+from editloop.chat.replies import check_usable
 from editloop.chat.request_styles import RequestStyles, Style
-from editloop.chat.requests import Call, follow_up
 from editloop.chat.retrying import LONGEST_WAIT, retried
-from editloop.chat.settings import ChatSettings
+from editloop.chat.server_calls import ServerCall
+from editloop.chat.settings import ServerSettings
 from editloop.chat.throttle import ConcurrencyLimit, Timer
 from editloop.chat.transport import Transport
 from editloop.chat.usage import ChatUsage, RunUsage
@@ -47,7 +47,14 @@ class CallsInFlight:
     """The concurrent calls to one server. Created and used inside one event loop."""
 
     def __init__(
-        self, settings: ChatSettings, ledger: Ledger, budget: Budget, counts: RunUsage, timer: Timer
+        self,
+        settings: ServerSettings,
+        ledger: Ledger,
+        budget: Budget,
+        counts: RunUsage,
+        timer: Timer,
+        *,
+        styles: RequestStyles,
     ) -> None:
         self._counts = counts
         self._settings = settings
@@ -55,15 +62,15 @@ class CallsInFlight:
         self._budget = budget
         self._timer = timer
         self._limit = ConcurrencyLimit(settings.concurrency, timer)
-        self._styles = RequestStyles(settings)
+        self._styles = styles
         self._first = FirstAnswers(settings.base_url)
         self._stopped: UnavailableError | None = None
         self._alone = asyncio.Lock()  # held by the first request, and while the style is sought
-        self._is_tried = False
+        self._is_tried = not styles.adapts
         self._transport = Transport(settings)
 
     async def ask(
-        self, asked: Sequence[tuple[Question, Callable[[Reply], _T]]]
+        self, asked: Sequence[tuple[ServerCall, Callable[[Reply], _T]]]
     ) -> list[_T | Failed]:
         """Return the answers in order.
 
@@ -75,12 +82,12 @@ class CallsInFlight:
         queue = iter(enumerate(asked))
 
         async def work() -> None:
-            for index, (question, read) in queue:
+            for index, (call, read) in queue:
                 async with self._first.turn():
                     if stops:
                         return
                     try:
-                        answers[index] = await self._answer(question, read)
+                        answers[index] = await self._answer(call, read)
                     except Exception as error:
                         stops.append(error)
                 if stops:
@@ -104,11 +111,11 @@ class CallsInFlight:
         self._budget.close()
         self._counts.close()
 
-    async def _answer(self, question: Question, read: Callable[[Reply], _T]) -> _T | Failed:
+    async def _answer(self, call: ServerCall, read: Callable[[Reply], _T]) -> _T | Failed:
         self._counts.add(questions=1)
         effort = _Effort()
         try:
-            answer = await self._read(question, read, effort)
+            answer = await self._read(call, read, effort)
             if effort.attempts:
                 self._first.answered()
             return answer
@@ -128,11 +135,9 @@ class CallsInFlight:
             raise self._stopped
         return replace(failed, attempts=effort.attempts, reply_key=effort.reply_key)
 
-    async def _read(self, question: Question, read: Callable[[Reply], _T], effort: _Effort) -> _T:
+    async def _read(self, call: ServerCall, read: Callable[[Reply], _T], effort: _Effort) -> _T:
         """Return the parsed answer; after an unusable reply, the question is asked again."""
-        re_ask = 0
         while True:
-            call = Call(self._settings, question, re_ask)
             key = call.key
             reply = self._stored(key) or await self._only_call(call, key, effort)
             effort.reply_key = key
@@ -140,10 +145,10 @@ class CallsInFlight:
                 return read(reply)
             except ReplyError as error:
                 fault = _cut_off(reply, error) if reply.cut else error
-                if re_ask == self._settings.re_asks:
+                following = call.after(reply, fault.reason)
+                if following is None:
                     raise fault from None
-                question = follow_up(question, reply.text, fault.reason)
-            re_ask += 1
+            call = following
             self._counts.add(re_asks=1)
 
     def _stored(self, key: str) -> Reply | None:
@@ -153,7 +158,7 @@ class CallsInFlight:
             self._counts.add(found=1)
         return reply
 
-    async def _only_call(self, call: Call, key: str, effort: _Effort) -> Reply:
+    async def _only_call(self, call: ServerCall, key: str, effort: _Effort) -> Reply:
         """Return the server's reply, after waiting for an equal call that is in flight.
 
         If that call fails or its process dies, this one is made. If another process is suspended,
@@ -172,19 +177,23 @@ class CallsInFlight:
                 await self._timer.sleep(_POLL_SECONDS)
                 waited += _POLL_SECONDS
 
-    async def _fetch(self, call: Call, key: str, effort: _Effort) -> Reply:
+    async def _fetch(self, call: ServerCall, key: str, effort: _Effort) -> Reply:
         try:
             return await retried(
-                lambda: self._attempt(call, key, effort), self._settings, key, self._timer
+                lambda: self._attempt(call, key, effort),
+                self._settings,
+                key,
+                self._timer,
+                re_asks=call.re_asks,
             )
         except CallError as error:
             raise self._transport.unavailable_error(error, self.counts) or error from None
 
-    async def _attempt(self, call: Call, key: str, effort: _Effort) -> Reply:
+    async def _attempt(self, call: ServerCall, key: str, effort: _Effort) -> Reply:
         """Make one attempt and record its cost; a usable reply is stored before it is parsed."""
         if self._stopped is not None:
             raise self._stopped
-        reserved = await self._budget.reserve(call.question.messages)
+        reserved = await self._budget.reserve(call.expense)
         cost: float | None = None  # unknown until the reply arrives
         tokens: int | None = None
         try:
@@ -192,6 +201,8 @@ class CallsInFlight:
             cost, tokens = reply.cost, reply.input_tokens
         except CallError as error:
             cost = None if error.billed else 0.0
+            if error.billed and isinstance(call.expense, float):
+                self._counts.add(cost=call.expense)
             raise
         finally:
             await self._budget.settle(reserved, cost, tokens)
@@ -209,7 +220,7 @@ class CallsInFlight:
         self._counts.add(calls=1, **paid)
         return kept
 
-    async def _exchange(self, call: Call, effort: _Effort) -> Reply:
+    async def _exchange(self, call: ServerCall, effort: _Effort) -> Reply:
         """Return one reply from the server, in the strictest style that it accepts.
 
         The first request is sent alone, so that a refused field is refused only once.
@@ -223,16 +234,16 @@ class CallsInFlight:
                         self._is_tried = True
             return await self._adapted(call, effort, entered)
 
-    async def _adapted(self, call: Call, effort: _Effort, entered: float) -> Reply:
+    async def _adapted(self, call: ServerCall, effort: _Effort, entered: float) -> Reply:
         """Return a reply, after the request is made simpler as often as the server refuses it."""
-        schema = call.question.schema
+        schema = call.schema
         tried = [self._styles.style(schema)]
         while True:
             effort.attempts += 1
             self._counts.add(attempts=1)
             started = time.perf_counter()
             try:
-                reply = parse_reply(await self._transport.send(call.body(tried[-1])))
+                reply = call.parse(await self._transport.send(call.path, call.body(tried[-1])))
             except CallError as error:
                 error.message += self._transport.route
                 self._slow_down(error, entered)
@@ -244,7 +255,7 @@ class CallsInFlight:
                 self._limit.increase()
                 for note in self._styles.accepted(schema, tried[-1]):
                     _LOG.warning("%s: %s", self._settings.target, note)
-                return self._priced(reply, time.perf_counter() - started)
+                return replace(reply, seconds=time.perf_counter() - started)
 
     def _simpler(
         self, schema: Json | None, tried: Sequence[Style], error: CallError, effort: _Effort
@@ -268,12 +279,6 @@ class CallsInFlight:
             self._limit.decrease(entered)
         if error.wait is not None and error.wait <= LONGEST_WAIT:
             self._limit.pause(error.wait)
-
-    def _priced(self, reply: Reply, seconds: float) -> Reply:
-        cost = None
-        if reply.input_tokens is not None and reply.output_tokens is not None:
-            cost = self._settings.price(reply.input_tokens, reply.output_tokens)
-        return replace(reply, cost=cost, seconds=seconds)
 
 
 def _cut_off(reply: Reply, error: ReplyError) -> ReplyError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from editloop.storage.small_sqlite import Database, Row
 
 __all__ = ["Ledger", "Reply"]
 
-_EXPORTED = 1000  # replies per batch
+_EXPORTED = 1000  # replies per batch, at most
+_EXPORTED_BYTES = 64_000_000  # of their texts, as one may be a picture
 _TABLES = {
     "replies": """(
     key TEXT PRIMARY KEY, text BLOB NOT NULL, model TEXT NOT NULL, revision TEXT NOT NULL,
@@ -129,8 +131,11 @@ class Ledger:
 
     def _pages(self) -> Iterator[list[Row]]:
         last = ""
-        query = f"SELECT key, {_COLUMNS} FROM replies WHERE key > ? ORDER BY key LIMIT {_EXPORTED}"
-        while rows := self._database.rows(query, (last,)):
+        sizes = f"SELECT length(text) FROM replies WHERE key > ? ORDER BY key LIMIT {_EXPORTED}"
+        query = f"SELECT key, {_COLUMNS} FROM replies WHERE key > ? ORDER BY key LIMIT ?"
+        while found := self._database.rows(sizes, (last,)):
+            below = sum(total <= _EXPORTED_BYTES for total in accumulate(size for (size,) in found))
+            rows = self._database.rows(query, (last, max(1, below)))
             last = rows[-1][0]
             yield rows
 

@@ -1,4 +1,4 @@
-"""The reply in a chat server's response, or the reason why it holds none."""
+"""The reply in a model server's response, or the reason why it holds none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from editloop.chat.waits import seconds_to_wait
 from editloop.errors import FailureClass
 from editloop.schema import Json
 
-__all__ = ["check_usable", "parse_reply"]
+__all__ = ["check_usable", "counted", "not_a_reply", "parse_reply", "read_response"]
 
 _LARGEST = 2**53  # tokens; a larger count is invalid
 _REFUSED, _ELSEWHERE = "refusal", "no content"  # finish reasons of replies that are not stored
@@ -22,25 +22,31 @@ _TEXT_PARTS = (None, "text", "output_text")  # types of a content's parts
 _BLOCKS = ("promptFeedback", "prompt_feedback")  # where Google says why there is no candidate
 
 
-def parse_reply(data: bytes) -> Reply:
-    """Parse the reply in a response's body; raises CallError if there is none."""
+def read_response(data: bytes) -> dict[str, Json]:
+    """Return the JSON object of a response's body; raises CallError if it is none, or an error."""
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
-        raise _not_a_reply(f"the response is {_kind(data)}") from None
+        raise not_a_reply(f"the response is {_kind(data)}") from None
     if isinstance(body, list) and len(body) == 1:  # as Google wraps errors
         body = body[0]
     if not isinstance(body, dict):
-        raise _not_a_reply("the response is not a JSON object")
+        raise not_a_reply("the response is not a JSON object")
     if error := body.get("error"):  # some gateways report errors with status 200
         raise _reported(error, body)
+    return body
+
+
+def parse_reply(data: bytes) -> Reply:
+    """Parse the reply in a response's body; raises CallError if there is none."""
+    body = read_response(data)
     choice = _choice(body)
     finish_reason = _finish_reason(choice)
     message = choice.get("message")
     if message is None and is_safety(finish_reason):
         message = {}
     if not isinstance(message, dict):
-        raise _not_a_reply("the response holds no message")
+        raise not_a_reply("the response holds no message")
     usage: Json = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     text = _text(message.get("content"))
@@ -53,8 +59,8 @@ def parse_reply(data: bytes) -> Reply:
         model=_name(body.get("model")),
         revision=_name(body.get("system_fingerprint")),
         finish_reason=finish_reason,
-        input_tokens=_tokens(usage.get("prompt_tokens")),
-        output_tokens=_tokens(usage.get("completion_tokens")),
+        input_tokens=counted(usage.get("prompt_tokens")),
+        output_tokens=counted(usage.get("completion_tokens")),
     )
 
 
@@ -93,7 +99,7 @@ def _reported(error: Json, body: Mapping[str, Json]) -> CallError:
         )
         found.said = (detail,)
         return found
-    return _not_a_reply(f"the response is an error: {detail}")
+    return not_a_reply(f"the response is an error: {detail}")
 
 
 def _choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -104,7 +110,7 @@ def _choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(feedback := body.get(name), dict):
             reason = feedback.get("blockReason") or feedback.get("block_reason") or "no candidate"
             return {"finish_reason": f"content_filter: {reason}"}
-    raise _not_a_reply("the response holds no choices")
+    raise not_a_reply("the response holds no choices")
 
 
 def _finish_reason(choice: Mapping[str, Any]) -> str:
@@ -142,10 +148,12 @@ def _name(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _tokens(value: Json) -> int | None:
+def counted(value: Json) -> int | None:
+    """Return a number of tokens, or None for what is none."""
     counted = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
     return value if counted else None
 
 
-def _not_a_reply(message: str) -> CallError:
+def not_a_reply(message: str) -> CallError:
+    """Return the error of a response that the server may have billed, but that holds no reply."""
     return CallError("broken-reply", printable(message), billed=True)

@@ -44,14 +44,17 @@ class Style:
 class RequestStyles:
     """The styles one server is known to accept, by schema; it starts with the strictest format.
 
-    What a server refuses is left out of all later requests.
+    What a server refuses is left out of all later requests. Without `settings` nothing is: requests
+    that are no questions to a chat model have one style.
     """
 
-    def __init__(self, settings: ChatSettings) -> None:
+    def __init__(self, settings: ChatSettings | None = None) -> None:
         self._fixed: Format | None = None
-        if settings.reply_format != "auto":
+        if settings is not None and settings.reply_format != "auto":
             self._fixed = Format[settings.reply_format.upper()]
-        self._bounded = settings.budget is not None  # the limit of tokens bounds the cost
+        self.adapts = settings is not None
+        # the limit of tokens bounds the cost
+        self._bounded = settings is not None and settings.budget is not None
         self._common: Style | None = None  # the last one that was answered
         self._formats: dict[str, Format] = {}
         self._default = Format.JSON_SCHEMA  # of schemas that were not answered yet
@@ -80,6 +83,8 @@ class RequestStyles:
         What was answered before, or a format that the user set, is not the cause. If the words name
         nothing that was sent, the format is taken for the cause, unless it must be `named`.
         """
+        if not self.adapts:
+            return None
         for text in said:
             if (found := self._without_what_is_named(schema, style, text)) is not None:
                 return found

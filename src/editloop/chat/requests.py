@@ -1,13 +1,16 @@
-"""Requests: the bytes to send for a question, and the ledger key of its reply."""
+"""Requests to a chat model: the bytes to send for a question, and the ledger key of its reply."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from editloop.chat.ledger import Reply
 from editloop.chat.messages import Message, Question
+from editloop.chat.replies import parse_reply
 from editloop.chat.request_styles import Format, Style
 from editloop.chat.settings import ChatSettings
 from editloop.schema import Json, canonical_json
@@ -24,6 +27,22 @@ class Call:
     settings: ChatSettings
     question: Question
     re_ask: int = 0
+    path: ClassVar[str] = "/chat/completions"
+
+    @property
+    def expense(self) -> Sequence[Message]:
+        """The messages."""
+        return self.question.messages
+
+    @property
+    def schema(self) -> Json | None:
+        """The question's schema."""
+        return self.question.schema
+
+    @property
+    def re_asks(self) -> int:
+        """The setting of that name."""
+        return self.settings.re_asks
 
     @property
     def temperature(self) -> float | None:
@@ -71,6 +90,20 @@ class Call:
         for at, message in enumerate(self.question.messages):
             pieces += [b"," if at else b',"messages":[', *message.json]
         return b"".join([*pieces, b"]}"])
+
+    def parse(self, data: bytes) -> Reply:
+        """Return the reply in a response, priced by its tokens; raises CallError without one."""
+        reply = parse_reply(data)
+        if reply.input_tokens is None or reply.output_tokens is None:
+            return reply
+        return replace(reply, cost=self.settings.price(reply.input_tokens, reply.output_tokens))
+
+    def after(self, reply: Reply, reason: str) -> Call | None:
+        """Return the call that tells the reason; None after the last re-ask."""
+        if self.re_ask == self.re_asks:
+            return None
+        question = follow_up(self.question, reply.text, reason)
+        return Call(self.settings, question, self.re_ask + 1)
 
 
 def _response_format(form: Format, schema: Json) -> Mapping[str, Json]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from editloop.chat.call_errors import CallError
-from editloop.chat.settings import ChatSettings
+from editloop.chat.settings import ServerSettings
 from editloop.chat.throttle import Timer
 from editloop.runtime.seeding import derive_seed
 
@@ -26,7 +26,12 @@ _T = TypeVar("_T")
 
 
 async def retried(
-    attempt: Callable[[], Awaitable[_T]], settings: ChatSettings, key: str, timer: Timer
+    attempt: Callable[[], Awaitable[_T]],
+    settings: ServerSettings,
+    key: str,
+    timer: Timer,
+    *,
+    re_asks: int,
 ) -> _T:
     """Return the result of `attempt`, retried after each retryable CallError; raises the last one.
 
@@ -36,7 +41,7 @@ async def retried(
 
     def enough(state: RetryCallState) -> bool:
         unusable = _error(state).code in _UNUSABLE
-        limit = min(settings.attempts, 1 + settings.re_asks) if unusable else settings.attempts
+        limit = min(settings.attempts, 1 + re_asks) if unusable else settings.attempts
         return state.attempt_number >= limit
 
     def wait(state: RetryCallState) -> float:

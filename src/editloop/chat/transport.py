@@ -1,4 +1,4 @@
-"""A single request to a chat server, and its response as a reply or a typed error.
+"""A single request to a model server, and its response as a reply or a typed error.
 
 Nothing is retried here. Whatever a server sends, a call raises only `CallError`.
 """
@@ -14,7 +14,9 @@ from editloop.chat.call_errors import CallError, is_safety, printable, status_er
 from editloop.chat.connection import open_client
 from editloop.chat.diagnosis import address_fix
 from editloop.chat.proxies import proxy_for
-from editloop.chat.settings import ChatSettings, read_headers, read_key
+from editloop.chat.secrets import read_headers, read_key
+from editloop.chat.server_calls import Body, Form
+from editloop.chat.settings import ServerSettings
 from editloop.chat.usage import ChatUsage
 from editloop.chat.waits import seconds_to_wait
 from editloop.errors import UnavailableError
@@ -32,7 +34,7 @@ class Transport:
     `route` names the proxy in use, for messages; it is empty without one.
     """
 
-    def __init__(self, settings: ChatSettings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         key, headers = read_key(settings.key_env), read_headers(settings.headers)
         self._secrets = [key, *headers.values()]
@@ -41,19 +43,28 @@ class Transport:
         self.route = "" if proxy is None else f" (through the proxy {printable(proxy.name)})"
         self._client = open_client(settings, key, headers, proxy)
 
-    async def send(self, body: bytes) -> bytes:
-        """Post a request's JSON; returns the response's body, with the API key masked."""
+    async def send(self, path: str, body: Body) -> bytes:
+        """Post a request; returns the response's body, with the API key masked."""
         import openai
 
         unsigned: dict[str, openai.Omit] = {} if self._signed else {"Authorization": openai.Omit()}
         try:
             async with asyncio.timeout(self._settings.timeout):
-                data = await self._client.post(
-                    "/chat/completions",
-                    cast_to=bytes,
-                    content=body,
-                    options={"headers": {"Content-Type": "application/json", **unsigned}},
-                )
+                if isinstance(body, Form):
+                    data = await self._client.post(
+                        path,
+                        cast_to=bytes,
+                        body=body.fields,
+                        files=body.files,
+                        options={"headers": {"Content-Type": "multipart/form-data", **unsigned}},
+                    )
+                else:
+                    data = await self._client.post(
+                        path,
+                        cast_to=bytes,
+                        content=body,
+                        options={"headers": {"Content-Type": "application/json", **unsigned}},
+                    )
         except openai.APIStatusError as error:
             raise self._refusal(error) from None
         except (openai.APIConnectionError, TimeoutError) as error:
@@ -161,7 +172,7 @@ def _named_field(body: Json) -> str:
     return " ".join(str(part) for place in places if isinstance(place, list) for part in place)
 
 
-def _connection_error(error: Exception, settings: ChatSettings) -> CallError:
+def _connection_error(error: Exception, settings: ServerSettings) -> CallError:
     """Return the error for a time-out or a failed connection."""
     cause = type(error.__cause__).__name__
     connecting = "Connect" in cause

@@ -140,8 +140,9 @@ def calibrate(
 
 def fake_server(
     data: Annotated[
-        Path, typer.Argument(help="A folder of edits made by the darkroom.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="A folder of edits made by the darkroom.", show_default=False),
+    ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
     ] = 8010,
@@ -150,14 +151,20 @@ def fake_server(
         float, typer.Option(min=0, max=1, help="Fraction of requests that fail in some way.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of faults and latency.")] = 0,
+    dialect: Annotated[
+        str, typer.Option(help="Dialect of the images endpoints: openai or vllm-omni.")
+    ] = "openai",
 ) -> None:
-    """Start a fake vision-language model server, to try judging without a model.
+    """Start a fake model server, to try judging and recipes without a model.
 
-    It answers from the known truth of the darkroom's edits.
+    It judges and writes from the known truth of the darkroom's edits, edits and makes pictures with
+    the darkroom, and moderates texts.
     """
-    from editloop.judges.fake.data import serve
+    from editloop.generation.fake_server import serve
 
-    with serve(data, port=port, latency=latency, faults=faults, seed=seed) as server:
+    with serve(
+        data, port=port, latency=latency, faults=faults, seed=seed, dialect=dialect
+    ) as server:
         say(f"serving the model `fake` at {server.base_url}; Ctrl-C stops it")
         try:
             server.wait()

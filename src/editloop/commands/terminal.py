@@ -247,7 +247,9 @@ def print_kinds(group: str) -> None:
     for kind in kinds(group):
         made = load(group, kind)
         settings = ", ".join(
-            f"{name}" if field.is_required() else f"{name}={field.default}"
+            name
+            if field.is_required()
+            else f"{name}={field.get_default(call_default_factory=True)}"
             for name, field in settings_of(group, kind).model_fields.items()
         )
         rows.append((kind, (made.__doc__ or "").strip().splitlines()[0], settings))

@@ -23,13 +23,18 @@ __all__ = ["text_answers"]
 _PICTURES = ("source", "target")
 
 
-def text_answers(samples: Iterable[EditSample]) -> Answers:
-    """Return a function that answers by these edits; it declines where it knows none."""
+def text_answers(samples: Iterable[EditSample], otherwise: Answers | None = None) -> Answers:
+    """Return a function that answers by these edits; it declines where it knows none.
+
+    A question of no prompt of this room is answered by `otherwise`, if given.
+    """
     known = [_Known(sample) for sample in samples]
     prompts = {name: read_text_prompt(name) for name in _ANSWERS}
 
     def answer(asked: FakeRequest) -> str:
         name = next((each for each, prompt in prompts.items() if asks_by(prompt, asked)), None)
+        if name is None and otherwise is not None:
+            return otherwise(asked)
         if name is None:
             return declined("the question is of no prompt that I know")
         found = [each.sample for each in known if each.is_shown(prompts[name], asked)]

@@ -9,14 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from editloop.errors import StepError
+from editloop.errors import FailureClass, StepError
 from editloop.evaluation.answers.asking import Clock, EditingSettings, edit_chunk
 from editloop.evaluation.answers.cases import read_chunks
 from editloop.evaluation.answers.measuring import measure_chunk
 from editloop.evaluation.darkroom.measuring import Measures
 from editloop.images.codec import decode, decode_mask, encode_png, resize
 from editloop.images.masks import NOWHERE
-from editloop.schema import EditedPair, EditSample, Image, Json, Pixels, Unscored
+from editloop.schema import (
+    EditedPair,
+    EditRequest,
+    EditSample,
+    Image,
+    Json,
+    Pixels,
+    Unedited,
+    Unscored,
+)
 from evaluation_fakes import (
     Choosy,
     Cropping,
@@ -73,6 +82,27 @@ def test_a_mask_of_another_shape_is_a_reason_and_no_guess() -> None:
     odd = replace(first, mask=Image(encode_png(np.full((8, 80), 255, np.uint8))))
     (row,) = run(Still(Still.Settings()), [odd], with_mask=True)
     assert row["unedited"].startswith("the mask is 80x8, its picture ")
+
+
+class Served(Still):
+    """An editor whose server does not make a picture, and that takes many requests at once."""
+
+    in_flight = 64
+    answer_with = Unedited("")
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[Pixels | Unedited]:
+        self.asked.extend(requests)
+        return [self.answer_with, *(request.image for request in requests[1:])]
+
+
+def test_a_refused_edit_is_unedited_and_one_that_failed_for_now_stops_the_run() -> None:
+    editor = Served(Served.Settings())
+    editor.answer_with = Unedited("refused: unsafe", "refused", FailureClass.POLICY)
+    rows = run(editor, list(single_edits(6)), batch=2)
+    assert [row["unedited"] for row in rows] == ["refused: unsafe", *[None] * 5]  # in one call
+    editor.answer_with = Unedited("over-budget: 1 USD", "over-budget", FailureClass.TRANSIENT)
+    with pytest.raises(StepError, match="no picture for 1 of 6 cases, for now"):
+        run(editor, list(single_edits(6)))
 
 
 def test_seeds_depend_on_the_case_and_not_on_the_batch() -> None:

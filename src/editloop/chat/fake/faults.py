@@ -1,7 +1,7 @@
 """Faults between a client and a model server, and schedules for the fake server.
 
-A schedule is any function from a request to a fault or None. `at_random` depends on the request
-and not on its time, so the same requests get the same faults in any order.
+A schedule is any function from a request, of any endpoint, to a fault or None. `at_random` depends
+on the request and not on its time, so the same requests get the same faults in any order.
 """
 
 from __future__ import annotations
@@ -9,16 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from editloop.chat.fake.request import FakeRequest
 from editloop.runtime.seeding import derive_seed
 
-__all__ = ["MIXED", "Fault", "Schedule", "apply_fault", "at_random", "in_order"]
+__all__ = [
+    "MIXED",
+    "PICTURES",
+    "Asked",
+    "Fault",
+    "Schedule",
+    "apply_fault",
+    "at_random",
+    "in_order",
+]
 
 
 class Fault(StrEnum):
-    """Faults of the fake server; first those of transport, then those of replies."""
+    """Faults of the fake server: of transport, of replies, of a chat model's texts, of pictures."""
 
     FORBIDDEN = "403"
     RATE_LIMITED = "429"
@@ -43,8 +51,27 @@ class Fault(StrEnum):
     SURROGATE = "surrogate"  # half a character before the reply
     HUGE = "huge"  # a megabyte of prose before the reply
 
+    UNCHANGED = "unchanged"  # the picture to edit comes back
+    RESIZED = "another-size"  # the picture is half as large as asked for
+    CROPPED = "another-shape"  # the picture has another aspect ratio
+    SHIFTED = "shifted"  # the picture is moved by some pixels
+    WRONG = "wrong-object"  # another edit is made than was asked for
 
-Schedule: TypeAlias = Callable[[FakeRequest], Fault | None]
+
+class Asked(Protocol):
+    """What a schedule sees of a request: its number, the hash of its content, its arrival."""
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def arrival(self) -> int: ...
+
+
+Schedule: TypeAlias = Callable[[Asked], Fault | None]
 
 MIXED = (
     Fault.RATE_LIMITED,
@@ -54,6 +81,17 @@ MIXED = (
     Fault.RESET,
     Fault.MALFORMED,
     Fault.REFUSAL,
+)
+
+PICTURES = (
+    Fault.FILTERED,
+    Fault.UNCHANGED,
+    Fault.SHIFTED,
+    Fault.CROPPED,
+    Fault.MALFORMED,
+    Fault.RATE_LIMITED,
+    Fault.ERROR,
+    Fault.RESET,
 )
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -69,7 +107,7 @@ def at_random(
 ) -> Schedule:
     """Return a schedule of faults with probability `rate`, at most `in_a_row` per request."""
 
-    def draw(asked: FakeRequest) -> Fault | None:
+    def draw(asked: Asked) -> Fault | None:
         if asked.arrival >= in_a_row:
             return None
         if derive_seed(seed, asked.digest, asked.arrival) / 2**63 >= rate:

@@ -16,11 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from editloop.chat.fake.faults import Fault
-from editloop.chat.fake.request import FakeRequest
+from editloop.errors import EditLoopError
 from editloop.schema import Json
 
 if TYPE_CHECKING:
-    from editloop.chat.fake.server import FakeServer
+    from editloop.chat.fake.server import FakeServer, Request
 
 __all__ = ["HttpServer"]
 
@@ -79,13 +79,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """List the served models, of which there is one."""
         if self.path != "/v1/models":
-            self._refuse(404, "there is only /v1/models and /v1/chat/completions")
+            self._refuse(404, self._known())
             return
         model = {"id": self.server.fake.settings.model, "object": "model", "owned_by": "editloop"}
         self._send(200, {"object": "list", "data": [model]})
 
     def do_POST(self) -> None:
-        """Answer with a chat completion, or with the fault scheduled for it."""
+        """Answer with a reply of the endpoint, or with the fault scheduled for it."""
         length = int(self.headers.get("Content-Length") or 0)
         if not 0 < length <= _LARGEST:
             self.close_connection = True  # the body was not read
@@ -93,34 +93,37 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(length)
         fake = self.server.fake
-        if self.path != "/v1/chat/completions":
-            self._refuse(404, "there is only /v1/models and /v1/chat/completions")
+        if self.path not in fake.endpoints:
+            self._refuse(404, self._known())
         elif fake.settings.key not in (None, self._key()):
             self._refuse(401, f"no valid key: {self._key()}")
         else:
             with fake.busy():
                 self._complete(fake, body)
 
+    def _known(self) -> str:
+        return f"there is only {', '.join(('/v1/models', *self.server.fake.endpoints))}"
+
     def _key(self) -> str:
         return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
 
     def _complete(self, fake: FakeServer, body: bytes) -> None:
         try:
-            asked, fault = fake.take(body)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._refuse(400, f"not a chat request: {error}")
+            asked, fault = fake.take(body, self.path, self.headers.get("Content-Type") or "")
+        except (EditLoopError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._refuse(400, f"not a request of {self.path}: {error}")
             return
         self.server.closing.wait(fake.delay(asked))
         if fault in _STATUS:
             after = {"Retry-After": fake.settings.retry_after}
             asks_to_wait = fault is Fault.RATE_LIMITED_UNTIL
             self._refuse(_STATUS[fault], f"{fault} to order", after if asks_to_wait else {})
-        elif asked.format not in fake.settings.formats | {"text"}:
-            self._refuse(400, f"response_format {asked.format} is not supported")
+        elif (refusal := fake.refusal(asked, fault)) is not None:
+            self._refuse(400, refusal[0], code=refusal[1])
         else:
             self._answer(fake, asked, fault)
 
-    def _answer(self, fake: FakeServer, asked: FakeRequest, fault: Fault | None) -> None:
+    def _answer(self, fake: FakeServer, asked: Request, fault: Fault | None) -> None:
         if fault is Fault.TIME_OUT:
             self.server.closing.wait()
             self.close_connection = True
@@ -131,11 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._complete_by_protocol(fake, asked, fault)
 
-    def _complete_by_protocol(
-        self, fake: FakeServer, asked: FakeRequest, fault: Fault | None
-    ) -> None:
+    def _complete_by_protocol(self, fake: FakeServer, asked: Request, fault: Fault | None) -> None:
         try:
-            data = json.dumps(fake.reply(asked, fault)).encode()
+            data = fake.reply(asked, fault)
         except Exception as error:  # report any error of a test's function to its client
             self._refuse(400, f"no answer: {type(error).__name__}: {error}")
             return
@@ -147,8 +148,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
 
-    def _refuse(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        self._send(status, {"error": {"message": message, "type": "fake"}}, headers)
+    def _refuse(
+        self, status: int, message: str, headers: dict[str, str] | None = None, *, code: str = ""
+    ) -> None:
+        error = {"message": message, "type": "fake", **({"code": code} if code else {})}
+        self._send(status, {"error": error}, headers)
 
     def _send(self, status: int, content: Json, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(content).encode()

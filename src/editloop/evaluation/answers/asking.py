@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from editloop.editors.requests import check_answers, mask_for
 from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
-from editloop.errors import ImageError
+from editloop.errors import FailureClass, ImageError, StepError
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, encode_png
 from editloop.images.masks import NOWHERE, is_nowhere
@@ -128,12 +128,14 @@ def edit_chunk(
 
     Rows are ordered by sequence, turn and setting. Raises StepError where the editor returns a
     wrong number of answers, something other than a picture, or a picture of another size than the
-    request's, unless it is an `UnscaledEditor`.
+    request's, unless it is an `UnscaledEditor`; and where an edit could not be had for now, so that
+    the next run asks for it again and it does not count as unedited.
     """
+    most = max(asking.batch, getattr(editor, "in_flight", 1))
     own: dict[int, _CaseTurn] = {}  # the last picture of each sequence, for the iterative setting
     rows: dict[_Row, Json] = {}
     for index in range(max(map(len, sequences))):
-        for group in _batches(_asked(sequences, index, asking), asking.batch):
+        for group in _batches(_asked(sequences, index, asking), most):
             turns = [_turn(sequences[at][index], way, own.get(at), decode) for at, _, way in group]
             for row, turn, answer in zip(
                 group, turns, _ask(editor, turns, asking, clock), strict=True
@@ -181,8 +183,23 @@ def _ask(
     clock.edit_seconds += time.perf_counter() - began
     clock.edits += len(requests)
     check_answers(editor, requests, answers, any_size=isinstance(editor, UnscaledEditor))
+    _refuse_passing_failures(editor, answers)
     coming = iter(answers)
     return [each if isinstance(each, Unedited) else next(coming) for each in made]
+
+
+def _refuse_passing_failures(editor: Editor, answers: Sequence[_Answer]) -> None:
+    failed = [
+        each
+        for each in answers
+        if isinstance(each, Unedited) and each.failure is FailureClass.TRANSIENT
+    ]
+    if failed:
+        raise StepError(
+            f"{editor.name} made no picture for {len(failed)} of {len(answers)} cases, for now",
+            value=failed[0].reason,
+            fix="run the same command again: pictures that were made are kept, and paid once",
+        )
 
 
 def _scaled(

@@ -24,7 +24,7 @@ from editloop.evaluation.answers.measuring import Measuring, measure_chunk
 from editloop.kernel import chunks as kernel
 from editloop.kernel.chunks import ChunkRunner, Computed
 from editloop.kernel.engines.worker import current_worker
-from editloop.kernel.resources import CPU, Resources, a_model
+from editloop.kernel.resources import CPU, Resources, a_model, resources_of
 from editloop.schema import Editor, Json
 from editloop.showing.terminal import escape
 from editloop.storage.commits import Commit, ShardKey
@@ -116,6 +116,8 @@ class Answering:
             return key, _Editing(editor.fingerprint, make, each.asking, self.decode)
 
         resources = CPU if isinstance(editor, FoundEditor) else a_model()
+        if resources_of(editor).network:
+            resources = resources_of(editor)
         with ChunkRunner(self.workers) as runner:  # closes the editor before the next is loaded
             return self._committed(
                 runner,

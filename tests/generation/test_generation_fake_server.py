@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from editloop.errors import RecipeError
-from editloop.judges.fake.data import serve
+from editloop.generation.fake_server import serve
 from editloop.judges.judge_data import judge
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
