@@ -15,7 +15,16 @@ from editloop.kernel.build import Options, build
 from editloop.kernel.resources import CPU, GPU, Resources
 from editloop.kernel.steps import Drop, Keep, StepContext
 from editloop.kernel.tasks import StepSpec
-from editloop.schema import EditRequest, EditSample, Image, Pixels, Provenance, Score, Unedited
+from editloop.schema import (
+    EditOutcome,
+    EditRequest,
+    EditSample,
+    Image,
+    Pixels,
+    Provenance,
+    Score,
+    Unedited,
+)
 from editloop.storage.samples import read_samples
 
 GREY = encode_png(np.full((16, 24, 3), 100, np.uint8))
@@ -40,6 +49,13 @@ class Brighter:
         return (
             more if request.mask is None else np.where(request.mask[..., None], more, request.image)
         )
+
+
+class Moody(Brighter):
+    """Refuses the first candidate."""
+
+    def _answer(self, request: EditRequest) -> Pixels | Unedited:
+        return Unedited("no mood") if request.id.endswith("/1") else super()._answer(request)
 
 
 def sample(instruction: str, **fields: Any) -> EditSample:
@@ -70,7 +86,39 @@ def test_the_editors_picture_becomes_the_target() -> None:
 
 def test_what_is_not_edited_is_dropped_with_its_reason() -> None:
     outcomes = made().process([sample("word"), sample("0")])
-    assert outcomes == [Drop("not a number"), Drop("the editor changed nothing")]
+    found = [each for each in outcomes if isinstance(each, Drop)]
+    assert [each.reason for each in found] == ["not a number", "the editor changed nothing"]
+    (unedited,), (unchanged,) = (each.attempts for each in found)
+    assert (unedited.outcome, unedited.sample.target) == (EditOutcome.WRONG, None)
+    assert (unchanged.outcome, unchanged.sample.target) == (EditOutcome.UNCHANGED, Image(GREY))
+    assert [unedited.reason, unchanged.reason] == [each.reason for each in found]
+
+
+def test_candidates_have_ids_and_seeds_of_their_own_and_share_a_batch() -> None:
+    Brighter.calls.clear()
+    old = sample("5", parent_id="photo", target=Image(GREY), scores={"quality": Score(1.0)})
+    kept, dropped = made(candidates=3).process([old, sample("word")])
+    assert isinstance(kept, Keep)
+    assert [each.id for each in kept.samples] == ["s5/1", "s5/2", "s5/3"]
+    assert {each.parent_id for each in kept.samples} == {"s5"}
+    assert [each.scores for each in kept.samples] == [{}, {}, {}]
+    records = [each.provenance for each in kept.samples if each.provenance is not None]
+    assert [each.parameters["attempt"] for each in records] == [1, 2, 3]
+    assert len({each.seed for each in records}) == 3
+    assert isinstance(dropped, Drop)
+    assert [(each.sample.id, each.number) for each in dropped.attempts] == [
+        ("sword/1", 1),
+        ("sword/2", 2),
+        ("sword/3", 3),
+    ]
+    assert Brighter.calls == [6]
+
+
+def test_a_candidate_without_a_picture_is_an_attempt_beside_the_others() -> None:
+    (outcome,) = made(editor=f"python:{__name__}:Moody", candidates=2).process([sample("5")])
+    assert isinstance(outcome, Keep)
+    assert [each.id for each in outcome.samples] == ["s5/2"]
+    assert [(each.sample.id, each.reason) for each in outcome.attempts] == [("s5/1", "no mood")]
 
 
 def test_a_mask_is_given_only_if_asked() -> None:

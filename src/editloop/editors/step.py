@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,29 @@ import numpy as np
 from pydantic import Field
 
 from editloop.chat.usage import ChatUsage
-from editloop.editors.records import Edited, edit_recorded, not_made
+from editloop.editors.records import Edited, edit_recorded
 from editloop.editors.requests import mask_for
 from editloop.images.codec import decode, encode_png
 from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.kernel.engines.worker import current_worker
 from editloop.kernel.resources import CPU, Resources
 from editloop.kernel.server_runs import in_run, run_of, run_usage
-from editloop.kernel.steps import Drop, Keep, Outcome, StepContext
+from editloop.kernel.steps import Drop, Fail, Keep, Outcome, StepContext
 from editloop.registry import parse_spec
 from editloop.runtime.seeding import derive_seed
-from editloop.schema import Captions, EditRequest, EditSample, Image, Json, Provenance, Unedited
+from editloop.schema import (
+    Attempt,
+    Captions,
+    EditOutcome,
+    EditRequest,
+    EditSample,
+    Image,
+    Json,
+    Mask,
+    Pixels,
+    Provenance,
+    Unedited,
+)
 from editloop.settings import Settings as BaseSettings
 
 __all__ = ["EditStep", "EditStepSettings"]
@@ -29,12 +41,14 @@ __all__ = ["EditStep", "EditStepSettings"]
 _GPU_IF_ANY = Resources(gpus=1, gpu_optional=True)
 _DEADLINE = 600.0  # seconds; a large model on a CPU is slow
 _BYTES = 256_000_000  # of pixels in memory at a time
+_UNCHANGED = "the editor changed nothing"
 
 
 class EditStepSettings(BaseSettings):
-    """The editor, and whether it gets the samples' masks."""
+    """The editor, the number of candidates, and whether it gets the samples' masks."""
 
     editor: str | dict[str, Json] = Field(description="an editor's SPEC, or a mapping with `kind`")
+    candidates: int = Field(default=1, ge=1, le=1000, description="pictures for each sample")
     with_mask: bool = Field(default=False, description="let the editor edit only within the mask")
     batch: int = Field(
         default=16,
@@ -43,17 +57,28 @@ class EditStepSettings(BaseSettings):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One candidate to make of the sample at a place of the batch; Drop if it cannot be asked."""
+
+    at: int
+    number: int
+    request: EditRequest | Drop
+
+
 class EditStep:
     """A step that replaces each sample's target by an editor's picture.
 
-    A sample that the editor does not edit, or leaves as it is, is dropped with the reason. One
-    whose picture could not be had, as a server failed or refused, is quarantined with the cause.
-    Scores of an older target are removed. Each request has a seed of its own.
+    With several `candidates`, a sample ID becomes ID/1, ID/2, ..., each with a seed of its own. A
+    candidate that the editor does not edit, or leaves as it is, is a rejected attempt with the
+    reason; a sample without any other is dropped. If no picture could be had, as a server failed or
+    refused, the sample is quarantined with the cause. Scores of an older target are removed. The
+    candidate's number is in its provenance, as `attempt`.
     """
 
     Settings = EditStepSettings
     name = "edit"
-    version = "1"
+    version = "2"
     needs = frozenset({"source", "instruction"})
     adds = frozenset({"target", "provenance"})
 
@@ -72,6 +97,7 @@ class EditStep:
     def parameters(self) -> Mapping[str, Json]:
         return {
             "editor": {"kind": self._spec.kind, "fingerprint": self._editor.fingerprint},
+            "candidates": self._settings.candidates,
             "with_mask": self._settings.with_mask,
             "batch": self._settings.batch,
         }
@@ -103,76 +129,115 @@ class EditStep:
         getattr(self._editor, "close", lambda: None)()
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        for samples, made in self._batches(batch):
-            requests = [each for each in made if isinstance(each, EditRequest)]
+        """Return the candidates of each sample, or Drop with the reason why there are none."""
+        made: list[list[Attempt | Drop | Fail]] = [[] for _ in batch]
+        for asked in self._batches(batch):
+            requests = [each.request for each in asked if isinstance(each.request, EditRequest)]
             current_worker().expect(self.deadline, len(requests))
             answers = edit_recorded(self._editor, requests) if requests else []
             coming = iter(answers)
-            for sample, each in zip(samples, made, strict=True):
-                if isinstance(each, EditRequest):
-                    outcomes.append(self._outcome(sample, each, next(coming)))
+            for each in asked:
+                if isinstance(each.request, EditRequest):
+                    made[each.at].append(self._attempt(batch[each.at], each, next(coming)))
                 else:
-                    outcomes.append(each)
-        return outcomes
+                    made[each.at].append(each.request)
+        return list(map(_outcome, made))
 
-    def _batches(
-        self, batch: Sequence[EditSample]
-    ) -> Iterator[tuple[list[EditSample], list[EditRequest | Drop]]]:
-        """Yield the samples with their requests in batches that fit in memory."""
-        samples: list[EditSample] = []
-        requests: list[EditRequest | Drop] = []
+    def _batches(self, batch: Sequence[EditSample]) -> Iterator[list[_Asked]]:
+        """Yield what to ask in batches that fit in memory; a source is decoded once."""
+        asked: list[_Asked] = []
         weight = 0
         most = max(self._settings.batch, getattr(self._editor, "in_flight", 1))
-        for sample in batch:
-            request = self._request(sample)
-            samples.append(sample)
-            requests.append(request)
-            weight += request.image.nbytes if isinstance(request, EditRequest) else 0
-            if len(requests) == most or weight >= _BYTES:
-                yield samples, requests
-                samples, requests, weight = [], [], 0
-        if samples:
-            yield samples, requests
+        for at, sample in enumerate(batch):
+            source = decode(sample.source_image.bytes)
+            mask = self._mask(sample, source)
+            if isinstance(mask, Drop):
+                asked.append(_Asked(at, 1, mask))
+                continue
+            for number in range(1, self._settings.candidates + 1):
+                asked.append(_Asked(at, number, self._request(sample, number, source, mask)))
+                weight += source.nbytes
+                if len(asked) >= most or weight >= _BYTES:
+                    yield asked
+                    asked, weight = [], 0
+        if asked:
+            yield asked
 
-    def _request(self, sample: EditSample) -> EditRequest | Drop:
-        """Return the request for a sample, or Drop if its mask is of no use."""
-        source = decode(sample.source_image.bytes)
-        mask = None
-        if self._settings.with_mask and sample.mask is not None:
-            mask = mask_for(sample.mask.bytes, source.shape[:2])
+    def _mask(self, sample: EditSample, source: Pixels) -> Mask | None | Drop:
+        """Return the mask to give to the editor, or Drop if it is of no use."""
+        if not self._settings.with_mask or sample.mask is None:
+            return None
+        mask = mask_for(sample.mask.bytes, source.shape[:2])
         if isinstance(mask, str):
             return Drop("the mask has another shape than the picture")
-        if is_nowhere(mask):
-            return Drop(NOWHERE)
+        return Drop(NOWHERE) if is_nowhere(mask) else mask
+
+    def _request(
+        self, sample: EditSample, number: int, source: Pixels, mask: Mask | None
+    ) -> EditRequest:
+        name = self._name(sample, number)
         return EditRequest(
-            id=sample.id,
+            id=name,
             image=source,
             instruction=sample.instruction,
             turn=sample.turn,
             captions=Captions(sample.source_caption, sample.target_caption),
             mask=mask,
-            seed=derive_seed(self._seed, "edit", sample.id, sample.turn),
+            seed=derive_seed(self._seed, "edit", name, sample.turn),
             session=sample.session,
         )
 
-    def _outcome(
-        self, sample: EditSample, request: EditRequest, answer: Edited | Unedited
-    ) -> Outcome:
-        if isinstance(answer, Unedited):
-            return not_made(answer)
-        if np.array_equal(answer.pixels, request.image):
-            return Drop("the editor changed nothing")
-        made, origin = Image(encode_png(answer.pixels)), self._made(sample, request, answer)
-        return Keep((replace(sample, target=made, scores={}, provenance=origin),))
+    def _name(self, sample: EditSample, number: int) -> str:
+        return sample.id if self._settings.candidates == 1 else f"{sample.id}/{number}"
 
-    def _made(self, sample: EditSample, request: EditRequest, answer: Edited) -> Provenance:
+    def _attempt(
+        self, sample: EditSample, asked: _Asked, answer: Edited | Unedited
+    ) -> Attempt | Fail:
+        """Return a candidate, with the reason if it is of no use; Fail if it may still come."""
+        assert isinstance(asked.request, EditRequest)
+        record: Mapping[str, Json] = {}
+        target, outcome, reason = None, EditOutcome.EDITED, None
+        if isinstance(answer, Unedited):
+            if answer.failure is not None:
+                return Fail(answer.code, answer.failure, answer.reason, answer.reply_key)
+            outcome, reason = EditOutcome.WRONG, answer.reason
+        else:
+            target, record = Image(encode_png(answer.pixels)), answer.record
+            if np.array_equal(answer.pixels, asked.request.image):
+                outcome, reason = EditOutcome.UNCHANGED, _UNCHANGED
+        own = replace(
+            sample,
+            id=asked.request.id,
+            parent_id=sample.parent_id if self._settings.candidates == 1 else sample.id,
+            target=target,
+            scores={},
+            provenance=self._made(sample, asked, record),
+        )
+        cost = record.get("cost")
+        return Attempt(own, outcome, asked.number, cost=cost, reason=reason)
+
+    def _made(self, sample: EditSample, asked: _Asked, record: Mapping[str, Json]) -> Provenance:
+        assert isinstance(asked.request, EditRequest)
         before = sample.provenance or Provenance("", "")
         return Provenance(
             self._editor.name,
             self._editor.fingerprint,
-            seed=request.seed,
-            parameters={**self.parameters, **answer.record},
+            seed=asked.request.seed,
+            parameters={**self.parameters, "attempt": asked.number, **record},
             licence=before.licence,
             source_uri=before.source_uri,
         )
+
+
+def _outcome(made: Sequence[Attempt | Drop | Fail]) -> Outcome:
+    """Return the outcome of a sample: its candidates, and those of no use as attempts.
+
+    A failure quarantines the sample, so that none of its candidates is missing.
+    """
+    failed = next((each for each in made if isinstance(each, Drop | Fail)), None)
+    if failed is not None:
+        return failed
+    attempts = [each for each in made if isinstance(each, Attempt)]
+    kept = tuple(each.sample for each in attempts if each.outcome is EditOutcome.EDITED)
+    rejected = tuple(each for each in attempts if each.outcome is not EditOutcome.EDITED)
+    return Keep(kept, rejected) if kept else Drop(rejected[0].reason or "", rejected)
