@@ -12,6 +12,7 @@ import typer
 from editloop.commands import (
     editing,
     evaluating,
+    exporting,
     importing,
     judging,
     linting,
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": looping.show,
     "verify": looping.verify,
     "retry": looping.retry,
+    "export-preferences": exporting.export_preferences,
     "editors": editing.editors,
     "protocols": evaluating.protocols,
     "operations": editing.operations,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from editloop.editors.step import EditStep
-from editloop.errors import UnavailableError
+from editloop.errors import FailureClass, UnavailableError
 from editloop.images.codec import decode, encode_png
 from editloop.kernel.build import Options, build
 from editloop.kernel.resources import CPU, GPU, Resources
-from editloop.kernel.steps import Drop, Keep, StepContext
+from editloop.kernel.steps import Drop, Fail, Keep, StepContext
 from editloop.kernel.tasks import StepSpec
 from editloop.schema import (
     EditOutcome,
@@ -56,6 +56,43 @@ class Moody(Brighter):
 
     def _answer(self, request: EditRequest) -> Pixels | Unedited:
         return Unedited("no mood") if request.id.endswith("/1") else super()._answer(request)
+
+
+class Served(Brighter):
+    """Fails on the candidates in `fails`, as a server does."""
+
+    fails: dict[str, FailureClass] = {}  # noqa: RUF012
+
+    def _answer(self, request: EditRequest) -> Pixels | Unedited:
+        failure = self.fails.get(request.id)
+        if failure is not None:
+            return Unedited("no", failure=failure, code="no-picture")
+        return super()._answer(request)
+
+
+@pytest.mark.parametrize(
+    ("fails", "failure"),
+    [
+        ({"s5/1": FailureClass.POLICY}, None),
+        ({"s5/1": FailureClass.TRANSIENT}, FailureClass.TRANSIENT),
+        ({"s5/1": FailureClass.POLICY, "s5/2": FailureClass.TRANSIENT}, FailureClass.TRANSIENT),
+        ({"s5/1": FailureClass.POLICY, "s5/2": FailureClass.POLICY}, FailureClass.POLICY),
+    ],
+)
+def test_a_failed_candidate_does_not_cost_the_others_unless_it_may_still_come(
+    fails: dict[str, FailureClass], failure: FailureClass | None
+) -> None:
+    Served.fails = fails
+    (outcome,) = made(editor=f"python:{__name__}:Served", candidates=2).process([sample("5")])
+    if failure is not None:
+        assert isinstance(outcome, Fail)
+        assert outcome.failure is failure
+        return
+    assert isinstance(outcome, Keep)
+    assert [each.id for each in outcome.samples] == ["s5/2"]
+    assert [(each.sample.id, each.outcome) for each in outcome.attempts] == [
+        ("s5/1", EditOutcome.WRONG)
+    ]
 
 
 def sample(instruction: str, **fields: Any) -> EditSample:

@@ -35,7 +35,7 @@ def read(folder: Path, **changes: Any) -> Rubric:
 def test_the_package_has_these() -> None:
     assert rubric_names() == [
         "alignment", "coherence", "combined", "following", "gedit-consistency", "gedit-perception",
-        "imgedit", "preference", "preserving", "quality"
+        "imgedit", "outcome", "preference", "preserving", "quality"
     ]  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def test_the_package_has_these() -> None:
         ("gedit-consistency", ("source", "edited"), ("instruction",)),
         ("gedit-perception", ("edited",), ()),
         ("imgedit", ("source", "edited"), ("instruction",)),
+        ("outcome", ("source", "edited"), ("instruction",)),
     ],
 )
 def test_a_judge_sees_what_the_protocols_show_it(

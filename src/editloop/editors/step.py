@@ -13,6 +13,7 @@ from pydantic import Field
 from editloop.chat.usage import ChatUsage
 from editloop.editors.records import Edited, edit_recorded
 from editloop.editors.requests import mask_for
+from editloop.errors import FailureClass
 from editloop.images.codec import decode, encode_png
 from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.kernel.engines.worker import current_worker
@@ -66,13 +67,21 @@ class _Asked:
     request: EditRequest | Drop
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A candidate that a server refused or failed on."""
+
+    attempt: Attempt
+    fail: Fail
+
+
 class EditStep:
     """A step that replaces each sample's target by an editor's picture.
 
     With several `candidates`, a sample ID becomes ID/1, ID/2, ..., each with a seed of its own. A
     candidate that the editor does not edit, or leaves as it is, is a rejected attempt with the
-    reason; a sample without any other is dropped. If no picture could be had, as a server failed or
-    refused, the sample is quarantined with the cause. Scores of an older target are removed. The
+    reason; a sample without any other is dropped. If a server failed for now, or refused all
+    candidates, the sample is quarantined with the cause. Scores of an older target are removed. The
     candidate's number is in its provenance, as `attempt`.
     """
 
@@ -130,7 +139,7 @@ class EditStep:
 
     def process(self, batch: Sequence[EditSample]) -> list[Outcome]:
         """Return the candidates of each sample, or Drop with the reason why there are none."""
-        made: list[list[Attempt | Drop | Fail]] = [[] for _ in batch]
+        made: list[list[Attempt | Drop | _Failed]] = [[] for _ in batch]
         for asked in self._batches(batch):
             requests = [each.request for each in asked if isinstance(each.request, EditRequest)]
             current_worker().expect(self.deadline, len(requests))
@@ -163,7 +172,7 @@ class EditStep:
         if asked:
             yield asked
 
-    def _mask(self, sample: EditSample, source: Pixels) -> Mask | None | Drop:
+    def _mask(self, sample: EditSample, source: Pixels) -> Mask | Drop | None:
         """Return the mask to give to the editor, or Drop if it is of no use."""
         if not self._settings.with_mask or sample.mask is None:
             return None
@@ -192,14 +201,12 @@ class EditStep:
 
     def _attempt(
         self, sample: EditSample, asked: _Asked, answer: Edited | Unedited
-    ) -> Attempt | Fail:
-        """Return a candidate, with the reason if it is of no use; Fail if it may still come."""
+    ) -> Attempt | _Failed:
+        """Return a candidate, with the reason if it is of no use."""
         assert isinstance(asked.request, EditRequest)
         record: Mapping[str, Json] = {}
         target, outcome, reason = None, EditOutcome.EDITED, None
         if isinstance(answer, Unedited):
-            if answer.failure is not None:
-                return Fail(answer.code, answer.failure, answer.reason, answer.reply_key)
             outcome, reason = EditOutcome.WRONG, answer.reason
         else:
             target, record = Image(encode_png(answer.pixels)), answer.record
@@ -213,8 +220,11 @@ class EditStep:
             scores={},
             provenance=self._made(sample, asked, record),
         )
-        cost = record.get("cost")
-        return Attempt(own, outcome, asked.number, cost=cost, reason=reason)
+        made = Attempt(own, outcome, asked.number, cost=record.get("cost"), reason=reason)
+        if isinstance(answer, Unedited) and answer.failure is not None:
+            fail = Fail(answer.code, answer.failure, answer.reason, answer.reply_key)
+            return _Failed(made, fail)
+        return made
 
     def _made(self, sample: EditSample, asked: _Asked, record: Mapping[str, Json]) -> Provenance:
         assert isinstance(asked.request, EditRequest)
@@ -229,15 +239,24 @@ class EditStep:
         )
 
 
-def _outcome(made: Sequence[Attempt | Drop | Fail]) -> Outcome:
+def _outcome(made: Sequence[Attempt | Drop | _Failed]) -> Outcome:
     """Return the outcome of a sample: its candidates, and those of no use as attempts.
 
-    A failure quarantines the sample, so that none of its candidates is missing.
+    A failure that may pass later quarantines the sample, so that none of its candidates is missing;
+    any other one does only if all its candidates failed.
     """
-    failed = next((each for each in made if isinstance(each, Drop | Fail)), None)
-    if failed is not None:
-        return failed
-    attempts = [each for each in made if isinstance(each, Attempt)]
+    dropped = [each for each in made if isinstance(each, Drop)]
+    if dropped:
+        return dropped[0]
+    failed = [each.fail for each in made if isinstance(each, _Failed)]
+    later = [each for each in failed if each.failure is FailureClass.TRANSIENT]
+    if later or len(failed) == len(made):
+        return (later or failed)[0]
+    attempts = [
+        each.attempt if isinstance(each, _Failed) else each
+        for each in made
+        if not isinstance(each, Drop)
+    ]
     kept = tuple(each.sample for each in attempts if each.outcome is EditOutcome.EDITED)
     rejected = tuple(each for each in attempts if each.outcome is not EditOutcome.EDITED)
     return Keep(kept, rejected) if kept else Drop(rejected[0].reason or "", rejected)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from editloop.hub import weights
 from editloop.loop import run as loop
-from editloop.loop.recipe import Entry, Recipe
+from editloop.loop.entries import Entry
+from editloop.loop.recipe import Recipe
 from editloop.registry import create
 from editloop.schema import Json
 

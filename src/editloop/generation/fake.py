@@ -104,5 +104,6 @@ _ANSWERS: Mapping[str, Callable[[Sequence[EditSample]], Json]] = {
     "instruct-from-picture": _proposed,
     "inverse": lambda found: {"instruction": found[0].inverse_instruction},
     "recaption": _recaption,
+    "revise": lambda found: {"instruction": f"please {found[0].instruction}"},
     "rewrite": lambda found: {"instruction": found[0].instruction},
 }

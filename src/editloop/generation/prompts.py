@@ -21,6 +21,7 @@ class TextPrompt(SamplePrompt):
     OWN: ClassVar[tuple[str, ...]] = (
         "count",
         "examples",
+        "failed",
         "first",
         "instructions",
         "least",

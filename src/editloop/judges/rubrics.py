@@ -24,6 +24,7 @@ PictureName: TypeAlias = Literal["source", "edited", "target", "first", "second"
 TextName: TypeAlias = Literal["instruction", "source_caption", "target_caption"]
 
 _CRITERIA = "criteria"
+_OTHERWISE = "otherwise"
 _SHIPPED = ("editloop.judges", "rubrics")
 _COMPARED = {"first", "second"}
 
@@ -92,8 +93,11 @@ class Rubric(Prompt):
         return self
 
     def criteria_of(self, kind: str | None) -> str | None:
-        """Return the criteria for a kind of edit, as data sets spell it; None if there are none."""
-        return self._by_kind.get(plain_label(kind))
+        """Return the criteria for a kind of edit, as data sets spell it; None if there are none.
+
+        Criteria named `otherwise` are those of every kind without its own.
+        """
+        return self._by_kind.get(plain_label(kind), self._by_kind.get(_OTHERWISE))
 
     @cached_property
     def _by_kind(self) -> dict[str, str]:

@@ -78,6 +78,11 @@ class JudgeStep:
         return {"judge": judge, "prefix": self._prefix}
 
     @property
+    def perspectives(self) -> tuple[str, ...]:
+        """The names of the scores that this step stores."""
+        return tuple(f"{self._prefix}{name}" for name in self._judge.perspectives)
+
+    @property
     def resources(self) -> Resources:
         """The network if the judge, or a member of its panel, asks a server; else the judge's own.
 

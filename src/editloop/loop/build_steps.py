@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from editloop.kernel.tasks import StepSpec
-from editloop.loop.recipe import Entry, Recipe
+from editloop.loop.entries import Entry
+from editloop.loop.recipe import Recipe
+from editloop.loop.retries import unrolled
 from editloop.registry import settings_of
 from editloop.schema import Json
 
@@ -13,13 +15,14 @@ __all__ = ["build_specs"]
 def build_specs(recipe: Recipe) -> tuple[list[StepSpec], list[StepSpec]]:
     """Return the specs of a recipe's sources and steps; a source's seed defaults to the recipe's.
 
-    An entry of `judge` becomes a judge step; settings that the step does not have are the judge's.
+    A `retry` of `build` becomes the steps of all its tries. An entry of `judge` becomes a judge
+    step; settings that the step does not have are the judge's.
     """
     sources = [
         StepSpec("source", part.name, part.kind, _seeded(part, recipe.seed))
         for part in recipe.sources
     ]
-    steps = [StepSpec("build", part.name, part.kind, part.own) for part in recipe.build]
+    steps = [spec for part in recipe.build for spec in unrolled(part)]
     return sources, [*steps, *map(_judging, recipe.judge)]
 
 

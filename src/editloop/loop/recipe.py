@@ -6,35 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from editloop.errors import RecipeError, known_names
+from editloop.loop.entries import Entry, long_form
+from editloop.loop.retries import unrolled
 from editloop.loop.shipped import recipe_file
 from editloop.schema import Json
 from editloop.settings import Settings, read_yaml, validate
 
-__all__ = ["Entry", "Recipe", "override", "read_recipe"]
-
-
-class Entry(BaseModel):
-    """One entry of a recipe's list: `kind`, an optional `name`, and the kind's own settings."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    kind: str
-    name: str = Field(default="", pattern=r"^[\w.+-]*$")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_name(cls, value: Json) -> Json:
-        if isinstance(value, Mapping) and "kind" in value and "name" not in value:
-            return {**value, "name": value["kind"]}
-        return value
-
-    @property
-    def own(self) -> dict[str, Json]:
-        """The settings of the kind."""
-        return dict(self.model_extra or {})
+__all__ = ["Recipe", "override", "read_recipe"]
 
 
 class Recipe(Settings):
@@ -58,6 +39,12 @@ class Recipe(Settings):
                 raise ValueError(f"{part} has two parts named {sorted(twice)[0]!r}: give a `name`")
         return self
 
+    @model_validator(mode="after")
+    def _retries_can_be_unrolled(self) -> Recipe:
+        for entry in self.build:
+            unrolled(entry)
+        return self
+
 
 def read_recipe(recipe: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a shipped recipe by its name, or a YAML file, and apply `key=value` overrides.
@@ -66,10 +53,15 @@ def read_recipe(recipe: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     a file.
     """
     with recipe_file(recipe) as path:
-        content = read_yaml(path)
+        content = _in_long_form(read_yaml(path))
         for text in overrides:
             content = override(content, text)
         return validate(Recipe, content, where=str(path))
+
+
+def _in_long_form(content: dict[str, Json]) -> dict[str, Json]:
+    build = content.get("build")
+    return {**content, "build": list(map(long_form, build))} if isinstance(build, list) else content
 
 
 def override(content: Mapping[str, Json], text: str) -> dict[str, Json]:

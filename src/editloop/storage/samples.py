@@ -26,10 +26,12 @@ from editloop.schema import (
 from editloop.storage.parquet import read_rows
 
 __all__ = [
+    "IMAGE",
     "arrow_schema",
     "attempt_row",
     "attempts_of",
     "attempts_schema",
+    "featured_schema",
     "from_row",
     "published_files",
     "read_attempts",
@@ -43,7 +45,7 @@ __all__ = [
 # `datasets` does not support Arrow maps, so scores are a list of named structs. The type is fixed,
 # and judging adds no column.
 
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 _SCORE = pa.struct(
@@ -73,10 +75,10 @@ _PROVENANCE = pa.struct(
 
 _COLUMNS: dict[str, pa.DataType] = {
     "id": pa.string(),
-    "source": _IMAGE,
+    "source": IMAGE,
     "instruction": pa.string(),
-    "target": _IMAGE,
-    "mask": _IMAGE,
+    "target": IMAGE,
+    "mask": IMAGE,
     "edit_type": pa.string(),
     "edit_object": pa.string(),
     "source_caption": pa.string(),
@@ -87,7 +89,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "parent_id": pa.string(),
     "scores": pa.list_(_SCORE),
     "provenance": _PROVENANCE,
-    "references": pa.list_(_IMAGE),
+    "references": pa.list_(IMAGE),
 }
 _ADDED = {"references"}  # columns that data sets made by version 0.1 lack
 _ATTEMPT = {
@@ -103,7 +105,7 @@ _FILE = re.compile(r"(?P<split>.+)-\d{5}-of-\d{5}\.parquet")
 
 def _feature(kind: pa.DataType) -> Json:
     """Return the Hugging Face `features` description of an Arrow type."""
-    if kind == _IMAGE:
+    if kind == IMAGE:
         return {"_type": "Image"}
     if pa.types.is_list(kind):
         return {"feature": _feature(kind.value_type), "_type": "List"}
@@ -115,12 +117,12 @@ def _feature(kind: pa.DataType) -> Json:
 
 def arrow_schema() -> pa.Schema:
     """Return the schema of a stored `EditSample`, with metadata for images in `datasets`."""
-    return _schema(_COLUMNS)
+    return featured_schema(_COLUMNS)
 
 
 def attempts_schema() -> pa.Schema:
     """Return the schema of a stored `Attempt`: a sample's columns and the attempt's own."""
-    return _schema({**_COLUMNS, **_ATTEMPT})
+    return featured_schema({**_COLUMNS, **_ATTEMPT})
 
 
 def required_columns() -> tuple[str, ...]:
@@ -128,7 +130,8 @@ def required_columns() -> tuple[str, ...]:
     return tuple(name for name in _COLUMNS if name not in _ADDED)
 
 
-def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+def featured_schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Return a schema with metadata for images in `datasets`."""
     features = {name: _feature(kind) for name, kind in columns.items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema(list(columns.items()), metadata=metadata)

@@ -9,7 +9,8 @@ from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.kernel.progress import Progress
 from editloop.loop import run as loop
-from editloop.loop.recipe import Entry, Recipe, read_recipe
+from editloop.loop.entries import Entry
+from editloop.loop.recipe import Recipe, read_recipe
 from editloop.schema import Json
 from editloop.settings import validate
 

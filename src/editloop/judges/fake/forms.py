@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.prompts import Prompt
+from editloop.judges.outcomes import OUTCOME
 from editloop.judges.rubrics import Rubric
 from editloop.schema import PERSPECTIVES, Json, Score, Verdict
 
@@ -44,6 +45,8 @@ def scores(rubric: Rubric, verdict: Verdict) -> str:
         if score is None:
             return declined("it cannot be seen in the truth")
         value = scale.low + score.value * ((scale.high - scale.low) / 5)
+        if name == OUTCOME:
+            value = _outcome(verdict)
         passed = "yes" if score.passed else "no"
         fields += [(scale.text, score.text), (scale.value, value), (scale.passed, passed)]
     return _written(rubric, fields)
@@ -60,6 +63,15 @@ def preference(rubric: Rubric, first: Verdict, second: Verdict) -> str:
     better = choice.tie if abs(sums[0] - sums[1]) < _TIE else better
     reason = f"{sums[0]:.1f} points to {sums[1]:.1f}"
     return _written(rubric, [(choice.text, reason), (choice.key, better)])
+
+
+def _outcome(verdict: Verdict) -> float:
+    """Return the number of an outcome: edited if all is passed, unchanged if nothing was done."""
+    given = [score for score in verdict.values() if isinstance(score, Score)]
+    following = verdict["following"]
+    if isinstance(following, Score) and following.value == 0:
+        return 0.0
+    return 2.0 if all(score.passed for score in given) else 1.0
 
 
 def _lowest(verdict: Verdict, names: Sequence[str]) -> Score | None:

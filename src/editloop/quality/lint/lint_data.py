@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from editloop.errors import ImageError
+from editloop.filters.problems import decoded, picture_problems
 from editloop.quality.lint.findings import DEFECTS, NEEDS_A_MODEL, Finding, finding
 from editloop.quality.lint.page import LintExamples, write_lint_page
-from editloop.quality.lint.pictures import decoded, picture_problems
 from editloop.quality.lint.repeats import Repeats
 from editloop.quality.lint.texts import text_problems
 from editloop.registry import parse_spec

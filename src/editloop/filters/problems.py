@@ -1,4 +1,7 @@
-"""Checks of a sample's pictures: size, registration, change, and what the mask allows."""
+"""Checks of a sample's pictures: size, registration, change, and what the mask allows.
+
+The codes are those of lint.
+"""
 
 from __future__ import annotations
 
