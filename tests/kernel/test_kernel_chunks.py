@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from editloop.errors import StepError
+from editloop.errors import RecipeError, StepError
 from editloop.kernel.chunks import Chunk, ChunkRunner, Computed, Done
 from editloop.kernel.resources import NETWORK, Resources
 from editloop.storage.commits import ShardKey
@@ -53,6 +53,11 @@ def wrong(log: str, number: int, names: tuple[str, ...]) -> Computed:
     return compute(log, number, names)
 
 
+def doubled(values: Sequence[int]) -> tuple[int, list[int]]:
+    """Return the process, and twice each value."""
+    return os.getpid(), [2 * value for value in values]
+
+
 def slow(log: str, number: int, names: tuple[str, ...]) -> Computed:
     time.sleep(0.2)
     return compute(log, number, names)
@@ -64,8 +69,10 @@ def chunks(log: Path, function: Any = compute, names: tuple[str, ...] = ("a",)) 
         yield Chunk(number, keys, function, str(log), number)
 
 
-def run(folder: Path, workers: int, *arguments: Any, **resources: Any) -> list[Done]:
-    with ChunkRunner(workers) as runner:
+def run(
+    folder: Path, workers: int, *arguments: Any, engine: str = "processes", **resources: Any
+) -> list[Done]:
+    with ChunkRunner(workers, engine) as runner:
         made = chunks(folder / "log", *arguments)
         return list(runner.run(ShardStore(folder / "store"), made, Resources(**resources)))
 
@@ -98,6 +105,28 @@ def test_any_number_of_workers_commits_the_same_bytes_in_order(folders: tuple[Pa
     assert own == {str(os.getpid())}
     assert str(os.getpid()) not in (two / "log").read_text()
     assert not (two / "store" / "inputs").exists()
+
+
+@pytest.mark.parametrize("engine", ["threads", "in-process"])
+def test_any_engine_commits_the_same_bytes(folders: tuple[Path, Path], engine: str) -> None:
+    one, two = folders
+    run(one, 1)
+    run(two, 2, engine=engine)
+    assert stored(one) == stored(two)
+
+
+def test_an_unknown_engine_is_refused_before_anything_runs() -> None:
+    with pytest.raises(RecipeError, match="unknown engine kind: thread"):
+        ChunkRunner(2, "thread")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_function_is_mapped_in_order_and_commits_nothing(tmp_path: Path, workers: int) -> None:
+    with ChunkRunner(workers) as runner:
+        found = [*runner.map(ShardStore(tmp_path / "store"), doubled, [[1, 2], [3], [4, 5]])]
+    assert [values for _, values in found] == [[2, 4], [6], [8, 10]]
+    assert all((process == os.getpid()) == (workers == 1) for process, _ in found)
+    assert stored(tmp_path) == {}
 
 
 def test_what_is_committed_is_not_computed_again(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 import kernel_crash
 from editloop.errors import RecipeError, UnavailableError
+from editloop.evaluation.evaluate import evaluate
 from editloop.kernel.build import BuildReport, Options, build
 from editloop.kernel.engines.base import Loss, Task, make_engine
 from editloop.kernel.engines.ray import core_share
@@ -26,6 +27,7 @@ from editloop.kernel.resources import CPU, GPU
 from editloop.kernel.tasks import StepSpec
 from kernel_faults import published
 from kernel_parts import logged, source, step
+from magicbrush_data import make_outputs, make_split
 
 SCRIPT = Path(kernel_crash.__file__)
 
@@ -103,6 +105,20 @@ def test_the_bytes_are_those_of_local_processes(tmp_path: Path, engine: str) -> 
         name = f"ray-{workers}"
         make(tmp_path / name, steps, workers=workers, engine=engine)
         assert published(tmp_path / name) == published(tmp_path / "local")
+
+
+@slow
+def test_an_evaluation_has_the_bytes_of_local_processes(tmp_path: Path, engine: str) -> None:
+    data, outputs = make_split(tmp_path / "data"), make_outputs(tmp_path / "outputs")
+    settings = {"metrics": ["l1", "ssim=pixels:ssim"], "chunk": 1, "workers": 2}
+    made = []
+    for at, place in enumerate(("processes", engine)):
+        out = tmp_path / str(at)
+        editors = [f"mine=recorded:{outputs}"]
+        evaluate("magicbrush", data, editors, out, engine=place, **settings)
+        files = [out / "results.json", *sorted((out / "evaluation").rglob("*.*"))]
+        made.append([path.read_bytes() for path in files])
+    assert made[0] == made[1]
 
 
 @slow

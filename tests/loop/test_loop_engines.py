@@ -1,4 +1,4 @@
-"""Where a recipe's data is built: any engine, and what it lacks is said before anything runs."""
+"""Where work runs: any engine, and what it lacks is said before anything runs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_a_recipe_is_built_by_any_engine(tmp_path: Path, engine: str) -> None:
     assert made[0] == made[1] != {}
 
 
-@pytest.mark.parametrize("command", ["run", "import", "judge"])
-def test_each_command_that_builds_takes_an_engine(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize("command", ["run", "import", "judge", "evaluate", "measure"])
+def test_each_command_with_workers_takes_an_engine(tmp_path: Path, command: str) -> None:
     data = tmp_path / "MagicBrush/test"
     make_split(data)
     (tmp_path / "recipe.yaml").write_text(readable_json(recipe().model_dump(mode="json")).decode())
@@ -42,6 +42,8 @@ def test_each_command_that_builds_takes_an_engine(tmp_path: Path, command: str) 
         "run": [str(tmp_path / "recipe.yaml")],
         "import": ["magicbrush", str(data)],
         "judge": [str(data), "--judge", "truth"],
+        "evaluate": ["--protocol", "magicbrush", "--data", str(data), "--editor", "copy"],
+        "measure": [str(data), "--metrics", "pixels:l1"],
     }[command]
     ended = CliRunner().invoke(
         app, [command, *words, "--out", str(tmp_path / "out"), "--engine", "thread"]

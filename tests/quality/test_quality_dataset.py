@@ -434,11 +434,11 @@ def test_turns_of_a_session_are_drawn_together() -> None:
 
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
     data, files = write_data(tmp_path / "data", many(600)), []
-    for workers in (1, 2):
-        out = tmp_path / str(workers)
-        measure_data(data, metrics=[L1, SSIM], out=out, workers=workers, resamples=100)
+    for at, (workers, engine) in enumerate(((1, "processes"), (2, "processes"), (2, "threads"))):
+        out, place = tmp_path / str(at), {"workers": workers, "engine": engine}
+        measure_data(data, metrics=[L1, SSIM], out=out, resamples=100, **place)
         files.append([(out / name).read_bytes() for name in ("quality.json", "quality.parquet")])
-    assert files[0] == files[1]
+    assert files[0] == files[1] == files[2]
 
 
 @pytest.mark.slow

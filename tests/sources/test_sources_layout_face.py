@@ -1,4 +1,5 @@
 import os
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,11 +8,13 @@ import pytest
 
 from editloop.errors import ImageError, RecipeError
 from editloop.images.codec import decode
+from editloop.kernel.chunks import ChunkRunner
 from editloop.schema import EditSample, EditType, Image
 from editloop.sources.checks import picture_size
 from editloop.sources.layouts import LAYOUTS, open_layout
 from editloop.sources.taxonomies import TAXONOMIES, edit_type
 from editloop.storage.samples import arrow_schema, to_row
+from editloop.storage.shards import ShardStore
 from layout_folders import HEIGHT, WIDTH, jpeg, magicbrush, metadata, parquet, png, put
 from odd_images import odd_images
 
@@ -122,6 +125,28 @@ def test_data_that_breaks_after_the_check_is_refused_not_skipped(tmp_path: Path)
     put(tmp_path / "metadata.jsonl", "{")
     with pytest.raises(RecipeError, match="1 problem"):
         list(layout.sessions())
+
+
+def test_processes_find_the_problems_that_are_found_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("editloop.sources.reading._CHECKED", 2)
+    put(tmp_path / "a.png", png())
+    put(tmp_path / "broken.png", png()[:-60])
+    names = ["a.png", "gone.png", "a.png", "broken.png", "a.png", "a.png", "a.png"]
+    rows = [
+        {"id": str(at), "file_name": name, "instruction": "darken"} for at, name in enumerate(names)
+    ]
+    rows[4]["instruction"], rows[5]["id"] = " ", "0"
+    folder = metadata(tmp_path, rows)
+    here, apart = open_layout("metadata", folder), open_layout("metadata", folder)
+    with ChunkRunner(2) as runner:
+        found = apart.problems(partial(runner.map, ShardStore(tmp_path / "store")))
+    assert found == here.problems()
+    causes = ["missing", "no instruction", "cannot be read", "used twice"]
+    assert all(cause in each.cause for cause, each in zip(causes, found, strict=True))
+    sound = [[sample.id for sample in session] for session in apart.sound_sessions()]
+    assert sound == [["0"], ["2"], ["6"]]
 
 
 def test_a_whole_png_is_measured_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ EngineSpec = Annotated[
     typer.Option(
         "--engine",
         metavar="SPEC",
-        help="Where data is built: processes, threads, in-process or ray[:HOST:PORT].",
+        help="Where the work runs: processes, threads, in-process or ray[:HOST:PORT].",
     ),
 ]
 Download = Annotated[

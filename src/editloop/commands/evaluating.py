@@ -10,6 +10,7 @@ import typer
 from editloop.commands.common import (
     DataFolder,
     Download,
+    EngineSpec,
     InvertMask,
     Layout,
     MaskRule,
@@ -73,6 +74,7 @@ def evaluate(
     download: Download = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the edits.")] = 0,
     workers: Workers = None,
+    engine: EngineSpec = "processes",
 ) -> None:
     """Evaluate editors by a published protocol and write a report.
 
@@ -93,6 +95,7 @@ def evaluate(
             seed=seed,
             download=download,
             workers=workers,
+            engine=engine,
             metrics=_names(metrics),
             judge=judge,
             mask=mask,
@@ -191,6 +194,7 @@ def measure(
     ] = 0,
     download: Download = False,
     workers: Workers = None,
+    engine: EngineSpec = "processes",
 ) -> None:
     """Measure a data set's quality: how well its captions, edits and pictures fit together."""
     from editloop.commands.unscored import fail_unmeasured
@@ -210,6 +214,7 @@ def measure(
             seed=seed,
             download=download,
             workers=workers,
+            engine=engine,
         )
     print_quality(found)
     fail_unmeasured(found)

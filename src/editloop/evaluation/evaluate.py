@@ -24,6 +24,7 @@ def evaluate(
     seed: int = 0,
     download: bool = False,
     workers: int | None = None,
+    engine: str = "processes",
     **settings: Json,
 ) -> dict[str, Json]:
     """Evaluate editors (SPECs) on the data in a folder by a protocol; returns the run's results.
@@ -31,8 +32,9 @@ def evaluate(
     `out` is a run folder like that of `run`, with pictures, cases, results and report. Results of
     an earlier evaluation in it are reused, so editors and metrics can be added later. `settings`
     are those of the benchmark `protocol`, as in a recipe. `download` fetches the published weights
-    that the metrics and editors load; otherwise the network is not used. `workers` processes (one
-    per core by default) measure the answers; their number never changes a result.
+    that the metrics and editors load; otherwise the network is not used. `workers` (one per core by
+    default) of the `engine`, a SPEC, check the data and measure the answers; neither ever changes a
+    result.
     """
     card = Path(protocol).expanduser()
     is_own = card.suffix in (".yaml", ".yml")
@@ -50,4 +52,4 @@ def evaluate(
     name = card.stem if is_own else str(protocol)
     entry = Entry.model_validate({"kind": "protocol", "name": name, **own})
     recipe = Recipe(name=name, seed=seed, evaluate=(entry,))
-    return loop.run(recipe, out, workers=workers, new_version=True)
+    return loop.run(recipe, out, workers=workers, engine=engine, new_version=True)

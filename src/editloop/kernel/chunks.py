@@ -10,26 +10,29 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 
 from editloop.kernel.contract import DEADLINE
-from editloop.kernel.engines.base import Engine, Task, make_engine
+from editloop.kernel.engines.base import Task, make_engine
 from editloop.kernel.engines.worker import current_worker
 from editloop.kernel.in_order import Work, run_in_order
 from editloop.kernel.resources import CPU, Resources
-from editloop.runtime.machine import gpus
 from editloop.storage.commits import Commit, ShardKey
 from editloop.storage.files import Files, explained
 from editloop.storage.shards import ShardStore
 
 __all__ = ["Chunk", "ChunkRunner", "Computed", "Done"]
+
+_Item = TypeVar("_Item", bound=Sequence[Any])
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Computed:
 class Chunk:
     """A unit of work: the keys of its tables, and how missing ones are computed.
 
-    `function(descriptor, inputs, names)` returns the tables `names`. `inputs` may be large; they
+    `function(descriptor, inputs, names)` returns the tables `names`; without keys there are none,
+    and it is always called, for its report. `inputs` may be large; they
     are handed to a worker as a file. `count` is the number of inputs: a worker is considered hung
     after `DEADLINE` seconds for each. `about` identifies the chunk for the caller.
     """
@@ -133,20 +137,38 @@ class _ChunkWork(Work):
 class ChunkRunner:
     """Runs chunks in workers, which live until the context is left.
 
-    `workers` is the number of processes on the CPU; work that needs a GPU gets a process for each
-    one. A single chunk, and work that uses the network, stays in this process.
+    `engine` is the SPEC of their engine, and `workers` their number (None: one per core); work that
+    needs a GPU has a worker for each one. A single chunk, work for which there is one worker, and
+    work that uses the network stay in this process.
     """
 
-    def __init__(self, workers: int = 1) -> None:
-        self._workers = workers
-        self._engines: dict[str, Engine] = {}
+    def __init__(self, workers: int | None = 1, engine: str = "processes") -> None:
+        self._settings = workers, engine
+        self._workers = make_engine(engine, workers)
+        self._here = make_engine("in-process", 1)
+        self._entered = ExitStack()
 
     def __enter__(self) -> Self:
+        self._entered.enter_context(self._workers)
+        self._entered.enter_context(self._here)
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        while self._engines:
-            self._engines.popitem()[1].__exit__(*raised)
+        self._entered.__exit__(*raised)
+
+    def renewed(self) -> ChunkRunner:
+        """Return a runner with the same settings and workers of its own."""
+        return ChunkRunner(*self._settings)
+
+    def map(
+        self, store: ShardStore, function: Callable[[_Item], _Value], items: Iterable[_Item]
+    ) -> Iterator[_Value]:
+        """Yield `function(item)` of each sequence of inputs, in order; nothing is committed.
+
+        The function and its values are picklable. Errors as of `run`.
+        """
+        chunks = (Chunk(None, {}, _reported, function, item, len(item)) for item in items)
+        return (done.report for done in self.run(store, chunks))
 
     def run(
         self, store: ShardStore, chunks: Iterable[Chunk], resources: Resources = CPU
@@ -166,7 +188,7 @@ class ChunkRunner:
             if spread:
                 first = list(islice(works, 2))
                 works, spread = chain(first, works), len(first) > 1
-            engine = self._engine("processes" if spread else "in-process")
+            engine = self._workers if spread else self._here
             for work in run_in_order(engine, works, resources, ahead=spread):
                 committed, report = work.value or ({}, None)
                 yield Done(work.about, work.commits | committed, report)
@@ -178,21 +200,20 @@ class ChunkRunner:
         """Return how many tasks can run at the same time."""
         if resources.network:  # it runs where the ledger is, and asks several things at once
             return 1
-        if resources.gpus:
-            return len(gpus()) // resources.gpus
-        return self._workers // resources.cpus
+        return self._workers.free(replace(resources, gpu_optional=False))
 
-    def _engine(self, spec: str) -> Engine:
-        if spec not in self._engines:
-            self._engines[spec] = make_engine(spec, self._workers).__enter__()
-        return self._engines[spec]
+
+def _reported(
+    function: Callable[[Any], Any], inputs: Sequence[Any], _: tuple[str, ...]
+) -> Computed:
+    return Computed({}, function(inputs))
 
 
 def _works(
     store: ShardStore, chunks: Iterable[Chunk], resources: Resources, folder: Path | None
 ) -> Iterator[_ChunkWork]:
     """Yield the chunks with their commits and the task that computes what is missing."""
-    for chunk in chunks:
+    for number, chunk in zip(count(1), chunks):
         found = {
             name: store.find(key.shard, key.fingerprint, key.generation)
             for name, key in chunk.keys.items()
@@ -200,7 +221,7 @@ def _works(
         commits = {name: commit for name, commit in found.items() if commit is not None}
         missing = {name: key for name, key in chunk.keys.items() if name not in commits}
         task = None
-        if missing:
+        if missing or not chunk.keys:
             made = _ChunkTask(
                 folder=store.folder,
                 files=store.files,
@@ -211,7 +232,7 @@ def _works(
                 count=chunk.count,
             )
             task = Task(_compute, made, resources, DEADLINE * chunk.count)
-        names = ", ".join(key.shard for key in missing.values())
+        names = ", ".join(key.shard for key in missing.values()) or f"chunk {number}"
         work = _ChunkWork(names, task, about=chunk.about, commits=commits)
         del chunk  # frees its inputs before the next chunk is read
         yield work

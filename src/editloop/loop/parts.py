@@ -6,11 +6,12 @@ part keeps everything that must survive an interruption in `work`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from editloop.kernel.chunks import ChunkRunner
 from editloop.schema import Json
 
 __all__ = ["Checked", "Continuing", "LoopPart", "Noticing", "PartContext", "PartResult"]
@@ -23,7 +24,8 @@ class PartContext:
     `run` is the run folder (published data under `run/data`, models under `run/models`). `work`
     survives interruptions; `cache` also survives changed settings, so its files need their own
     fingerprints. `output` is published as a whole when the part returns. `inputs` is a fingerprint
-    of everything upstream.
+    of everything upstream. `chunk_runner` returns a new runner with the command's workers and
+    engine.
     """
 
     name: str
@@ -34,6 +36,7 @@ class PartContext:
     output: Path
     inputs: str
     workers: int = 1
+    chunk_runner: Callable[[], ChunkRunner] = ChunkRunner
 
 
 @dataclass(frozen=True, slots=True)

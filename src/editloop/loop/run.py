@@ -12,10 +12,12 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from editloop.errors import RecipeError, StoreError
 from editloop.kernel import build
+from editloop.kernel.chunks import ChunkRunner
 from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import StepSpec
 from editloop.loop.build_steps import build_specs
@@ -68,8 +70,8 @@ def run(
 
     `recipe` is a Recipe, the name of a shipped one, or the path of a YAML file (see `read_recipe`).
     `only` limits the work to some of PARTS, whose inputs must exist. `workers`, and the SPEC of the
-    `engine` that builds the data, never change a result. Raises ChangedError if the folder holds
-    another version and `new_version` is False.
+    `engine` that builds the data and measures edits, never change a result. Raises ChangedError if
+    the folder holds another version and `new_version` is False.
     """
     settings = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     wanted = _wanted(only)
@@ -193,6 +195,7 @@ class _Loop:
     def check(self, wanted: Sequence[str]) -> None:
         """Raise the errors of the wanted parts' checks, before anything is written."""
         self._check_own(wanted)
+        self.options.new_engine()  # refuses one that is unknown or not installed
         if self.recipe.sources and _DATA.intersection(wanted):
             build.check(*build_specs(self.recipe), self.options)
         known = self.data_is_known(wanted)
@@ -291,6 +294,7 @@ class _Loop:
             output=staged,
             inputs=inputs,
             workers=self.workers,
+            chunk_runner=partial(ChunkRunner, self.options.workers, self.options.engine),
         )
         started = time.perf_counter()
         result = part.run(context)

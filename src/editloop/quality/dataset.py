@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -29,7 +30,6 @@ from editloop.quality.page import write_quality_page
 from editloop.quality.rows import writing_rows
 from editloop.quality.summary import DataSummary
 from editloop.registry import parse_spec
-from editloop.runtime.machine import cores
 from editloop.schema import Json, readable_json
 from editloop.sources.layouts import layout_of, open_index
 from editloop.sources.notices import listed
@@ -77,6 +77,7 @@ def measure_data(
     resamples: int = 1000,
     download: bool = False,
     workers: int | None = None,
+    engine: str = "processes",
 ) -> dict[str, Json]:
     """Measure the edits of the data set in a folder, or resume; return `quality.json`'s content.
 
@@ -86,9 +87,10 @@ def measure_data(
     `sample` takes a random sample of that many edits, of whole sessions but the last. `mask_rule`
     and `invert_mask` say where masks allow editing. Results are kept in `out` (default:
     runs/quality-NAME); a second call measures nothing. `download` gets the weights that the metrics
-    load; otherwise only the judge uses the network. `workers` processes (one per core by default)
-    measure; their number changes no result. Edits with a fault are skipped; `skipped` counts
-    and names the faults. RecipeError if none can be measured, or the data set cannot be read.
+    load; otherwise only the judge uses the network. `workers` (one per core by default) of the
+    `engine`, a SPEC, check and measure the data; neither changes a result. Edits with a fault are
+    skipped; `skipped` counts and names the faults. RecipeError if none can be measured, or the data
+    set cannot be read.
     """
     specs = DATA_METRICS if metrics is None else tuple(metrics)
     if download:
@@ -99,6 +101,7 @@ def measure_data(
     reading = mask_reading(mask_rule, invert=invert_mask)
     data = _opened(source, layout or layout_of(source), reading, sample, seed)
     place = Path("runs", f"quality-{name}") if out is None else Path(out)
+    runner = ChunkRunner(workers, engine)
     place.mkdir(parents=True, exist_ok=True)
     with lock(place):
         work = place / ".editloop" / _NAME
@@ -108,7 +111,9 @@ def measure_data(
             asked = _QualityRequest(name, data, measures, seed, resamples, reading)
             found = find_manifest(place, _NAME)
             if found is None or found.fingerprint != asked.made_from or not found.in_place(place):
-                _make(asked, place, cores() if workers is None else workers)
+                with runner:
+                    data.problems(partial(runner.map, store))
+                    _make(asked, place, runner)
     results: dict[str, Json] = json.loads((place / _RESULTS).read_bytes())
     return results
 
@@ -140,11 +145,11 @@ class _QualityRequest:
         )
 
 
-def _make(asked: _QualityRequest, place: Path, workers: int) -> None:
+def _make(asked: _QualityRequest, place: Path, runner: ChunkRunner) -> None:
     withdraw(place, _NAME)
     with explained("tidy up a folder", place):
         sweep_temporaries(Files(), place)
-    results = _measured(asked, place / _ROWS, workers)
+    results = _measured(asked, place / _ROWS, runner)
     with explained("write a data set's quality", place / _RESULTS):
         replace_file(Files(), place / _RESULTS, readable_json(results))
     write_quality_page(results, place / _PAGE)
@@ -152,14 +157,11 @@ def _make(asked: _QualityRequest, place: Path, workers: int) -> None:
     record_manifest(place, _NAME, files, made_from=asked.made_from)
 
 
-def _measured(asked: _QualityRequest, rows: Path, workers: int) -> dict[str, Json]:
+def _measured(asked: _QualityRequest, rows: Path, runner: ChunkRunner) -> dict[str, Json]:
     measures = asked.measures
     summary = DataSummary(measures.names, asked.seed, asked.resamples)
     chunks = _watched(read_data_chunks(asked.data.sound_sessions()))
-    with (
-        writing_rows(rows, measures.names, measures.missing) as writer,
-        ChunkRunner(workers) as runner,
-    ):
+    with writing_rows(rows, measures.names, measures.missing) as writer:
         for chunk, numbers in measures.measure(chunks, runner):
             writer.add(chunk, numbers)
             summary.add(chunk, numbers)

@@ -34,7 +34,7 @@ from editloop.sources.mapped import MappedSettings, mapped_table_index
 from editloop.sources.metadata import MetadataSettings, metadata_index
 from editloop.sources.pie_bench import pie_bench_index
 from editloop.sources.published import published_index, published_splits
-from editloop.sources.reading import IndexedLayout
+from editloop.sources.reading import IndexedLayout, Mapped, UnreadSession
 from editloop.sources.real_edit import real_edit_index
 from editloop.sources.table_files import split_files
 from editloop.sources.tables import TableSettings, any_table_splits, table_splits
@@ -74,12 +74,19 @@ class Layout(Protocol):
         """
         ...
 
+    def unread_sessions(self) -> Iterator[UnreadSession]:
+        """Yield the sessions as `sessions` does, without reading their pictures."""
+        ...
+
     def find(self, ids: Collection[str]) -> Iterator[list[EditSample]]:
         """Yield the sessions that contain one of these ids, in order; reads only their pictures."""
         ...
 
-    def problems(self) -> list[Problem]:
-        """Return every problem in the data set; every file is checked once."""
+    def problems(self, mapped: Mapped = map) -> list[Problem]:
+        """Return every problem in the data set; every file is checked once.
+
+        `mapped` checks groups of sessions, perhaps in processes.
+        """
         ...
 
     def digest(self) -> str:

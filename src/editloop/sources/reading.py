@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from editloop.errors import ImageError, RecipeError, StoreError
 from editloop.images.codec import is_plain
@@ -17,10 +19,30 @@ from editloop.sources.files import read_file, relative, size_and_time
 from editloop.sources.layout_masks import settled
 from editloop.storage.files import explained
 
-__all__ = ["IndexedLayout", "refuse"]
+__all__ = ["IndexedLayout", "Mapped", "UnreadSession", "refuse"]
+
+# Like the built-in `map`: yields the values of a function in order, perhaps from processes.
+Mapped: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 _RENAME = "rename it, or number the rows instead: table with --map id="
 _SHOWN = 5  # problems that an error lists
+_CHECKED, _BYTES = 16, 64_000_000  # sessions, and bytes of a table, that are checked at a time
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadSession:
+    """A session as its index lists it; whoever needs its pictures reads them.
+
+    It is picklable, and small where pictures are files. `reading` as of `IndexedLayout`.
+    """
+
+    entries: tuple[Entry, ...]
+    reading: MaskReading | None
+
+    def read(self) -> list[EditSample]:
+        """Return the session's samples; each file is read once."""
+        read: dict[Picture, Image] = {}
+        return [_filled(entry, read, self.reading) for entry in self.entries]
 
 
 class IndexedLayout:
@@ -48,12 +70,16 @@ class IndexedLayout:
 
         All problems are searched for once, before the first session; RecipeError if there are any.
         """
+        return (session.read() for session in self.unread_sessions())
+
+    def unread_sessions(self) -> Iterator[UnreadSession]:
+        """Yield the sessions as `sessions` does, without reading their pictures."""
         refuse(self.problems(), self._index.folder)
         for entries in self._index.sessions():
             if isinstance(entries, Problem):  # the data changed since it was checked
                 refuse([entries], self._index.folder)
             else:
-                yield _read(entries, self._reading)
+                yield self._unread(entries)
 
     def sound_sessions(self) -> Iterator[list[EditSample]]:
         """Yield the sessions without a problem.
@@ -66,7 +92,7 @@ class IndexedLayout:
         for at, entries in enumerate(self._index.sessions()):
             if at not in self._faulty and not isinstance(entries, Problem):
                 some = True
-                yield _read(entries, self._reading)
+                yield self._unread(entries).read()
         if not some:
             refuse(problems, folder)
 
@@ -80,16 +106,20 @@ class IndexedLayout:
             if isinstance(entries, Problem):
                 refuse([entries], self._index.folder)
             elif found := wanted & {entry.sample.id for entry in entries}:
-                yield _read(entries, self._reading)
+                yield self._unread(entries).read()
                 wanted -= found
                 if not wanted:
                     return
 
-    def problems(self) -> list[Problem]:
-        """Return every problem in the data set's order; searched for once, then cached."""
+    def problems(self, mapped: Mapped = map) -> list[Problem]:
+        """Return every problem in the data set's order; searched for once, then cached.
+
+        `mapped` checks groups of sessions: here, or in processes (`ChunkRunner.map`).
+        """
         if self._problems is None:
             with explained("check a data set", self._index.folder):
-                self._problems = list(_problems(self._index, self._reading, self._faulty))
+                found = _problems(self._index, self._reading, self._faulty, mapped)
+                self._problems = list(found)
         return list(self._problems)
 
     def with_problems(self) -> Iterator[tuple[list[EditSample], list[Problem]]]:
@@ -100,9 +130,12 @@ class IndexedLayout:
                 continue
             problems = list(check_session(entries, self._index.folder, self._reading))
             try:
-                yield _read(entries, self._reading), problems
+                yield self._unread(entries).read(), problems
             except (ImageError, StoreError):
                 yield [], problems
+
+    def _unread(self, entries: Sequence[Entry]) -> UnreadSession:
+        return UnreadSession(tuple(entries), self._reading)
 
     def digest(self) -> str:
         """Return a SHA-256 that changes when the data set does; no picture is opened for it."""
@@ -133,35 +166,69 @@ def _digest(folder: Path, listings: Sequence[Path], stamped: Sequence[Path]) -> 
     return hashlib.sha256(canonical_json(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _problems(index: Index, reading: MaskReading | None, faulty: set[int]) -> Iterator[Problem]:
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """The places and ids of a session's edits, and its own problems."""
+
+    ids: tuple[tuple[str, str], ...]
+    problems: tuple[Problem, ...]
+
+
+def _problems(
+    index: Index, reading: MaskReading | None, faulty: set[int], mapped: Mapped
+) -> Iterator[Problem]:
     """Yield all problems, and add the numbers of the sessions that have one to `faulty`."""
     seen: set[str] = set()
     at = -1
-    for at, entries in enumerate(index.sessions()):
-        for problem in _session_problems(entries, seen, index.folder, reading):
+    check = partial(_check_sessions, folder=index.folder, reading=reading)
+    checked = (each for group in mapped(check, _groups(index.sessions())) for each in group)
+    for at, session in enumerate(checked):
+        for problem in (*_twice_used(session, seen), *session.problems):
             faulty.add(at)
             yield problem
     if at < 0:
         yield Problem(str(index.folder), "the data set contains no edit", "choose another folder")
 
 
-def _session_problems(
-    entries: Sequence[Entry] | Problem, seen: set[str], folder: Path, reading: MaskReading | None
-) -> Iterator[Problem]:
-    if isinstance(entries, Problem):
-        yield entries
-        return
-    for entry in entries:
-        if entry.sample.id in seen:
-            cause = f"the id {entry.sample.id!r} is used twice"
-            yield Problem(entry.where, cause, _RENAME, "edit", "id-twice")
-        seen.add(entry.sample.id)
-    yield from check_session(entries, folder, reading)
+def _groups(
+    sessions: Iterator[Sequence[Entry] | Problem],
+) -> Iterator[list[Sequence[Entry] | Problem]]:
+    """Yield the sessions in groups of a bounded size; a group is not kept here."""
+    group: list[Sequence[Entry] | Problem] = []
+    held = 0
+    for session in sessions:
+        group.append(session)
+        held += 0 if isinstance(session, Problem) else sum(map(_stored_bytes, session))
+        if len(group) == _CHECKED or held > _BYTES:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
-def _read(entries: Sequence[Entry], reading: MaskReading | None) -> list[EditSample]:
-    read: dict[Picture, Image] = {}
-    return [_filled(entry, read, reading) for entry in entries]
+def _stored_bytes(entry: Entry) -> int:
+    return sum(len(each.bytes) for each in entry.pictures.values() if isinstance(each, Image))
+
+
+def _check_sessions(
+    sessions: Sequence[Sequence[Entry] | Problem], *, folder: Path, reading: MaskReading | None
+) -> list[_Checked]:
+    return [
+        _Checked((), (entries,))
+        if isinstance(entries, Problem)
+        else _Checked(
+            tuple((entry.where, entry.sample.id) for entry in entries),
+            tuple(check_session(entries, folder, reading)),
+        )
+        for entries in sessions
+    ]
+
+
+def _twice_used(session: _Checked, seen: set[str]) -> Iterator[Problem]:
+    for where, name in session.ids:
+        if name in seen:
+            yield Problem(where, f"the id {name!r} is used twice", _RENAME, "edit", "id-twice")
+        seen.add(name)
 
 
 def _filled(entry: Entry, read: dict[Picture, Image], reading: MaskReading | None) -> EditSample:

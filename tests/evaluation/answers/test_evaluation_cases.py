@@ -1,10 +1,14 @@
 """Chunks of held-out cases: fixed order, whole sessions, identified by content."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
-from editloop.evaluation.answers.cases import read_chunks
+import pytest
+
+from editloop.errors import ChangedError
+from editloop.evaluation.answers.cases import UnreadCases, read_chunks
+from editloop.schema import EditSample
 from evaluation_fakes import sessions, single_edits
 
 
@@ -52,3 +56,22 @@ def test_a_changed_picture_changes_its_own_chunk_only() -> None:
     after = [chunk.digest for chunk, _ in read_chunks(changed, 2)]
     assert before[0] == after[0]
     assert before[1] != after[1]
+
+
+@dataclass
+class Stored:
+    """A session that is read later."""
+
+    samples: list[EditSample]
+
+    def read(self) -> list[EditSample]:
+        return self.samples
+
+
+def test_data_that_changed_since_they_were_surveyed_are_refused() -> None:
+    chunk, sequences = next(read_chunks(sessions(2), 2))
+    first, second = map(Stored, sequences)
+    assert UnreadCases(chunk.digests, (first, second)).read() == sequences
+    second.samples = [replace(second.samples[0], target=first.samples[0].target)]
+    with pytest.raises(ChangedError, match="the data changed during the evaluation"):
+        UnreadCases(chunk.digests, (first, second)).read()

@@ -2,7 +2,12 @@
 
 import json
 import math
+import os
+import signal
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,20 @@ from editloop.editors.recorded import RecordedEditor
 from editloop.errors import RecipeError
 from editloop.evaluation.evaluate import evaluate
 from editloop.images.codec import decode, encode_png
-from editloop.schema import EditRequest, EditSample, Image, Json, Pixels, Unedited
+from editloop.kernel.chunks import ChunkRunner
+from editloop.loop.parts import PartContext
+from editloop.registry import create
+from editloop.schema import (
+    EditedPair,
+    EditRequest,
+    EditSample,
+    Image,
+    Json,
+    Pixels,
+    Score,
+    Unedited,
+)
+from editloop.settings import Settings as BaseSettings
 from evaluation_cards import own_card
 from evaluation_fakes import Fake
 from magicbrush_data import SIZE, TURNS, make_outputs, make_split, picture
@@ -143,12 +161,83 @@ def published(run: Path) -> dict[str, bytes]:
 
 def test_the_number_of_workers_changes_no_byte(data: Path, tmp_path: Path) -> None:
     outputs = make_outputs(tmp_path / "outputs")
-    for workers in (1, 2):
-        settings = {"workers": workers, "chunk": 1, "metrics": ["l1", "ssim=pixels:ssim"]}
-        run(data, tmp_path / str(workers), f"mine=recorded:{outputs}", "copy", **settings)
-    one, two = published(tmp_path / "1"), published(tmp_path / "2")
-    assert one == two
-    assert len(one) > 10
+    made = []
+    for at, (workers, engine) in enumerate(((1, "processes"), (2, "processes"), (2, "threads"))):
+        settings = {"chunk": 1, "metrics": ["l1", "ssim=pixels:ssim"]}
+        place = {"workers": workers, "engine": engine}
+        run(data, tmp_path / str(at), f"mine=recorded:{outputs}", "copy", **settings, **place)
+        made.append(published(tmp_path / str(at)))
+    assert made[0] == made[1] == made[2]
+    assert len(made[0]) > 10
+
+
+def test_only_workers_read_the_pictures(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = make_outputs(tmp_path / "outputs")
+    editors = [f"mine=recorded:{outputs}"]
+    settings = {"protocol": "magicbrush", "data": str(data), "editors": editors, "chunk": 1}
+    part = create("evaluate", "protocol", {**settings, "metrics": ["l1"]})
+    folders = {name: tmp_path / name for name in ("run", "work", "cache", "output")}
+    workers = partial(ChunkRunner, 2)
+    context = PartContext("magicbrush", 0, inputs="", chunk_runner=workers, **folders)
+    monkeypatch.setattr("editloop.sources.reading._CHECKED", 1)
+    for name in ("check_session", "_filled"):  # in this process; those of the workers are as ever
+        monkeypatch.delattr(f"editloop.sources.reading.{name}")
+    found = part.run(context).results["evaluation"]["magicbrush/all-turns"]
+    assert found["mine"]["l1"]["count"] == sum(TURNS)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_faults_of_the_data_are_told_before_any_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr("editloop.sources.reading._CHECKED", 1)
+    data = make_split(tmp_path / "data")
+    for name in ("100/100-output1.png", "102/102-mask2.png"):
+        (data / "images" / name).write_bytes(b"no picture")
+    with pytest.raises(RecipeError, match="2 problems in the data") as told:
+        run(data, tmp_path / "out", DARKER, workers=workers)
+    assert str(told.value).index("100-output1.png") < str(told.value).index("102-mask2.png")
+    assert not Fake.asked
+
+
+def test_a_killed_worker_costs_the_sessions_that_it_measured(data: Path, tmp_path: Path) -> None:
+    outputs = make_outputs(tmp_path / "outputs")
+    log = tmp_path / "log"
+    made = []
+    for name in ("killed", "whole"):  # in the second no worker dies
+        metrics = [f"own=python:test_evaluation_protocol_benchmark:FatalOnce?log={log}"]
+        settings = {"metrics": metrics, "chunk": 1, "workers": 2}
+        run(data, tmp_path / name, f"mine=recorded:{outputs}", **settings)
+        made.append(published(tmp_path / name))
+        if name == "killed":
+            measured = Counter(log.read_text().split())
+    assert made[0] == made[1]
+    assert set(measured) == {"100", "101", "102"}
+    assert sorted(measured.values()) == [1, 1, 2]
+
+
+class FatalOnce:
+    """The mean of a picture; kills its process once, after it has logged the session."""
+
+    class Settings(BaseSettings):
+        log: str
+
+    name = "own"
+    version = "1"
+    needs = frozenset({"edited"})
+
+    def __init__(self, settings: "FatalOnce.Settings") -> None:
+        self.log = Path(settings.log)
+
+    def measure(self, batch: Sequence[EditedPair]) -> list[Score]:
+        with self.log.open("a") as lines:
+            lines.write(f"{batch[0].id[:3]}\n")
+        with suppress(FileExistsError):
+            self.log.with_suffix(".killed").touch(exist_ok=False)  # by one worker alone
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [Score(float(pair.edited.mean())) for pair in batch]
 
 
 def test_masks_make_benchmarks_of_their_own(data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The cases to edit, in chunks of fixed order that are identified by their content.
 
-A case is one edit: a single edit, or one turn of a session. A chunk never splits a session.
+A case is one edit: a single edit, or one turn of a session. A chunk never splits a session. Where
+its pictures are read, perhaps in a worker, its content is compared with the chunk's digests.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
+from editloop.errors import ChangedError
 from editloop.images.codec import content_hash
 from editloop.images.hashes import picture_hashes
 from editloop.schema import EditSample, EditType, Json, canonical_json
@@ -23,8 +25,12 @@ __all__ = [
     "SINGLE_TURN",
     "Case",
     "Chunk",
+    "ReadCases",
     "Sequences",
-    "chunked",
+    "Unread",
+    "UnreadCases",
+    "cases_of",
+    "grouped",
     "kind_of",
     "read_chunks",
     "session_digests",
@@ -34,6 +40,7 @@ __all__ = [
 SINGLE_TURN, SESSIONS = "single-turn", "sessions"
 
 Sequences: TypeAlias = list[list[EditSample]]  # each a single edit, or a session's turns in order
+_Sequence = TypeVar("_Sequence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,42 @@ class Chunk:
         return fingerprint(list(self.digests))
 
 
+class Unread(Protocol):
+    """A sequence whose pictures are not read yet."""
+
+    def read(self) -> list[EditSample]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCases:
+    """The sequences of a chunk, in memory."""
+
+    sequences: Sequences
+
+    def read(self) -> Sequences:
+        """Return the sequences."""
+        return self.sequences
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadCases:
+    """The sequences of a chunk, to be read in a worker."""
+
+    digests: tuple[str, ...]
+    sequences: tuple[Unread, ...]
+
+    def read(self) -> Sequences:
+        """Read the sequences; ChangedError if their content is not that of the digests."""
+        read = [each.read() for each in self.sequences]
+        if tuple(map(_digest, read)) != self.digests:
+            raise ChangedError(
+                "the data changed during the evaluation",
+                value=read[0][0].id,
+                fix="do not change the folder during a run; run again",
+            )
+        return read
+
+
 def read_chunks(
     samples: Iterable[EditSample], size: int, left_out: Counter[str] | None = None
 ) -> Iterator[tuple[Chunk, Sequences]]:
@@ -77,35 +120,48 @@ def read_chunks(
 
     A turn whose earlier turns are missing cannot be edited; it is counted in `left_out` by reason.
     """
-    return chunked(_sequences(samples, Counter() if left_out is None else left_out), size, kind_of)
+    sequences = _sequences(samples, Counter() if left_out is None else left_out)
+    for kind, index, group in grouped(sequences, size, kind_of):
+        yield Chunk(kind, index, *cases_of(group)), group
+        del group
 
 
-def chunked(
-    sequences: Iterable[list[EditSample]], size: int, kind: Callable[[list[EditSample]], str]
-) -> Iterator[tuple[Chunk, Sequences]]:
-    """Yield chunks of `size` sequences of one kind, in their order.
+def grouped(
+    sequences: Iterable[_Sequence], size: int, kind: Callable[[_Sequence], str]
+) -> Iterator[tuple[str, int, list[_Sequence]]]:
+    """Yield groups of `size` sequences of one kind, in their order, with their kind and number.
 
-    A yielded chunk is not kept here: a caller that drops it before reading the next never has the
-    pictures of two chunks in memory.
+    A yielded group is not kept here: a caller that drops it before reading the next never has the
+    pictures of two groups in memory.
     """
-    waiting: dict[str, Sequences] = defaultdict(list)
+    waiting: dict[str, list[_Sequence]] = defaultdict(list)
     made: Counter[str] = Counter()
     for sequence in sequences:
         name = kind(sequence)
         waiting[name].append(sequence)
         if len(waiting[name]) == size:
             full = waiting.pop(name)
-            yield _chunk(name, made[name], full), full
+            yield name, made[name], full
             del full, sequence
             made[name] += 1
     for name, rest in waiting.items():
-        yield _chunk(name, made[name], rest), rest
+        yield name, made[name], rest
 
 
-def without_pictures(read: Iterable[tuple[Chunk, Sequences]]) -> Iterator[Chunk]:
+def cases_of(sequences: Sequences) -> tuple[tuple[str, ...], tuple[Case, ...]]:
+    """Return the digests and the cases of a chunk."""
+    cases = tuple(
+        _case(sample, digest, last=sample is sequence[-1])
+        for sequence in sequences
+        for sample, digest in zip(sequence, session_digests(sequence), strict=True)
+    )
+    return tuple(map(_digest, sequences)), cases
+
+
+def without_pictures(read: Iterable[tuple[Chunk, ReadCases]]) -> Iterator[Chunk]:
     """Yield the chunks alone; each chunk's pictures are freed before the next is read."""
-    for chunk, sequences in read:
-        del sequences
+    for chunk, cases in read:
+        del cases
         yield chunk
 
 
@@ -129,15 +185,6 @@ def _whole(turns: Iterable[EditSample], left_out: Counter[str]) -> list[EditSamp
     if len(kept) < len(ordered):
         left_out["an earlier turn of the session is missing"] += len(ordered) - len(kept)
     return kept
-
-
-def _chunk(kind: str, index: int, sequences: Sequences) -> Chunk:
-    cases = tuple(
-        _case(sample, digest, last=sample is sequence[-1])
-        for sequence in sequences
-        for sample, digest in zip(sequence, session_digests(sequence), strict=True)
-    )
-    return Chunk(kind, index, tuple(_digest(sequence) for sequence in sequences), cases)
 
 
 def _case(sample: EditSample, digest: str, *, last: bool) -> Case:

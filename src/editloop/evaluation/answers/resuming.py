@@ -9,16 +9,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Console
 from rich.progress import track
 
 from editloop.evaluation.answers.asking import ITERATIVE, Clock, Decode, EditingSettings, edit_chunk
-from editloop.evaluation.answers.cases import Case, Chunk, Sequences
+from editloop.evaluation.answers.cases import Case, Chunk, ReadCases, UnreadCases
 from editloop.evaluation.answers.finding import FoundEditor, find_chunk
 from editloop.evaluation.answers.measuring import Measuring, measure_chunk
 from editloop.kernel import chunks as kernel
@@ -35,6 +36,7 @@ __all__ = ["Answering", "Answers", "Benchmark", "Round"]
 
 _VERSION = "3"
 _TABLE = "data"
+_Cases: TypeAlias = ReadCases | UnreadCases
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +83,16 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Edit and measure the cases that are not committed yet, in up to `workers` processes.
+    """Edit and measure the cases that are not committed yet, in the workers of `runner`.
 
-    `read` streams the chunks with their pictures; `decode` decodes every picture that an editor or
-    a metric sees.
+    `read` streams the chunks with their cases; `decode` decodes every picture that an editor or a
+    metric sees.
     """
 
     store: ShardStore
-    read: Callable[[], Iterator[tuple[Chunk, Sequences]]]
+    read: Callable[[], Iterator[tuple[Chunk, _Cases]]]
     decode: Decode
-    workers: int = 1
+    runner: ChunkRunner
 
     def edit(
         self,
@@ -115,10 +117,12 @@ class Answering:
             key = _key("edits", each, chunk, made_from)
             return key, _Editing(editor.fingerprint, make, each.asking, self.decode)
 
-        resources = CPU if isinstance(editor, FoundEditor) else a_model()
+        found = isinstance(editor, FoundEditor)
+        resources = CPU if found else a_model()
         if resources_of(editor).network:
             resources = resources_of(editor)
-        with ChunkRunner(self.workers) as runner:  # closes the editor before the next is loaded
+        # A model has workers of its own, which end before the next one is loaded.
+        with nullcontext(self.runner) if found else self.runner.renewed() as runner:
             return self._committed(
                 runner,
                 rounds,
@@ -131,7 +135,6 @@ class Answering:
 
     def measure(
         self,
-        runner: ChunkRunner,
         edits: Mapping[tuple[str, int], Commit],
         rounds: tuple[Round, ...],
         measuring: Measuring,
@@ -160,7 +163,7 @@ class Answering:
             return key, _Measuring(identity, make, self.store.folder, commit, self.decode)
 
         return self._committed(
-            runner,
+            self.runner,
             rounds,
             work,
             function=_measure,
@@ -194,13 +197,13 @@ class Answering:
             return found
 
         def chunks() -> Iterator[kernel.Chunk]:
-            for chunk, sequences in self._tracked(rounds, description):
+            for chunk, cases in self._tracked(rounds, description):
                 for each in missing.get((chunk.kind, chunk.index), ()):
                     key, descriptor = work(each, chunk)
                     about, keys = (each.name, chunk.index), {_TABLE: key}
                     count = len(chunk.cases)
-                    yield kernel.Chunk(about, keys, function, descriptor, sequences, count)
-                del sequences  # frees the pictures before the next chunk is read
+                    yield kernel.Chunk(about, keys, function, descriptor, cases, count)
+                del cases  # frees the pictures before the next chunk is read
 
         for done in runner.run(self.store, chunks(), resources):
             found[done.about] = done.commits[_TABLE]
@@ -210,7 +213,7 @@ class Answering:
 
     def _tracked(
         self, rounds: tuple[Round, ...], description: str
-    ) -> Iterator[tuple[Chunk, Sequences]]:
+    ) -> Iterator[tuple[Chunk, _Cases]]:
         """Yield the chunks; show a progress bar with the time left on a terminal."""
         total = len({(chunk.kind, chunk.index) for each in rounds for chunk in each.chunks})
         console = Console(stderr=True)
@@ -277,7 +280,8 @@ class _Measuring:
     decode: Decode
 
 
-def _edit(task: _Editing, sequences: Sequences, _: tuple[str, ...]) -> Computed:
+def _edit(task: _Editing, cases: _Cases, _: tuple[str, ...]) -> Computed:
+    sequences = cases.read()
     editor = current_worker().kept(("editor", task.editor), task.make)
     clock = Clock()
     if isinstance(editor, FoundEditor):
@@ -287,11 +291,11 @@ def _edit(task: _Editing, sequences: Sequences, _: tuple[str, ...]) -> Computed:
     return Computed({_TABLE: table}, clock)
 
 
-def _measure(task: _Measuring, sequences: Sequences, _: tuple[str, ...]) -> Computed:
+def _measure(task: _Measuring, cases: _Cases, _: tuple[str, ...]) -> Computed:
     measuring = current_worker().kept(("measures", task.measures), task.make)
     rows = [row for batch in ShardStore(task.folder).read(task.edits) for row in batch.to_pylist()]
     before, began = Counter(measuring.counts), time.perf_counter()
-    table = measure_chunk(sequences, rows, measuring, task.decode)
+    table = measure_chunk(cases.read(), rows, measuring, task.decode)
     seconds = time.perf_counter() - began
     counts = Counter(measuring.counts)
     counts.subtract(before)

@@ -22,7 +22,7 @@ from editloop.evaluation.answers.cases import (
     SINGLE_TURN,
     Case,
     Chunk,
-    Sequences,
+    ReadCases,
     read_chunks,
     without_pictures,
 )
@@ -83,11 +83,12 @@ class DarkroomBenchmark:
 
     def run(self, context: PartContext) -> PartResult:
         """Run every editor on the missing cases, then measure, average and publish."""
-        asked = self._ask(context)
+        with context.chunk_runner() as runner:
+            asked = self._ask(context, runner)
         timings = {name: clock.facts for name, clock in asked.clocks.items() if clock.edits}
         return PartResult(self._publish(context, asked), {"editors": timings})
 
-    def _ask(self, context: PartContext) -> _BenchmarkState:
+    def _ask(self, context: PartContext, runner: ChunkRunner) -> _BenchmarkState:
         left_out: Counter[str] = Counter()
         chunks = list(without_pictures(self._read(context, left_out)))
         if not chunks:
@@ -100,32 +101,33 @@ class DarkroomBenchmark:
             ShardStore(context.cache / "answers"),
             read=lambda: self._read(context),
             decode=decode,
-            workers=context.workers,
+            runner=runner,
         )
         asked = _BenchmarkState(answering, self._benchmarks(chunks, context.seed), left_out)
         rounds = tuple(benchmark.round for benchmark in asked.benchmarks)
         make_measures = partial(_measures, self._settings.metrics)
-        with ChunkRunner(context.workers) as runner:
-            for spec in self._editors:
-                clock = asked.clocks[spec.name] = Clock()
-                try:
-                    make = partial(resolved(spec, context).create, "editor")
-                    editor = make()
-                    edits = answering.edit(editor, make, rounds, clock)
-                except UnavailableError as error:
-                    asked.missing[spec.name] = error
-                    continue
-                numbers = answering.measure(
-                    runner, edits, rounds, self._measures, make=make_measures, clock=clock
-                )
-                asked.answers[spec.name] = Answers(editor.fingerprint, edits, numbers)
+        for spec in self._editors:
+            clock = asked.clocks[spec.name] = Clock()
+            try:
+                make = partial(resolved(spec, context).create, "editor")
+                editor = make()
+                edits = answering.edit(editor, make, rounds, clock)
+            except UnavailableError as error:
+                asked.missing[spec.name] = error
+                continue
+            numbers = answering.measure(
+                edits, rounds, self._measures, make=make_measures, clock=clock
+            )
+            asked.answers[spec.name] = Answers(editor.fingerprint, edits, numbers)
         return asked
 
     def _read(
         self, context: PartContext, left_out: Counter[str] | None = None
-    ) -> Iterator[tuple[Chunk, Sequences]]:
+    ) -> Iterator[tuple[Chunk, ReadCases]]:
         samples = read_samples(context.run / "data", "heldout")
-        return read_chunks(samples, self._settings.chunk, left_out)
+        for chunk, sequences in read_chunks(samples, self._settings.chunk, left_out):
+            yield chunk, ReadCases(sequences)
+            del sequences  # frees the pictures before the next chunk is read
 
     def _benchmarks(self, chunks: Sequence[Chunk], seed: int) -> tuple[Benchmark, ...]:
         """Return a benchmark for each kind of cases, without and, if set, with the mask."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,16 +13,15 @@ from pydantic import Field
 
 from editloop.errors import RecipeError, UnavailableError
 from editloop.evaluation.answers.asking import INDEPENDENT, Decode, EditingSettings
-from editloop.evaluation.answers.cases import Chunk, Sequences, chunked, without_pictures
+from editloop.evaluation.answers.cases import Chunk
 from editloop.evaluation.answers.finding import FoundEditor
 from editloop.evaluation.answers.resuming import Answering, Answers, Benchmark, Round
 from editloop.evaluation.darkroom.benchmark import resolved
 from editloop.evaluation.protocol.card import Protocol, read_protocol
+from editloop.evaluation.protocol.case_data import CaseData
 from editloop.evaluation.protocol.editing import SeatEditing, editing_of
-from editloop.evaluation.protocol.exclusions import excluded
 from editloop.evaluation.protocol.judged import check_judge
 from editloop.evaluation.protocol.measures import ProtocolMeasures, protocol_metrics
-from editloop.evaluation.protocol.notices import DataNotices
 from editloop.evaluation.protocol.results import EvaluationState, publish
 from editloop.evaluation.protocol.seats import Seat, seats_of
 from editloop.hub import weights
@@ -34,8 +33,9 @@ from editloop.kernel.engines.worker import current_worker
 from editloop.loop.parts import PartContext, PartResult
 from editloop.metrics.metric_set import Chosen, MetricSet
 from editloop.registry import Spec, parse_spec
-from editloop.schema import Editor, EditSample, Json, Judge
+from editloop.schema import Editor, Json, Judge
 from editloop.sources.layouts import Layout, open_layout
+from editloop.sources.reading import Mapped
 from editloop.storage.shards import ShardStore
 
 __all__ = ["ProtocolBenchmark"]
@@ -121,10 +121,11 @@ class ProtocolBenchmark:
 
     def run(self, context: PartContext) -> PartResult:
         """Check the inputs, run every editor on the missing cases, measure, and publish."""
-        asked = self._asked(context)
-        self._find(asked)
-        self._edit(asked, context)
-        self._measure(asked, context)
+        with context.chunk_runner() as runner:
+            asked = self._asked(context, runner)
+            self._find(asked)
+            self._edit(asked, context)
+            self._measure(asked, context)
         results = publish(
             asked,
             context.output,
@@ -136,58 +137,40 @@ class ProtocolBenchmark:
         encodes = sum((clock.encodes for clock in asked.clocks.values()), Counter(_NO_ENCODES))
         return PartResult(results, {"editors": clocks, "encodes": dict(encodes)})
 
-    def _asked(self, context: PartContext) -> EvaluationState:
-        problems = self._layout.problems()
-        if problems:
-            raise _refused("the data", self._settings.data, map(str, problems))
-        left_out: Counter[str] = Counter()
-        notices = DataNotices()
-        sessions = notices.noting(self._included(left_out))
-        chunks = tuple(without_pictures(self._chunked(sessions)))
-        if not chunks:
-            raise RecipeError(
-                "there is no case to evaluate", value=self._settings.data, fix="name other data"
-            )
+    def _asked(self, context: PartContext, runner: ChunkRunner) -> EvaluationState:
         store = ShardStore(context.cache / "answers")
+        data = self._surveyed(partial(runner.map, store))
         editing = {seat.name: self._editing(seat, context) for seat in self._seats}
         return EvaluationState(
             protocol=self._protocol,
             seats=self._seats,
             editing=editing,
-            answering=Answering(store, self._read, self._decode, context.workers),
+            answering=Answering(store, data.read, self._decode, runner),
             benchmarks={
-                name: self._benchmarks(own.asked, chunks, context.seed)
+                name: self._benchmarks(own.asked, data.chunks, context.seed)
                 for name, own in editing.items()
             },
-            chunks=chunks,
-            left_out=left_out,
-            notices=notices.facts,
+            chunks=data.chunks,
+            left_out=data.left_out,
+            notices=data.notices.facts,
         )
+
+    def _surveyed(self, mapped: Mapped) -> CaseData:
+        """Return the cases of the data; RecipeError if it has a problem, or no case."""
+        problems = self._layout.problems(mapped)
+        if problems:
+            raise _refused("the data", self._settings.data, map(str, problems))
+        data = CaseData(self._layout, self._protocol.exclude, self._settings.chunk)
+        data.survey(mapped)
+        if not data.chunks:
+            raise RecipeError(
+                "there is no case to evaluate", value=self._settings.data, fix="name other data"
+            )
+        return data
 
     @property
     def _decode(self) -> Decode:
         return decode_bare if self._protocol.reading == "bare" else decode
-
-    def _read(self) -> Iterator[tuple[Chunk, Sequences]]:
-        return self._chunked(self._included(Counter()))
-
-    def _chunked(self, sessions: Iterable[list[EditSample]]) -> Iterator[tuple[Chunk, Sequences]]:
-        return chunked(sessions, self._settings.chunk, lambda _: "cases")
-
-    def _included(self, left_out: Counter[str]) -> Iterator[list[EditSample]]:
-        """Yield the sessions without the turns that the card excludes and those after them."""
-        for session in self._layout.sessions():
-            kept: list[EditSample] = []
-            for sample in session:
-                rule = excluded(sample, self._protocol.exclude)
-                if rule is not None:
-                    left_out[rule] += 1
-                elif len(kept) + 1 == sample.turn:
-                    kept.append(sample)
-                else:
-                    left_out["an earlier turn was left out"] += 1
-            if kept:
-                yield kept
 
     def _editing(self, seat: Seat, context: PartContext) -> SeatEditing:
         """Return an editor's settings; of one that is unavailable only the card's are known."""
@@ -294,20 +277,17 @@ class ProtocolBenchmark:
     def _measure(self, asked: EvaluationState, context: PartContext) -> None:
         folder = self._settings.embeddings or context.cache / "embeddings"
         specs = {name: chosen.spec for name, chosen in self._metrics.items()}
-        with ChunkRunner(context.workers) as runner:
-            for seat in self._seats:
-                judge = self._judge(seat, context.cache)
-                make = partial(_measures, self._protocol, specs, judge, folder)
-                measures = ProtocolMeasures(self._protocol, self._metrics, judge)
-                asked.measures[seat.name] = measures
-                edits = asked.edits.get(seat.name)
-                if edits is None:
-                    continue
-                clock, rounds = asked.clock(seat.name), asked.rounds(seat.name)
-                numbers = asked.answering.measure(
-                    runner, edits, rounds, measures, make=make, clock=clock
-                )
-                asked.answers[seat.name] = Answers(asked.editors[seat.name], edits, numbers)
+        for seat in self._seats:
+            judge = self._judge(seat, context.cache)
+            make = partial(_measures, self._protocol, specs, judge, folder)
+            measures = ProtocolMeasures(self._protocol, self._metrics, judge)
+            asked.measures[seat.name] = measures
+            edits = asked.edits.get(seat.name)
+            if edits is None:
+                continue
+            clock, rounds = asked.clock(seat.name), asked.rounds(seat.name)
+            numbers = asked.answering.measure(edits, rounds, measures, make=make, clock=clock)
+            asked.answers[seat.name] = Answers(asked.editors[seat.name], edits, numbers)
 
     def _judge(self, seat: Seat, cache: Path | None = None) -> Judge | None:
         """Return the judge, if one is given; recorded verdicts may be in one file per editor.
@@ -348,10 +328,12 @@ def _measures(
     protocol: Protocol, specs: Mapping[str, Spec], judge: Judge | None, folder: Path
 ) -> ProtocolMeasures:
     """Create the measures of a worker, whose embeddings are shared by all that it measures."""
-    from editloop.metrics.embeddings import Embeddings  # imports torch
-
-    embeddings = current_worker().kept(("embeddings", folder), partial(Embeddings, folder))
     metrics = {name: Chosen(spec, spec.create("metric")) for name, spec in specs.items()}
+    embeddings = None
+    if any(hasattr(each.metric, "use") for each in metrics.values()):
+        from editloop.metrics.embeddings import Embeddings  # imports torch
+
+        embeddings = current_worker().kept(("embeddings", folder), partial(Embeddings, folder))
     return ProtocolMeasures(protocol, metrics, judge, embeddings)
 
 

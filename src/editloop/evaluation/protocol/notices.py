@@ -7,7 +7,8 @@ pictures that released evaluators would read differently; captions that look exc
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from editloop.evaluation.answers.resuming import Answering, Benchmark, Round
@@ -75,25 +76,28 @@ def unusual(
     return listed(list(notes.values()))
 
 
+@dataclass(slots=True)
 class DataNotices:
     """Notices about the data of an evaluation, filled as its sessions are read."""
 
-    def __init__(self) -> None:
-        self._unlike: list[str] = []
-        self._same: list[str] = []
+    unlike: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
 
-    def noting(self, sessions: Iterable[list[EditSample]]) -> Iterator[list[EditSample]]:
-        """Yield the sessions unchanged, and note what is unusual about each."""
-        for session in sessions:
-            unlike: dict[int, str] = {}  # a turn's source is the target of the turn before
-            for sample in session:
-                for name, image in (("source", sample.source), ("target", sample.target)):
-                    if image is not None and id(image) not in unlike:
-                        why = unlike[id(image)] = unlike_bare(image.bytes)
-                        self._unlike += [f"{sample.id} {name}: {why}"] if why else []
-                if has_global_caption(sample):
-                    self._same.append(sample.id)
-            yield session
+    def note(self, session: Sequence[EditSample]) -> None:
+        """Note what is unusual about a session."""
+        unlike: dict[int, str] = {}  # a turn's source is the target of the turn before
+        for sample in session:
+            for name, image in (("source", sample.source), ("target", sample.target)):
+                if image is not None and id(image) not in unlike:
+                    why = unlike[id(image)] = unlike_bare(image.bytes)
+                    self.unlike += [f"{sample.id} {name}: {why}"] if why else []
+            if has_global_caption(sample):
+                self.same.append(sample.id)
+
+    def add(self, later: DataNotices) -> None:
+        """Add the notices about later sessions."""
+        self.unlike += later.unlike
+        self.same += later.same
 
     @property
     def facts(self) -> dict[str, Json]:
@@ -102,7 +106,7 @@ class DataNotices:
         `same_captions`: MagicBrush's cases whose local caption is the global one. None where there
         are none.
         """
-        return {"read_differently": listed(self._unlike), "same_captions": listed(self._same)}
+        return {"read_differently": listed(self.unlike), "same_captions": listed(self.same)}
 
 
 def _rows(
