@@ -1,17 +1,10 @@
-import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
 from diffusers.models.attention_processor import AttnProcessor2_0
 
-from editloop.models.attention import (
-    Blend,
-    Control,
-    PairControl,
-    blend_mask,
-    controlled,
-    sample_pairs,
-)
+from editloop.models.attention import Control, PairControl, controlled, sample_pairs
+from editloop.models.local_blend import LocalBlend
 from editloop.models.prompts import PromptEdit
 from tiny_baselines import deep_unet
 from tiny_pipelines import TEXT_WIDTH
@@ -37,23 +30,28 @@ def prompts(pairs: int = 1) -> torch.Tensor:
     return noise(2 * pairs, TOKENS, TEXT_WIDTH, seed=1)
 
 
-def control(*, cross=1.0, itself=1.0, pairs=1, blend=None, edit=None) -> PairControl:
-    return PairControl([edit or identity()] * pairs, Control(STEPS, cross, itself), SIZE, blend)
+def blend(words: torch.Tensor, size=SIZE, **settings) -> LocalBlend:
+    return LocalBlend(words, size, STEPS, **settings)
+
+
+def control(*, cross=STEPS, itself=STEPS, pairs=1, blend=None, edit=None) -> PairControl:
+    edits = [edit or identity()] * pairs
+    return PairControl([Control(cross, itself)] * pairs, edits, most=16, blend=blend)
 
 
 @torch.no_grad()
 def sampled(unet, made, texts, start, guidance=2.0) -> torch.Tensor:
     scheduler = DDIMScheduler(clip_sample=False)
     scheduler.set_timesteps(STEPS)
+    states = torch.cat([torch.zeros_like(texts), texts])
 
-    def predict(latents, timestep, text):
-        return unet(latents, timestep, encoder_hidden_states=text).sample
+    def predict(_step, latents, timestep):
+        given = torch.cat([latents, latents])
+        none, told = unet(given, timestep, encoder_hidden_states=states).sample.chunk(2)
+        return none + guidance * (told - none)
 
-    empty = [torch.zeros(1, TOKENS, TEXT_WIDTH, dtype=torch.float64)] * STEPS
     with controlled(unet, made):
-        return sample_pairs(
-            predict, scheduler, start, texts, empty, guidance=guidance, control=made
-        )
+        return sample_pairs(predict, scheduler, start.repeat_interleave(2, 0), control=made)
 
 
 def test_equal_prompts_give_equal_pictures(unet) -> None:
@@ -82,7 +80,7 @@ def test_without_control_a_pair_is_two_plain_samples(unet) -> None:
 def test_controlled_attention_that_changes_nothing_equals_plain_attention(unet) -> None:
     """Maps are only read, so attention without fusing gives the same output."""
     texts, start = prompts(), noise(1, 4, *SIZE)
-    reading = Blend(torch.ones(2, TOKENS), start=1.0)
+    reading = blend(torch.ones(2, TOKENS), start=1.0)
     read = sampled(unet, control(cross=0, itself=0, blend=reading), texts, start)
     plain = sampled(unet, control(cross=0, itself=0), texts, start)
     torch.testing.assert_close(read, plain)
@@ -103,44 +101,22 @@ def test_pairs_in_a_batch_don_t_touch_each_other(unet) -> None:
     torch.testing.assert_close(together[2:], second)
 
 
-def rows(count: int, pixels: int = 16) -> torch.Tensor:
-    return noise(count, 2, pixels, TOKENS).softmax(dim=-1)
-
-
-def test_replaced_maps_equal_the_source_s() -> None:
-    given = rows(4)
-    made = control()
-    for cross in (True, False):
-        used = made.put_in(given, cross=cross)
-        assert torch.equal(used[:3], given[:3])  # the unconditional rows and the source
-        torch.testing.assert_close(used[3], given[2])
-
-
-def test_an_edit_is_put_in_row_by_row() -> None:
-    given = rows(4)
-    taken = torch.zeros(TOKENS)
-    taken[5:] = 1
-    edit = PromptEdit(torch.eye(TOKENS).roll(1, dims=1), taken)
-    used = control(edit=edit).put_in(given, cross=True)[3].numpy()
-    old, new = given[2].numpy(), given[3].numpy()
-    wanted = np.concatenate([new[..., :5], np.roll(old, 1, axis=-1)[..., 5:]], axis=-1)
-    np.testing.assert_allclose(used, wanted, atol=1e-6)
-
-
-def test_control_ends_after_its_share_of_the_steps() -> None:
-    made = control(cross=0.5, itself=0.25)
-    crosses, selves = [], []
+def test_control_ends_after_its_steps_and_leaves_fine_self_attention_alone() -> None:
+    made = control(cross=2, itself=1)
+    found = []
     for made.step in range(STEPS):
-        crosses.append(made.concerns(pixels=256, cross=True))
-        selves.append(made.concerns(pixels=16, cross=False))
-    assert crosses == [True, True, False, False]
-    assert selves == [True, False, False, False]
+        found.append((made.crosses(4), made.selves(4, 16), made.selves(4, 64)))
+    assert found == [([3], [3], []), ([3], [], []), ([], [], []), ([], [], [])]
+    assert made.acted == [Control(2, 1)]
 
 
-def test_fine_self_attention_is_left_alone() -> None:
-    made = control()
-    assert made.concerns(pixels=16, cross=False)
-    assert not made.concerns(pixels=64, cross=False)
+def test_a_pair_s_own_steps_decide_and_unconditional_rows_can_be_controlled_too() -> None:
+    made = PairControl([Control(0, 1), Control(0, 2)], unconditional=True)
+    found = []
+    for made.step in range(3):
+        found.append((made.selves(8, 4096), made.selves(4, 4096)))
+    assert found == [([1, 3, 5, 7], [1, 3]), ([3, 7], [3]), ([], [])]
+    assert made.acted == [Control(0, 1), Control(0, 2)]
 
 
 def test_the_unet_is_afterwards_as_it_was(unet) -> None:
@@ -150,48 +126,35 @@ def test_the_unet_is_afterwards_as_it_was(unet) -> None:
     assert unet.attn_processors == before
 
 
-def test_a_blend_mask_is_where_the_words_attend() -> None:
-    maps = torch.zeros(2, 16, TOKENS)  # 4 x 4
-    maps[0, 0, 3] = 1.0  # the source's word: the first corner
-    maps[1, 15, 7] = 0.5  # the target's word: the last corner
-    maps[1, 3, 7] = 0.1  # below the threshold: a fifth of the maximum
-    maps[:, 12, 9] = 9.0  # another word
-    words = torch.zeros(2, TOKENS)
-    words[0, 3] = words[1, 7] = 1
-    mask = blend_mask(maps, words, (4, 4), (8, 8), threshold=0.3)[0, 0]
-    wanted = torch.zeros(8, 8, dtype=torch.bool)
-    wanted[:4, :4] = wanted[4:, 4:] = True  # pooling takes in the neighbours
-    assert torch.equal(mask, wanted)
-
-
-def test_blending_keeps_the_source_elsewhere() -> None:
-    words = torch.zeros(2, TOKENS)
-    words[:, 3] = 1
-    made = control(blend=Blend(words, start=0.5))
-    given = torch.zeros(2, 1, 16, TOKENS)
-    given[:, :, 0, 3] = 1.0
-    made.put_in(given, cross=True)
-    latents = noise(2, 4, *SIZE)
-    assert torch.equal(made.blended(latents), latents)  # blending has not begun
-    made.step = 2
-    blended = made.blended(latents)
-    assert torch.equal(blended[0], latents[0])
-    assert torch.equal(blended[1, :, :8, :8], latents[1, :, :8, :8])
-    assert torch.equal(blended[1, :, 8:], latents[0, :, 8:])
-
-
 def test_without_changed_words_nothing_is_blended(unet) -> None:
     texts, start = prompts(), noise(1, 4, *SIZE)
-    blend = Blend(torch.zeros(2, TOKENS), start=0.0)
-    blended = sampled(unet, control(cross=0.5, blend=blend), texts, start)
-    torch.testing.assert_close(blended, sampled(unet, control(cross=0.5), texts, start))
+    nothing = blend(torch.zeros(2, TOKENS), start=0.0)
+    blended = sampled(unet, control(cross=2, blend=nothing), texts, start)
+    torch.testing.assert_close(blended, sampled(unet, control(cross=2), texts, start))
 
 
 def test_pictures_of_any_shape_are_blended(unet) -> None:
     words = torch.zeros(2, TOKENS)
     words[:, 1:4] = 1
-    made = PairControl([identity()], Control(STEPS, 0.5, 0.5), (12, 20), Blend(words, 0.9999, 0.0))
+    where = blend(words, (12, 20), threshold=0.9999, start=0.0)
+    made = PairControl([Control(2, 2)], [identity()], most=15, blend=where)
     pair = sampled(unet, made, prompts(), noise(1, 4, 12, 20))
     assert pair.shape == (2, 4, 12, 20)
     assert (pair[0] == pair[1]).any()
     assert not torch.equal(pair[0], pair[1])
+
+
+def test_the_blend_sees_the_maps_as_they_are_with_control() -> None:
+    """Those of each row alone, but the target's tokens that take the source's."""
+    seen = []
+    watched = blend(torch.ones(2, TOKENS))
+    watched.see = seen.append  # type: ignore[method-assign]
+    taken = torch.zeros(TOKENS)
+    taken[5:] = 1
+    edit = PromptEdit(torch.eye(TOKENS).roll(1, dims=1), taken)
+    query, key = noise(4, 2, 16, 8), noise(4, 2, TOKENS, 8, seed=1)
+    control(blend=watched, edit=edit).see(query, key, targets=[3])
+    maps = (query @ key.mT / 8**0.5).softmax(-1)
+    torch.testing.assert_close(seen[0][0], maps[2])
+    torch.testing.assert_close(seen[0][1][..., :5], maps[3][..., :5])
+    torch.testing.assert_close(seen[0][1][..., 5:], maps[2].roll(1, -1)[..., 5:])

@@ -1,8 +1,10 @@
+from difflib import SequenceMatcher
+
 import numpy as np
 import pytest
 import torch
 
-from editloop.models.prompts import changed_tokens, refinement, spelled, swap
+from editloop.models.prompts import changed_tokens, prompt_edit, refinement, spelled, swap
 from tiny_tokenizer import LENGTH, make_clip_tokenizer
 
 
@@ -62,15 +64,55 @@ def test_a_longer_word_shares_the_attention_of_the_one_it_replaces(tokenizer) ->
     wanted[:, 0:2] = old[:, 0:2]  # the start, "a"
     wanted[:, 2:7] = old[:, 2:5].sum(axis=1, keepdims=True) / 5  # "cat" to "zebra"
     wanted[:, 7:10] = old[:, 5:8]  # "sat"
-    wanted[:, 10:] = old[:, 8:75]  # the end tokens; the source's last two are unused
+    wanted[:, 10:76] = old[:, 8:74]  # the end tokens; the last one takes those that are left
+    wanted[:, 76] = old[:, 74:].sum(axis=1)
     np.testing.assert_allclose(made, wanted, atol=1e-6)
 
 
-def test_a_swap_to_shorter_words_repeats_the_last_end(tokenizer) -> None:
+def test_a_swap_to_shorter_words_shares_the_last_end(tokenizer) -> None:
     source, target = spelled(tokenizer, "a zebra"), spelled(tokenizer, "a cat")
     transfer = swap(source, target).transfer
-    assert transfer[:, -3:].argmax(dim=0).tolist() == [LENGTH - 1] * 3
-    assert transfer.sum(dim=0)[5:].tolist() == [1.0] * (LENGTH - 5)
+    assert transfer[:, 5:-3].argmax(dim=0).tolist() == list(range(7, LENGTH - 1))
+    assert transfer[LENGTH - 1, -3:].tolist() == pytest.approx([1 / 3] * 3)
+
+
+LONG = "word " * 18  # 72 tokens
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a cat sat", "a zebra sat"),
+        ("a zebra sat", "a cat sat"),
+        ("the cat and the cat", "the dog and the wolf"),
+        ("a cat, a dog.", "a wolf; a pig!"),
+        (LONG + "extraordinary end", LONG + "odd end"),  # the source is cut within a word
+        (LONG + "odd end", LONG + "extraordinary end"),
+        ("a " + LONG + "b c", "zebra " + LONG + "b c"),  # the target's last words are cut
+        ("zebra " + LONG + "b c", "a " + LONG + "b c"),
+        (LONG * 2, LONG * 2),
+        ("", ""),
+    ],
+)
+def test_a_swap_keeps_the_sum_of_attention_and_unchanged_words_in_place(
+    tokenizer, source, target
+) -> None:
+    before, after = spelled(tokenizer, source), spelled(tokenizer, target)
+    edit = swap(before, after)
+    np.testing.assert_allclose(edit.transfer.sum(dim=1), np.ones(LENGTH), atol=1e-6)
+    attended = edit.apply(maps(0).float(), maps(1).float())
+    np.testing.assert_allclose(attended.sum(dim=1), np.ones(5), atol=1e-5)
+    assert (edit.transfer.sum(dim=0) > 0).all()  # no token is left without attention
+    words = zip(before.words, after.words, before.places, after.places, strict=True)
+    for word, other, old, new in words:
+        if word == other and len(old) == len(new):
+            assert torch.equal(edit.transfer[list(old)][:, list(new)], torch.eye(len(old)))
+
+
+def test_captions_of_equally_many_words_are_swapped_and_others_refined(tokenizer) -> None:
+    cat, dog, red = (spelled(tokenizer, text) for text in ("a cat", "a dog", "a red cat"))
+    assert torch.equal(prompt_edit(cat, dog).taken, swap(cat, dog).taken)
+    assert torch.equal(prompt_edit(cat, red).taken, refinement(cat, red).taken)
 
 
 def test_a_swap_needs_as_many_words(tokenizer) -> None:
@@ -86,8 +128,32 @@ def test_a_refinement_keeps_the_target_where_it_is_new(tokenizer) -> None:
     wanted[:, 0:2] = old[:, 0:2]
     wanted[:, 2:5] = new[:, 2:5]  # "xyz"
     wanted[:, 5:8] = old[:, 2:5]  # "cat"
-    wanted[:, 8:] = old[:, 5:74]
+    wanted[:, 8:76] = old[:, 5:73]
+    wanted[:, 76] = old[:, 73:].sum(axis=1)
     np.testing.assert_allclose(made, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a cat, a cat", "a red cat, a big cat"),
+        ("the dog", "in the snow the dog sleeps"),
+        (LONG, LONG + "extraordinary"),
+    ],
+)
+def test_a_refinement_that_only_adds_takes_each_token_where_difflib_finds_it(
+    tokenizer, source, target
+) -> None:
+    before, after = spelled(tokenizer, source), spelled(tokenizer, target)
+    edit = refinement(before, after)
+    np.testing.assert_allclose(edit.transfer.sum(dim=1), np.ones(LENGTH), atol=1e-6)
+    wanted = np.zeros((len(before.ids), len(after.ids)))
+    matcher = SequenceMatcher(None, before.ids, after.ids, autojunk=False)
+    for old, new, size in matcher.get_matching_blocks():
+        wanted[range(old, old + size), range(new, new + size)] = 1
+    inside = edit.transfer[1 : before.end, 1 : after.end].numpy()
+    np.testing.assert_array_equal(inside, wanted)
+    np.testing.assert_array_equal(edit.taken[1 : after.end], wanted.sum(axis=0))
 
 
 def test_a_refinement_of_other_words_takes_only_start_and_ends(tokenizer) -> None:

@@ -1,4 +1,4 @@
-"""Explain out-of-memory errors while editing, with settings that need less memory."""
+"""Explain out-of-memory errors of models, with settings that need less memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def explained_memory(count: int, size: Size) -> Iterator[None]:
         if not known:
             raise
         raise RecipeError(
-            "not enough memory to edit at this size",
+            "not enough memory to work at this size",
             value=f"{count} x {size[1]}x{size[0]} pixels",
-            fix="set a smaller `size`, such as size=long_side:512, precision=bf16 or batch=1",
+            fix="set a smaller `size`, a smaller `batch`, or precision bf16",
         ) from error

@@ -8,6 +8,7 @@ target caption. diffusers has no pipeline for it, so Stable Diffusion's parts ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from editloop.editors.pipelines import PipelineEditor, PipelineSettings, SizedRequest, pictures_of
-from editloop.models.attention import Blend, Control, PairControl, controlled, sample_pairs
+from editloop.models.attention import PairControl, controlled, hertz_control, sample_pairs
 from editloop.models.inversion import NullText, invert, null_texts
+from editloop.models.local_blend import LocalBlend, coarse_size
 from editloop.models.pipeline_loading import check_channels, ddim_of, load_pipeline
-from editloop.models.prompts import PromptEdit, Spelled, changed_tokens, refinement, spelled, swap
+from editloop.models.prompts import Spelled, changed_tokens, prompt_edit, refinement, spelled
 
 __all__ = ["NullTextEditor", "NullTextSettings"]
 
@@ -67,7 +69,7 @@ class NullTextEditor(PipelineEditor[NullTextSettings]):
 
     Settings = NullTextSettings
     kind = "null-text"
-    version = "1"
+    version = "2"
     captions = ("source", "target")
 
     def load(self, folder: Path) -> Any:
@@ -99,16 +101,15 @@ def _edited(pipeline: Any, job: SizedRequest, settings: NullTextSettings) -> Ima
     chosen = NullText(settings.text_guidance, settings.iterations, enough=settings.enough)
     found = null_texts(predict, path, (empty, source), scheduler, chosen)
     control = _control(pipeline, job, settings, latents)
+
+    def guided(step: int, pair: Tensor, timestep: Tensor) -> Tensor:
+        texts = torch.cat([found[step], found[step], source, target])
+        unconditional, conditional = predict(torch.cat([pair, pair]), timestep, texts).chunk(2)
+        return unconditional + settings.text_guidance * (conditional - unconditional)
+
     with torch.no_grad(), controlled(pipeline.unet, control):
-        pair = sample_pairs(
-            predict,
-            scheduler,
-            path[-1],
-            torch.cat([source, target]),
-            found,
-            guidance=settings.text_guidance,
-            control=control,
-        )
+        start = path[-1].repeat_interleave(2, dim=0)
+        pair = sample_pairs(guided, scheduler, start, control=control)
     return _decoded(pipeline, pair[1:])
 
 
@@ -117,14 +118,13 @@ def _control(
 ) -> PairControl:
     source, target = (spelled(pipeline.tokenizer, text) for text in (job.source, job.target))
     size = latents.shape[-2], latents.shape[-1]
-    shares = Control(settings.steps, settings.cross, settings.itself)
-    blend = Blend(_marked(source, target)) if settings.local else None
-    return PairControl([_edit(source, target, settings.edit)], shares, size, blend)
-
-
-def _edit(source: Spelled, target: Spelled, chosen: str) -> PromptEdit:
-    alike = len(source.words) == len(target.words)
-    return swap(source, target) if alike and chosen != "refine" else refinement(source, target)
+    edit = refinement if settings.edit == "refine" else prompt_edit
+    return PairControl(
+        [hertz_control(settings.steps, settings.cross, settings.itself)],
+        [edit(source, target)],
+        most=math.prod(coarse_size(size)),
+        blend=LocalBlend(_marked(source, target), size, settings.steps) if settings.local else None,
+    )
 
 
 def _marked(source: Spelled, target: Spelled) -> Tensor:

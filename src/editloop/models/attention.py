@@ -1,147 +1,151 @@
-"""Prompt-to-prompt: sample a target together with its source, reusing the source's attention.
+"""Attention control: a target is sampled together with its source and takes its attention.
 
-Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control" (2022), algorithm 1. A
-batch holds pairs, [source 1, target 1, source 2, target 2, ...]; under classifier-free guidance the
-unconditional rows come first, and only the conditional ones are controlled. Only attention calls
-whose maps are read or changed run without fused attention.
+Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control" (2022), algorithm 1, and
+InstructPix2Pix's variant (Brooks et al., 2023, section 3.1.2), with self-attention alone. A batch
+holds pairs, [source 1, target 1, source 2, target 2, ...]; under classifier-free guidance the
+unconditional rows come first, in the same order.
+
+Instead of a source's map, a target takes the queries and keys that the map is made of, so attention
+stays fused. Self-attention becomes softmax(q_s k_s') v_t. Cross-attention, with the maps M of
+the source and M* of the target and with the transfer T and the taken tokens a of a `PromptEdit`,
+
+    (a (M T) + (1 - a) M*) v_t = softmax(q_s k_s') (T a v_t) + softmax(q_t k_t') ((1 - a) v_t).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from inspect import signature
+from typing import Any, TypeAlias
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import scaled_dot_product_attention
 
-from editloop.models.inversion import Predict
+from editloop.models.local_blend import LocalBlend
 from editloop.models.prompts import PromptEdit
 
-__all__ = ["Blend", "Control", "PairControl", "blend_mask", "controlled", "sample_pairs"]
+__all__ = [
+    "Control",
+    "PairControl",
+    "controlled",
+    "hertz_control",
+    "instruct_pix2pix_control",
+    "sample_pairs",
+]
 
-_COARSE = 4  # maps are read and self-attention replaced at this fraction of the latents' sides
+# (step, latents as the network takes them, timestep) to the network's guided output
+_Predict: TypeAlias = Callable[[int, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The share of the steps, from the first one on, that use the source's attention.
+    """The numbers of steps on which a target takes its source's attention.
 
-    `cross` and `itself` are in 0..1: for cross-attention (the layout of words) and self-attention
-    (the layout of shapes; only maps at a quarter of the latents' sides and coarser, 16 x 16 for
-    512 px, as in the released code).
+    Those of cross-attention (the layout of words) and self-attention (the layout of shapes) both
+    start with the first step.
     """
 
-    steps: int
-    cross: float
-    itself: float
-
-    def crosses(self, step: int) -> bool:
-        """Return whether cross-attention is controlled at a step, counted from 0."""
-        return step < int(self.cross * self.steps)
-
-    def selves(self, step: int) -> bool:
-        """Return whether self-attention is controlled at a step, counted from 0."""
-        return step < int(self.itself * self.steps)
+    cross: int
+    itself: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Blend:
-    """Local editing: outside the region that changed words attend to, latents are the source's.
+def hertz_control(steps: int, cross: float, itself: float) -> Control:
+    """Return the controlled steps of n for two shares: int(cross (n + 1)) and int(itself n).
 
-    words: [2 pairs, tokens] of 0 or 1, the changed words of each row's prompt; a pair without any
-    is not blended. threshold: the minimum attention in the region, where the maximum is 1. start:
-    the share of the steps after which blending begins.
+    That is how the released code rounds them.
     """
+    return Control(min(steps, int(cross * (steps + 1))), int(itself * steps))
 
-    words: Tensor
-    threshold: float = 0.3
-    start: float = 0.2
 
-    def begun(self, step: int, steps: int) -> bool:
-        """Return whether latents are blended after a step, counted from 0."""
-        return step >= int(self.start * steps)
+def instruct_pix2pix_control(steps: int, share: float) -> Control:
+    """Return the controlled steps: i of n, counted from 0, is one while share > i / (n - 1).
+
+    So the last of several steps is free even at share 1; a single step is controlled if share > 0.
+    """
+    last = max(steps - 1, 1)
+    return Control(0, sum(share > step / last for step in range(steps)))
 
 
 class PairControl:
     """The attention control of one sampling run; the sampler sets `step` before each step.
 
-    edits: one for each pair; size: height and width of the latents.
+    controls: one for each pair; edits: each pair's edit of cross-attention, none where only
+    self-attention is controlled; most: the most pixels of a map of self-attention that is
+    controlled, None for all; unconditional: whether the unconditional rows are controlled too.
     """
 
     def __init__(
         self,
-        edits: Sequence[PromptEdit],
-        control: Control,
-        size: tuple[int, int],
-        blend: Blend | None = None,
+        controls: Sequence[Control],
+        edits: Sequence[PromptEdit] = (),
+        *,
+        most: int | None = None,
+        unconditional: bool = False,
+        blend: LocalBlend | None = None,
     ) -> None:
         self.step = 0
-        self._count = 2 * len(edits)
-        # With dimensions for heads and pixels, all pairs' maps are edited at once.
-        self._edit = PromptEdit(
-            torch.stack([edit.transfer for edit in edits])[:, None],
-            torch.stack([edit.taken for edit in edits])[:, None, None],
-        )
-        self._control = control
-        self._size = size
-        self._blend = blend
-        self._coarse = (-(-size[0] // _COARSE), -(-size[1] // _COARSE))
-        self._seen: Tensor | None = None  # [2 pairs, coarse pixels, tokens], summed over all maps
+        self.blend = blend
+        self._controls = tuple(controls)
+        self._most = most
+        self._unconditional = unconditional
+        self._acted: list[tuple[set[int], set[int]]] = [(set(), set()) for _ in controls]
+        if edits:
+            taken = torch.stack([edit.taken for edit in edits])
+            self._moving = torch.stack([edit.transfer for edit in edits]) * taken[:, None]
+            self._staying = 1 - taken[:, :, None]
 
-    def concerns(self, *, pixels: int, cross: bool) -> bool:
-        """Return whether maps with this many pixels are read or changed at this step."""
-        coarse = self._coarse[0] * self._coarse[1]
-        if cross:
-            return self._control.crosses(self.step) or self._reads(pixels)
-        return pixels <= coarse and self._control.selves(self.step)
+    @property
+    def acted(self) -> list[Control]:
+        """The numbers of steps on which attention was really taken, for each pair."""
+        return [Control(len(cross), len(itself)) for cross, itself in self._acted]
 
-    def put_in(self, maps: Tensor, *, cross: bool) -> Tensor:
-        """Return the maps to use, [rows, heads, pixels, tokens]; the last rows are the pairs."""
-        others, pairs = maps[: -self._count], maps[-self._count :]
-        sources, targets = pairs[0::2], pairs[1::2]
-        if not cross:
-            targets = sources
-        elif self._control.crosses(self.step):
-            targets = self._edit.to(maps).apply(sources, targets)
-        used = _pairs(sources, targets)
-        if cross and self._reads(maps.shape[2]):
-            seen = used.float().mean(dim=1)
-            self._seen = seen if self._seen is None else self._seen + seen
-        return torch.cat([others, used])
+    def selves(self, rows: int, pixels: int) -> list[int]:
+        """Return the rows of targets that take the source's self-attention now, and count it."""
+        if self._most is not None and pixels > self._most:
+            return []
+        pairs = [at for at, each in enumerate(self._controls) if self.step < each.itself]
+        for at in pairs:
+            self._acted[at][1].add(self.step)
+        return self._targets(rows, pairs)
 
-    def blended(self, latents: Tensor) -> Tensor:
-        """Return latents [2 pairs, c, h, w] with the source outside each target's blend region."""
-        blend = self._blend
-        if blend is None or self._seen is None or not blend.begun(self.step, self._control.steps):
-            return latents
-        mask = blend_mask(self._seen, blend.words, self._coarse, self._size, blend.threshold)
-        anywhere = (blend.words[0::2] + blend.words[1::2]).any(dim=1).to(mask.device)
-        mask = mask | ~anywhere[:, None, None, None]
-        sources, targets = latents[0::2], latents[1::2]
-        return _pairs(sources, torch.where(mask, targets, sources))
+    def crosses(self, rows: int) -> list[int]:
+        """Return the rows of targets that take the source's cross-attention now, and count it."""
+        pairs = [at for at, each in enumerate(self._controls) if self.step < each.cross]
+        for at in pairs:
+            self._acted[at][0].add(self.step)
+        return self._targets(rows, pairs)
 
-    def _reads(self, pixels: int) -> bool:
-        return self._blend is not None and pixels == self._coarse[0] * self._coarse[1]
+    def see(self, query: Tensor, key: Tensor, targets: Sequence[int]) -> None:
+        """Let the blend see one layer's maps of cross-attention, as they are with control.
 
+        query and key: [rows, heads, pixels or tokens, d].
+        """
+        assert self.blend is not None
+        maps = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+        if targets:
+            own = torch.tensor(targets, device=maps.device)
+            moving, staying = self.weights(targets, maps)
+            changed = maps[own - 1] @ moving + maps[own] * staying.mT
+            maps = maps.index_copy(0, own, changed)
+        self.blend.see(maps[-self._count :])
 
-def blend_mask(
-    maps: Tensor, words: Tensor, coarse: tuple[int, int], size: tuple[int, int], threshold: float
-) -> Tensor:
-    """Return the region that a pair's changed words attend to, [pairs, 1, h, w].
+    def weights(self, targets: Sequence[int], values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return T a, [targets, 1, tokens, tokens], and 1 - a, [targets, 1, tokens, 1]."""
+        self._moving, self._staying = self._moving.to(values), self._staying.to(values)
+        pairs = [(row % self._count) // 2 for row in targets]
+        return self._moving[pairs][:, None], self._staying[pairs][:, None]
 
-    It is the union of the masks B(M, w) of the source and B(M*, w*) of the target in section 3.2's
-    local editing. maps: [2 pairs, coarse pixels, tokens]; words: [2 pairs, tokens]; `size` is h, w.
-    """
-    attended = (maps * words.to(maps)[:, None]).sum(dim=-1).reshape(len(maps), 1, *coarse)
-    attended = functional.max_pool2d(attended, kernel_size=3, stride=1, padding=1)
-    attended = functional.interpolate(attended, size=size)
-    most = attended.amax(dim=(1, 2, 3), keepdim=True)
-    found = (attended > threshold * most) & (most > 0)
-    return found[0::2] | found[1::2]
+    def _targets(self, rows: int, pairs: Sequence[int]) -> list[int]:
+        starts = range(0, rows, self._count) if self._unconditional else [rows - self._count]
+        return [start + 2 * at + 1 for start in starts for at in pairs]
+
+    @property
+    def _count(self) -> int:
+        return 2 * len(self._controls)
 
 
 @contextmanager
@@ -156,38 +160,33 @@ def controlled(unet: Any, control: PairControl) -> Iterator[None]:
 
 
 def sample_pairs(
-    predict: Predict,
+    predict: _Predict,
     scheduler: Any,
-    noise: Tensor,
-    prompts: Tensor,
-    empty: Sequence[Tensor],
+    latents: Tensor,
     *,
-    guidance: float,
     control: PairControl,
+    generators: Sequence[torch.Generator] = (),
+    timesteps: Tensor | None = None,
 ) -> Tensor:
-    """Sample sources and targets [2 pairs, c, h, w] by algorithm 1.
+    """Sample sources and targets, from and to [2 pairs, c, h, w], by algorithm 1.
 
-    noise: [pairs, c, h, w], shared by a pair; prompts: [2 pairs, tokens, d]; empty: the empty
-    text's embedding at each step, [1 or 2 pairs, tokens, d]. `scheduler` is deterministic (DDIM),
-    with its timesteps set; `predict` calls a network that is under `control`.
+    `predict` calls a network that is under `control`. `generators`, one for each row, draw the
+    noise that an ancestral scheduler adds: a pair shares it if its two rows have generators with
+    one seed. `timesteps` are the scheduler's, or the last of them.
     """
-    latents = noise.repeat_interleave(2, dim=0)
-    for step, timestep in enumerate(scheduler.timesteps):
+    ancestral = "generator" in signature(scheduler.step).parameters and len(generators) > 0
+    extra = {"generator": list(generators)} if ancestral else {}
+    for step, timestep in enumerate(scheduler.timesteps if timesteps is None else timesteps):
         control.step = step
-        texts = torch.cat([empty[step].expand_as(prompts), prompts])
-        outputs = predict(torch.cat([latents, latents]), timestep, texts)
-        unconditional, conditional = outputs.chunk(2)
-        output = unconditional + guidance * (conditional - unconditional)
-        latents = control.blended(scheduler.step(output, timestep, latents).prev_sample)
+        output = predict(step, scheduler.scale_model_input(latents, timestep), timestep)
+        latents = scheduler.step(output, timestep, latents, **extra).prev_sample
+        if control.blend is not None:
+            latents = control.blend.blended(latents, step)
     return latents
 
 
-def _pairs(sources: Tensor, targets: Tensor) -> Tensor:
-    return torch.stack([sources, targets], dim=1).flatten(0, 1)
-
-
 class _ControlledAttention:
-    """diffusers' attention processor, with attention maps that the control can change."""
+    """diffusers' attention processor, fused, with the control's queries and keys."""
 
     def __init__(self, control: PairControl) -> None:
         self._control = control
@@ -201,26 +200,61 @@ class _ControlledAttention:
         attention_mask: Tensor | None = None,
         **others: Any,
     ) -> Tensor:
-        cross = encoder_hidden_states is not None
-        pixels = hidden_states.shape[1]
-        if not self._control.concerns(pixels=pixels, cross=cross):
-            plain: Tensor = self._plain(
-                attention, hidden_states, encoder_hidden_states, attention_mask, **others
-            )
+        assert attention_mask is None  # Stable Diffusion's texts are padded, not masked
+        rows, pixels = hidden_states.shape[:2]
+        if encoder_hidden_states is None:
+            targets = self._control.selves(rows, pixels)
+            mixed = _self_attention(attention, hidden_states, targets) if targets else None
+        else:
+            mixed = self._cross_attention(attention, hidden_states, encoder_hidden_states)
+        if mixed is None:
+            plain: Tensor = self._plain(attention, hidden_states, encoder_hidden_states, **others)
             return plain
-        seen = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        output: Tensor = attention.to_out[1](attention.to_out[0](mixed.transpose(1, 2).flatten(2)))
+        return output
+
+    def _cross_attention(self, attention: Any, states: Tensor, texts: Tensor) -> Tensor | None:
+        """Return [rows, heads, pixels, d]; None if nothing is controlled or read."""
+        control, (rows, pixels) = self._control, states.shape[:2]
+        targets = control.crosses(rows)
+        reads = control.blend is not None and control.blend.reads(pixels)
+        if not targets and not reads:
+            return None
         query, key, value = (
-            attention.head_to_batch_dim(layer(states))
-            for layer, states in (
-                (attention.to_q, hidden_states),
-                (attention.to_k, seen),
-                (attention.to_v, seen),
+            _heads(attention, layer(seen))
+            for layer, seen in (
+                (attention.to_q, states),
+                (attention.to_k, texts),
+                (attention.to_v, texts),
             )
         )
-        mask = attention.prepare_attention_mask(attention_mask, seen.shape[1], len(seen))
-        maps = attention.get_attention_scores(query, key, mask)
-        maps = maps.unflatten(0, (-1, attention.heads))
-        maps = self._control.put_in(maps, cross=cross).flatten(0, 1)
-        mixed = attention.batch_to_head_dim(maps.to(value.dtype) @ value)
-        output: Tensor = attention.to_out[1](attention.to_out[0](mixed))
-        return output
+        if reads:
+            control.see(query, key, targets)
+        if not targets:
+            return scaled_dot_product_attention(query, key, value)
+        own = torch.tensor(targets, device=value.device)
+        moving, staying = control.weights(targets, value)
+        moved = scaled_dot_product_attention(query[own - 1], key[own - 1], moving @ value[own])
+        kept = value.index_copy(0, own, staying * value[own])
+        return scaled_dot_product_attention(query, key, kept).index_add(0, own, moved)
+
+
+def _self_attention(attention: Any, states: Tensor, targets: Sequence[int]) -> Tensor:
+    """Return [rows, heads, pixels, d]; each target is given the map of the row before it.
+
+    Rows with one map share its queries and keys, which are computed once.
+    """
+    sources = [row - 1 if row in targets else row for row in range(len(states))]
+    used = sorted({*sources})
+    places = torch.tensor([used.index(row) for row in sources], device=states.device)
+    shared = states[used]
+    query, key = (
+        _heads(attention, layer(shared))[places] for layer in (attention.to_q, attention.to_k)
+    )
+    return scaled_dot_product_attention(query, key, _heads(attention, attention.to_v(states)))
+
+
+def _heads(attention: Any, states: Tensor) -> Tensor:
+    """Split [rows, tokens, heads x d] into [rows, heads, tokens, d]."""
+    rows, tokens, _ = states.shape
+    return states.view(rows, tokens, attention.heads, -1).transpose(1, 2)

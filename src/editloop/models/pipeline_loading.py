@@ -144,7 +144,7 @@ def check_channels(pipeline: Any, *known: int) -> None:
     if channels not in known:
         wanted = " or ".join(map(str, known))
         raise RecipeError(
-            f"a UNet with {channels} input channels, but this editor needs {wanted}",
+            f"a UNet with {channels} input channels, but {wanted} are needed",
             value=pipeline.name_or_path,
             fix="use inpaint: for 9 channels, diffusion: for 8 or 12, the others for 4",
         )

@@ -16,7 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["PromptEdit", "Spelled", "changed_tokens", "refinement", "spelled", "swap"]
+__all__ = [
+    "PromptEdit",
+    "Spelled",
+    "changed_tokens",
+    "prompt_edit",
+    "refinement",
+    "spelled",
+    "swap",
+]
 
 LENGTH = 77  # tokens of a CLIP text
 
@@ -52,10 +60,6 @@ class PromptEdit:
         moved = source @ self.transfer
         return self.taken * moved + (1 - self.taken) * target
 
-    def to(self, maps: Tensor) -> PromptEdit:
-        """Return the edit on the device and in the dtype of some maps."""
-        return PromptEdit(self.transfer.to(maps), self.taken.to(maps))
-
 
 def spelled(tokenizer: Any, prompt: str, length: int = LENGTH) -> Spelled:
     """Split a prompt into words with their token positions, truncated to `length` tokens.
@@ -74,23 +78,32 @@ def spelled(tokenizer: Any, prompt: str, length: int = LENGTH) -> Spelled:
     return Spelled(tuple(words), tuple(places), tuple(ids), length)
 
 
+def prompt_edit(source: Spelled, target: Spelled) -> PromptEdit:
+    """Return a swap if the prompts have equally many words, else a refinement."""
+    alike = len(source.words) == len(target.words)
+    return swap(source, target) if alike else refinement(source, target)
+
+
 def swap(source: Spelled, target: Spelled) -> PromptEdit:
     """Return the edit of a word swap: each word takes the attention of the word it replaces.
 
     Words with equal numbers of tokens are matched token by token; others share their attention
-    evenly. Raises ValueError if the prompts have different numbers of words.
+    evenly. Each source token's attention goes to target tokens as a whole, so a pixel's attention
+    still sums to one. Raises ValueError if the prompts have different numbers of words.
     """
     if len(source.words) != len(target.words):
         raise ValueError(
             f"a word swap needs as many words in both prompts: {len(source.words)} and "
             f"{len(target.words)}"
         )
-    transfer = _frame(source, target)
+    transfer = torch.zeros(source.length, target.length)
+    transfer[0, 0] = 1.0
     for old, new in zip(source.places, target.places, strict=True):
-        if len(old) == len(new):
-            transfer[old, new] = 1.0
-        elif new:
-            transfer[torch.tensor(old, dtype=torch.long)[:, None], torch.tensor(new)] = 1 / len(new)
+        if old and new:  # a word behind the last token that is read has none
+            even = torch.full((len(old), len(new)), 1 / len(new))
+            share = torch.eye(len(new)) if len(old) == len(new) else even
+            transfer[torch.tensor(old)[:, None], torch.tensor(new)] = share
+    _connect(transfer, *(transfer.sum(dim=axis) == 0 for axis in (1, 0)))
     return PromptEdit(transfer, torch.ones(target.length))
 
 
@@ -99,7 +112,13 @@ def refinement(source: Spelled, target: Spelled) -> PromptEdit:
 
     The alignment A of the paper: (M_t)_{i, A(j)} where A(j) exists, (M*_t)_{i, j} elsewhere.
     """
-    transfer = _frame(source, target)
+    transfer = torch.zeros(source.length, target.length)
+    transfer[0, 0] = 1.0
+    _connect(
+        transfer,
+        torch.arange(source.length) >= source.end,
+        torch.arange(target.length) >= target.end,
+    )
     taken = torch.ones(target.length)
     taken[1 : target.end] = 0.0
     for old, new, count in SequenceMatcher(
@@ -127,11 +146,12 @@ def _flat(places: Sequence[Sequence[int]]) -> list[int]:
     return [each for word in places for each in word]
 
 
-def _frame(source: Spelled, target: Spelled) -> Tensor:
-    """Return a transfer that matches only the start and end tokens."""
-    transfer = torch.zeros(source.length, target.length)
-    transfer[0, 0] = 1.0
-    new = torch.arange(target.end, target.length)
-    old = (new - target.end + source.end).clamp(max=source.length - 1)
-    transfer[old, new] = 1.0
-    return transfer
+def _connect(transfer: Tensor, sources: Tensor, targets: Tensor) -> None:
+    """Match tokens, given as masks, one by one; all that are left with the last of the others.
+
+    These are the end tokens, and with a swap the words whose counterpart is cut.
+    """
+    old, new = sources.nonzero()[:, 0], targets.nonzero()[:, 0]
+    alone = min(len(old), len(new)) - 1
+    transfer[old[:alone], new[:alone]] = 1.0
+    transfer[old[alone:, None], new[alone:]] = 1 / (len(new) - alone)

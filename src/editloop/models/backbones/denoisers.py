@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from editloop.models.backbones.texts import TextStates
 from editloop.models.wrapper import ConditionedUNet
 
-__all__ = ["Denoiser", "Given", "UNetDenoiser"]
+__all__ = ["Denoiser", "Given", "UNetDenoiser", "added_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,6 @@ class UNetDenoiser(Denoiser):
         super().__init__()
         self.conditioned = ConditionedUNet(unet, conditions)
         self._factor = factor
-        self._xl = unet.config.addition_embed_type == "text_time"
 
     @property
     def network(self) -> Any:
@@ -81,8 +80,9 @@ class UNetDenoiser(Denoiser):
 
     def forward(self, noisy: Tensor, timestep: Tensor, given: Given) -> Tensor:
         """Return the UNet's output [batch, c, h, w] for noisy latents [batch, c, h, w]."""
+        added = added_inputs(self.network, given.text.pooled, noisy, self._factor)
         output: Tensor = self.conditioned(
-            noisy, timestep, given.text.hidden, self._conditions(given), **self._added(noisy, given)
+            noisy, timestep, given.text.hidden, self._conditions(given), **added
         )
         return output
 
@@ -99,11 +99,16 @@ class UNetDenoiser(Denoiser):
             }
         return found
 
-    def _added(self, noisy: Tensor, given: Given) -> dict[str, Any]:
-        """Return XL's inputs: pooled text, and the sizes (original, crop offset, target)."""
-        if not self._xl:
-            return {}
-        height, width = (side * self._factor for side in noisy.shape[-2:])
-        sizes = torch.tensor([height, width, 0, 0, height, width], dtype=noisy.dtype)
-        sizes = sizes.to(noisy.device).expand(len(noisy), -1)
-        return {"added_cond_kwargs": {"text_embeds": given.text.pooled, "time_ids": sizes}}
+
+def added_inputs(unet: Any, pooled: Tensor, noisy: Tensor, factor: int) -> dict[str, Any]:
+    """Return XL's inputs: pooled text, and the sizes (original, crop offset, target).
+
+    Other UNets have none. pooled: [batch, p]; noisy: latents of the batch; `factor`: the pixels of
+    a side for one latent.
+    """
+    if unet.config.addition_embed_type != "text_time":
+        return {}
+    height, width = (side * factor for side in noisy.shape[-2:])
+    sizes = torch.tensor([height, width, 0, 0, height, width], dtype=noisy.dtype)
+    sizes = sizes.to(noisy.device).expand(len(noisy), -1)
+    return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}

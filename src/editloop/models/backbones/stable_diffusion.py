@@ -25,7 +25,7 @@ from editloop.models.reward import reward_condition
 from editloop.models.schedules import diffusion_levels
 from editloop.models.wrapper import UNetShape
 
-__all__ = ["load_stable_diffusion", "of_pipeline"]
+__all__ = ["load_stable_diffusion", "of_pipeline", "texts_of"]
 
 
 def load_stable_diffusion(base: str, folder: Path, wanted: Wanted) -> DiffusionModel:
@@ -54,7 +54,7 @@ def of_pipeline(pipeline: Any, base: str, folder: Path, wanted: Wanted) -> Diffu
         base=base,
         folder=folder,
         autoencoder=autoencoder,
-        texts=_texts(pipeline, dtype),
+        texts=texts_of(pipeline, dtype),
         denoiser=UNetDenoiser(unet, _conditions(unet, wanted), autoencoder.factor),
         scheduler=pipeline.scheduler,
         levels=diffusion_levels(pipeline.scheduler),
@@ -78,7 +78,8 @@ def _check_levels(scheduler: Any, folder: Path) -> None:
         )
 
 
-def _texts(pipeline: Any, dtype: torch.dtype) -> ClipTexts | ClipPairTexts:
+def texts_of(pipeline: Any, dtype: torch.dtype) -> ClipTexts | ClipPairTexts:
+    """Return a pipeline's tokenizers and text encoders, frozen in `dtype`."""
     first = frozen(pipeline.text_encoder, dtype)
     if not hasattr(pipeline, "text_encoder_2"):
         return ClipTexts(pipeline.tokenizer, first)
