@@ -43,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": looping.verify,
     "retry": looping.retry,
     "export-preferences": exporting.export_preferences,
+    "clean": looping.clean,
     "editors": editing.editors,
     "protocols": evaluating.protocols,
     "operations": editing.operations,

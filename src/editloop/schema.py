@@ -232,7 +232,8 @@ class EditRequest:
     at that size; the mask is then that of the whole picture (see `editors.sessions`).
 
     `provenance` records how the benchmark made the case. Only an editor that replays records (the
-    darkroom, as the known truth) may read it.
+    darkroom, as the known truth) may read it. `references` are further pictures that the
+    instruction speaks of; an editor of one picture does not see them.
     """
 
     id: str
@@ -247,6 +248,7 @@ class EditRequest:
     setting: str = "independent"
     fitted: bool = False
     provenance: Provenance | None = None
+    references: tuple[Pixels, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

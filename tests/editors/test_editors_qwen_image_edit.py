@@ -69,6 +69,17 @@ def test_it_follows_instructions_and_seeds_and_keeps_odd_sizes(folders) -> None:
     assert not np.array_equal(usual, seed)
 
 
+def test_reference_pictures_reach_the_pipeline_that_takes_several(folders) -> None:
+    further = (np.full((32, 48, 3), 200, np.uint8),)
+    changed = {}
+    for made in (QwenImageEditPipeline, QwenImageEditPlusPipeline):
+        without, with_one = editor(folders[made], guidance=30).edit(
+            [asked(), asked(references=further)]
+        )
+        changed[made] = not np.array_equal(without, with_one)
+    assert changed == {QwenImageEditPipeline: False, QwenImageEditPlusPipeline: True}
+
+
 def test_the_processor_makes_room_for_each_picture_s_tokens(folders) -> None:
     folder = folders[QwenImageEditPipeline]
     tokenizer = editor(folder)._pipeline.tokenizer

@@ -11,6 +11,7 @@ import pytest
 
 from editloop.errors import RecipeError
 from editloop.schema import EditSample
+from editloop.sources import stored
 from editloop.sources.layouts import open_layout, splits_of
 from layout_folders import parquet, png, put
 
@@ -176,6 +177,25 @@ def test_references_are_kept_from_one_or_several_columns(tmp_path: Path) -> None
     parquet(tmp_path / "a.parquet", [edit])
     (sample,) = read(tmp_path, {**MAP, "references": "one,two"})
     assert [each.bytes for each in sample.references] == [png(shade=5), png(shade=6)]
+
+
+def test_unmapped_heavy_columns_are_not_read(tmp_path: Path) -> None:
+    """A latent or a further picture is not even looked at: its pages may be damaged."""
+    path = tmp_path / "a.parquet"
+    heavy = [float(at) for at in range(5000)]
+    parquet(path, [{**PAIR, "words": "x", "latent": heavy, "n": 3}])
+    rows = list(stored.all_rows(path, {"before", "after", "words"}))
+    assert [row["latent"] for row in rows if isinstance(row, dict)] == [None]
+    data = bytearray(path.read_bytes())
+    facts = pq.ParquetFile(path).metadata.row_group(0)
+    columns = [facts.column(at) for at in range(facts.num_columns)]
+    (latent,) = [each for each in columns if each.path_in_schema.startswith("latent")]
+    start = latent.dictionary_page_offset or latent.data_page_offset
+    data[start : start + latent.total_compressed_size] = b"\0" * latent.total_compressed_size
+    path.write_bytes(data)
+    (sample,) = read(tmp_path)
+    assert sample.provenance is not None
+    assert sample.provenance.parameters == {"n": 3}
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:

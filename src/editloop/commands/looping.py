@@ -10,7 +10,7 @@ import typer
 from editloop.commands.common import EngineSpec, RunFolder, going_on_later
 from editloop.showing.terminal import say
 
-__all__ = ["recipes", "retry", "run", "show", "verify"]
+__all__ = ["clean", "recipes", "retry", "run", "show", "verify"]
 
 
 def run(
@@ -124,6 +124,24 @@ def verify(folder: RunFolder) -> None:
     if problems:
         raise typer.Exit(1)
     say("ok: every file is as it was committed")
+
+
+def clean(
+    folder: RunFolder,
+    recipe: Annotated[
+        str | None, typer.Option(help="The run's recipe, if it has classes of your own.")
+    ] = None,
+) -> None:
+    """Remove the working files of a complete run that nothing needs.
+
+    Data, models, results and the replies of model servers stay; so do the outputs of steps that use
+    a GPU. A retry or a changed recipe then builds again from the sources.
+    """
+    from editloop.loop import run as loop
+
+    with going_on_later():
+        removed = loop.clean(folder, recipe=recipe)
+    say(f"{removed / 1e6:,.1f} MB removed")
 
 
 def retry(

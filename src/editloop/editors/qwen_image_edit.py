@@ -47,11 +47,14 @@ class QwenImageEditSettings(PipelineSettings):
 
 
 class QwenImageEditEditor(PipelineEditor[QwenImageEditSettings]):
-    """Qwen-Image-Edit, guided by the instruction; it takes no mask and no captions."""
+    """Qwen-Image-Edit, guided by the instruction; it takes no mask and no captions.
+
+    The later releases ("Plus") also see a request's reference pictures.
+    """
 
     Settings = QwenImageEditSettings
     kind = "qwen-image-edit"
-    version = "1"
+    version = "2"
 
     def load(self, folder: Path) -> Any:
         made = _PIPELINES.get(model_index(folder)["_class_name"], QwenImageEditPipeline)
@@ -93,8 +96,11 @@ class PictureTextProcessor:
 
 def _edited(pipeline: Any, job: SizedRequest, settings: QwenImageEditSettings) -> Image.Image:
     height, width = (None, None) if settings.size is None else job.mask.shape
+    image = Image.fromarray(job.request.image)  # the pipeline resizes it itself
+    further = list(map(Image.fromarray, job.request.references))
+    takes_several = isinstance(pipeline, QwenImageEditPlusPipeline)
     values = pipeline(
-        image=Image.fromarray(job.request.image),  # the pipeline resizes it itself
+        image=[image, *further] if further and takes_several else image,
         prompt=job.request.instruction,
         negative_prompt=" ",
         height=height,

@@ -194,6 +194,7 @@ class EditStep:
             mask=mask,
             seed=derive_seed(self._seed, "edit", name, sample.turn),
             session=sample.session,
+            references=tuple(decode(each.bytes) for each in sample.references),
         )
 
     def _name(self, sample: EditSample, number: int) -> str:

@@ -27,9 +27,10 @@ from editloop.schema import Json
 from editloop.storage.files import Files, check_below, explained
 from editloop.storage.manifests import Manifest, find_manifest
 from editloop.storage.records import read_record, write_record
+from editloop.storage.shards import ShardStore
 from editloop.storage.versions import claim_version, part_folder, retire_versions, work_folder
 
-__all__ = ["BuildReport", "Options", "Retried", "build", "check", "retry"]
+__all__ = ["BuildReport", "Options", "Retried", "build", "check", "clean", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,38 @@ def retry(
             "unknown failure class", value=failure, fix=f"known classes: {', '.join(known)}"
         )
     again = FailureClass(failure)
-    options = options or Options()
+    job = _last_build(out, options or Options(), specs)
+    before = job.run().counts  # first finish an interrupted build
+    tried = before["by_class"].get(again.value, 0)
+    if not tried:
+        return Retried(0, 0)
+    after = job.run(again=again).counts
+    return Retried(tried, max(0, before["quarantined"] - after["quarantined"]))
+
+
+def clean(
+    out: Path,
+    options: Options | None = None,
+    *,
+    specs: tuple[Sequence[StepSpec], Sequence[StepSpec]] | None = None,
+) -> int:
+    """Remove the working tables of a published build; returns the bytes removed.
+
+    The published data, and all records, stay. The outputs of steps that use a GPU stay too, as they
+    would be dear to make again. The caller holds `lock(out)`; `specs` as for `retry`. Raises
+    StoreError if the build is not complete.
+    """
+    return _last_build(out, options or Options(), specs).clean()
+
+
+def _last_build(
+    out: Path, options: Options, specs: tuple[Sequence[StepSpec], Sequence[StepSpec]] | None
+) -> _Build:
+    """Return the last build of a folder, by its records or by `specs`."""
     folder = part_folder(out, BUILD)
     parts = read_record(options.files, folder / "parts.json")
     if parts is None:
-        raise StoreError("there is no build to retry", value=out, fix="run the build first")
+        raise StoreError("there is no build in this folder", value=out, fix="run the build first")
     check_below(parts["plan"], "a plan")
     plan = load_plan(folder / parts["plan"], options.files)
     if specs is None:
@@ -143,13 +171,7 @@ def retry(
     else:
         sources, steps = map(make_steps, specs)
         recipe = BuildSpec(sources, steps, parts["seed"], parts["shard_size"])
-    job = _Build(out, recipe, plan, options)
-    before = job.run().counts  # first finish an interrupted build
-    tried = before["by_class"].get(again.value, 0)
-    if not tried:
-        return Retried(0, 0)
-    after = job.run(again=again).counts
-    return Retried(tried, max(0, before["quarantined"] - after["quarantined"]))
+    return _Build(out, recipe, plan, options)
 
 
 class _Build:
@@ -173,6 +195,10 @@ class _Build:
         check_resources(((each.name, each.resources) for each in self._work.segments), engine)
         self._claim(new_version)
         committed = Committed(self._work)
+        if again is not None or self._published(committed) is None:
+            for store in self._stores():
+                store.forget_cleaned()
+            committed = Committed(self._work)
         committed.sweep_orphans()
         driver = Driver(self._work, committed, self._options.progress or _ignore_progress, again)
         with engine:
@@ -196,15 +222,35 @@ class _Build:
 
     def _publish(self, committed: Committed) -> Manifest:
         """Publish the commits, unless exactly these are published already."""
+        return self._published(committed) or publish_set(
+            self._out,
+            self._work.plan,
+            committed.chain,
+            made_from=committed.digest(),
+            files=self._options.files,
+        )
+
+    def _published(self, committed: Committed) -> Manifest | None:
+        """Return the manifest of the data if it was made from exactly these commits."""
         files = self._options.files
         made_from = committed.digest()
         found = [find_manifest(self._out, name, files=files) for name in ("rejects", "data")]
         whole = [each for each in found if each is not None and each.in_place(self._out)]
-        if [each.fingerprint for each in whole] == [made_from, made_from]:
-            return whole[-1]
-        return publish_set(
-            self._out, self._work.plan, committed.chain, made_from=made_from, files=files
-        )
+        same = [each.fingerprint for each in whole] == [made_from, made_from]
+        return whole[-1] if same else None
+
+    def clean(self) -> int:
+        """Remove the tables of all segments that use no GPU; returns the bytes removed."""
+        if self._published(Committed(self._work)) is None:
+            raise StoreError(
+                "this folder's build is not complete", value=self._out, fix="run it to its end"
+            )
+        return sum(store.clean() for store in self._stores())
+
+    def _stores(self) -> list[ShardStore]:
+        """Return the stores of the segments whose tables `clean` may remove."""
+        light = [segment for segment in self._work.segments if not segment.resources.gpus]
+        return [ShardStore(segment.folder, self._options.files) for segment in light]
 
     def _clean_up(self, committed: Committed) -> None:
         """Remove the files of older versions and generations."""

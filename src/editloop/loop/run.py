@@ -45,7 +45,18 @@ from editloop.storage.versions import (
     retire_versions,
 )
 
-__all__ = ["PARTS", "RESULTS", "check", "dry_run", "notices", "report", "results", "retry", "run"]
+__all__ = [
+    "PARTS",
+    "RESULTS",
+    "check",
+    "clean",
+    "dry_run",
+    "notices",
+    "report",
+    "results",
+    "retry",
+    "run",
+]
 
 PARTS = ("sources", "build", "judge", "train", "evaluate", "report")
 _DATA = {"sources", "build", "judge"}  # these parts build one data set together
@@ -129,6 +140,23 @@ def _retry(
         if passed:
             made.write_results()
     return tried, passed
+
+
+def clean(out: Path | str, *, recipe: Recipe | Path | str | None = None) -> int:
+    """Remove what nothing needs of a complete run's working files; returns the bytes removed.
+
+    The data, models and results stay, and the same recipe has nothing to do. A retry or a changed
+    recipe builds again from the sources; replies of model servers and outputs of steps that use a
+    GPU are kept. `recipe` as for `retry`.
+    """
+    folder = Path(out)
+    _recipe_of(folder)
+    if recipe is None:
+        with recorded(), lock(folder):
+            return build.clean(folder)
+    own = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    with lock(folder):
+        return build.clean(folder, specs=build_specs(own))
 
 
 def dry_run(recipe: Recipe, out: Path | str) -> list[tuple[str, str, str]]:

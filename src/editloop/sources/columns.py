@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "Rules",
     "absent_columns",
+    "column_roots",
     "is_blank",
     "is_number",
     "session_of",
@@ -134,6 +135,14 @@ def absent_columns(rules: Rules, names: Collection[str]) -> list[tuple[str, tupl
             for spelt in spelt_as(column)
         )
     ]
+
+
+def column_roots(rules: Rules, names: Collection[str]) -> frozenset[str]:
+    """Return the columns among `names` that the fields of the rules begin with."""
+    paths = [
+        each for columns in rules.columns.values() for name in columns for each in spelt_as(name)
+    ]
+    return frozenset(column_of(path, names) for path in (*paths, *rules.only, *rules.scores))
 
 
 def value_of(row: Row, rules: Rules, name: str) -> tuple[str | None, Json]:

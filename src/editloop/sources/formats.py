@@ -18,13 +18,14 @@ _Rows = Iterator[Mapping[str, Json]] | Iterator[Mapping[str, Json] | str]
 class Format:
     """The functions that read one format. An unreadable row is returned as text with the reason.
 
-    `columns` returns the column names, for WebDataset those of the first row.
+    `columns` returns the column names, for WebDataset those of the first rows. The others take the
+    columns whose pictures and lists are wanted (`stored.Wanted`), beside those with plain values.
     """
 
     columns: Callable[[Path], Sequence[str]]
-    all_rows: Callable[[Path], _Rows]
-    without_pictures: Callable[[Path], _Rows]
-    rows_at: Callable[[Path, Sequence[int]], Iterator[tuple[int, Mapping[str, Json] | str]]]
+    all_rows: Callable[..., _Rows]
+    without_pictures: Callable[..., _Rows]
+    rows_at: Callable[..., Iterator[tuple[int, Mapping[str, Json] | str]]]
 
 
 FORMATS: Mapping[str, Format] = {

@@ -249,7 +249,9 @@ class LayoutSource:
                 of_row = places[_part(item), place.file].setdefault(place.row, [])
                 of_row.append((item.id, place))  # a row may hold a whole session
         for (part, path), named in places.items():
-            for row, values in format_of(path).rows_at(path, list(named)):
+            index = self._index(part)
+            wanted = index.rows.columns if isinstance(index, ListedIndex) and index.rows else None
+            for row, values in format_of(path).rows_at(path, list(named), wanted):
                 for name, place in named.pop(row):
                     yield name, self._entry_at(part, name, place, values)
             for row, of_row in named.items():

@@ -17,11 +17,13 @@ class Rows:
     """Access to tables that contain pictures: list rows without pictures, and read single rows.
 
     `listed` yields the same entries as the index, each with its place and with placeholders for its
-    pictures; `read` builds the full entry from the values at a place.
+    pictures; `read` builds the full entry from the values at a place, for which the pictures and
+    lists in other columns than `columns` (None: all) need not be read.
     """
 
     listed: Callable[[], Iterator[Entry | Problem]]
     read: Callable[[Place, Mapping[str, Json]], Entry | Problem]
+    columns: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from editloop.errors import CorruptError
 from editloop.schema import Json
 from editloop.sources.arrow_messages import check_compression
-from editloop.sources.stored import is_bytes, is_picture, stand_in
+from editloop.sources.stored import Wanted, is_bytes, is_list, is_picture, stand_in
 from editloop.storage.files import explained
 from editloop.storage.unfolding import rows_of
 
@@ -26,7 +26,7 @@ _MAGIC = b"ARROW1"  # of the file format; the stream format that `datasets` writ
 _START = 8  # bytes before the messages of the file format, which are those of a stream
 
 
-def all_rows(path: Path) -> Iterator[Mapping[str, Json] | str]:
+def all_rows(path: Path, wanted: Wanted = None) -> Iterator[Mapping[str, Json] | str]:
     """Yield every row with its pictures, or why it is too large.
 
     Raises CorruptError if the file cannot be read.
@@ -34,10 +34,10 @@ def all_rows(path: Path) -> Iterator[Mapping[str, Json] | str]:
     with _batches(path) as batches:
         for batch in batches:
             for start in range(0, batch.num_rows, _BATCH):
-                yield from rows_of(batch.slice(start, _BATCH))
+                yield from rows_of(_lightened(batch.slice(start, _BATCH), wanted))
 
 
-def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json] | str]:
+def rows_without_pictures(path: Path, _wanted: Wanted = None) -> Iterator[Mapping[str, Json] | str]:
     """Yield every row with placeholders for bytes."""
     with _batches(path) as batches:
         for batch in batches:
@@ -45,14 +45,17 @@ def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json] | str]:
                 yield from _light_rows(batch.slice(start, _LIGHT_BATCH))
 
 
-def rows_at(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
+def rows_at(
+    path: Path, rows: Sequence[int], wanted: Wanted = None
+) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
     """Yield the selected rows with their numbers, in order."""
-    wanted, start = sorted(set(rows)), 0
+    numbers, start = sorted(set(rows)), 0
     with _batches(path) as batches:
         for batch in batches:
-            for row in wanted:
+            for row in numbers:
                 if start <= row < start + batch.num_rows:
-                    yield from ((row, each) for each in rows_of(batch.slice(row - start, 1)))
+                    one = _lightened(batch.slice(row - start, 1), wanted)
+                    yield from ((row, each) for each in rows_of(one))
             start += batch.num_rows
 
 
@@ -82,6 +85,19 @@ def _whole_file(mapped: pa.MemoryMappedFile) -> pa.RecordBatchReader:
     file = pa.ipc.open_file(mapped)
     batches = (file.get_batch(at) for at in range(file.num_record_batches))
     return pa.RecordBatchReader.from_batches(file.schema, batches)
+
+
+def _lightened(batch: pa.RecordBatch, wanted: Wanted) -> pa.RecordBatch:
+    """Return a batch without other columns than `wanted` that hold pictures, bytes or lists."""
+    if wanted is None:
+        return batch
+    kept = [
+        field.name
+        for field in batch.schema
+        if field.name in wanted
+        or not (is_bytes(field.type) or is_list(field.type) or is_picture(field.type))
+    ]
+    return batch.select(kept)
 
 
 def _light_rows(batch: pa.RecordBatch) -> Iterator[Mapping[str, Json] | str]:

@@ -30,6 +30,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 from editloop.errors import CorruptError
 from editloop.schema import Json
 from editloop.sources.files import EXTENSIONS, MAX_BYTES, MAX_TEXT, size_and_time
+from editloop.sources.stored import Wanted
 from editloop.sources.tar_keys import Naming, key_rule
 from editloop.storage.files import explained
 
@@ -72,17 +73,19 @@ def is_packed_tar(path: Path) -> bool:
     return path.name.lower().endswith(_PACKED)
 
 
-def all_rows(path: Path) -> Iterator[Mapping[str, Json] | str]:
+def all_rows(path: Path, _wanted: Wanted = None) -> Iterator[Mapping[str, Json] | str]:
     """Yield every sample, or its fault as text; raise CorruptError if the shard cannot be read."""
     return (_row(files) for _, files in _samples(path, None))
 
 
-def rows_without_pictures(path: Path) -> Iterator[Mapping[str, Json] | str]:
+def rows_without_pictures(path: Path, _wanted: Wanted = None) -> Iterator[Mapping[str, Json] | str]:
     """Yield every sample with placeholders for its pictures, or its fault as text."""
     return (_row(files) for _, files in _samples(path, ()))
 
 
-def rows_at(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
+def rows_at(
+    path: Path, rows: Sequence[int], _wanted: Wanted = None
+) -> Iterator[tuple[int, Mapping[str, Json] | str]]:
     """Yield the selected samples with their numbers, or their fault as text."""
     wanted = set(rows)
     yield from ((at, _row(files)) for at, files in _samples(path, wanted) if at in wanted)

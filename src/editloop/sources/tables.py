@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from editloop.errors import EditLoopError
 from editloop.schema import Json
 from editloop.settings import Settings as BaseSettings
 from editloop.sources.captions import METADATA
-from editloop.sources.columns import Row, Rules, absent_columns, session_of, spelt_as
+from editloop.sources.columns import Row, Rules, absent_columns, column_roots, session_of, spelt_as
 from editloop.sources.entries import Entry, Place, Problem
 from editloop.sources.files import relative
 from editloop.sources.formats import FORMATS, format_of
@@ -77,7 +77,7 @@ def table_index(
         folder,
         entries,
         table_files=table.files,
-        rows=Rows(listed, partial(_entry_at, rules, folder)),
+        rows=Rows(listed, partial(_entry_at, rules, folder), _wanted(table.files, rules)),
     )
 
 
@@ -194,7 +194,8 @@ def _rows(
         try:
             misnamed = list(_misnamed(name, rules, _column_names(path)))
             yield from misnamed
-            for at, where, values in _located(path, pictures) if not misnamed else ():
+            wanted = _wanted([path], rules)
+            for at, where, values in _located(path, pictures, wanted) if not misnamed else ():
                 if isinstance(values, dict):
                     if (cause := ambiguity_of(values, rules)) is not None:
                         yield Problem(f"{name} {where}", cause, _MAP)
@@ -205,6 +206,11 @@ def _rows(
                 number += 1
         except EditLoopError as error:
             yield Problem(name, error.cause, error.fix or "download it again")
+
+
+def _wanted(files: Sequence[Path], rules: Rules) -> frozenset[str]:
+    """Return the columns of table files whose pictures and lists may be read."""
+    return frozenset().union(*(column_roots(rules, _column_names(path)) for path in files))
 
 
 def _misnamed(name: str, rules: Rules, columns: Sequence[str]) -> Iterator[Problem]:
@@ -222,12 +228,14 @@ def _column_names(path: Path) -> Sequence[str]:
     return text_columns(path) if is_text_table(path) else format_of(path).columns(path)
 
 
-def _located(path: Path, pictures: bool) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
+def _located(
+    path: Path, pictures: bool, wanted: Collection[str]
+) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
     """Yield each row's number, its location as text, and its values or its fault."""
     if is_text_table(path):
         for at, (where, content) in enumerate(text_rows(path)):
             yield at, where, content
     else:
         read = format_of(path).all_rows if pictures else format_of(path).without_pictures
-        for at, values in enumerate(read(path)):
+        for at, values in enumerate(read(path, wanted)):
             yield at, f"row {at}", values

@@ -30,6 +30,7 @@ from editloop.storage.files import (
     check_plain,
     explained,
     file_hash,
+    replace_file,
     sweep_temporaries,
     temporary,
 )
@@ -40,6 +41,7 @@ from editloop.storage.records import decode_record, encode_record
 __all__ = ["Problem", "ShardStore"]
 
 
+_CLEANED = "cleaned"  # a file that says that the tables were removed on purpose
 _RECORD = re.compile(r"[^@]+@[^@]+@\d+\.json")
 
 
@@ -199,8 +201,31 @@ class ShardStore:
                 fix="restore it from a copy, or delete its commit record to rebuild the shard",
             )
 
+    def clean(self) -> int:
+        """Remove the tables of all commits and keep their records; returns the bytes removed."""
+        with explained("clean a folder", self.folder):
+            paths = [self._data / name for name in self.files.names(self._data)]
+            removed = sum(path.stat().st_size for path in paths)
+            replace_file(self.files, self.folder / _CLEANED, b"")  # first: then they may be missing
+            for path in paths:
+                self.files.remove(path)
+        return removed
+
+    def forget_cleaned(self) -> None:
+        """Remove the records of a cleaned folder, so that its shards are made again."""
+        with explained("rebuild a folder", self.folder):
+            if (self.folder / _CLEANED).exists():
+                for key in self.keys():
+                    self.files.remove(self._records / f"{key}.json")
+                self.files.remove(self.folder / _CLEANED)
+
     def verify(self) -> list[Problem]:
-        """Return every record and file that differs from its committed state."""
+        """Return every record and file that differs from its committed state.
+
+        The tables of a cleaned folder may be missing.
+        """
+        if (self.folder / _CLEANED).exists():
+            return self._verify_records()
         problems = []
         for key in sorted(self.keys(), key=str):
             try:
@@ -209,6 +234,15 @@ class ShardStore:
                         self._verify_file(stored)
                     except CorruptError as error:
                         problems.append(Problem(self._data / stored.path, error.cause))
+            except StoreError as error:
+                problems.append(Problem(self._records / f"{key}.json", error.cause))
+        return problems
+
+    def _verify_records(self) -> list[Problem]:
+        problems = []
+        for key in sorted(self.keys(), key=str):
+            try:
+                self._must_find(key)
             except StoreError as error:
                 problems.append(Problem(self._records / f"{key}.json", error.cause))
         return problems

@@ -20,7 +20,7 @@ from editloop.editors.requests import check_answers, mask_for
 from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
 from editloop.errors import FailureClass, ImageError, StepError
 from editloop.evaluation.answers.cases import Sequences
-from editloop.images.codec import content_hash, encode_png
+from editloop.images.codec import content_hash, decode, encode_png
 from editloop.images.masks import NOWHERE, is_nowhere
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Captions, Editor, EditRequest, EditSample, Json, Pixels, Unedited
@@ -241,6 +241,7 @@ def _request(turn: _CaseTurn, asking: EditingSettings) -> EditRequest | Unedited
         setting=turn.setting,
         fitted=turn.fitted,
         provenance=sample.provenance,
+        references=tuple(decode(each.bytes) for each in sample.references),
     )
 
 
