@@ -24,7 +24,15 @@ SCRIPT = Path(kernel_crash.__file__)
 
 @pytest.mark.parametrize(
     ("kind", "every"),
-    [("first", 1), ("changed", 4), ("retried", 4), ("gathered", 4), ("regrouped", 4)],
+    [
+        ("first", 1),
+        ("changed", 4),
+        ("retried", 4),
+        ("gathered", 4),
+        ("regrouped", 4),
+        ("cleaned", 1),
+        ("rebuilt", 4),
+    ],
 )
 def test_a_kill_before_any_change_of_the_disk(tmp_path: Path, kind: str, every: int) -> None:
     part = random.Random(kind).randrange(every)

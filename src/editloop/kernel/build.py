@@ -133,6 +133,8 @@ def retry(
         )
     again = FailureClass(failure)
     job = _last_build(out, options or Options(), specs)
+    if job is None:
+        raise StoreError("there is no build to retry", value=out, fix="run the build first")
     before = job.run().counts  # first finish an interrupted build
     tried = before["by_class"].get(again.value, 0)
     if not tried:
@@ -147,23 +149,24 @@ def clean(
     *,
     specs: tuple[Sequence[StepSpec], Sequence[StepSpec]] | None = None,
 ) -> int:
-    """Remove the working tables of a published build; returns the bytes removed.
+    """Remove the working tables of a published build; returns the bytes removed, 0 without a build.
 
     The published data, and all records, stay. The outputs of steps that use a GPU stay too, as they
     would be dear to make again. The caller holds `lock(out)`; `specs` as for `retry`. Raises
     StoreError if the build is not complete.
     """
-    return _last_build(out, options or Options(), specs).clean()
+    job = _last_build(out, options or Options(), specs)
+    return 0 if job is None else job.clean()
 
 
 def _last_build(
     out: Path, options: Options, specs: tuple[Sequence[StepSpec], Sequence[StepSpec]] | None
-) -> _Build:
-    """Return the last build of a folder, by its records or by `specs`."""
+) -> _Build | None:
+    """Return the last build of a folder, by its records or by `specs`; None if there is none."""
     folder = part_folder(out, BUILD)
     parts = read_record(options.files, folder / "parts.json")
     if parts is None:
-        raise StoreError("there is no build in this folder", value=out, fix="run the build first")
+        return None
     check_below(parts["plan"], "a plan")
     plan = load_plan(folder / parts["plan"], options.files)
     if specs is None:
@@ -248,9 +251,15 @@ class _Build:
         return sum(store.clean() for store in self._stores())
 
     def _stores(self) -> list[ShardStore]:
-        """Return the stores of the segments whose tables `clean` may remove."""
-        light = [segment for segment in self._work.segments if not segment.resources.gpus]
-        return [ShardStore(segment.folder, self._options.files) for segment in light]
+        """Return the stores of the segments whose tables `clean` may remove.
+
+        The groups that were noted are small, and every run reads them.
+        """
+        return [
+            ShardStore(segment.folder, self._options.files)
+            for segment in self._work.segments
+            if not segment.resources.gpus and segment.gathers is None
+        ]
 
     def _clean_up(self, committed: Committed) -> None:
         """Remove the files of older versions and generations."""

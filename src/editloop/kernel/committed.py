@@ -102,11 +102,16 @@ class Committed:
         return self._stores[segment.folder], key
 
     def digest(self) -> str:
-        """Return a fingerprint (16 hex digits) of the commits that make up the plan."""
+        """Return a fingerprint (16 hex digits) of the commits that make up the plan.
+
+        With a commit missing, it is that of no published data.
+        """
         keys = hashlib.sha256()
         for shard in self._work.plan.shards:
-            for store, key in self.chain(shard):
-                keys.update(f"{store.folder.name}/{key}\n".encode())
+            for segment in self._work.chains[shard.source]:
+                _, key = self.at(segment, shard)
+                missing = "" if self.generation(segment, shard) is not None else " missing"
+                keys.update(f"{segment.folder.name}/{key}{missing}\n".encode())
         return keys.hexdigest()[:16]
 
     def sweep_orphans(self) -> None:

@@ -152,6 +152,10 @@ class Driver:
             current = self._committed.facts(segment, shard).get("portions") == now
         if current and not (again and self._committed.failed(segment, shard, again)):
             return None
+        # What follows may be there already: only a new generation makes it look at these rows.
+        known = self._committed.generation
+        follow = self._work.chains[shard.source][index:]
+        replaces = any(known(each, shard) is not None for each in follow)
         return ShardTask(
             segment,
             shard,
@@ -160,7 +164,7 @@ class Driver:
             self._work.cache,
             self._work.files,
             self._work.deadline,
-            generation=above if own is None else max(above, self._round),
+            generation=max(above, self._round) if replaces else above,
             upstream_generation=above,
             previous=own,
             portions=portions,

@@ -13,7 +13,7 @@ A generation replaces the one before it: `retry` commits 1 over 0, and so on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,7 @@ from editloop.storage.records import decode_record, encode_record
 
 __all__ = ["Problem", "ShardStore"]
 
-
-_CLEANED = "cleaned"  # a file that says that the tables were removed on purpose
+_CLEANED = "cleaned"  # a file among the records: the tables were removed on purpose
 _RECORD = re.compile(r"[^@]+@[^@]+@\d+\.json")
 
 
@@ -206,7 +205,8 @@ class ShardStore:
         with explained("clean a folder", self.folder):
             paths = [self._data / name for name in self.files.names(self._data)]
             removed = sum(path.stat().st_size for path in paths)
-            replace_file(self.files, self.folder / _CLEANED, b"")  # first: then they may be missing
+            if paths:  # the mark first: from then on they may be missing
+                replace_file(self.files, self._records / _CLEANED, b"")
             for path in paths:
                 self.files.remove(path)
         return removed
@@ -214,38 +214,32 @@ class ShardStore:
     def forget_cleaned(self) -> None:
         """Remove the records of a cleaned folder, so that its shards are made again."""
         with explained("rebuild a folder", self.folder):
-            if (self.folder / _CLEANED).exists():
+            if (self._records / _CLEANED).exists():
                 for key in self.keys():
                     self.files.remove(self._records / f"{key}.json")
-                self.files.remove(self.folder / _CLEANED)
+                self.files.remove(self._records / _CLEANED)
 
     def verify(self) -> list[Problem]:
         """Return every record and file that differs from its committed state.
 
         The tables of a cleaned folder may be missing.
         """
-        if (self.folder / _CLEANED).exists():
-            return self._verify_records()
-        problems = []
+        problems: list[Problem] = []
+        cleaned = (self._records / _CLEANED).exists()
         for key in sorted(self.keys(), key=str):
             try:
-                for stored in self._must_find(key).files.values():
-                    try:
-                        self._verify_file(stored)
-                    except CorruptError as error:
-                        problems.append(Problem(self._data / stored.path, error.cause))
+                stored = self._must_find(key).files.values()
+                problems += [] if cleaned else self._damaged(stored)
             except StoreError as error:
                 problems.append(Problem(self._records / f"{key}.json", error.cause))
         return problems
 
-    def _verify_records(self) -> list[Problem]:
-        problems = []
-        for key in sorted(self.keys(), key=str):
+    def _damaged(self, tables: Iterable[StoredTable]) -> Iterator[Problem]:
+        for stored in tables:
             try:
-                self._must_find(key)
-            except StoreError as error:
-                problems.append(Problem(self._records / f"{key}.json", error.cause))
-        return problems
+                self._verify_file(stored)
+            except CorruptError as error:
+                yield Problem(self._data / stored.path, error.cause)
 
     def sweep(self, keep: frozenset[ShardKey] | None = None) -> None:
         """Remove orphans, and also every commit that is not in `keep`, if given.
