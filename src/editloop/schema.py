@@ -233,7 +233,7 @@ class EditRequest:
 
     `provenance` records how the benchmark made the case. Only an editor that replays records (the
     darkroom, as the known truth) may read it. `references` are further pictures that the
-    instruction speaks of; an editor of one picture does not see them.
+    instruction speaks of; only an editor with `uses_references` is asked for such an edit.
     """
 
     id: str

@@ -28,7 +28,20 @@ class Inverting:
 
     def edit(self, requests):
         BATCHES.append([each.image.shape[:2] for each in requests])
-        return [255 - each.image if each.image.any() else Unedited("black") for each in requests]
+        return [self._answer(each) for each in requests]
+
+    def _answer(self, request):
+        if not request.image.any():
+            return Unedited("black")
+        if request.mask is None:
+            return 255 - request.image
+        return np.where(request.mask[..., None] > 0, 255 - request.image, request.image)
+
+
+class Maskless(Inverting):
+    """Takes no mask."""
+
+    uses_mask = False
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +117,75 @@ def test_pictures_of_one_stem_keep_their_extensions(photos, tmp_path) -> None:
     pictures = edit_pictures([photos], ["a"], tmp_path / "out", editor="inverting", settings={})
     names = {each.name for found in pictures for each in found.files}
     assert {"1.png-edited.png", "1.jpg-edited.png", "2-edited.png"} <= names
+
+
+@pytest.fixture
+def masks(photos) -> Path:
+    """The masks of all photos: the left half of each may change."""
+    for path in photos.rglob("*.png"):
+        mask = np.zeros(read_pixels(path).shape, np.uint8)
+        mask[:, :4] = 255
+        inside = photos.parent / "masks" / path.relative_to(photos)
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.write_bytes(encode_png(mask))
+    return photos.parent / "masks"
+
+
+def test_masks_in_a_folder_belong_to_the_pictures_of_their_names(photos, masks, tmp_path) -> None:
+    done = run(photos, "a", "-o", tmp_path / "out", "--mask", masks)
+    assert done.exit_code == 0, done.output
+    for name, grey in {"3": 13, "more/0": 90}.items():
+        edited = read_pixels(tmp_path / "out" / f"{name}-edited.png")
+        assert (edited[0, 3, 0], edited[0, 4, 0]) == (255 - grey, grey)
+    BATCHES.clear()
+    (masks / "3.png").write_bytes(encode_png(np.full((12, 8, 3), 255, np.uint8)))
+    assert run(photos, "a", "-o", tmp_path / "out", "--mask", masks).exit_code == 0
+    assert BATCHES == [[(12, 8)]]  # the others record the same edit
+    one = run(photos / "3.png", "a", "-o", tmp_path / "one.png", "--mask", masks)
+    assert one.exit_code == 0, one.output
+    assert (read_pixels(tmp_path / "one.png") == 255 - 13).all()
+
+
+def test_masks_beside_the_pictures_are_named_by_a_glob_and_not_edited(photos, masks) -> None:
+    for path in masks.rglob("*.png"):
+        place = photos / path.relative_to(masks)
+        path.rename(place.with_stem(f"{place.stem}_mask"))
+    (photos / "more" / "0_mask.png").rename(photos / "more" / "0-MASK.png")
+    out = photos.parent / "out"
+    done = run(photos, "a", "-o", out, "--mask", photos / "**" / "*[_-][mM]*")
+    assert done.exit_code == 0, done.output
+    assert "[6/6]" in done.output
+    assert read_pixels(out / "more" / "0-edited.png")[0, 4, 0] == 90
+
+
+def test_a_picture_without_one_mask_stops_the_command_before_an_edit(photos, masks) -> None:
+    (masks / "more" / "0_mask.png").write_bytes((masks / "0.png").read_bytes())
+    out = photos.parent / "out"
+    twice = run(photos, "a", "-o", out, "--mask", masks)
+    assert "1 of 6 pictures have several masks" in str(twice.exception)
+    (masks / "3.png").unlink()
+    lacking = run(photos, "a", "-o", out, "--mask", masks)
+    assert "1 of 6 pictures have no mask" in str(lacking.exception)
+    assert str(photos / "3.png") in str(lacking.exception)
+    assert not BATCHES
+    assert not out.exists()
+
+
+def test_a_mask_that_does_not_fit_costs_its_picture_alone(photos, masks) -> None:
+    (masks / "1.png").write_bytes(encode_png(np.zeros((12, 8, 3), np.uint8)))
+    (masks / "2.png").write_bytes(encode_png(np.full((5, 5, 3), 255, np.uint8)))
+    done = run(photos, "a", "-o", photos.parent / "out", "--mask", masks)
+    assert done.exit_code == 1
+    assert "2 pictures were not edited" in done.output
+    assert "all black" in done.output
+    assert "mask 5x5, picture 8x8" in done.output
+
+
+def test_masks_are_refused_by_an_editor_that_takes_none(photos, masks, monkeypatch) -> None:
+    monkeypatch.setitem(registry.BUILT_IN["editor"], "inverting", f"{__name__}:Maskless")
+    refused = run(photos, "a", "-o", photos.parent / "out", "--mask", masks)
+    assert "takes no mask" in str(refused.exception)
+    assert not BATCHES
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from editloop.editors.qwen_image_edit import PictureTextProcessor, QwenImageEditEditor
 from editloop.errors import UnavailableError
-from editloop.schema import Captions
+from editloop.schema import Captions, Unedited
 from tiny_baselines import photo_request, save_qwen_image_edit
 
 pytestmark = pytest.mark.slow
@@ -71,13 +73,29 @@ def test_it_follows_instructions_and_seeds_and_keeps_odd_sizes(folders) -> None:
 
 def test_reference_pictures_reach_the_pipeline_that_takes_several(folders) -> None:
     further = (np.full((32, 48, 3), 200, np.uint8),)
-    changed = {}
-    for made in (QwenImageEditPipeline, QwenImageEditPlusPipeline):
-        without, with_one = editor(folders[made], guidance=30).edit(
-            [asked(), asked(references=further)]
-        )
-        changed[made] = not np.array_equal(without, with_one)
-    assert changed == {QwenImageEditPipeline: False, QwenImageEditPlusPipeline: True}
+    made = editor(folders[QwenImageEditPlusPipeline], guidance=30)
+    without, with_one = made.edit([asked(), asked(references=further)])
+    assert made.uses_references
+    assert not np.array_equal(without, with_one)
+    first = editor(folders[QwenImageEditPipeline])
+    (refused,) = first.edit([asked(references=further)])
+    assert not first.uses_references
+    assert isinstance(refused, Unedited)
+
+
+def test_with_references_the_picture_keeps_the_shape_of_its_source(folders) -> None:
+    """The pipeline's default is that of the last picture."""
+    sizes = []
+
+    def pipeline(*, image, height, width, **_):
+        sizes.append((len(image), height, width))
+        return SimpleNamespace(images=np.zeros((1, height, width, 3)))
+
+    made = editor(folders[QwenImageEditPlusPipeline])
+    made.__dict__["_pipeline"] = pipeline
+    tall = (np.zeros((96, 32, 3), np.uint8),)
+    made.edit([photo_request(7, settings={"steps": 1}, references=tall)])
+    assert sizes == [(2, 832, 1248)]
 
 
 def test_the_processor_makes_room_for_each_picture_s_tokens(folders) -> None:

@@ -39,10 +39,22 @@ def edit(
         ),
     ] = "darkroom",
     mask: Annotated[
-        Path | None, typer.Option(help="Mask picture: white where editing is allowed.")
+        Path | None,
+        typer.Option(
+            help="Mask picture: white where editing is allowed; for several pictures, a folder or "
+            "a glob of masks named as they are."
+        ),
     ] = None,
     mask_rule: MaskRule = None,
     invert_mask: InvertMask = False,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A further picture that the instructions speak of, for editors that take some. "
+            "Repeatable.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -90,7 +102,7 @@ def edit(
     the editor in --editor; `editloop editors` lists them.
     """
     from editloop.editors.edit_files import edit_to_files
-    from editloop.editors.edit_many import names_several
+    from editloop.editors.named_files import names_several
     from editloop.images.masks import mask_reading
 
     asked = {
@@ -107,14 +119,15 @@ def edit(
     chosen: dict[str, Any] = {
         "editor": editor,
         "settings": settings,
+        "reading": mask_reading(mask_rule, invert=invert_mask),
+        "references": reference or [],
         "seeds": range(seed, seed + seeds),
         "allow_large": allow_large,
     }
     if len(images) > 1 or names_several(image):
         _edit_several(images, turns, output, mask, chosen)
         return
-    reading = mask_reading(mask_rule, invert=invert_mask)
-    for path in edit_to_files(image, turns, output, mask=mask, reading=reading, **chosen):
+    for path in edit_to_files(image, turns, output, mask=mask, **chosen):
         say(path)
 
 
@@ -133,13 +146,9 @@ def _edit_several(
         raise RecipeError(
             "several pictures need a folder", value=len(images), fix="name it with -o FOLDER"
         )
-    if mask is not None:
-        raise RecipeError(
-            "a mask belongs to one picture", value=mask, fix="edit that picture by itself"
-        )
     failed = 0
     with going_on_later():
-        for each in edit_pictures(images, turns, output, **chosen):
+        for each in edit_pictures(images, turns, output, masks=mask, **chosen):
             told = ", ".join(map(str, each.files)) if each.error is None else f"error: {each.error}"
             failed += each.error is not None
             shown = f"{each.image}: {told}" if each.error else told

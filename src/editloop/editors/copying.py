@@ -20,6 +20,7 @@ class CopyEditor:
     Settings = CopySettings
     name = "copy"
     fingerprint = "copy-1"
+    uses_references = True  # whatever it is asked with, the answer is the same
 
     def __init__(self, settings: CopySettings) -> None:
         self._settings = settings

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from editloop.editors.requests import sees
 from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
 from editloop.errors import ImageError, InstructionError, RecipeError
 from editloop.images import codec
@@ -21,6 +22,7 @@ from editloop.sources.files import names_a_file
 
 __all__ = [
     "check_arrays",
+    "check_editor",
     "check_instructions",
     "contact_sheet",
     "edit",
@@ -45,6 +47,7 @@ def edit(
     mask: Mask | Path | str | None = None,
     mask_rule: str | None = None,
     invert_mask: bool = False,
+    references: Sequence[Pixels | Path | str] = (),
     seed: int = 0,
     allow_large: bool = False,
     **settings: Json,
@@ -55,9 +58,10 @@ def edit(
     is lost by scaling between the turns. `editor` is an editor or its SPEC; `settings`, such as
     `steps=20` or `reward="5,5,5"`, override those in the SPEC. `mask` is an array of 0 and 255
     (where editing is allowed), or a file, which is read by `mask_rule` and `invert_mask` (see
-    `images.masks`). A picture of more than 64 megapixels needs `allow_large`. Every result has the
-    size of `image`. Raises InstructionError, with the editor's reason, for an instruction that the
-    editor does not carry out, and for one that is the name of a file.
+    `images.masks`). `references` are further pictures, of any size, that the instructions speak of;
+    only some editors take any. A picture of more than 64 megapixels needs `allow_large`. Every
+    result has the size of `image`. Raises InstructionError, with the editor's reason, for an
+    instruction that the editor does not carry out, and for one that is the name of a file.
     """
     return edit_seeds(
         image,
@@ -67,6 +71,7 @@ def edit(
         mask=mask,
         mask_rule=mask_rule,
         invert_mask=invert_mask,
+        references=references,
         allow_large=allow_large,
         **settings,
     )[0]
@@ -81,13 +86,15 @@ def edit_seeds(
     mask: Mask | Path | str | None = None,
     mask_rule: str | None = None,
     invert_mask: bool = False,
+    references: Sequence[Pixels | Path | str] = (),
     allow_large: bool = False,
     **settings: Json,
 ) -> list[list[Pixels]]:
     """Return the result of `edit` for each of several seeds, sent to the editor in one batch.
 
-    Raises RecipeError for a setting that the editor doesn't have, and for a mask where the editor
-    takes none; ImageError for a mask that is all black, as it allows editing nowhere.
+    Raises RecipeError for a setting that the editor doesn't have, and for a mask or references
+    where the editor takes none; ImageError for a mask that is all black, as it allows editing
+    nowhere.
     """
     photo: bytes | None = None
     if isinstance(image, Path | str):
@@ -95,8 +102,14 @@ def edit_seeds(
         image = pixels_in(photo, Path(image), allow_large=allow_large)
     reading = mask_reading(mask_rule, invert=invert_mask)
     region = _region(mask, reading, photo, allow_large=allow_large)
+    further = tuple(
+        each if isinstance(each, np.ndarray) else _read(Path(each), allow_large)
+        for each in references
+    )
     turns = [instructions] if isinstance(instructions, str | Path) else instructions
     check_arrays(image, region)
+    for each in further:
+        check_arrays(each, None)
     check_instructions(turns)
     _check_seeds(seeds)
     if settings and not isinstance(editor, str):
@@ -106,14 +119,10 @@ def edit_seeds(
             fix="give the editor's SPEC, or create the editor with these settings",
         )
     made = editor_of(editor, settings) if isinstance(editor, str) else editor
-    if region is not None and not getattr(made, "uses_mask", True):
-        raise RecipeError(
-            "this editor takes no mask and would edit everywhere",
-            value=made.name,
-            fix="leave out the mask, or use an editor that takes one: darkroom, inpaint:MODEL, or "
-            "a model with `mask` among its conditions",
-        )
-    first = EditRequest(id="edit", turn=1, image=image, instruction="", mask=region)
+    check_editor(made, mask=region is not None, references=further)
+    first = EditRequest(
+        id="edit", turn=1, image=image, instruction="", mask=region, references=further
+    )
     sessions = edit_sessions(made, [replace(first, seed=seed) for seed in seeds], turns)
     for session in sessions:
         if isinstance(session, InstructionError):
@@ -163,6 +172,28 @@ def editor_of(spec: str, settings: Mapping[str, Json]) -> Editor:
             )
     made: Editor = replace(parsed, settings={**parsed.settings, **settings}).create("editor")
     return made
+
+
+def check_editor(editor: Editor, *, mask: bool, references: Sequence[object]) -> None:
+    """Raise RecipeError if a mask or references are given, and the editor takes none."""
+    if mask and not getattr(editor, "uses_mask", True):
+        raise RecipeError(
+            "this editor takes no mask and would edit everywhere",
+            value=editor.name,
+            fix="leave out the mask, or use an editor that takes one: darkroom, inpaint:MODEL, or "
+            "a model with `mask` among its conditions",
+        )
+    if not sees(editor, references):
+        raise RecipeError(
+            "this editor takes no reference pictures and would edit without them",
+            value=editor.name,
+            fix="leave out the references, or use an editor that takes some: qwen-image-edit:MODEL "
+            'with a later release ("Plus"), such as Qwen/Qwen-Image-Edit-2509',
+        )
+
+
+def _read(path: Path, allow_large: bool) -> Pixels:
+    return pixels_in(read_bytes(path), path, allow_large=allow_large)
 
 
 def _region(

@@ -15,6 +15,7 @@ from editloop.editors.edit import (
     edit_seeds,
     editor_of,
 )
+from editloop.editors.named_files import listed_masks, masks_of, names_several
 from editloop.images import codec
 from editloop.images.files import (
     check_format,
@@ -31,7 +32,7 @@ from editloop.registry import parse_spec
 from editloop.schema import Editor, Json, Pixels
 from editloop.storage.files import explained
 
-__all__ = ["EditFiles", "Facts", "edit_to_files", "facts_of", "in_parts"]
+__all__ = ["EditFiles", "Facts", "edit_to_files", "facts_of", "in_parts", "references_in"]
 
 Facts: TypeAlias = Mapping[str, Json]
 _T = TypeVar("_T")
@@ -47,18 +48,22 @@ def edit_to_files(
     settings: Mapping[str, Json],
     mask: Path | None = None,
     reading: MaskReading = BY_CONTENT,
+    references: Sequence[Path] = (),
     seeds: Sequence[int] = (0,),
     allow_large: bool = False,
 ) -> Iterator[Path]:
     """Edit a picture and write each turn of each seed; yield each file's path once it exists.
 
     `output` is the last turn's file, or a folder for it; by default the file is written next to the
-    picture. `reading` decides where the mask allows editing. Earlier turns and several seeds get a
-    suffix in the name, and several seeds also get a contact sheet. A seed whose files record the
-    same edit is not edited again. Nothing is edited if a file cannot be written or its name is
-    taken by another picture.
+    picture. `mask` is a file, or a folder or glob with one of the picture's name (`named_files`);
+    `reading` decides where it allows editing; `references` are further pictures that the
+    instructions speak of. Earlier turns and several seeds get a suffix in the name, and several
+    seeds also get a contact sheet. A seed whose files record the same edit is not edited again.
+    Nothing is edited if a file cannot be written or its name is taken by another picture.
     """
     check_instructions(instructions)
+    if mask is not None and names_several(mask):
+        mask = masks_of({image: Path(image.name)}, listed_masks(mask))[image]
     data, masked = read_bytes(image), None if mask is None else read_bytes(mask)
     last = _place(image, output)
     check_format(last)
@@ -70,18 +75,36 @@ def edit_to_files(
         else mask_in(masked, mask, reading, photo=data, allow_large=allow_large)
     )
     check_arrays(source, region)
-    facts = facts_of(made, editor, settings, data, masked=masked, reading=reading)
+    further = list(map(read_bytes, references))
+    facts = facts_of(
+        made, editor, settings, data, masked=masked, reading=reading, references=further
+    )
     files = EditFiles(last, instructions, seeds, facts)
-    files.check([image] if mask is None else [image, mask])
+    files.check([image, *references] if mask is None else [image, mask, *references])
     for some in in_parts(seeds, getattr(made, "at_once", 1)):
         asked = [seed for seed in some if not files.are_made(seed)]
         if asked:
-            sessions = edit_seeds(source, instructions, asked, editor=made, mask=region)
+            sessions = edit_seeds(
+                source,
+                instructions,
+                asked,
+                editor=made,
+                mask=region,
+                references=references_in(further, references, allow_large=allow_large),
+            )
             for seed, session in zip(asked, sessions, strict=True):
                 files.save(seed, session)
         for seed in some:
             yield from files.of_seeds[seed]
     yield from files.save_sheet(source)
+
+
+def references_in(
+    data: Sequence[bytes], paths: Sequence[Path], *, allow_large: bool
+) -> tuple[Pixels, ...]:
+    """Decode reference pictures from the bytes of their files."""
+    pairs = zip(data, paths, strict=True)
+    return tuple(pixels_in(each, path, allow_large=allow_large) for each, path in pairs)
 
 
 class EditFiles:
@@ -132,6 +155,7 @@ def facts_of(
     *,
     masked: bytes | None = None,
     reading: MaskReading = BY_CONTENT,
+    references: Sequence[bytes] = (),
 ) -> Facts:
     """Return what an edit of the picture in `data` records, beside its instructions and seed."""
     return {
@@ -140,6 +164,7 @@ def facts_of(
         "source": codec.content_hash(data),
         "mask": None if masked is None else codec.content_hash(masked),
         **({} if reading == BY_CONTENT else {"mask_reading": asdict(reading)}),
+        **({"references": list(map(codec.content_hash, references))} if references else {}),
         "settings": _all_settings(editor, settings),
     }
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from PIL import Image as Pillow
 
-from editloop.editors.edit import check_instructions, edit_sessions, editor_of
-from editloop.editors.edit_files import EditFiles, facts_of, in_parts
+from editloop.editors.edit import (
+    check_arrays,
+    check_editor,
+    check_instructions,
+    edit_sessions,
+    editor_of,
+)
+from editloop.editors.edit_files import EditFiles, facts_of, in_parts, references_in
+from editloop.editors.named_files import listed_masks, listed_pictures, masks_of
 from editloop.errors import EditLoopError, ImageError, InstructionError, RecipeError
-from editloop.images.files import check_format, pixels_in, read_bytes
-from editloop.schema import Editor, EditRequest, Json
-from editloop.sources.files import EXTENSIONS
+from editloop.images.files import check_format, pixels_in, read_bytes, read_mask
+from editloop.images.masks import BY_CONTENT, MaskReading
+from editloop.schema import Editor, EditRequest, Json, Pixels
 
-__all__ = ["EditedPicture", "edit_pictures", "names_several"]
-
-_MAGIC = "*?["  # what makes a name a glob
+__all__ = ["EditedPicture", "edit_pictures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,35 @@ class EditedPicture:
 @dataclass(frozen=True, slots=True)
 class _Job:
     image: Path
+    mask: Path | None
     files: EditFiles
     size: tuple[int, int]
 
 
-def names_several(image: Path) -> bool:
-    """Return whether a path stands for several pictures: a folder, or a glob such as `*.png`."""
-    return image.is_dir() or (not image.exists() and any(each in str(image) for each in _MAGIC))
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of every picture."""
+
+    instructions: Sequence[str]
+    seeds: Sequence[int]
+    reading: MaskReading
+    references: tuple[Pixels, ...]
+    allow_large: bool
+
+    def requests(self, job: _Job) -> list[EditRequest]:
+        """Return a picture's first request for each seed; ImageError if a file cannot be read."""
+        data = read_bytes(job.image)
+        pixels = pixels_in(data, job.image, allow_large=self.allow_large)
+        mask = None
+        if job.mask is not None:
+            reading, large = self.reading, self.allow_large
+            mask = read_mask(job.mask, reading, photo=data, allow_large=large)
+        try:
+            check_arrays(pixels, mask)
+        except ImageError as error:
+            raise error.of(job.mask or job.image) from None
+        first = EditRequest("edit", pixels, "", mask=mask, references=self.references)
+        return [replace(first, seed=seed) for seed in self.seeds]
 
 
 def edit_pictures(
@@ -53,24 +80,36 @@ def edit_pictures(
     *,
     editor: str = "darkroom",
     settings: Mapping[str, Json],
+    masks: Path | None = None,
+    reading: MaskReading = BY_CONTENT,
+    references: Sequence[Path] = (),
     seeds: Sequence[int] = (0,),
     allow_large: bool = False,
 ) -> Iterator[EditedPicture]:
     """Edit each picture by the same instructions; yield each one's result once its files exist.
 
     `images` are files, folders (with their subfolders) and globs; `output` is a folder, and edits
-    are named as `edit_to_files` does. The editor is created once, and gets pictures of one size
-    together. A picture that is edited already is not edited again. One that cannot be read, or that
-    the editor does not edit, does not stop the others. Raises RecipeError if there is no picture,
-    if `output` is a file, or if two edits would have one name.
+    are named as `edit_to_files` does. `masks` is a folder or a glob with a mask for each picture
+    (see `named_files`); `references` are shown with every picture. The editor is created once, and
+    gets pictures of one size together. A picture that is edited already is not edited again. One
+    that cannot be read, or that the editor does not edit, does not stop the others. Raises
+    RecipeError if there is no picture, if `output` is a file, if two edits would have one name, if
+    a picture has no mask, and if the editor takes no masks or references.
     """
     check_instructions(instructions)
     if output.suffix and not output.is_dir():
         raise RecipeError(
             "several pictures need a folder", value=output, fix="name a folder with -o FOLDER"
         )
-    places = _places(_listed(images, output), output)
+    known = {} if masks is None else listed_masks(masks)
+    listed = listed_pictures(images, output, known)
+    places = _places(listed, output)
+    own_masks = {} if masks is None else masks_of(listed, known)
     made = editor_of(editor, settings)
+    check_editor(made, mask=masks is not None, references=references)
+    further = list(map(read_bytes, references))
+    shown = references_in(further, references, allow_large=allow_large)
+    asked = _Asked(instructions, seeds, reading, shown, allow_large)
     jobs: list[_Job] = []
     number = 0
 
@@ -81,51 +120,47 @@ def edit_pictures(
         return EditedPicture(image, paths, error, number, len(places))
 
     for image, last in places.items():
+        mask = own_masks.get(image)
         try:
             check_format(last)
-            data = read_bytes(image)
-            facts = facts_of(made, editor, settings, data)
+            data, masked = read_bytes(image), None if mask is None else read_bytes(mask)
+            facts = facts_of(
+                made, editor, settings, data, masked=masked, reading=reading, references=further
+            )
             files = EditFiles(last, instructions, seeds, facts)
-            files.check([image])
+            files.check([image, *references] if mask is None else [image, mask, *references])
         except ImageError as error:
             yield result(image, None, error)
             continue
         if all(map(files.are_made, seeds)):
             yield result(image, files, None)
         else:
-            jobs.append(_Job(image, files, _size(data)))
+            jobs.append(_Job(image, mask, files, _size(data)))
     jobs.sort(key=lambda job: job.size)
     for _, same in groupby(jobs, key=lambda job: job.size):
         for some in in_parts(list(same), max(1, getattr(made, "at_once", 1) // len(seeds))):
-            for job, failed in _edited(made, some, instructions, seeds, allow_large):
+            for job, failed in _edited(made, some, asked):
                 yield result(job.image, job.files, failed)
 
 
 def _edited(
-    made: Editor,
-    jobs: Sequence[_Job],
-    instructions: Sequence[str],
-    seeds: Sequence[int],
-    allow_large: bool,
+    made: Editor, jobs: Sequence[_Job], asked: _Asked
 ) -> Iterator[tuple[_Job, EditLoopError | None]]:
     """Edit some pictures together and write their files; yield the error of each, if any."""
     requests: list[EditRequest] = []
-    asked: list[_Job] = []
+    read: list[_Job] = []
     for job in jobs:
         try:
-            pixels = pixels_in(read_bytes(job.image), job.image, allow_large=allow_large)
+            requests += asked.requests(job)
         except ImageError as error:
             yield job, error
             continue
-        asked.append(job)
-        requests += [
-            EditRequest(id="edit", turn=1, image=pixels, instruction="", mask=None, seed=seed)
-            for seed in seeds
-        ]
-    sessions = edit_sessions(made, requests, instructions)
-    for job, own in zip(asked, in_parts(list(range(len(sessions))), len(seeds)), strict=True):
+        read.append(job)
+    sessions = edit_sessions(made, requests, asked.instructions)
+    parts = in_parts(list(range(len(sessions))), len(asked.seeds))
+    for job, own in zip(read, parts, strict=True):
         failed = None
-        for seed, at in zip(seeds, own, strict=True):
+        for seed, at in zip(asked.seeds, own, strict=True):
             session = sessions[at]
             if isinstance(session, InstructionError):
                 failed = session
@@ -136,37 +171,14 @@ def _edited(
         yield job, failed
 
 
-def _listed(images: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
-    """Return the pictures that the names stand for, each with its name below the output folder."""
-    found: dict[Path, Path] = {}
-    for image in images:
-        if image.is_dir():
-            inside = sorted(each for each in image.rglob("*") if _is_picture(each))
-            own = {each: each.relative_to(image) for each in inside}
-        elif names_several(image):
-            matched = sorted(Path(image.anchor).glob(str(image.relative_to(image.anchor))))
-            own = {each: Path(each.name) for each in matched if _is_picture(each)}
-        else:
-            own = {image: Path(image.name)}
-        below = output.resolve()
-        if own.keys() != {image}:  # edits of an earlier call are no pictures to edit
-            own = {each: name for each, name in own.items() if below not in each.resolve().parents}
-        if not own:
-            raise RecipeError(
-                "there is no picture", value=image, fix="name pictures, a folder of them or a glob"
-            )
-        found |= own
-    return list(found.items())
-
-
-def _places(listed: Sequence[tuple[Path, Path]], output: Path) -> dict[Path, Path]:
+def _places(listed: Mapping[Path, Path], output: Path) -> dict[Path, Path]:
     """Return the file of each picture's edit; RecipeError if two have the same.
 
     Pictures that differ only in their extensions keep it in the name.
     """
-    stems = Counter(name.with_suffix("") for _, name in listed)
+    stems = Counter(name.with_suffix("") for name in listed.values())
     places: dict[Path, Path] = {}
-    for image, name in listed:
+    for image, name in listed.items():
         stem = name.name if stems[name.with_suffix("")] > 1 else name.stem
         places[image] = output / name.with_name(f"{stem}-edited.png")
     of_places: dict[Path, Path] = {}
@@ -178,10 +190,6 @@ def _places(listed: Sequence[tuple[Path, Path]], output: Path) -> dict[Path, Pat
                 fix="give the folder that holds both, or edit them into two folders",
             )
     return places
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
 def _size(data: bytes) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from editloop.editors import geometry
 from editloop.editors.geometry import Size, Sizing, fitted, fitted_mask, fitted_picture
 from editloop.editors.memory import explained_memory
+from editloop.editors.requests import UNSEEN, sees
 from editloop.errors import RecipeError, UnavailableError
 from editloop.hub import weights
 from editloop.images.codec import MAX_PIXELS
@@ -130,6 +131,7 @@ class PipelineEditor(ABC, Generic[_Settings]):
     version: ClassVar[str]
     captions: ClassVar[tuple[str, ...]] = ()  # the captions it needs: "source", "target"
     uses_mask: ClassVar[bool] = False
+    uses_references: ClassVar[bool] = False
 
     def __init__(self, settings: _Settings) -> None:
         self._settings = settings
@@ -230,6 +232,9 @@ class PipelineEditor(ABC, Generic[_Settings]):
                 answers[index] = Unedited(
                     f"no {absent[0]} caption: {self.kind} edits by descriptions, not instructions"
                 )
+                continue
+            if not sees(self, request.references):
+                answers[index] = Unedited(UNSEEN)
                 continue
             if self.uses_mask and is_nowhere(request.mask):
                 answers[index] = Unedited(NOWHERE)

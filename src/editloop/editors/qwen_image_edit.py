@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_dimensions
 from PIL import Image
 from pydantic import Field
 from transformers import BatchFeature
@@ -25,12 +26,14 @@ from editloop.editors.pipelines import (
     pictures_of,
     working_size,
 )
+from editloop.hub import weights
 from editloop.hub.pretrained import load_pretrained
 from editloop.models.pipeline_loading import load_pipeline, model_index
 
 __all__ = ["PictureTextProcessor", "QwenImageEditEditor", "QwenImageEditSettings"]
 
 _PIPELINES = {each.__name__: each for each in (QwenImageEditPipeline, QwenImageEditPlusPipeline)}
+_AREA = 1024 * 1024  # pixels at which the pipelines work by default
 _PLACE = "<|image_pad|>"  # the placeholder of a picture's tokens
 
 
@@ -49,15 +52,26 @@ class QwenImageEditSettings(PipelineSettings):
 class QwenImageEditEditor(PipelineEditor[QwenImageEditSettings]):
     """Qwen-Image-Edit, guided by the instruction; it takes no mask and no captions.
 
-    The later releases ("Plus") also see a request's reference pictures.
+    The later releases ("Plus") also take reference pictures.
     """
 
     Settings = QwenImageEditSettings
     kind = "qwen-image-edit"
     version = "2"
 
+    @property
+    def uses_references(self) -> bool:  # type: ignore[override]
+        """True for the later releases, whose pipeline takes several pictures."""
+        return self._made(weights.find(self._settings.target)) is QwenImageEditPlusPipeline
+
+    @staticmethod
+    def _made(folder: Path) -> type[Any]:
+        name = model_index(folder)["_class_name"]
+        made: type[Any] = _PIPELINES.get(name, QwenImageEditPipeline)
+        return made
+
     def load(self, folder: Path) -> Any:
-        made = _PIPELINES.get(model_index(folder)["_class_name"], QwenImageEditPipeline)
+        made = self._made(folder)
         pipeline = load_pipeline(made, folder, self._settings.precision, processor=None)
         pictures = load_pretrained(Qwen2VLImageProcessorPil, folder, subfolder="processor")
         pipeline.processor = PictureTextProcessor(pictures, pipeline.tokenizer)
@@ -98,9 +112,10 @@ def _edited(pipeline: Any, job: SizedRequest, settings: QwenImageEditSettings) -
     height, width = (None, None) if settings.size is None else job.mask.shape
     image = Image.fromarray(job.request.image)  # the pipeline resizes it itself
     further = list(map(Image.fromarray, job.request.references))
-    takes_several = isinstance(pipeline, QwenImageEditPlusPipeline)
+    if further and settings.size is None:  # by itself it takes the shape of the last picture
+        width, height = calculate_dimensions(_AREA, image.width / image.height)
     values = pipeline(
-        image=[image, *further] if further and takes_several else image,
+        image=[image, *further] if further else image,
         prompt=job.request.instruction,
         negative_prompt=" ",
         height=height,

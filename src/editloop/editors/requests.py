@@ -1,4 +1,4 @@
-"""What editors get and give back: a mask of the picture's size; an answer for each request."""
+"""What editors get and give back: masks, reference pictures; an answer for each request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from editloop.images.codec import decode_mask, resize
 from editloop.images.masks import same_shape
 from editloop.schema import Editor, EditRequest, Mask, Unedited
 
-__all__ = ["check_answers", "mask_for"]
+__all__ = ["UNSEEN", "check_answers", "mask_for", "sees"]
+
+UNSEEN = "the instruction speaks of reference pictures, and this editor takes none"
+
+
+def sees(editor: object, references: Sequence[object]) -> bool:
+    """Return whether an editor takes these reference pictures, if there are any.
+
+    Editors that take some say so: `uses_references` is true.
+    """
+    return not references or getattr(editor, "uses_references", False)
 
 
 def mask_for(data: bytes, size: tuple[int, ...]) -> Mask | str:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from editloop.chat.usage import ChatUsage
 from editloop.editors.records import Edited, edit_recorded
-from editloop.editors.requests import mask_for
+from editloop.editors.requests import UNSEEN, mask_for, sees
 from editloop.errors import FailureClass
 from editloop.images.codec import decode, encode_png
 from editloop.images.masks import NOWHERE, is_nowhere
@@ -80,9 +80,10 @@ class EditStep:
 
     With several `candidates`, a sample ID becomes ID/1, ID/2, ..., each with a seed of its own. A
     candidate that the editor does not edit, or leaves as it is, is a rejected attempt with the
-    reason; a sample without any other is dropped. If a server failed for now, or refused all
-    candidates, the sample is quarantined with the cause. Scores of an older target are removed. The
-    candidate's number is in its provenance, as `attempt`.
+    reason; a sample without any other is dropped, as is one with reference pictures if the editor
+    takes none. If a server failed for now, or refused all candidates, the sample is quarantined
+    with the cause. Scores of an older target are removed. The candidate's number is in its
+    provenance, as `attempt`.
     """
 
     Settings = EditStepSettings
@@ -159,7 +160,8 @@ class EditStep:
         most = max(self._settings.batch, getattr(self._editor, "in_flight", 1))
         for at, sample in enumerate(batch):
             source = decode(sample.source_image.bytes)
-            mask = self._mask(sample, source)
+            seen = sees(self._editor, sample.references)
+            mask = self._mask(sample, source) if seen else Drop(UNSEEN)
             if isinstance(mask, Drop):
                 asked.append(_Asked(at, 1, mask))
                 continue

@@ -23,6 +23,10 @@ _TOLD = {
         "local caption equal to the global one, which CLIP-T then measures",
         "local captions equal to the global ones, which CLIP-T then measures",
     ),
+    "with_references": (
+        "case with reference pictures, not edited by editors that take none",
+        "cases with reference pictures, not edited by editors that take none",
+    ),
 }
 
 

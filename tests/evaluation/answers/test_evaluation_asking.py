@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from editloop.editors.requests import UNSEEN
 from editloop.errors import FailureClass, StepError
 from editloop.evaluation.answers.asking import Clock, EditingSettings, edit_chunk
 from editloop.evaluation.answers.cases import read_chunks
@@ -103,6 +104,26 @@ def test_a_refused_edit_is_unedited_and_one_that_failed_for_now_stops_the_run() 
     editor.answer_with = Unedited("over-budget: 1 USD", "over-budget", FailureClass.TRANSIENT)
     with pytest.raises(StepError, match="no picture for 1 of 6 cases, for now"):
         run(editor, list(single_edits(6)))
+
+
+class Seeing(Still):
+    """Takes reference pictures."""
+
+    uses_references = True
+
+
+def test_only_an_editor_that_takes_references_is_asked_for_an_edit_with_some() -> None:
+    (plain,) = single_edits(1)
+    cups = [Image(encode_png(np.full((5, 7, 3), level, np.uint8))) for level in (1, 2)]
+    first, second = (replace(plain, references=(cup,)) for cup in cups)
+    (row,) = run(Still(Still.Settings()), [first])
+    assert (row["unedited"], Fake.asked) == (UNSEEN, [])
+    (row,) = run(Seeing(Seeing.Settings()), [first])
+    assert row["unedited"] is None
+    assert [each.max() for each in Fake.asked[0].references] == [1]
+    chunks = [next(read_chunks([each], 8))[0] for each in (plain, first, second)]
+    assert len({chunk.digest for chunk in chunks}) == 3
+    assert len({chunk.cases[0].digest for chunk in chunks}) == 3
 
 
 def test_seeds_depend_on_the_case_and_not_on_the_batch() -> None:

@@ -15,6 +15,7 @@ from editloop.quality.table import print_quality
 from editloop.schema import Json, Pixels
 from editloop.sources.import_data import import_data
 from editloop.sources.scenes import photo
+from evaluation_cards import own_card
 from layout_folders import put
 from magicbrush_data import make_split
 
@@ -124,6 +125,25 @@ def test_measuring_and_importing_warn_of_them_too(
     assert measured["same_captions"] == imported["same_captions"] == due
     told = " ".join(capsys.readouterr().out.split())
     assert told.count("warning: 3 local captions equal to the global ones") == 2
+
+
+def test_cases_with_references_are_counted_and_left_out_by_editors_that_take_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"source": "a.png", "target": "a.png", "instruction": "make it night"}] * 2
+    rows = [{**row, "id": str(at)} for at, row in enumerate(rows)]
+    rows[1]["references"] = ["cup.png"]
+    put(tmp_path / "data" / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    for name in ("a.png", "cup.png"):
+        put(tmp_path / "data" / name, encode_png(square("coffee")))
+    metrics = {"l1": {"kind": "pixels", "target": "l1"}}
+    card = own_card(tmp_path, data={"layout": "metadata"}, metrics=metrics)
+    results = evaluate(card, tmp_path / "data", ["copy", "darkroom"], tmp_path / "out")
+    found = results["evaluation"]["magicbrush/all-turns"]
+    assert {name: each["l1"]["count"] for name, each in found.items()} == {"copy": 2, "darkroom": 1}
+    print_results(results)
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("1 case with reference pictures, not edited by editors that take none") == 1
 
 
 def test_captions_as_published_are_not_warned_of(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from editloop.editors.requests import check_answers, mask_for
+from editloop.editors.requests import UNSEEN, check_answers, mask_for, sees
 from editloop.editors.sessions import UnscaledEditor, edit_unscaled, scaled_back
 from editloop.errors import FailureClass, ImageError, StepError
 from editloop.evaluation.answers.cases import Sequences
@@ -176,7 +176,10 @@ def _ask(
     editor: Editor, turns: Sequence[_CaseTurn], asking: EditingSettings, clock: Clock
 ) -> list[_Answer]:
     """Return the editor's answers; a turn that cannot be edited is not sent to the editor."""
-    made = [_request(turn, asking) for turn in turns]
+    made = [
+        _request(turn, asking) if sees(editor, turn.sample.references) else Unedited(UNSEEN)
+        for turn in turns
+    ]
     requests = [each for each in made if isinstance(each, EditRequest)]
     began = time.perf_counter()
     answers = edit_unscaled(editor, requests) if requests else []

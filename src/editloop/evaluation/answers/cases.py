@@ -210,7 +210,11 @@ def session_digests(sequence: Sequence[EditSample]) -> list[str]:
     """
     hashed = picture_hashes()
     shown = [
-        [sample.id, sample.instruction, hashed(sample.source), hashed(sample.target)]
+        [
+            sample.id,
+            sample.instruction,
+            *map(hashed, (sample.source, sample.target, *sample.references)),
+        ]
         for sample in sequence
     ]
     return [_hash(shown[:turns]) for turns in range(1, len(shown) + 1)]
@@ -224,6 +228,8 @@ def _digest(sequence: Sequence[EditSample]) -> str:
         row = to_row(sample)
         for name in ("source", "target", "mask"):
             row[name] = hashed(getattr(sample, name))
+        if sample.references:
+            row["references"] = list(map(hashed, sample.references))
         if row["provenance"] is not None:
             row["provenance"].pop("source_uri")
         rows.append(row)

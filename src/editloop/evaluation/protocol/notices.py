@@ -82,6 +82,7 @@ class DataNotices:
 
     unlike: list[str] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
+    referring: list[str] = field(default_factory=list)
 
     def note(self, session: Sequence[EditSample]) -> None:
         """Note what is unusual about a session."""
@@ -93,20 +94,27 @@ class DataNotices:
                     self.unlike += [f"{sample.id} {name}: {why}"] if why else []
             if has_global_caption(sample):
                 self.same.append(sample.id)
+            if sample.references:
+                self.referring.append(sample.id)
 
     def add(self, later: DataNotices) -> None:
         """Add the notices about later sessions."""
         self.unlike += later.unlike
         self.same += later.same
+        self.referring += later.referring
 
     @property
     def facts(self) -> dict[str, Json]:
         """`read_differently`: pictures that `convert("RGB")` alone would show differently, and why.
 
-        `same_captions`: MagicBrush's cases whose local caption is the global one. None where there
-        are none.
+        `same_captions`: MagicBrush's cases whose local caption is the global one.
+        `with_references`: cases with reference pictures. None where there are none.
         """
-        return {"read_differently": listed(self.unlike), "same_captions": listed(self.same)}
+        return {
+            "read_differently": listed(self.unlike),
+            "same_captions": listed(self.same),
+            "with_references": listed(self.referring),
+        }
 
 
 def _rows(
