@@ -433,9 +433,11 @@ def test_the_end_of_import_and_show_says_what_was_left_out_and_why(tmp_path: Pat
         assert "aspect ratios by 25.0%; fix: import with --fit" in ended.output
         assert str(out / "rejects" / "quarantined.parquet") in ended.output
     parquet(tmp_path / "set" / "a.parquet", rows[1:])
-    ended = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "none")])
-    assert ended.exit_code == 1
-    assert "nothing came out of 1 inputs" in ended.output
+    none = str(tmp_path / "none")
+    for words in ([*command[:-1], none], ["show", none], ["show", none, "--html"]):
+        ended = CliRunner().invoke(app, words)
+        assert ended.exit_code == 1
+        assert "nothing came out of 1 inputs" in ended.output
 
 
 def test_references_are_imported(tmp_path: Path) -> None:

@@ -101,17 +101,18 @@ def show(
     folder: RunFolder,
     html: Annotated[bool, typer.Option("--html", help="Rewrite the report page instead.")] = False,
 ) -> None:
-    """Print a run's results so far: counts and tables."""
-    from editloop.commands.left_out import print_left_out
+    """Print a run's results so far: counts and tables; exit with 1 if nothing came out."""
+    from editloop.commands.left_out import fail_without_output, print_left_out
     from editloop.commands.terminal import print_results
     from editloop.loop import run as loop
 
+    results = loop.results(folder)
     if html:
         say(loop.report(folder))
-        return
-    results = loop.results(folder)
-    print_results(results)
-    print_left_out(folder, results)
+    else:
+        print_results(results)
+        print_left_out(folder, results)
+    fail_without_output(results)
 
 
 def verify(folder: RunFolder) -> None:
