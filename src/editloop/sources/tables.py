@@ -208,9 +208,12 @@ def _rows(
             yield Problem(name, error.cause, error.fix or "download it again")
 
 
-def _wanted(files: Sequence[Path], rules: Rules) -> frozenset[str]:
-    """Return the columns of table files whose pictures and lists may be read."""
-    return frozenset().union(*(column_roots(rules, _column_names(path)) for path in files))
+def _wanted(files: Sequence[Path], rules: Rules) -> frozenset[str] | None:
+    """Return the columns whose pictures and lists may be read; None if a file cannot be read."""
+    try:
+        return frozenset().union(*(column_roots(rules, _column_names(path)) for path in files))
+    except EditLoopError:  # listing it says what is wrong
+        return None
 
 
 def _misnamed(name: str, rules: Rules, columns: Sequence[str]) -> Iterator[Problem]:
@@ -229,7 +232,7 @@ def _column_names(path: Path) -> Sequence[str]:
 
 
 def _located(
-    path: Path, pictures: bool, wanted: Collection[str]
+    path: Path, pictures: bool, wanted: Collection[str] | None
 ) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
     """Yield each row's number, its location as text, and its values or its fault."""
     if is_text_table(path):
