@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from editloop.errors import CorruptError, RecipeError
+from editloop.images.codec import decode, decode_mask, encode_png
 from editloop.kernel.steps import Fail, Keep, Outcome, SourceItem
 from editloop.schema import EditSample, EditType, Image, Provenance, Score, Unscored
 from editloop.sources import stored
@@ -218,7 +220,27 @@ def test_a_broken_picture_costs_its_own_edit(tmp_path: Path) -> None:
     assert codes == ["kept", "truncated", "kept", "unreadable"]
 
 
-def test_pictures_of_different_sizes_are_no_edit(tmp_path: Path) -> None:
+def test_pictures_of_another_size_get_that_of_the_source_as_asked(tmp_path: Path) -> None:
+    mask = np.zeros((18, 24, 3), np.uint8)
+    mask[:9] = 255
+    half = edit("a", target=Image(png(size=(18, 24))), mask=Image(encode_png(mask)))
+    far = edit("b", target=Image(png(size=(24, 24))))
+    published(tmp_path, {"train": [half, far]})
+    kept, asked = samples(tmp_path, fit="crop")
+    for sample, target in ((kept, [18, 24]), (asked, [24, 24])):
+        assert sample.target is not None
+        assert decode(sample.target.bytes).shape == (36, 48, 3)
+        assert sample.provenance is not None
+        assert sample.provenance.parameters["resized"]["target"] == target
+    assert kept.mask is not None
+    assert (decode_mask(kept.mask.bytes).mean(axis=1) == [255] * 18 + [0] * 18).all()
+    assert kept.provenance is not None
+    assert asked.provenance is not None
+    assert "fit" not in kept.provenance.parameters
+    assert asked.provenance.parameters["fit"] == "crop"
+
+
+def test_pictures_of_different_shapes_are_no_edit(tmp_path: Path) -> None:
     smaller = edit("a", target=Image(png(size=(24, 24))))
     (outcome,) = loaded(published(tmp_path, {"train": [smaller]}))
     assert isinstance(outcome, Fail)

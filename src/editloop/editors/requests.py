@@ -8,7 +8,7 @@ import numpy as np
 
 from editloop.errors import StepError
 from editloop.images.codec import decode_mask, resize
-from editloop.images.masks import same_shape
+from editloop.images.shapes import is_near
 from editloop.schema import Editor, EditRequest, Mask, Unedited
 
 __all__ = ["UNSEEN", "check_answers", "mask_for", "sees"]
@@ -28,7 +28,7 @@ def mask_for(data: bytes, size: tuple[int, ...]) -> Mask | str:
     """Return a mask in a picture's (height, width), or why it is not one of it."""
     mask = decode_mask(data)
     height, width = size
-    if not same_shape((mask.shape[0], mask.shape[1]), (height, width)):
+    if not is_near((mask.shape[0], mask.shape[1]), (height, width)):
         return f"the mask is {mask.shape[1]}x{mask.shape[0]}, its picture {width}x{height}"
     return resize(mask, height, width)
 

@@ -32,6 +32,7 @@ from pydantic import Field, field_validator
 
 from editloop.errors import ImageError, RecipeError
 from editloop.images.normalise import turned
+from editloop.images.shapes import same_shape
 from editloop.schema import Mask
 from editloop.settings import Settings
 
@@ -44,7 +45,6 @@ __all__ = [
     "beside",
     "is_nowhere",
     "mask_reading",
-    "same_shape",
 ]
 
 MASK_CODES = frozenset({"ambiguous-mask", "mask-rule", "turned-mask"})
@@ -126,9 +126,3 @@ def beside(mask: Mask, turn: int, stored: tuple[int, int]) -> Mask:
         value=f"EXIF orientation {turn}, both {stored[1]} x {stored[0]}",
         fix="save the photo upright, without an EXIF orientation, and a mask that fits it",
     )
-
-
-def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Return whether two sizes have the same aspect ratio, up to the rounding of a side."""
-    factor = max(first) / max(second)
-    return all(abs(a - b * factor) <= max(1.0, factor) for a, b in zip(first, second, strict=True))

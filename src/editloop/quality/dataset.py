@@ -58,7 +58,7 @@ DATA_METRICS = (
 
 _RUBRICS = ("alignment", "coherence")  # HQ-Edit's
 
-_VERSION = "3"
+_VERSION = "4"
 _NAME = "quality"
 _RESULTS, _ROWS, _PAGE = "quality.json", "quality.parquet", "quality.html"
 
@@ -174,6 +174,7 @@ def _measured(asked: _QualityRequest, rows: Path, runner: ChunkRunner) -> dict[s
         "seed": asked.seed,
         "resamples": asked.resamples,
         "skipped": listed([str(each) for each in asked.data.problems()]),
+        "near_shapes": listed(asked.data.near_shapes()),
         **found,
     }
 

@@ -23,6 +23,11 @@ _TOLD = {
         "local caption equal to the global one, which CLIP-T then measures",
         "local captions equal to the global ones, which CLIP-T then measures",
     ),
+    "near_shapes": (
+        "picture whose shape differs a little from its source's, resized where they are compared",
+        "pictures whose shapes differ a little from their sources', resized where they are "
+        "compared",
+    ),
     "with_references": (
         "case with reference pictures, not edited by editors that take none",
         "cases with reference pictures, not edited by editors that take none",

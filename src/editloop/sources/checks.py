@@ -14,8 +14,9 @@ from typing import Literal, TypeAlias
 from editloop.errors import ImageError
 from editloop.images.codec import MAX_PIXELS, decode, decode_mask, is_plain
 from editloop.images.intact import PNG, png_chunks
-from editloop.images.masks import BY_CONTENT, MASK_CODES, MaskReading, same_shape
+from editloop.images.masks import BY_CONTENT, MASK_CODES, MaskReading
 from editloop.images.normalise import check_size
+from editloop.images.shapes import difference, is_near, same_shape
 from editloop.schema import Image
 from editloop.sources.entries import REFERENCE, Entry, Picture, Problem
 from editloop.sources.files import read_file, relative
@@ -30,6 +31,7 @@ def check_session(
 ) -> Iterator[Problem]:
     """Yield every problem in a session's texts and pictures; each file is read once.
 
+    A picture whose shape differs a little from its source's costs nothing.
     `reading` decides where masks allow editing; with None they are not read.
     """
     sizes: dict[Picture, tuple[int, int] | Problem] = {}
@@ -61,13 +63,15 @@ def _other_sizes(entry: Entry, sizes: dict[str, tuple[int, int]]) -> Iterator[Pr
     for name, size in sizes.items():
         if name.startswith(REFERENCE):
             continue
-        if source is not None and not same_shape(size, source):
-            yield Problem(
-                entry.where,
-                f"the {name} is {size[1]} x {size[0]}, its source {source[1]} x {source[0]}",
-                "give both the same aspect ratio, such as by `editloop import`",
-                "edit",
-            )
+        if source is None or same_shape(size, source):
+            continue
+        yield Problem(
+            entry.where,
+            f"the {name} is {size[1]} x {size[0]}, its source {source[1]} x {source[0]}: the "
+            f"aspect ratios differ by {difference(size, source):.1%}",
+            "import the data with --fit resize, crop or pad, and give the run's folder",
+            "nothing" if is_near(size, source) else "edit",
+        )
 
 
 def _size(

@@ -42,13 +42,14 @@ class Problem:
     """A problem in a data set: its location, its cause and its fix.
 
     `costs` is what cannot be used because of it, if a reader continues without it: the whole set,
-    one edit, or a session's turns from the missing one on. `code` is its kind.
+    one edit, a session's turns from the missing one on, or nothing: then it is only told. `code` is
+    its kind.
     """
 
     where: str
     cause: str
     fix: str
-    costs: Literal["set", "edit", "session"] = "set"
+    costs: Literal["set", "edit", "session", "nothing"] = "set"
     code: str = "row-faulty"
 
     def __str__(self) -> str:

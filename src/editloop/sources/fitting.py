@@ -1,9 +1,9 @@
 """Pictures of one edit whose shapes differ: fitted to the source's size, or refused.
 
 Editors that work in steps of 8 or 16 pixels, or at fixed sizes, return a shape that differs a
-little. Up to `NEARLY` such a picture is resized. Beyond, it is stretched (`resize`), cut at its
-longer side (`crop`) or given black borders (`pad`), around its centre, only where that is asked
-for.
+little: such a picture is resized (`images.shapes.is_near`). Beyond, it is stretched (`resize`), cut
+at its longer side (`crop`) or given black borders (`pad`), around its centre, only where that is
+asked for.
 """
 
 from __future__ import annotations
@@ -13,29 +13,22 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from editloop.images.codec import resize
+from editloop.images.shapes import is_near
 
-__all__ = ["NEARLY", "Fit", "difference", "fits", "fitted"]
+__all__ = ["Fit", "fits", "fitted"]
 
 Fit: TypeAlias = Literal["refuse", "resize", "crop", "pad"]
-
-NEARLY = 0.03  # by which two aspect ratios may differ without a request
-
-
-def difference(first: tuple[int, int], second: tuple[int, int]) -> float:
-    """Return by how much the aspect ratios of two sizes differ: 0.03 if one is 3% wider."""
-    ratio = first[1] * second[0] / (first[0] * second[1])
-    return max(ratio, 1 / ratio) - 1
 
 
 def fits(size: tuple[int, int], source: tuple[int, int], fit: Fit) -> bool:
     """Return whether a picture of `size` (height, width) may be fitted to the source's."""
-    return fit != "refuse" or difference(size, source) <= NEARLY
+    return fit != "refuse" or is_near(size, source)
 
 
 def fitted(pixels: Any, source: tuple[int, int], fit: Fit) -> Any:
     """Return a picture or mask in the source's size (height, width)."""
     size = pixels.shape[0], pixels.shape[1]
-    if fit in ("refuse", "resize") or difference(size, source) <= NEARLY:
+    if fit in ("refuse", "resize") or is_near(size, source):
         return resize(pixels, *source)
     scales = source[0] / size[0], source[1] / size[1]
     scale = max(scales) if fit == "crop" else min(scales)

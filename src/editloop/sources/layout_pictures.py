@@ -1,10 +1,10 @@
-"""The pictures of an edit as a source returns them: unchanged, or normalised.
+"""The pictures of an edit as a source returns them: in the source's size, and maybe normalised.
 
-Normalised, source and target are upright 8 bit sRGB without alpha (`images.decode`; a JPEG or PNG
-that already is keeps its bytes), the mask is white where editing is allowed and black elsewhere,
-and pictures of almost the source's aspect ratio are resized to its size; any other is fitted as
-asked for, or refused (`fitting`). A mask that is
-read by its transparency is noted in the provenance.
+A target or mask of almost the source's aspect ratio is resized to its size; any other is fitted as
+asked for, or refused (`fitting`). Otherwise the pictures are unchanged, unless they are normalised:
+then source and target are upright 8 bit sRGB without alpha (`images.decode`; a JPEG or PNG that
+already is keeps its bytes), and the mask is white where editing is allowed and black elsewhere. The
+provenance says what was resized, and that a mask was read by its transparency.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from dataclasses import replace
 from editloop.errors import FailureClass, ImageError
 from editloop.images.codec import decode, decode_mask, encode_png, is_plain, is_see_through
 from editloop.images.masks import BY_CONTENT, MaskReading
+from editloop.images.shapes import difference, is_near
 from editloop.kernel.steps import Fail, Keep, Outcome
 from editloop.schema import EditSample, Image, Json
 from editloop.sources.checks import picture_size
 from editloop.sources.entries import REFERENCE, Entry, Picture
 from editloop.sources.files import read_file
-from editloop.sources.fitting import NEARLY, Fit, difference, fits, fitted
+from editloop.sources.fitting import Fit, fits, fitted
 from editloop.sources.layout_masks import settled
 
 __all__ = ["MASK_READ_BY", "TRANSPARENCY", "with_pictures"]
@@ -50,7 +51,7 @@ def with_pictures(
         images[name] = image
     if normalise:
         return _normalised(entry.sample, images, reading, fit)
-    return _as_they_are(entry.sample, images, reading)
+    return _as_they_are(entry.sample, images, reading, fit)
 
 
 def _image(picture: Picture) -> Image | Fail:
@@ -65,7 +66,9 @@ def _image(picture: Picture) -> Image | Fail:
         return Fail("unreadable", _PERMANENT if gone else FailureClass.TRANSIENT, str(error))
 
 
-def _as_they_are(sample: EditSample, images: Mapping[str, Image], reading: MaskReading) -> Outcome:
+def _as_they_are(
+    sample: EditSample, images: Mapping[str, Image], reading: MaskReading, fit: Fit
+) -> Outcome:
     made: dict[str, Image] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for name, image in images.items():
@@ -73,15 +76,18 @@ def _as_they_are(sample: EditSample, images: Mapping[str, Image], reading: MaskR
             if name == "mask":
                 made[name], mask = settled(image, images["source"], reading)
                 sizes[name] = mask.shape[0], mask.shape[1]
+                if sizes[name] != sizes["source"] and fits(sizes[name], sizes["source"], fit):
+                    made[name] = Image(encode_png(fitted(mask, sizes["source"], fit)), image.path)
             elif name.startswith(REFERENCE):
                 made[name] = image
             else:
                 made[name], sizes[name] = image, picture_size(image.bytes)
+                if sizes[name] != sizes["source"]:
+                    made[name], _ = _fitted(image, sizes["source"], fit)
         except ImageError as error:
             return Fail(error.code, _PERMANENT, f"{name}: {error}")
-    if len(set(sizes.values())) > 1:
-        return _other_sizes(sizes)
-    return Keep((_filled(sample, made),))
+    noted = _sized(sample, sizes, fit)
+    return noted if isinstance(noted, Fail) else Keep((_filled(noted, made),))
 
 
 def _normalised(
@@ -101,15 +107,26 @@ def _normalised(
                 made[name], sizes[name] = _fitted(image, sizes.get("source"), fit)
         except ImageError as error:
             return Fail(error.code, _PERMANENT, f"{name}: {error}")
-    if not all(fits(size, sizes["source"], fit) for size in sizes.values()):
-        return _other_sizes(sizes)
-    resized = {name: list(size) for name, size in sizes.items() if size != sizes["source"]}
-    sample = _noted(sample, "resized", resized)
-    if any(difference(sizes[name], sizes["source"]) > NEARLY for name in resized):
-        sample = _noted(sample, "fit", fit)
+    noted = _sized(sample, sizes, fit)
+    if isinstance(noted, Fail):
+        return noted
     if "mask" in images and reading == BY_CONTENT and is_see_through(images["mask"].bytes):
-        sample = _noted(sample, MASK_READ_BY, TRANSPARENCY)
-    return Keep((_filled(sample, made),))
+        noted = _noted(noted, MASK_READ_BY, TRANSPARENCY)
+    return Keep((_filled(noted, made),))
+
+
+def _sized(sample: EditSample, sizes: Mapping[str, tuple[int, int]], fit: Fit) -> EditSample | Fail:
+    """Return the sample with a note of what was resized, or Fail for a picture that does not fit.
+
+    `sizes` are the pictures' (height, width) before.
+    """
+    source = sizes["source"]
+    if not all(fits(size, source, fit) for size in sizes.values()):
+        return _other_sizes(sizes)
+    resized = {name: list(size) for name, size in sizes.items() if size != source}
+    sample = _noted(sample, "resized", resized)
+    far = not all(is_near(size, source) for size in sizes.values())
+    return _noted(sample, "fit", fit) if far else sample
 
 
 def _fitted(

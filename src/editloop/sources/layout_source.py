@@ -4,7 +4,7 @@ It loads whole samples (source, target, mask, captions, scores, provenance), so 
 filter or judge them. Listing opens no picture. A data set with a faulty index is refused, with a
 list of all problems. An edit with an unreadable picture is quarantined under the picture's
 `ImageError` code (`CODES`, `MASK_CODES`), or as `unreadable` (the file cannot be opened),
-`other-size` (its size differs from the source's), `row-faulty` (the row changed or contains no
+`other-size` (its shape differs from the source's), `row-faulty` (the row changed or contains no
 picture). A requested id that the data set lacks is quarantined as `absent`.
 
 With `faults: quarantine`, a faulty entry of the index is quarantined alone (`row-faulty`,
@@ -50,7 +50,7 @@ class LayoutSource:
 
     Settings = LayoutSettings
     name = "layout"
-    version = "4"
+    version = "5"
 
     def __init__(self, settings: LayoutSettings) -> None:
         self._settings = settings

@@ -89,6 +89,10 @@ class Layout(Protocol):
         """
         ...
 
+    def near_shapes(self) -> list[str]:
+        """Return each picture whose shape differs a little from its source's."""
+        ...
+
     def digest(self) -> str:
         """Return a SHA-256 of indexes, names, sizes and times: cheap, and changes with the data."""
         ...

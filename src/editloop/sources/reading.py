@@ -55,6 +55,7 @@ class IndexedLayout:
         self._index = index
         self._reading = reading
         self._problems: list[Problem] | None = None
+        self._near: list[str] = []
         self._faulty: set[int] = set()  # numbers of the sessions with problems
 
     @property
@@ -118,9 +119,16 @@ class IndexedLayout:
         """
         if self._problems is None:
             with explained("check a data set", self._index.folder):
-                found = _problems(self._index, self._reading, self._faulty, mapped)
-                self._problems = list(found)
+                found = list(_problems(self._index, self._reading, self._faulty, mapped))
+            self._problems = [each for each in found if each.costs != "nothing"]
+            told = (each for each in found if each.costs == "nothing")
+            self._near = [f"{each.where}: {each.cause}" for each in told]
         return list(self._problems)
+
+    def near_shapes(self) -> list[str]:
+        """Return each picture whose shape differs a little from its source's (`images.shapes`)."""
+        self.problems()
+        return list(self._near)
 
     def with_problems(self) -> Iterator[tuple[list[EditSample], list[Problem]]]:
         """Yield every session with its problems; one that cannot be read has no samples."""
@@ -128,7 +136,8 @@ class IndexedLayout:
             if isinstance(entries, Problem):
                 yield [], [entries]
                 continue
-            problems = list(check_session(entries, self._index.folder, self._reading))
+            found = check_session(entries, self._index.folder, self._reading)
+            problems = [each for each in found if each.costs != "nothing"]
             try:
                 yield self._unread(entries).read(), problems
             except (ImageError, StoreError):
@@ -177,14 +186,15 @@ class _Checked:
 def _problems(
     index: Index, reading: MaskReading | None, faulty: set[int], mapped: Mapped
 ) -> Iterator[Problem]:
-    """Yield all problems, and add the numbers of the sessions that have one to `faulty`."""
+    """Yield all problems, and add the numbers of the sessions that cannot be used to `faulty`."""
     seen: set[str] = set()
     at = -1
     check = partial(_check_sessions, folder=index.folder, reading=reading)
     checked = (each for group in mapped(check, _groups(index.sessions())) for each in group)
     for at, session in enumerate(checked):
         for problem in (*_twice_used(session, seen), *session.problems):
-            faulty.add(at)
+            if problem.costs != "nothing":
+                faulty.add(at)
             yield problem
     if at < 0:
         yield Problem(str(index.folder), "the data set contains no edit", "choose another folder")

@@ -12,7 +12,7 @@ from editloop.errors import ImageError
 from editloop.evaluation.answers.asking import EDITS, EditingSettings, settings_of
 from editloop.evaluation.answers.cases import Sequences
 from editloop.images.codec import content_hash, decode, encode_png, unlike_bare
-from editloop.images.masks import same_shape
+from editloop.images.shapes import same_shape
 from editloop.schema import EditSample, Json, Unedited
 from editloop.sources.checks import picture_size
 

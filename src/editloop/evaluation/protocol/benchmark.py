@@ -35,6 +35,7 @@ from editloop.metrics.metric_set import Chosen, MetricSet
 from editloop.registry import Spec, parse_spec
 from editloop.schema import Editor, Json, Judge
 from editloop.sources.layouts import Layout, open_layout
+from editloop.sources.notices import listed
 from editloop.sources.reading import Mapped
 from editloop.storage.shards import ShardStore
 
@@ -152,7 +153,7 @@ class ProtocolBenchmark:
             },
             chunks=data.chunks,
             left_out=data.left_out,
-            notices=data.notices.facts,
+            notices={**data.notices.facts, "near_shapes": listed(self._layout.near_shapes())},
         )
 
     def _surveyed(self, mapped: Mapped) -> CaseData:
