@@ -36,6 +36,11 @@ def test_levels_are_brought_to_points_of_100(tmp_path) -> None:
     }
 
 
+def test_cells_may_be_separated_by_semicolons(tmp_path) -> None:
+    path = written(tmp_path, "id;rater;following\na;ann;5\n")
+    assert read_ratings(path).points == {"following": {"a": {"ann": 100}}}
+
+
 def test_other_levels_have_other_ends(tmp_path) -> None:
     path = written(tmp_path, "id,rater,alignment\na,ann,30\n")
     assert read_ratings(path, (0, 100)).points == {"alignment": {"a": {"ann": 30}}}

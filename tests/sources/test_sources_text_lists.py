@@ -73,6 +73,23 @@ def test_a_row_that_cannot_be_used_costs_itself_alone(tmp_path: Path) -> None:
     assert all(text in str(fault) for text, fault in zip([*wanted, "half"], faults, strict=True))
 
 
+def test_every_kind_of_table_is_read_and_a_faulty_row_costs_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([ROW, "x", ROW]))
+    jsonl(tmp_path / "a.NDJSON", ROW, '"x"', ROW)
+    cells = "\t".join(ROW.values())
+    columns = "\t".join(ROW)
+    (tmp_path / "a.TSV").write_text(f"{columns}\n{cells}\n{cells}\tx\n{cells}\n")
+    for name, fault in {
+        "a.json": "item 1: no mapping",
+        "a.NDJSON": "line 2: no mapping",
+        "a.TSV": "line 3: it has more cells than there are columns",
+    }.items():
+        first, wrong, last = loaded("triplets", tmp_path / name)
+        assert isinstance(first, EditSample)
+        assert isinstance(last, EditSample)
+        assert str(wrong).startswith(fault)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "cause"),
     [

@@ -17,7 +17,8 @@ from typing import TypeAlias
 from editloop.errors import FailureClass
 from editloop.kernel.steps import Fail
 from editloop.schema import Json
-from editloop.sources.files import EXTENSIONS, MAX_LINE, read_lines
+from editloop.sources.files import EXTENSIONS, read_lines
+from editloop.sources.text_tables import row_in
 
 __all__ = ["METADATA", "SIDE_CARS", "Caption", "Metadata", "read_metadata", "read_side_car"]
 
@@ -80,13 +81,10 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
 
 
 def _entry(line: bytes | None) -> tuple[str, Caption] | Fail:
-    if line is None:
-        return _permanent("metadata-unreadable", f"more than {MAX_LINE:,} bytes")
-    try:
-        content = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        return _permanent("metadata-unreadable", f"no JSON: {error}")
-    if not isinstance(content, dict) or not isinstance(content.get("file_name"), str):
+    content = row_in(line)
+    if isinstance(content, str):
+        return _permanent("metadata-unreadable", content)
+    if not isinstance(content.get("file_name"), str):
         return _permanent("metadata-unreadable", "no file_name")
     return posixpath.normpath(content["file_name"]), _caption_in(content)
 

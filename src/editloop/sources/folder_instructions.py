@@ -42,11 +42,12 @@ def instructions_in(folder: Path) -> dict[str, str]:
             fix="write a CSV with the columns file_name and instruction",
         )
     found: dict[str, str] = {}
-    for where, row in text_rows(tables[0]):
-        if isinstance(row, str):
-            raise RecipeError(f"{tables[0].name} {where}: {row}", fix="correct the line")
-        name = PurePosixPath(str(row.get(key) or "")).with_suffix("").as_posix()
-        text = str(row.get(words) or "").strip()
+    for row in text_rows(tables[0]):
+        values = row.values
+        if isinstance(values, str):
+            raise RecipeError(f"{tables[0].name} {row.where}: {values}", fix="correct the line")
+        name = PurePosixPath(str(values.get(key) or "")).with_suffix("").as_posix()
+        text = str(values.get(words) or "").strip()
         if found.setdefault(name, text) != text:
             raise RecipeError(
                 f"{tables[0].name} has two instructions for {name!r}", fix="keep one per picture"

@@ -236,8 +236,8 @@ def _located(
 ) -> Iterator[tuple[int, str, Mapping[str, Json] | str]]:
     """Yield each row's number, its location as text, and its values or its fault."""
     if is_text_table(path):
-        for at, (where, content) in enumerate(text_rows(path)):
-            yield at, where, content
+        for at, row in enumerate(text_rows(path)):
+            yield at, row.where, row.values
     else:
         read = format_of(path).all_rows if pictures else format_of(path).without_pictures
         for at, values in enumerate(read(path, wanted)):

@@ -17,7 +17,8 @@ from editloop.errors import FailureClass, RecipeError, known_names
 from editloop.kernel.steps import Fail, Keep, Outcome, SourceItem
 from editloop.schema import EditSample, Json, Provenance
 from editloop.settings import Settings as BaseSettings
-from editloop.sources.text_rows import TEXT, TextRow, check_columns, read_text_rows, text_in
+from editloop.sources.text_rows import TEXT, check_columns, read_text_rows, text_in
+from editloop.sources.text_tables import TextRow
 
 __all__ = [
     "CaptionsSettings",
@@ -95,7 +96,7 @@ class _TextList(ABC):
             item = self._item(row, columns)
             if item.id in seen:
                 raise RecipeError(
-                    f"line {row.number}: the id {item.id!r} is used twice",
+                    f"{row.where}: the id {item.id!r} is used twice",
                     value=self._path,
                     fix="rename it",
                 )

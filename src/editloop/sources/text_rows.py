@@ -1,52 +1,42 @@
-"""Rows of text files: JSONL, CSV, plain text with one text per line, Parquet and Arrow tables."""
+"""Rows of texts: plain text with one text per line, and tables of every kind."""
 
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from editloop.errors import FailureClass, RecipeError, known_names
 from editloop.kernel.steps import Fail
-from editloop.schema import Json
 from editloop.sources.files import read_lines
-from editloop.sources.formats import FORMATS
-from editloop.storage.csv_rows import csv_columns, read_csv_rows
+from editloop.sources.formats import FORMATS, format_of
+from editloop.sources.text_tables import TEXT_TABLES, TextRow, is_text_table, text_rows
 from editloop.storage.files import explained
 
-__all__ = ["TEXT", "TextRow", "check_columns", "read_text_rows", "text_in"]
+__all__ = ["TEXT", "check_columns", "read_text_rows", "text_in"]
 
 TEXT = "text"  # the column of a plain text file
-_LISTS, _TABLES = (".jsonl", ".csv", ".tsv"), tuple(sorted({*FORMATS} - {".tar"}))
-
-
-@dataclass(frozen=True, slots=True)
-class TextRow:
-    """A row with its line or row number, counted from 1: its values by column, or its fault."""
-
-    number: int
-    values: Mapping[str, Json] | str
+_TABLES = tuple(sorted({*FORMATS} - {".tar"}))
+_JSON = (".jsonl", ".ndjson", ".json")  # whose rows may lack columns
 
 
 def read_text_rows(path: Path) -> Iterator[TextRow]:
     """Yield the rows of a file, by its suffix; blank lines are skipped.
 
-    Raises RecipeError for a file that is missing or of another kind.
+    Rows of Parquet and Arrow tables are counted from 1. Raises RecipeError for a file that is
+    missing or of another kind.
     """
     if not path.is_file():
         raise RecipeError("there is no such file of texts", value=path, fix="give one file")
-    if path.suffix == ".txt":
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
         return _plain(path)
-    if path.suffix == ".jsonl":
-        return _objects(path)
-    if path.suffix in (".csv", ".tsv"):
-        return (TextRow(*each) for each in read_csv_rows(path, (), csv_columns(path)))
-    if path.suffix in _TABLES:
-        rows = FORMATS[path.suffix].without_pictures(path)
-        return (TextRow(number, row) for number, row in enumerate(rows, 1))
-    known = ", ".join((".txt", *_LISTS, *_TABLES))
+    if is_text_table(path):
+        return text_rows(path)
+    if suffix in _TABLES:
+        rows = enumerate(format_of(path).without_pictures(path), 1)
+        return (TextRow(f"row {number}", number, row) for number, row in rows)
+    known = ", ".join((".txt", *TEXT_TABLES, *_TABLES))
     raise RecipeError("not a file of texts", value=path, fix=f"give one of these kinds: {known}")
 
 
@@ -55,7 +45,7 @@ def check_columns(
 ) -> None:
     """Raise RecipeError if a column looks like a known one, or a table lacks a needed one."""
     for name in needed:
-        if name not in columns and path.suffix != ".jsonl":
+        if name not in columns and path.suffix.lower() not in _JSON:
             fix = f"its columns: {', '.join(columns)}"
             raise RecipeError(f"there is no column {name!r}", value=path, fix=fix)
     for name in columns:
@@ -82,32 +72,14 @@ def text_in(row: TextRow, name: str, *, needed: bool = True) -> str | Fail | Non
 
 
 def _fail(row: TextRow, cause: str) -> Fail:
-    return Fail("text", FailureClass.PERMANENT, f"line {row.number}: {cause}")
+    return Fail("text", FailureClass.PERMANENT, f"{row.where}: {cause}")
 
 
 def _plain(path: Path) -> Iterator[TextRow]:
-    for number, line in _lines(path):
-        text = _decoded(line)
-        yield TextRow(number, {TEXT: text} if text is not None else "it is not UTF-8, or too long")
-
-
-def _objects(path: Path) -> Iterator[TextRow]:
-    for number, line in _lines(path):
-        text = _decoded(line)
-        try:
-            content = "it is not UTF-8, or too long" if text is None else json.loads(text)
-        except (ValueError, RecursionError) as error:
-            content = f"it is not JSON: {error}"
-        yield TextRow(number, content if isinstance(content, dict | str) else "it is not an object")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
     with explained("read texts", path), path.open("rb") as file:
-        yield from read_lines(file)
-
-
-def _decoded(line: bytes | None) -> str | None:
-    try:
-        return None if line is None else line.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
+        for number, line in read_lines(file):
+            try:
+                values = "it is too long" if line is None else {TEXT: line.decode("utf-8-sig")}
+            except UnicodeDecodeError as error:
+                values = f"it is not UTF-8: {error}"
+            yield TextRow(f"line {number}", number, values)

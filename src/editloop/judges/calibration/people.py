@@ -8,9 +8,7 @@ picture that several people rated counts once, with their mean.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from editloop.rating.mean_ratings import points_of_100
 from editloop.rating.votes import Rating, read_judgements
 from editloop.schema import Json
 from editloop.statistics.bootstrap import bootstrap_weights
-from editloop.storage.csv_rows import csv_columns
+from editloop.storage.csv_rows import csv_columns, read_cells
 from editloop.storage.files import explained
 
 __all__ = ["Ratings", "against_people", "read_ratings"]
@@ -56,46 +54,32 @@ def read_ratings(path: Path, levels: tuple[float, float] = (1, 5)) -> Ratings:
     that are missing or unknown.
     """
     with explained("read ratings", path):
-        data = path.read_bytes()
-    if "question" in csv_columns(path):
-        return Ratings(_answers(path, levels), content_hash(data)[:16])
-    reader = _Reader(data, levels)
+        digest = content_hash(path.read_bytes())[:16]
+    columns = csv_columns(path)
+    if "question" in columns:
+        return Ratings(_answers(path, levels), digest)
+    line = 1
     try:
-        return Ratings(reader.read(), content_hash(data)[:16])
-    except (UnicodeDecodeError, csv.Error, _WrongError) as error:
+        names = _perspectives(columns)
+        found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
+        for line, row in read_cells(path):  # noqa: B007
+            if isinstance(row, str):
+                raise _WrongError(row)
+            for name, own in found.items():
+                if row[name].strip():
+                    _add(own, row, _points(row[name], levels))
+    except _WrongError as error:
         low, high = levels
         raise RecipeError(
-            f"ratings cannot be read, line {reader.line}: {error}",
+            f"ratings cannot be read, line {line}: {error}",
             value=path,
             fix=f"write columns id, rater and {' or '.join(SCALES)}; levels {low:g} to {high:g}",
         ) from None
+    return Ratings(found, digest)
 
 
 class _WrongError(ValueError):
     """An error in a file of ratings."""
-
-
-class _Reader:
-    """A reader of a CSV of ratings; `line` is the current line."""
-
-    def __init__(self, data: bytes, levels: tuple[float, float]) -> None:
-        self.line = 1
-        self._data = data
-        self._levels = levels
-
-    def read(self) -> dict[str, dict[str, dict[str, float]]]:
-        text = io.StringIO(self._data.decode("utf-8-sig"), newline="")
-        rows = csv.DictReader(text, restval="", strict=True)
-        names = _perspectives(rows.fieldnames or ())
-        found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
-        for row in rows:
-            self.line = rows.line_num
-            if None in row:
-                raise _WrongError("it has more cells than there are columns")
-            for name in names:
-                if row[name].strip():
-                    _add(found[name], row, _points(row[name], self._levels))
-        return found
 
 
 def _answers(path: Path, levels: tuple[float, float]) -> dict[str, dict[str, dict[str, float]]]:
