@@ -40,6 +40,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "inverse-edits": "editloop.sources.inverse:InverseEdits",
         "darkroom": "editloop.darkroom.step:DarkroomStep",
         "edit": "editloop.editors.step:EditStep",
+        "filter": "editloop.filters.filter_step:FilterStep",
         "gather": "editloop.kernel.gather:GatherStep",
         "judge": "editloop.judges.step:JudgeStep",
         "register": "editloop.filters.register_step:RegisterStep",

@@ -88,4 +88,4 @@ def test_what_is_not_repaired_is_dropped_with_the_amount(
 ) -> None:
     found = outcome(sample, **settings)
     assert isinstance(found, Drop)
-    assert found.reason.startswith(reason)
+    assert f"{found.reason}: {found.detail}".startswith(reason)

@@ -42,6 +42,7 @@ class RegisterStep(SampleMap):
     """
 
     Settings = RegisterSettings
+    version = "2"
     needs = frozenset({"source", "target"})
     adds = frozenset({"provenance"})
 
@@ -57,7 +58,7 @@ class RegisterStep(SampleMap):
         mask = None if sample.mask is None else decode_mask(sample.mask.bytes)
         ratio = (target.shape[1] / target.shape[0]) / (source.shape[1] / source.shape[0])
         if abs(ratio - 1) > _ASPECT:
-            return Drop(f"aspect: the target's is {ratio:.3f} times the source's")
+            return Drop("aspect", detail=f"the target's is {ratio:.3f} times the source's")
         target = resize(target, *source.shape[:2])
         found = register(source, target, mask)
         if not found.known and self.settings.unknown == "drop":
@@ -68,7 +69,7 @@ class RegisterStep(SampleMap):
         refused = self._refusal(sample)
         repaired = None if refused else self._repaired(sample, (source, target, mask), found)
         if repaired is None:
-            return Drop(f"{code}, {refused or 'not mended'}: {amount}")
+            return Drop(f"{code}, {refused or 'not mended'}", detail=amount)
         return repaired
 
     def _refusal(self, sample: EditSample) -> str:

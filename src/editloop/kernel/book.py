@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from editloop.errors import StepError
-from editloop.kernel.steps import Fail
+from editloop.kernel.steps import Drop, Fail
 from editloop.schema import Attempt, EditSample, Json, canonical_json
 from editloop.storage.samples import arrow_schema, attempt_row, attempts_schema, to_row
 
@@ -36,7 +36,7 @@ __all__ = [
 _INPUT = pa.field("input", pa.string())
 
 DATA = pa.schema([_INPUT, *arrow_schema()])
-REJECTS = pa.schema([_INPUT, *((name, pa.string()) for name in ("id", "step", "reason"))])
+REJECTS = pa.schema([_INPUT, *((name, pa.string()) for name in ("id", "step", "reason", "detail"))])
 ATTEMPTS = pa.schema([_INPUT, *attempts_schema()])
 QUARANTINE = pa.schema(
     [
@@ -94,9 +94,10 @@ class Book:
     quarantined: list[dict[str, Json]] = field(default_factory=list)
     attempts: list[pa.Table] = field(default_factory=list)
 
-    def drop(self, origin: str, name: str, step: str, reason: str) -> None:
-        row = {"input": origin, "id": name, "step": step, "reason": storable(reason)}
-        self.dropped.append(row)
+    def drop(self, origin: str, name: str, step: str, drop: Drop) -> None:
+        detail = None if drop.detail is None else storable(drop.detail)
+        row = {"id": name, "step": step, "reason": storable(drop.reason), "detail": detail}
+        self.dropped.append({"input": origin, **row})
 
     def quarantine(self, origin: str, name: str, step: str, fail: Fail, attempts: int = 1) -> None:
         self.quarantined.append(

@@ -32,11 +32,13 @@ class Keep:
 class Drop:
     """The input is left out on purpose, for a reason that is counted.
 
-    `attempts` are the candidates that were made for it, none of them chosen.
+    `attempts` are the candidates that were made for it, none of them chosen. `detail` is what was
+    found in this input, such as the measured value; it is stored beside the reason.
     """
 
     reason: str
     attempts: tuple[Attempt, ...] = ()
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

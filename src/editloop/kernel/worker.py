@@ -175,7 +175,7 @@ class _Run:
         if isinstance(outcome, Fail):
             self._fail(origin, row.id, step, outcome)
         else:
-            self.book.drop(origin, row.id, step, outcome.reason)
+            self.book.drop(origin, row.id, step, outcome)
         return []
 
     def _fail(self, origin: str, name: str, step: str, fail: Fail) -> None:

@@ -112,6 +112,11 @@ class ClipMetric:
         """Return an error that names the missing weights, or None; loads nothing."""
         return missing([self._model])
 
+    @property
+    def work(self) -> float:
+        """The work of encoding a picture, to compare metrics by."""
+        return self._model.work
+
     def use(self, embeddings: Embeddings) -> None:
         """Use a shared embedding store, so that each input is encoded once."""
         self._embeddings = embeddings

@@ -47,6 +47,11 @@ class _Similarity:
         """Return an error that names the missing weights, or None; loads nothing."""
         return missing([self._model])
 
+    @property
+    def work(self) -> float:
+        """The work of encoding a picture, to compare metrics by."""
+        return self._model.work
+
     def use(self, embeddings: Embeddings) -> None:
         """Use a shared embedding store, so that each input is encoded once."""
         self._embeddings = embeddings
@@ -91,7 +96,11 @@ class DinoMetric(_Similarity):
 
 
 class Dinov2Metric(_Similarity):
-    """DINOv2's similarity of the edited picture and the target (or source), in [-1, 1]."""
+    """DINOv2's similarity of the edited picture and the target (or source), in [-1, 1].
+
+    With UltraEdit's preprocessing, which the encoder was not trained on, it is another measure, on
+    another scale: `dinov2_ultraedit`.
+    """
 
     class Settings(_Settings):
         """The encoder, the picture to compare with, and the preprocessing."""
@@ -107,4 +116,5 @@ class Dinov2Metric(_Similarity):
 
     def __init__(self, settings: Dinov2Metric.Settings) -> None:
         model = ImageModel(settings.model, "dinov2", settings.precision, settings.crop)
-        super().__init__("dinov2", model, settings.against)
+        name = "dinov2" if settings.crop == "centre" else "dinov2_ultraedit"
+        super().__init__(name, model, settings.against)

@@ -30,6 +30,9 @@ LongTexts: TypeAlias = Literal["unscored", "cut"]
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+# Of a vision transformer whose config.json does not state them.
+_SIZES = {"hidden_size": 768, "num_hidden_layers": 12, "patch_size": 16}
+
 # The values of `model_type` in config.json, for each kind of encoder.
 _TYPES = {"clip": {"clip"}, "dino": {"vit"}, "dinov2": {"dinov2", "dinov2_with_registers"}}
 
@@ -93,6 +96,14 @@ class ImageModel:
         if self.kind == "dino":
             return View(size, size * 8 // 7, mean, std, self.crop)
         return View(size, _side(stated.get("size", size)), mean, std, self.crop, self.values)
+
+    @property
+    def work(self) -> float:
+        """The work of encoding a picture, about its number of multiplications in linear layers."""
+        config = self.config
+        vision = {**_SIZES, **config.get("vision_config", config)}
+        patches = (self.view.size / vision["patch_size"]) ** 2
+        return float(12 * vision["hidden_size"] ** 2 * vision["num_hidden_layers"] * patches)
 
     @property
     def longest_text(self) -> int:

@@ -53,7 +53,7 @@ DATA_METRICS = (
     f"clip_direction=clip:direction?{_CLIP}",
     f"clip_image=clip:image?against=source&{_CLIP}",
     "ssim7=pixels:ssim7?against=source",
-    f"dinov2=dinov2?against=source&{_DINOV2}",
+    f"dinov2_ultraedit=dinov2?against=source&{_DINOV2}",
 )
 
 _RUBRICS = ("alignment", "coherence")  # HQ-Edit's

@@ -47,6 +47,7 @@ _NAMES = {
     "clip_i": "CLIP-I",
     "clip_t": "CLIP-T",
     "clip_text_source": "CLIP text of the source",
+    "dinov2_ultraedit": "DINOv2 (UltraEdit's pixels)",
     "ssim7": "SSIM (7 px)",
 }
 _PLACES = ("inside", "outside")

@@ -14,6 +14,7 @@ from editloop.evaluation.report.gallery import cards
 from editloop.evaluation.report.protocol_pages import protocol_parts
 from editloop.evaluation.report.protocol_views import ProtocolPart
 from editloop.evaluation.report.rundata import loss_curves, read_cases
+from editloop.evaluation.report.survival import survival
 from editloop.evaluation.report.views import (
     BenchmarkView,
     Spent,
@@ -68,6 +69,7 @@ class HtmlReport:
             "title": self._settings.title or _title(results, recipe, protocols) or run.name,
             "tiles": _tiles(results, own, protocols, models, times),
             "build": results.get("build", {}),
+            "survival": survival(results.get("build", {}), recipe),
             "recipe": yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True) if recipe else "",
             "benchmarks": own,
             "protocols": protocols,
