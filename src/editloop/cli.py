@@ -10,6 +10,7 @@ from collections.abc import Callable
 import typer
 
 from editloop.commands import (
+    describing,
     editing,
     evaluating,
     exporting,
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluating.evaluate,
     "compare": evaluating.compare,
     "measure": evaluating.measure,
+    "describe": describing.describe,
     "lint": linting.lint,
     "judge": judging.judge,
     "calibrate": judging.calibrate,

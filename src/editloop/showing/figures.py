@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PALETTE", "Axis", "Line", "bars", "lines"]
+__all__ = ["PALETTE", "Axis", "Line", "Ring", "bars", "lines", "wheel"]
 
 # Eight colours that are distinct on a light and on a dark page; editors take them in order.
 PALETTE = ("#8a8f98", "#2a9d6f", "#e07b39", "#3f74d1", "#8e5bc4", "#d1578b", "#b8912b", "#3aa6b9")
@@ -87,6 +87,15 @@ class Axis:
     large: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A sector of a wheel: its name and count inside, the counts of its parts outside."""
+
+    name: str
+    count: int
+    parts: Sequence[tuple[str, int]]
+
+
 def lines(curves: Sequence[Line], axis: Axis, alt: str) -> Markup:
     """Return a line chart; `alt` is its description in words."""
     import matplotlib
@@ -135,6 +144,57 @@ def bars(
         axes.set_xlim(min(axis.ticks) - 0.8 * step, max(axis.ticks) + 0.8 * step)
         axes.grid(axis="x", visible=False)
         return _svg(figure, alt)
+
+
+def wheel(rings: Sequence[Ring], alt: str) -> Markup:
+    """Return a wheel of two rings; what a sector's parts leave of its count stays empty."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    colours = [PALETTE[1 + at % (len(PALETTE) - 1)] for at in range(len(rings))]
+    outer = [
+        (name, count, colour)
+        for ring, colour in zip(rings, colours, strict=True)
+        for name, count in (*ring.parts, ("", ring.count - sum(n for _, n in ring.parts)))
+    ]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_LARGE[0], _LARGE[0]), dpi=100, layout="constrained")
+        axes = figure.add_subplot()
+        inner = [(ring.name, ring.count) for ring in rings]
+        _ring(axes, inner, colours, radius=0.66, width=0.4)
+        _ring(axes, [each[:2] for each in outer], [each[2] for each in outer], radius=1, width=0.33)
+        return _svg(figure, alt)
+
+
+_NARROWEST = 0.012  # share of a wheel that has room for a name
+
+
+def _ring(
+    axes: Axes,
+    sectors: Sequence[tuple[str, int]],
+    colours: Sequence[str],
+    *,
+    radius: float,
+    width: float,
+) -> None:
+    """Draw one ring; sectors without a name are left empty, narrow ones unnamed."""
+    total = sum(count for _, count in sectors)
+    texts = [name if count >= _NARROWEST * total else "" for name, count in sectors]
+    wedges, drawn = axes.pie(
+        [count for _, count in sectors],
+        colors=list(colours),
+        labels=texts,
+        radius=radius,
+        labeldistance=(radius - width / 2) / radius,
+        rotatelabels=True,
+        startangle=90,
+        counterclock=False,
+        wedgeprops={"width": width, "edgecolor": "none", "alpha": 0.45},
+        textprops={"fontsize": 8},
+    )[:2]
+    for (name, _), wedge, text in zip(sectors, wedges, drawn, strict=True):
+        wedge.set_visible(bool(name))
+        text.set(ha="center", va="center", rotation_mode="anchor")
 
 
 def _figure(axis: Axis) -> tuple[Figure, Axes]:
