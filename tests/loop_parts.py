@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from editloop.loop.parts import PartContext, PartResult
@@ -62,6 +63,30 @@ class Slowing(Counting):
         return PartResult({"resumed": resumed, "learning_rate": self._settings.learning_rate})
 
 
+class Growing(Counting):
+    """A training that makes one file per step in its work folder, and goes on to more steps."""
+
+    def continues(self, before: Mapping[str, Any]) -> bool:
+        return self.extends(before)
+
+    def extends(self, before: Mapping[str, Any]) -> bool:
+        return before["steps"] < self._settings.steps
+
+    def trim(self, work: Path) -> None:
+        (work / "trimmed").touch()
+
+    def run(self, context: PartContext) -> PartResult:
+        MADE.append(context.name)
+        for step in range(self._settings.steps):
+            if not (context.work / str(step)).exists():
+                if self._settings.interrupt and step == 2:
+                    raise KeyboardInterrupt
+                MADE.append(str(step))
+                (context.work / str(step)).touch()
+        (context.output / "model.json").write_text(json.dumps(self._settings.steps))
+        return PartResult({"steps": self._settings.steps})
+
+
 def interrupted(*_arguments: object, **_options: object) -> None:
     raise KeyboardInterrupt
 
@@ -75,3 +100,12 @@ class Benchmark(Counting):
         (context.output / "cases.json").write_text(json.dumps(model))
         score = {"mean": model, "low": model, "high": model, "count": 1, "coverage": 1.0}
         return PartResult({"evaluation": {"counting": {"small": {"l1": score}}}})
+
+
+class Unscored(Counting):
+    """A benchmark that has no number."""
+
+    def run(self, context: PartContext) -> PartResult:
+        (context.output / "cases.json").write_text("[]")
+        score = {"mean": None, "reason": "the lights are off", "command": None}
+        return PartResult({"evaluation": {"dark": {"small": {"l1": score}}}})

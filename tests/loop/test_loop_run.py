@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,68 @@ def test_an_interrupted_part_goes_on_and_ends_the_same(tmp_path) -> None:
     assert {**whole, "recipe.json": b""} == {**stopped, "recipe.json": b""}
 
 
+GROWING = "train.small.kind=loop_parts:Growing"
+
+
+def grow(out: Path, steps: int, *overrides: str, **options):
+    return run(out, GROWING, f"train.small.steps={steps}", *overrides, **options)
+
+
+def test_a_finished_part_is_taken_further_and_read_again(tmp_path) -> None:
+    grow(tmp_path, 2)
+    results = grow(tmp_path, 4)
+    assert loop_parts.MADE == ["small", "2", "3", "counting"]
+    assert results["train"]["small"] == {"steps": 4}
+    assert results["evaluation"]["counting"]["small"]["l1"]["mean"] == 4
+    assert verify(tmp_path) == []
+    assert grow(tmp_path, 4) == results
+    assert loop_parts.MADE == []
+    with pytest.raises(ChangedError, match=r"parameters\.steps: 4 -> 3"):
+        grow(tmp_path, 3)
+
+
+def test_taken_further_alone_its_older_evaluation_is_no_result_until_it_is_made_again(
+    tmp_path,
+) -> None:
+    grow(tmp_path, 2)
+    assert "evaluation" not in grow(tmp_path, 3, only=("train",))
+    with pytest.raises(ChangedError, match=r"evaluate\.counting(.|\n)*parameters\.steps: 1 -> 7"):
+        grow(tmp_path, 3, "evaluate.counting.steps=7")
+    assert grow(tmp_path, 3)["evaluation"]["counting"]["small"]["l1"]["mean"] == 3
+    assert loop_parts.MADE == ["counting"]
+
+
+def test_interrupted_while_it_is_taken_further_it_goes_on(tmp_path) -> None:
+    grow(tmp_path, 1)
+    with pytest.raises(KeyboardInterrupt):
+        grow(tmp_path, 4, "train.small.interrupt=true")
+    assert json.loads((tmp_path / "models/small/model.json").read_text()) == 1
+    results = grow(tmp_path, 5)
+    assert loop_parts.MADE == ["small", "2", "3", "4", "counting"]
+    assert results["evaluation"]["counting"]["small"]["l1"]["mean"] == 5
+
+
+def test_without_its_work_a_finished_part_cannot_be_taken_further(tmp_path) -> None:
+    grow(tmp_path, 1)
+    (work,) = (path.parent for path in (tmp_path / ".editloop/train.small").rglob("trimmed"))
+    shutil.rmtree(work)
+    with pytest.raises(StoreError, match="go on from was removed"):
+        grow(tmp_path, 2)
+    assert grow(tmp_path, 2, new_version=True)["train"]["small"] == {"steps": 2}
+
+
+def test_a_plan_of_a_longer_training_has_something_to_do(tmp_path) -> None:
+    grow(tmp_path, 1)
+    states = [
+        {
+            row[0]: row[1]
+            for row in loop.dry_run(recipe(GROWING, f"train.small.steps={n}"), tmp_path)
+        }
+        for n in (1, 2)
+    ]
+    assert [each["train.small"] for each in states] == ["done", "to do"]
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path) -> None:
     path = tmp_path / "recipe.json"
     train = [{**RECIPE["train"][0], "interrupt": True}]
@@ -127,6 +190,17 @@ def test_ctrl_c_says_how_to_go_on(tmp_path) -> None:
     answer = CliRunner().invoke(app, command)
     assert answer.exit_code == 130
     assert "Run the same command again to continue" in answer.output
+
+
+def test_a_run_that_scored_nothing_exits_with_the_reason(tmp_path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(
+        json.dumps({"name": "x", "evaluate": [{"name": "dark", "kind": "loop_parts:Unscored"}]})
+    )
+    command = ["run", str(path), "--out", str(tmp_path / "out"), "--only", "evaluate"]
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 1
+    assert "error: dark: nothing was scored: the lights are off" in answer.output
 
 
 def test_a_second_driver_is_refused(tmp_path) -> None:

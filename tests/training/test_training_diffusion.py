@@ -202,6 +202,68 @@ def test_after_nan_the_command_goes_on_at_a_lower_rate(tmp_path, monkeypatch) ->
     assert CliRunner().invoke(app, [*command, "--set", "learning_rate=2e-5"]).exit_code == 0
 
 
+def trained_by_command(folder, out, *settings):
+    command = ["train", "--data", folder / "run", "--base", folder / "b", "--out", folder / out]
+    usual = ("batch=2", "checkpoint_every=2", "samples=0", f"size={SIZE}", "average=0.5")
+    command += [word for each in (*usual, *settings) for word in ("--set", each)]
+    return CliRunner().invoke(app, list(map(str, command)))
+
+
+@pytest.mark.parametrize("settings", [("samples=1",), ("average=null",), ("lora.rank=2",)], ids=str)
+def test_with_more_steps_the_command_trains_on_as_if_asked_at_once(tmp_path, settings) -> None:
+    training_run(tmp_path / "run")
+    saved_base("sd", tmp_path / "b")
+    for out, steps in (("whole", 6), ("parts", 2), ("parts", 6)):
+        ended = trained_by_command(tmp_path, out, f"steps={steps}", *settings)
+        assert ended.exit_code == 0, ended.output
+    models = [tmp_path / out / "models" / "editor" for out in ("whole", "parts")]
+    assert digests(models[1]) == digests(models[0])
+    told = " ".join(ended.output.split())
+    assert "checkpoints of steps" in told
+    assert "to train longer, raise its steps and run again" in told
+    facts = json.loads((tmp_path / "parts/results.json").read_text())["train"]["editor"]
+    assert facts["checkpoints"][-2:] == [4, 6]
+    best = models[1] / f"checkpoints/step-{facts['best_checkpoint']:08d}"
+    assert f"best by validation ({facts['best_validation_loss']:.4g}): {best}" in told
+    states = [path.name for path in (tmp_path / "parts/.editloop").rglob("step-????????.pt")]
+    assert states == ["step-00000006.pt"]
+    assert editloop.verify(tmp_path / "parts") == []
+    for step in facts["checkpoints"]:
+        folder = models[1] / f"checkpoints/step-{step:08d}"
+        assert read_checkpoint(str(folder), "unused").size == SIZE
+        assert torch.equal(answer(folder), answer(models[1])) == (step == 6)
+    shorter = trained_by_command(tmp_path, "parts", "steps=4", *settings)
+    assert isinstance(shorter.exception, TrainingError)
+    assert "steps: 6 -> 4" in str(shorter.exception)
+
+
+def test_a_kept_checkpoint_is_the_editor_of_a_training_of_so_many_steps(tmp_path) -> None:
+    run, base = training_run(tmp_path / "run"), saved_base("sd", tmp_path / "base")
+    short, long = (train_context(run, name) for name in ("short", "long"))
+    diffusion(base, steps=2).run(short)
+    diffusion(base, steps=4, checkpoint_every=2).run(long)
+    kept = long.output / "checkpoints/step-00000002"
+    assert torch.equal(answer(kept), answer(short.output))
+    vae = "vae/diffusion_pytorch_model.safetensors"
+    assert (kept / vae).samefile(long.output / vae)
+    assert not (kept / "unet/diffusion_pytorch_model.safetensors").samefile(
+        long.output / "unet/diffusion_pytorch_model.safetensors"
+    )
+
+
+def test_a_longer_cosine_is_told_in_the_terminal_the_log_and_the_card(tmp_path) -> None:
+    training_run(tmp_path / "run")
+    saved_base("sd", tmp_path / "b")
+    for steps in (2, 4):
+        ended = trained_by_command(tmp_path, "out", f"steps={steps}", "schedule=cosine")
+        assert ended.exit_code == 0, ended.output
+    words = "from step 2 on, the learning rate follows the cosine of 4 steps"
+    model = tmp_path / "out/models/editor"
+    assert words in ended.output
+    assert words in (model / "README.md").read_text()
+    assert '"cosine_steps": 4' in (model / "metrics.jsonl").read_text()
+
+
 def test_edits_of_several_runs_are_mixed(tmp_path, capsys) -> None:
     runs = [training_run(tmp_path / name) for name in ("region", "free-form")]
     base = saved_base("sd", tmp_path / "base")

@@ -17,8 +17,9 @@ from editloop.errors import StoreError, TrainingError, UnavailableError
 from editloop.models.sampling import noise_like
 from editloop.training import checkpoints
 from editloop.training.loop import METRICS, train
-from editloop.training.schedule import Optimiser, Schedule, is_lower_rate, learning_rate
+from editloop.training.schedule import Optimiser, Schedule, is_longer, is_lower_rate, learning_rate
 from editloop.training.state import TrainingState
+from editloop.training.trained import Checkpoint, best_of
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -338,6 +339,103 @@ def test_only_a_lower_rate_lets_a_training_go_on() -> None:
     assert not is_lower_rate(before, {"learning_rate": 1e-4, "steps": 3})
     assert not is_lower_rate(before, {"learning_rate": 2e-4, "steps": 3})
     assert not is_lower_rate(before, {"learning_rate": 5e-5, "steps": 4})
+
+
+def test_more_steps_let_a_training_go_on_and_fewer_are_refused() -> None:
+    before = {"learning_rate": 1e-4, "steps": 3}
+    assert is_longer(before, {"learning_rate": 1e-4, "steps": 4})
+    assert is_longer(before, {"learning_rate": 5e-5, "steps": 4})
+    assert not is_longer(before, {"learning_rate": 2e-4, "steps": 4})
+    assert not is_longer(before, {"learning_rate": 1e-4, "steps": 4, "batch": 2})
+    assert not is_longer(before, before)
+    assert not is_longer(before, {"learning_rate": 5e-5, "steps": 2})
+    with pytest.raises(TrainingError, match="steps: 3 -> 2"):
+        is_longer(before, {"learning_rate": 1e-4, "steps": 2})
+
+
+def files_in(folder):
+    paths = (folder / "checkpoints").iterdir()
+    return {path.name: torch.load(path, weights_only=True) for path in paths}
+
+
+@pytest.mark.parametrize("keep", [1, 2, 4])
+def test_made_longer_it_ends_as_if_asked_for_at_once(tmp_path, keep) -> None:
+    steady = {"schedule": "constant", "keep": keep}
+    whole, result = trained(tmp_path / "whole", steps=25, **steady)
+    trained(tmp_path / "parts", steps=10, **steady)
+    checkpoints.trim(tmp_path / "parts" / "checkpoints")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", Regression(stop_at=7), steps=25, **steady)
+    task = Regression()
+    again, longer = trained(tmp_path / "parts", task, steps=25, **steady)
+    assert len(task.seen) == 10
+    assert torch.equal(again.weight, whole.weight)
+    assert longer.checkpoints == result.checkpoints
+    assert longer.cosines == ()
+    assert equal(files_in(tmp_path / "parts"), files_in(tmp_path / "whole"))
+    assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
+
+
+def test_the_end_of_the_shorter_one_may_lie_between_checkpoints(tmp_path) -> None:
+    whole, _ = trained(tmp_path / "whole", steps=25, schedule="constant")
+    trained(tmp_path / "parts", steps=7, schedule="constant")
+    again, _ = trained(tmp_path / "parts", steps=25, schedule="constant")
+    assert torch.equal(again.weight, whole.weight)
+    steps = [[line["step"] for line in lines(tmp_path / each)] for each in ("parts", "whole")]
+    assert sorted({*steps[1], 7}) == steps[0]
+
+
+def test_of_a_longer_cosine_it_is_told_what_differs(tmp_path, capsys) -> None:
+    whole, result = trained(tmp_path / "whole")
+    assert result.cosines == ((0, 25),)
+    trained(tmp_path / "parts", steps=10)
+    capsys.readouterr()
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", Regression(stop_at=8))
+    assert "from step 10 on, the learning rate follows the cosine of 25" in capsys.readouterr().err
+    again, longer = trained(tmp_path / "parts")
+    assert capsys.readouterr().err == ""
+    assert longer.cosines == ((0, 10), (10, 25))
+    assert not torch.equal(again.weight, whole.weight)
+    told = {line["step"]: line["cosine_steps"] for line in lines(tmp_path / "parts")[6:7]}
+    assert told == {12: 25}
+    assert sum("cosine_steps" in line for line in lines(tmp_path / "parts")) == 1
+
+
+class Overfitting(Regression):
+    """A task whose validation is best at step 10."""
+
+    def validate(self, _network, step):
+        return abs(step - 10) + 1.0
+
+
+@pytest.mark.parametrize("stop", [None, 12, 17, 22])
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path, stop) -> None:
+    short, _ = trained(tmp_path / "short", steps=10, schedule="constant")
+    if stop is not None:
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "run", Overfitting(stop_at=stop), schedule="constant")
+    _, result = trained(tmp_path / "run", Overfitting(), schedule="constant")
+    folder = tmp_path / "run" / "checkpoints"
+    assert [(each.step, each.validation_loss) for each in result.checkpoints] == [
+        (10, 1.0),
+        (20, 11.0),
+        (25, 16.0),
+    ]
+    assert best_of(result.checkpoints) == result.checkpoints[0]
+    (average,) = checkpoints.load_weights(folder, 10)["average"]["shadow_params"]
+    assert torch.equal(average, short.weight)
+    names = ["step-00000010.weights.pt", "step-00000020.pt", "step-00000025.pt"]
+    assert sorted(files_in(tmp_path / "run")) == names
+    checkpoints.trim(folder)
+    assert sorted(files_in(tmp_path / "run")) == [names[0], names[1][:-3] + ".weights.pt", names[2]]
+    assert checkpoints.kept_steps(folder) == [10, 20, 25]
+
+
+def test_of_equal_checkpoints_the_first_is_the_best_and_without_validation_none() -> None:
+    made = [Checkpoint(step, 1.0, loss) for step, loss in ((5, None), (10, 2.0), (15, 2.0))]
+    assert best_of(made).step == 10
+    assert best_of(made[:1]) is None
 
 
 def test_a_constant_rate_stays() -> None:

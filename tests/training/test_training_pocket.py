@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from editloop.editors.pocket import PocketEditor, PocketEditorSettings
 from editloop.errors import RecipeError, StoreError, TrainingError
 from editloop.loop.parts import PartContext
 from editloop.models.saving import INDEX, load_model
@@ -75,6 +76,50 @@ def test_results_hold_facts_and_timings_hold_times(run) -> None:
     }
     assert made.results["samples"] == 6
     assert made.timings["steps_per_second"] > 0
+
+
+def test_kept_checkpoints_are_editors_and_the_best_is_named(run, monkeypatch) -> None:
+    losses = {2: 0.1, 4: 0.3, 6: 0.2}
+    monkeypatch.setattr(EditTask, "validate", lambda _self, _network, step: losses[step])
+    here = context(run)
+    made = training(steps=6, checkpoint_every=2, keep=2).run(here).results
+    assert made["checkpoints"] == [2, 4, 6]
+    assert (made["best_checkpoint"], made["best_validation_loss"]) == (2, 0.1)
+    folders = {step: here.output / f"checkpoints/step-{step:08d}" for step in (2, 4, 6)}
+    assert sorted(folders.values()) == sorted((here.output / "checkpoints").iterdir())
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    found = [(path / weights).read_bytes() for path in folders.values()]
+    assert len(set(found)) == 3
+    assert found[-1] == (here.output / weights).read_bytes()
+    for step, path in folders.items():
+        assert load_model(path).settings.size == SIZE
+        facts = json.loads((path / INDEX).read_text())["facts"]
+        assert (facts["steps"], facts["validation_loss"]) == (step, losses[step])
+        state = checkpoints.load_weights(here.work / "checkpoints", step)
+        average = state["average"]["shadow_params"][0]
+        assert torch.equal(next(load_model(path).parameters()), average)
+    card = (here.output / "README.md").read_text()
+    assert "best of them by validation is `checkpoints/step-00000002`, with a loss of 0.1" in card
+
+
+def test_the_fingerprint_of_an_editor_is_that_of_its_own_weights(run) -> None:
+    prints = []
+    for keep in (1, 2):
+        here = context(run, f"keep-{keep}/tiny")
+        training(checkpoint_every=2, keep=keep).run(here)
+        (here.output / INDEX).write_bytes(b"{}")  # names what is kept
+        prints.append(PocketEditor(PocketEditorSettings(target=str(here.output))).fingerprint)
+    assert prints[0] == prints[1]
+
+
+def test_checkpoints_are_no_reason_for_a_new_version() -> None:
+    usual = training().parameters
+    assert training(keep=5, checkpoint_every=3).parameters == usual
+    assert training().extends({**usual, "steps": 3})
+    assert training().continues({**usual, "steps": 3})
+    assert not training().extends({**usual, "steps": 3, "batch": 1})
+    with pytest.raises(TrainingError, match="steps: 5 -> 4"):
+        training().extends({**usual, "steps": 5})
 
 
 @pytest.mark.slow

@@ -54,7 +54,9 @@ def run(
     Run the same command again to resume an interrupted run.
     """
     from editloop.commands.left_out import fail_without_output, print_left_out
+    from editloop.commands.models import print_models
     from editloop.commands.terminal import build_progress, print_plan, print_results
+    from editloop.commands.unscored import fail_unscored
     from editloop.loop import run as loop
     from editloop.loop.recipe import read_recipe
 
@@ -75,10 +77,12 @@ def run(
             progress=progress,
         )
     print_results(results)
+    print_models(folder, results)
     print_left_out(folder, results)
     if (folder / "report.html").exists():
         say(f"report: {folder / 'report.html'}")
     fail_without_output(results)
+    fail_unscored(results)
 
 
 def recipes(
@@ -103,6 +107,7 @@ def show(
 ) -> None:
     """Print a run's results so far: counts and tables; exit with 1 if nothing came out."""
     from editloop.commands.left_out import fail_without_output, print_left_out
+    from editloop.commands.models import print_models
     from editloop.commands.terminal import print_results
     from editloop.loop import run as loop
 
@@ -111,6 +116,7 @@ def show(
         say(loop.report(folder))
     else:
         print_results(results)
+        print_models(folder, results)
         print_left_out(folder, results)
     fail_without_output(results)
 

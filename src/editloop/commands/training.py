@@ -74,9 +74,10 @@ def train(
 ) -> None:
     """Train an editor on a data set of edits.
 
-    Run the same command again to resume. Started by `accelerate launch`, all processes train one
-    model together.
+    Run the same command again to resume, or with more steps to train longer. Started by
+    `accelerate launch`, all processes train one model together.
     """
+    from editloop.commands.models import print_models
     from editloop.commands.terminal import build_progress, print_plan, print_results
     from editloop.loop import run as loop
     from editloop.loop.recipe import override
@@ -110,6 +111,5 @@ def train(
         )
     if results:
         print_results(results)
-        for name in results.get("train", {}):
-            say(f"model: {folder / 'models' / name}")
+        print_models(folder, results)
         say(f"report: {folder / 'report.html'}")

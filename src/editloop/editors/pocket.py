@@ -78,7 +78,12 @@ class PocketEditor:
         """The digest of the model's files and the settings, but not of the folder's location."""
         with explained("read a model", self._folder):
             paths = sorted(path for path in self._folder.rglob("*.*") if path.suffix != ".md")
-            files = {path.relative_to(self._folder).as_posix(): file_digest(path) for path in paths}
+            names = {path.relative_to(self._folder).as_posix(): path for path in paths}
+            files = {
+                name: file_digest(path)
+                for name, path in names.items()
+                if not name.startswith("checkpoints/")
+            }
         settings = self._settings.model_dump(mode="json", exclude={"target"})
         return fingerprint({"version": _VERSION, "files": files, "settings": settings})
 

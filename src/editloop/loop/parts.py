@@ -14,7 +14,15 @@ from typing import Protocol, runtime_checkable
 from editloop.kernel.chunks import ChunkRunner
 from editloop.schema import Json
 
-__all__ = ["Checked", "Continuing", "LoopPart", "Noticing", "PartContext", "PartResult"]
+__all__ = [
+    "Checked",
+    "Continuing",
+    "Extending",
+    "LoopPart",
+    "Noticing",
+    "PartContext",
+    "PartResult",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,22 @@ class Continuing(Protocol):
 
     def continues(self, before: Mapping[str, Json]) -> bool:
         """Return whether work with the parameters `before` may go on with the part's own."""
+        ...
+
+
+@runtime_checkable
+class Extending(Protocol):
+    """A part whose finished work may be taken further, such as a training of more steps.
+
+    Its work folder is kept.
+    """
+
+    def extends(self, before: Mapping[str, Json]) -> bool:
+        """Return whether finished work with the parameters `before` goes on with the part's own."""
+        ...
+
+    def trim(self, work: Path) -> None:
+        """Remove from finished work what is not needed to take it further; may be called again."""
         ...
 
 

@@ -21,8 +21,8 @@ from editloop.kernel.chunks import ChunkRunner
 from editloop.kernel.progress import Progress
 from editloop.kernel.tasks import StepSpec
 from editloop.loop.build_steps import build_specs
-from editloop.loop.continuing import goes_on
-from editloop.loop.parts import Checked, LoopPart, Noticing, PartContext
+from editloop.loop.continuing import go_on, goes_on
+from editloop.loop.parts import Checked, Extending, LoopPart, Noticing, PartContext
 from editloop.loop.recipe import Recipe, read_recipe
 from editloop.registry import create, recorded
 from editloop.schema import Json, readable_json
@@ -38,12 +38,7 @@ from editloop.storage.manifests import (
     write_file,
 )
 from editloop.storage.records import fingerprint
-from editloop.storage.versions import (
-    check_version,
-    claim_version,
-    continue_version,
-    retire_versions,
-)
+from editloop.storage.versions import check_version, claim_version, has_released, retire_versions
 
 __all__ = [
     "PARTS",
@@ -302,12 +297,17 @@ class _Loop:
         settings, key = self._settings(group, part), f"{group}.{name}"
         published = f"{_PUBLISHED[group]}/{name}"
         if not self.new_version and goes_on(self.out, key, published, part, settings):
-            continue_version(self.out, key, settings)
+            readers = [f"evaluate.{each.name}" for each in self.recipe.evaluate]
+            go_on(self.out, key, published, settings, readers)
         work = claim_version(self.out, key, settings, new_version=self.new_version)
         found = find_manifest(self.out, published)
         if found is None or found.fingerprint != work.name or not found.in_place(self.out):
             self._publish(part, name, published, work, fingerprint(settings["inputs"]))
-        retire_versions(self.out, key, [_CACHE])  # checkpoints too
+        if isinstance(part, Extending):
+            part.trim(work)
+        retire_versions(
+            self.out, key, [_CACHE, *([work.name] if isinstance(part, Extending) else [])]
+        )
         self.write_results()
 
     def _publish(self, part: LoopPart, name: str, published: str, work: Path, inputs: str) -> None:
@@ -362,7 +362,7 @@ class _Loop:
             found["build"] = dict(data.facts)
         for group, name, _ in self.parts:
             manifest = find_manifest(self.out, f"{_PUBLISHED[group]}/{name}")
-            if manifest is None:
+            if manifest is None or has_released(self.out, f"{group}.{name}"):
                 continue
             if group == "train":
                 found.setdefault("train", {})[name] = manifest.facts["results"]
@@ -381,6 +381,9 @@ class _Loop:
         ]
         for group, name, part in self.parts:
             state = self._state(f"{_PUBLISHED[group]}/{name}")
+            known = group == "train" and self.data_is_known(())
+            if known and not self._is_trained(group, name, part):
+                state = "to do"  # or to go on with
             rows.append(
                 (f"{group}.{name}", state, _described(type(part).__name__, part.parameters))
             )

@@ -27,6 +27,7 @@ __all__ = [
     "check_plain",
     "explained",
     "file_hash",
+    "link_folder",
     "replace_file",
     "sweep_temporaries",
     "temporary",
@@ -198,6 +199,17 @@ def sweep_temporaries(files: Files, folder: Path) -> None:
     for name in files.names(folder):
         if name.startswith(_TEMPORARY):
             files.remove(folder / name)
+
+
+def link_folder(source: Path, folder: Path) -> None:
+    """Link all files of a folder into a new one, or copy them where links are not possible."""
+    for path in [each for each in source.rglob("*") if each.is_file()]:
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, target)
 
 
 _FIXES = {

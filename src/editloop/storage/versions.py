@@ -22,8 +22,10 @@ __all__ = [
     "continue_version",
     "current_version",
     "differences",
+    "has_released",
     "has_work",
     "part_folder",
+    "release_input",
     "retire_versions",
     "work_folder",
 ]
@@ -107,8 +109,30 @@ def check_version(
     """Raise ChangedError with all differences if a part was claimed with other settings."""
     current = current_version(run, part, files=files)
     settings = _as_read_back(settings)
+    if current is not None and "inputs" in current:
+        new = settings.get("inputs", {})
+        known = {
+            name: new.get(name) if content is None else content
+            for name, content in current["inputs"].items()
+        }
+        current = {**current, "inputs": known}
     if current is not None and current != settings:
         raise _changed(part, differences(current, settings))
+
+
+def release_input(run: Path, part: str, name: str, *, files: Files | None = None) -> None:
+    """Let a claimed part take another content of one of its inputs, which is being continued."""
+    files = files or Files()
+    current = current_version(run, part, files=files)
+    if current is not None and name in current.get("inputs", {}):
+        released = {**current, "inputs": {**current["inputs"], name: None}}
+        write_record(files, part_folder(run, part) / "current.json", released)
+
+
+def has_released(run: Path, part: str, *, files: Files | None = None) -> bool:
+    """Return whether an input of a part was released since its result was made."""
+    current = current_version(run, part, files=files) or {}
+    return None in current.get("inputs", {}).values()
 
 
 def retire_versions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from editloop.schema import Json
+from editloop.training.trained import course_text
 
 __all__ = ["model_card"]
 
@@ -28,7 +29,7 @@ Conditioned on: instruction, {conditions}.
 ```bash
 editloop edit photo.png "{example}" --editor {spec} -o edited.png
 ```
-{rewards}
+{rewards}{course}
 ## How it was made
 
 | fact | value |
@@ -61,5 +62,6 @@ def model_card(name: str, made: Mapping[str, Json]) -> str:
         example="make it black and white",
         spec=f"diffusion:{name}",
         rewards=_REWARDS if rewarded else "",
+        course=course_text(made),
         facts="\n".join(f"| {key} | {value} |" for key, value in sorted(plain.items())),
     )

@@ -26,6 +26,7 @@ from editloop.schema import Json
 from editloop.showing.terminal import escape
 from editloop.storage.files import explained
 from editloop.storage.manifests import find_manifest
+from editloop.training.checkpoints import trim
 from editloop.training.data_checks import (
     check_data,
     has_split,
@@ -39,15 +40,17 @@ from editloop.training.diffusion_card import diffusion_card
 from editloop.training.diffusion_data import EditData, open_data
 from editloop.training.diffusion_settings import DiffusionTrainingSettings, DropSettings
 from editloop.training.edits import EditTask
+from editloop.training.kept_editors import save_kept
 from editloop.training.latents import check_framing
-from editloop.training.loop import METRICS, Trained, rates_fact, train
+from editloop.training.loop import CHECKPOINTS, METRICS, train
 from editloop.training.mask_facts import MaskFacts, check_masks
 from editloop.training.memory import advised, check_memory, outlined, try_micro_batch
 from editloop.training.mirroring import Mirroring
 from editloop.training.precision import resolved_precision
 from editloop.training.previews import Looks
 from editloop.training.rows import PublishedRows
-from editloop.training.schedule import check_schedule, is_lower_rate
+from editloop.training.schedule import check_schedule, is_longer, is_lower_rate
+from editloop.training.trained import Trained, trained_facts
 
 __all__ = ["DiffusionTraining"]
 
@@ -128,7 +131,15 @@ class DiffusionTraining:
 
     def continues(self, before: Mapping[str, Json]) -> bool:
         """Return whether unfinished work with the parameters `before` may go on with these."""
-        return is_lower_rate(before, self.parameters)
+        return is_lower_rate(before, self.parameters) or self.extends(before)
+
+    def extends(self, before: Mapping[str, Json]) -> bool:
+        """Return whether a training with the parameters `before` goes on to more steps."""
+        return is_longer(before, self.parameters)
+
+    def trim(self, work: Path) -> None:
+        """Remove the states of checkpoints that no longer training starts from."""
+        trim(work / CHECKPOINTS)
 
     def run(self, context: PartContext) -> PartResult:
         """Train, continuing an interrupted run, and save the model as `output`."""
@@ -152,9 +163,7 @@ class DiffusionTraining:
             "parameters": model.parameter_count,
             "family": model.family.name,
             "precision": job.precision,
-            "final_loss": trained.loss,
-            "validation_loss": trained.validation_loss,
-            **rates_fact(trained),
+            **trained_facts(trained),
             **known,
         }
         made = {**facts, "training": dict(self.parameters), "data": job.key, "seed": job.seed}
@@ -163,6 +172,15 @@ class DiffusionTraining:
             made["edits_unrewarded"] = dropped or has_unrewarded(rows)
         with explained("save a model", context.output):
             save_diffusion_model(model, context.output, made)
+            save_kept(
+                model.denoiser,
+                trained,
+                context.work,
+                context.output,
+                lambda folder, own: save_diffusion_model(
+                    model, folder, {**made, **own}, beside=context.output
+                ),
+            )
             _save_extras(context, diffusion_card(context.name, model, made))
         pace = round(trained.steps / trained.seconds, 3) if trained.steps else None
         times = {"training_seconds": trained.seconds, "steps_per_second": pace}

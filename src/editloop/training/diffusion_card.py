@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from editloop.models.backbones.model import DiffusionModel
 from editloop.schema import Json
+from editloop.training.trained import course_text
 
 __all__ = ["diffusion_card"]
 
@@ -28,7 +29,7 @@ editloop edit photo.png "make it night" --editor DIR_OF_THIS_FILE -o edited.png
 ```
 
 {defaults}
-{plain}{rewards}
+{plain}{rewards}{course}
 ## How it was made
 
 | fact | value |
@@ -76,6 +77,7 @@ def diffusion_card(name: str, model: DiffusionModel, made: Mapping[str, Json]) -
         defaults=_defaults(model),
         plain=_plain_use(model),
         rewards=_REWARDS.format(none=none) if "reward" in model.conditions else "",
+        course=course_text(made),
         facts="\n".join(f"| {key} | {value} |" for key, value in sorted(facts.items())),
     )
 

@@ -130,7 +130,7 @@ class DiffusionTrainingSettings(TrainingMasks):
     compile: bool = False
     checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
     log_every: int = Field(default=10, ge=1, description="steps between lines of metrics")
-    keep: int = Field(default=2, ge=1, description="checkpoints kept")
+    keep: int = Field(default=2, ge=1, description="checkpoints kept, besides the best")
     samples: int = Field(default=4, ge=0, description="held-out edits previewed at each checkpoint")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -23,6 +22,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import FullyShardedDataParallelPlugin
 from numpy.typing import NDArray
+from rich.console import Console
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -30,7 +30,6 @@ from editloop.errors import TrainingError
 from editloop.runtime.prefetching import prefetched
 from editloop.runtime.ranks import spreads_weights
 from editloop.runtime.seeding import derive_seed
-from editloop.schema import Json
 from editloop.training import checkpoints
 from editloop.training.finite import diverged
 from editloop.training.order import BatchOrder
@@ -43,11 +42,13 @@ from editloop.training.schedule import (
 )
 from editloop.training.sharding import check_sharding, shard, unshard
 from editloop.training.state import TrainingState
+from editloop.training.trained import Trained, best_of, course
 from editloop.training.watching import Metrics, watched
 
-__all__ = ["METRICS", "Batch", "Task", "Trained", "rates_fact", "train"]
+__all__ = ["CHECKPOINTS", "METRICS", "Batch", "Task", "train"]
 
 METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
 
 
 class Batch(Protocol):
@@ -91,27 +92,6 @@ class Task(Protocol[_Batch]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The result of a training: its last losses, and the steps and seconds of this process.
-
-    `learning_rates` lists (first step, rate); it has several entries if the rate was lowered when
-    the training was resumed.
-    """
-
-    loss: float
-    validation_loss: float | None
-    steps: int
-    seconds: float
-    learning_rates: tuple[tuple[int, float], ...]
-
-
-def rates_fact(trained: Trained) -> dict[str, Json]:
-    """Return the learning rates as a fact for the results, if there was more than one."""
-    rates = [list(each) for each in trained.learning_rates]
-    return {"learning_rates": rates} if len(rates) > 1 else {}
-
-
 def train(
     network: nn.Module,
     task: Task[Any],
@@ -124,9 +104,9 @@ def train(
 
     With `prompts`, the prompt of each sample, an epoch has one random sample of each prompt.
     Only parameters that require a gradient are trained. At the end the network has its averaged
-    weights (with FSDP in the main process only); METRICS is written to `folder`. Raises
-    TrainingError if the loss, a gradient, the weights or the validation become NaN or infinite; the
-    last checkpoint is then the last one without such values.
+    weights (with FSDP in the main process only); METRICS and CHECKPOINTS are written to `folder`.
+    Raises TrainingError if the loss, a gradient, the weights or the validation become NaN or
+    infinite; the last checkpoint is then the last one without such values.
     """
     run = _Run(network, task, plan, folder, prompts)
     steps = range(run.step, plan.steps)
@@ -153,10 +133,11 @@ class _Run:
         self.plan = plan
         self.own = _share(self.accelerator, plan)
         self.order = BatchOrder(task.buckets, plan.batch, plan.seed, prompts)
-        self.checkpoints = folder / "checkpoints"
+        self.checkpoints = folder / CHECKPOINTS
         self.metrics = Metrics(folder / METRICS, written=self.accelerator.is_main_process)
         self.step = 0
         self.rates = [(0, plan.learning_rate)]
+        self.cosines = [(0, plan.steps)] if plan.schedule == "cosine" else []
         self.seconds = 0.0
         self.steps_here = 0
         self.draws_inside = _drops_out(network)
@@ -247,11 +228,19 @@ class _Run:
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise diverged("the validation loss", self.step)
         self._note(loss, validation_loss)
-        state = {"step": self.step, "learning_rates": self.rates, **self.state.save()}
+        changes = {"learning_rates": self.rates, "cosines": self.cosines}
+        state = {"step": self.step, **changes, **self.state.save()}
         if self.accelerator.is_main_process:
-            checkpoints.save(self.checkpoints, self.step, state, keep=self.plan.keep)
+            checkpoints.save(
+                self.checkpoints, self.step, state, keep=self.plan.keep, best=self._best
+            )
         self.accelerator.wait_for_everyone()
         return loss
+
+    def _best(self, steps: Iterable[int]) -> int | None:
+        """Return the step of the best checkpoint by its validation loss, if there is one."""
+        best = best_of(self.metrics.checkpoints(steps))
+        return None if best is None else best.step
 
     def _restore(self) -> None:
         state = checkpoints.load_newest(self.checkpoints)
@@ -259,10 +248,22 @@ class _Run:
             self.step = state["step"]
             self.state.restore(state)
             self.rates = state.get("learning_rates", self.rates)
-            if self.rates[-1][1] != self.plan.learning_rate and self.step < self.plan.steps:
-                self.rates.append((self.step, self.plan.learning_rate))
+            self.cosines = state.get("cosines", self.cosines)
+            if self.step < self.plan.steps:
+                self._note_changes()
         self.metrics.rewind(self.step)
         self.accelerator.wait_for_everyone()
+
+    def _note_changes(self) -> None:
+        """Record a rate or a cosine that is another than before, and tell of the cosine."""
+        if self.rates[-1][1] != self.plan.learning_rate:
+            self.rates.append((self.step, self.plan.learning_rate))
+        if self.cosines and self.cosines[-1][1] != self.plan.steps:
+            self.cosines.append((self.step, self.plan.steps))
+            self.metrics.news = {"cosine_steps": self.plan.steps}
+            if self.accelerator.is_main_process:
+                told = list(course({"cosines": self.cosines}))[-1]
+                Console(stderr=True, soft_wrap=True, highlight=False).print(told)
 
     def finish(self) -> Trained:
         """Leave the averaged weights in the network, and return the result."""
@@ -271,13 +272,12 @@ class _Run:
         unshard(self.plain)
         for tracker in self.accelerator.trackers:  # `end_training` ends the process group too
             tracker.finish()
-        *_, last = self.metrics.lines()
         return Trained(
-            loss=last["loss"],
-            validation_loss=last.get("validation_loss"),
+            checkpoints=self.metrics.checkpoints(checkpoints.kept_steps(self.checkpoints)),
             steps=self.steps_here,
             seconds=self.seconds,
             learning_rates=tuple(self.rates),
+            cosines=tuple(self.cosines),
         )
 
 

@@ -19,28 +19,33 @@ from editloop.schema import Json
 from editloop.storage.samples import read_samples
 from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
+from editloop.training.checkpoints import trim
 from editloop.training.data_checks import HELD_OUT, check_data, has_split, rows_of, splits_of
 from editloop.training.data_facts import notices, reward_facts
 from editloop.training.edits import EditTask
+from editloop.training.kept_editors import save_kept
 from editloop.training.kept_samples import without
-from editloop.training.loop import METRICS, rates_fact, train
+from editloop.training.loop import CHECKPOINTS, METRICS, train
 from editloop.training.mask_facts import MaskFacts, TrainingMasks, check_masks
 from editloop.training.objective import DropRates, Loss, Objective
 from editloop.training.pocket_samples import PocketSamples
 from editloop.training.precision import resolved_precision
-from editloop.training.schedule import Optimiser, Schedule, is_lower_rate
+from editloop.training.schedule import Optimiser, Schedule, is_longer, is_lower_rate
+from editloop.training.trained import trained_facts
 
 __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
 _DROP = DropRates(reward=0.1, mask=0.5)
 _OPTIMISER = Optimiser(betas=(0.9, 0.99))
+_OF_THE_MACHINE = {"checkpoint_every", "keep"}
 _TEXT_TOKENS = 32  # at least: a user's instruction may be longer than those in training
 
 
 class PocketTrainingSettings(PocketSettings, TrainingMasks):
     """The architecture and the training settings.
 
-    `precision` auto is bfloat16 if the device supports it, else float32.
+    `precision` auto is bfloat16 if the device supports it, else float32. A checkpoint is written
+    every `checkpoint_every` steps, of which the last `keep` and the best are kept.
     """
 
     split: str = "train"
@@ -49,6 +54,8 @@ class PocketTrainingSettings(PocketSettings, TrainingMasks):
     learning_rate: float = Field(default=1e-3, gt=0)
     loss: Loss = "rms"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    checkpoint_every: int = Field(default=250, ge=1, description="steps between checkpoints")
+    keep: int = Field(default=2, ge=1, description="checkpoints kept, besides the best")
 
 
 class PocketTraining:
@@ -66,7 +73,8 @@ class PocketTraining:
 
     @property
     def parameters(self) -> Mapping[str, Json]:
-        return self._settings.model_dump(mode="json")
+        """The settings that can change the trained weights."""
+        return self._settings.model_dump(mode="json", exclude=_OF_THE_MACHINE)
 
     def check(self, run: Path | None) -> None:
         """Raise an error if the run's data, if there is any yet, cannot be trained on."""
@@ -103,7 +111,15 @@ class PocketTraining:
 
     def continues(self, before: Mapping[str, Json]) -> bool:
         """Return whether unfinished work with the parameters `before` may go on with these."""
-        return is_lower_rate(before, self.parameters)
+        return is_lower_rate(before, self.parameters) or self.extends(before)
+
+    def extends(self, before: Mapping[str, Json]) -> bool:
+        """Return whether a training with the parameters `before` goes on to more steps."""
+        return is_longer(before, self.parameters)
+
+    def trim(self, work: Path) -> None:
+        """Remove the states of checkpoints that no longer training starts from."""
+        trim(work / CHECKPOINTS)
 
     def run(self, context: PartContext) -> PartResult:
         """Train, continuing an interrupted run, and save the model as `output`."""
@@ -140,12 +156,20 @@ class PocketTraining:
             learning_rate=settings.learning_rate,
             seed=seed,
             optimiser=_OPTIMISER,
+            checkpoint_every=settings.checkpoint_every,
+            keep=settings.keep,
         )
         trained = train(model, task, plan, context.work)
-        losses = {"final_loss": trained.loss, "validation_loss": trained.validation_loss}
-        results = facts | losses | rates_fact(trained)
+        results = facts | trained_facts(trained)
         made = results | {"training": dict(self.parameters), "data": context.inputs, "seed": seed}
         save_model(model, context.output, made)
+        save_kept(
+            model,
+            trained,
+            context.work,
+            context.output,
+            lambda folder, own: save_model(model, folder, {**made, **own}),
+        )
         shutil.copyfile(context.work / METRICS, context.output / METRICS)
         card = model_card(context.name, made)
         (context.output / "README.md").write_text(card, encoding="utf-8")

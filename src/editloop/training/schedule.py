@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import nn
 
-from editloop.errors import UnavailableError
+from editloop.errors import TrainingError, UnavailableError
 from editloop.schema import Json, canonical_json
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Schedule",
     "check_schedule",
     "compiled",
+    "is_longer",
     "is_lower_rate",
     "learning_rate",
     "make_optimiser",
@@ -82,10 +83,45 @@ def learning_rate(plan: Schedule, step: int) -> float:
 def is_lower_rate(before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:
     """Return whether two trainings' parameters differ only in that the learning rate is lower."""
     rates = before.get("learning_rate"), after["learning_rate"]
-    same = canonical_json({**before, "learning_rate": None}) == canonical_json(
-        {**after, "learning_rate": None}
+    return _same(before, after, "learning_rate") and _is_number(rates[0]) and rates[1] < rates[0]
+
+
+def is_longer(before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:
+    """Return whether a training has more steps than before, at a rate that is not higher.
+
+    Nothing else may differ. Raises TrainingError where only the steps differ and are fewer.
+    """
+    steps = before.get("steps"), after["steps"]
+    if not _is_number(steps[0]) or steps[0] == steps[1]:
+        return False
+    if steps[1] < steps[0]:
+        if _same(before, after, "steps"):
+            raise _shorter(before["steps"], after["steps"])
+        return False
+    alike = {**after, "steps": steps[0]}
+    return _same(before, alike) or is_lower_rate(before, alike)
+
+
+def _same(before: Mapping[str, Json], after: Mapping[str, Json], name: str = "") -> bool:
+    """Return whether two trainings' parameters are the same but for one of them."""
+    one, other = (
+        {key: each for key, each in made.items() if key != name} for made in (before, after)
     )
-    return same and isinstance(rates[0], float) and rates[1] < rates[0]
+    return canonical_json(one) == canonical_json(other)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float)
+
+
+def _shorter(before: int, after: int) -> TrainingError:
+    return TrainingError(
+        "a training that began with more steps cannot be made shorter",
+        value=f"steps: {before} -> {after}",
+        fix=f"set steps to {before} or more (the checkpoints that are kept, in "
+        "models/NAME/checkpoints, are editors of fewer steps), or train anew with --new-version or "
+        "in another folder",
+    )
 
 
 def check_schedule(plan: Schedule) -> None:

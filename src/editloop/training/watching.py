@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -17,6 +17,7 @@ from editloop.schema import Json
 from editloop.showing.terminal import escape
 from editloop.storage.files import Files, explained, replace_file
 from editloop.training.finite import diverged
+from editloop.training.trained import Checkpoint
 
 __all__ = ["Metrics", "watched"]
 
@@ -28,14 +29,16 @@ def _alone(value: Tensor, _reduction: str) -> Tensor:
 
 
 class Metrics:
-    """A file of JSON lines `{"step", "loss", "validation_loss"?}`.
+    """A file of JSON lines `{"step", "loss", "validation_loss"?, "cosine_steps"?}`.
 
-    A loss is the mean since the previous line. No times are written, so equal trainings write equal
-    files. Values are finite.
+    A loss is the mean since the previous line. `cosine_steps` is in the first line after a training
+    was made longer: the steps that the cosine of its rate spans from there. No times are written,
+    so equal trainings write equal files. Values are finite.
     """
 
     def __init__(self, path: Path, *, written: bool = True) -> None:
         self.path = path
+        self.news: dict[str, Json] = {}  # for the next line
         self._written = written  # True in only one of several processes
         self._steps: list[Tensor] = []  # of each: its loss and the norm of its gradient
 
@@ -63,6 +66,8 @@ class Metrics:
         line: dict[str, Json] = {"step": step, "loss": loss}
         if validation_loss is not None:
             line["validation_loss"] = validation_loss
+        line |= self.news
+        self.news = {}
         if self._written:
             with explained("write metrics", self.path), self.path.open("a") as file:
                 file.write(_text(line))
@@ -74,6 +79,14 @@ class Metrics:
         kept = "".join(_text(line) for line in self.lines() if line["step"] <= step)
         with explained("write metrics", self.path):
             replace_file(Files(), self.path, kept.encode())
+
+    def checkpoints(self, steps: Iterable[int]) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints of some steps with their losses."""
+        lines = {line["step"]: line for line in self.lines()}
+        there = (lines[step] for step in steps if step in lines)
+        return tuple(
+            Checkpoint(each["step"], each["loss"], each.get("validation_loss")) for each in there
+        )
 
     def lines(self) -> Iterator[dict[str, Json]]:
         """Return the complete lines written so far; NaN, which older versions wrote, as null."""

@@ -28,6 +28,7 @@ from editloop.models.backbones.model import DiffusionModel
 from editloop.models.pipeline_loading import INDEX as PIPELINE
 from editloop.models.pipeline_loading import model_index
 from editloop.schema import Json, readable_json
+from editloop.storage.files import link_folder
 
 __all__ = ["GROWN", "INDEX", "KIND", "LORA", "REWARD", "save_diffusion_model"]
 
@@ -40,14 +41,17 @@ _FORMAT = {"format": "pt"}
 _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
 
-def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str, Json]) -> None:
+def save_diffusion_model(
+    model: DiffusionModel, folder: Path, facts: Mapping[str, Json], *, beside: Path | None = None
+) -> None:
     """Write a model into a folder; equal models and facts give equal bytes.
 
-    `facts` (JSON) describe its training. Raises OSError if a file cannot be written.
+    `facts` (JSON) describe its training. The parts that are not trained are linked to those of
+    `beside`, another folder with the model. Raises OSError if a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if model.lora is None:
-        _save_pipeline(model, folder)
+        _save_pipeline(model, folder, beside)
     else:
         _save_lora(model, folder)
     if "reward" in model.conditions:
@@ -65,7 +69,7 @@ def save_diffusion_model(model: DiffusionModel, folder: Path, facts: Mapping[str
     (folder / INDEX).write_bytes(readable_json(index))
 
 
-def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
+def _save_pipeline(model: DiffusionModel, folder: Path, beside: Path | None) -> None:
     """Save the base's pipeline with the trained network in place of the base's."""
     part = model.family.part
     index = model_index(model.folder)
@@ -73,7 +77,10 @@ def _save_pipeline(model: DiffusionModel, folder: Path) -> None:
         index[name] = [None, None]
     for name, value in index.items():
         if isinstance(value, list) and value[0] is not None and name != part:
-            _copy(model.folder / name, folder / name)
+            if beside is None:
+                _copy(model.folder / name, folder / name)
+            else:
+                link_folder(beside / name, folder / name)
     try:
         model.network.save_pretrained(folder / part)
     except SafetensorError as error:
