@@ -75,7 +75,7 @@ def main() -> None:
     sampling = Sampling("instruct-pix2pix", options.steps, options.size)
 
     def ours() -> list[Pixels]:
-        pipeline.unet.set_attn_processor(plain)
+        pipeline.unet.set_attn_processor(dict(plain))  # which takes its entries
         made = model.make(pairs, sampling)
         return [picture for pair in made for picture in (pair.source, pair.target)]
 
