@@ -3,24 +3,31 @@
     with FakeServer(text_answers(samples)) as server: ...
 
 Pictures are found by the exact bytes that a step sends, captions and instructions by their words.
+For a picture of no known edit, edits that the darkroom makes of any photograph are proposed.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from editloop.chat.fake.request import FakeRequest
 from editloop.chat.fake.server import Answers
 from editloop.chat.prompts import PictureEncoding, encode_picture, fenced
+from editloop.darkroom.language.phrases import listing
 from editloop.generation.prompts import TextPrompt, read_text_prompt
 from editloop.images.codec import content_hash, decode
 from editloop.judges.fake.forms import asks_by, declined
-from editloop.schema import EditSample, Image, Json
+from editloop.runtime.seeding import derive_seed
+from editloop.schema import EditSample, EditType, Image, Json
 
 __all__ = ["text_answers"]
 
 _PICTURES = ("source", "target")
+_PROPOSING = "instruct-from-picture"
+_COUNT = re.compile(r"Propose (\d+) ")
+_ON_ANY_PHOTO = (EditType.ADD, EditType.GLOBAL, EditType.STYLE)  # the darkroom needs no mask
 
 
 def text_answers(samples: Iterable[EditSample], otherwise: Answers | None = None) -> Answers:
@@ -38,6 +45,8 @@ def text_answers(samples: Iterable[EditSample], otherwise: Answers | None = None
         if name is None:
             return declined("the question is of no prompt that I know")
         found = [each.sample for each in known if each.is_shown(prompts[name], asked)]
+        if name == _PROPOSING and not found:
+            return json.dumps(_proposed(_on_any_photo(asked)))
         return json.dumps(_ANSWERS[name](found)) if found else declined("I know no such edit")
 
     return answer
@@ -87,6 +96,29 @@ def _proposed(found: Sequence[EditSample]) -> Json:
         for each in found
     ]
     return {"unfit": [], "edits": edits}
+
+
+def _on_any_photo(asked: FakeRequest) -> list[EditSample]:
+    """Return as many edits as are asked for, of the types that are, drawn by the picture."""
+    text = "\n".join(asked.texts)
+    types = text.partition("types:")[2].partition(".")[0]
+    rows = [
+        each for each in listing() if each.edit_type in _ON_ANY_PHOTO and each.edit_type in types
+    ]
+    rows.sort(key=lambda each: derive_seed(asked.digest, each.name))
+    edits = [
+        EditSample(
+            each.name,
+            source=None,
+            instruction=each.example,
+            edit_type=each.edit_type,
+            source_caption="a photo of a scene",
+            target_caption=f"a photo of a scene after the edit: {each.example}",
+        )
+        for each in rows
+    ]
+    found = _COUNT.search(text)
+    return edits[: int(found[1]) if found else None]
 
 
 def _written(found: Sequence[EditSample]) -> Json:
