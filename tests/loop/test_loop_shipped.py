@@ -13,7 +13,7 @@ from editloop.loop.shipped import shipped_recipe, shipped_recipes
 from editloop.training.train import training_recipe
 
 FOLDER = Path(editloop.__file__).parent / "recipes"
-WIDTH = 51  # of a title beside its name, in a table of 80 columns
+WIDTH = 47  # of a title beside its name, in a table of 80 columns
 
 
 def test_every_recipe_of_the_package_is_listed() -> None:
