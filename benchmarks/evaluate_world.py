@@ -23,7 +23,7 @@ from editloop.runtime.seeding import generator
 from editloop.schema import Json, Pixels
 from editloop.sources.scenes import SCENES, photo
 
-__all__ = ["World", "crop", "letter_tokenizer", "make_world", "pasted"]
+__all__ = ["World", "crop", "letter_tokenizer", "make_world", "pasted", "save_network"]
 
 TURNS = (1, 2, 3)  # of each session, in rotation: two on average, as in the published split
 _SPREAD = 3.0  # factor on the initial spread of a matrix
@@ -183,7 +183,7 @@ def _save_clip(folder: Path) -> Path:
     """Make a CLIP ViT-B/32 and its tokenizer."""
     from transformers import CLIPConfig, CLIPModel
 
-    _save(folder, lambda: CLIPModel(CLIPConfig()))
+    save_network(folder, lambda: CLIPModel(CLIPConfig()))
     letter_tokenizer().save_pretrained(folder)
     return folder
 
@@ -206,11 +206,12 @@ def _save_dino(folder: Path) -> Path:
     from transformers import ViTConfig, ViTModel
 
     config = ViTConfig(hidden_size=384, intermediate_size=1536, num_attention_heads=6)
-    _save(folder, lambda: ViTModel(config, add_pooling_layer=False))
+    save_network(folder, lambda: ViTModel(config, add_pooling_layer=False))
     return folder
 
 
-def _save(folder: Path, make: Any) -> None:
+def save_network(folder: Path, make: Any) -> None:
+    """Save the network that `make` returns, with random weights of a larger spread."""
     import torch
     from transformers.utils import logging
 
