@@ -43,6 +43,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "filter": "editloop.filters.filter_step:FilterStep",
         "gather": "editloop.kernel.gather:GatherStep",
         "judge": "editloop.judges.step:JudgeStep",
+        "mend": "editloop.quality.lint.mend_step:MendStep",
         "register": "editloop.filters.register_step:RegisterStep",
         "retry-end": "editloop.kernel.retry_steps:RetryEnd",
         "retry-step": "editloop.kernel.retry_steps:RetryStep",

@@ -27,11 +27,27 @@ def lint(
     small: Annotated[
         int, typer.Option(min=1, help="Pictures with a shorter side than this are small.")
     ] = 64,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A judge's SPEC: it finds swapped pairs and unfit instructions."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Write the mended data set to OUT/mended.")
+    ] = False,
 ) -> None:
     """Find defects of a data set: misregistered pairs, wrong masks, texts and repeats."""
     from editloop.quality.lint.lint_data import lint_data
     from editloop.quality.lint.table import print_lint
 
     place = out or Path("runs") / f"lint-{data.resolve().name}"
-    print_lint(lint_data(data, place, layout=layout, against=against or (), smallest=small))
+    results = lint_data(
+        data,
+        place,
+        layout=layout,
+        against=against or (),
+        smallest=small,
+        judge=judge,
+        repair=repair,
+    )
+    print_lint(results)
     say(f"lint: {place / 'lint.html'}")

@@ -30,6 +30,8 @@ DEFECTS = {
     "contaminated": Defect("an instruction or a picture of a test set", "drop"),
     "small": Defect("a picture is too small", "drop"),
     "cut-instruction": Defect("the instruction is cut off", "drop"),
+    "swapped": Defect("the instruction leads from the target to the source", "swap"),
+    "unfit-instruction": Defect("the edit does not follow the instruction", "drop"),
     "unreadable": Defect("a picture cannot be read", "drop"),
     "faulty": Defect("the sample cannot be used", "drop"),
 }

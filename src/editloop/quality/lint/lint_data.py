@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from editloop.errors import ImageError
 from editloop.filters.problems import decoded, picture_problems
+from editloop.judges.specs import settled
+from editloop.quality.chunks import gathered, stored_bytes
 from editloop.quality.lint.findings import DEFECTS, NEEDS_A_MODEL, Finding, finding
+from editloop.quality.lint.judging import FollowingCheck
+from editloop.quality.lint.mending import mend_data
 from editloop.quality.lint.page import LintExamples, write_lint_page
 from editloop.quality.lint.repeats import Repeats
 from editloop.quality.lint.texts import text_problems
 from editloop.registry import parse_spec
 from editloop.runtime.machine import cores
 from editloop.runtime.prefetching import prefetched
-from editloop.schema import EditSample, Json, readable_json
+from editloop.schema import EditSample, Json, Judge, readable_json
 from editloop.sources.against import Comparison, ReferenceSet
 from editloop.sources.entries import Problem
 from editloop.sources.hashes import PictureHash, pixel_hash
@@ -29,6 +33,9 @@ __all__ = ["lint_data"]
 
 _VERSION = "1"
 _BITS = 6  # of 64 in which a picture may differ from a test set's
+_NO_EDIT = frozenset({"unchanged", "aspect", "placeholder"})  # a judge is not asked about these
+_JUDGED_AT_ONCE = 32  # samples
+_BYTES = 64_000_000  # of their encoded pictures
 # What a layout rejects a sample for and the checks of samples name more exactly.
 _OF_LAYOUTS = frozenset({"aspect", "mask-empty", "unreadable"})
 
@@ -40,13 +47,19 @@ def lint_data(
     layout: str | None = None,
     against: Sequence[str] = (),
     smallest: int = 64,
+    judge: str | None = None,
+    repair: bool = False,
 ) -> dict[str, Json]:
     """Find the defects of a data set; write `lint.json` and a page, return the JSON's content.
 
     `layout` is KIND[?key=value] (default: detected). `against` are test sets whose samples must not
     be in the data: files of hashes, or LAYOUT:PATH. `smallest` is the least short side of a picture
-    in pixels. `findings` has one entry for each defect (id, code, message, repair), `counts` the
-    number of findings of each code, and `not_looked_for` what was not sought, with the reason.
+    in pixels. `judge` is the SPEC of a judge that scores following: it finds `swapped` and
+    `unfit-instruction`, and keeps its replies in `out`. `findings` has one entry for each defect
+    (id, code, message, repair), `counts` the number of findings of each code, `not_looked_for`
+    what was not sought, with the reason, and `not_judged` how often the judge could not tell, by
+    reason. With `repair`, the run folder `out`/mended gets the repaired data set, and the content
+    returned has its counts as `mended`.
     """
     folder, place = Path(data).expanduser(), Path(out)
     spec = parse_spec(layout or layout_of(folder), "layout")
@@ -56,9 +69,9 @@ def lint_data(
     findings: list[Finding] = []
     samples = 0
     ids: set[str] = set()
-    for checked, problems in prefetched(
-        partial(_check, smallest=smallest), data_set.with_problems(), cores()
-    ):
+    check = None if judge is None else FollowingCheck(_made_judge(judge, place))
+    sessions = prefetched(partial(_check, smallest=smallest), data_set.with_problems(), cores())
+    for checked, problems in sessions if check is None else _judged(sessions, check):
         samples += max(1, len(checked))
         codes = set()
         for each in checked:
@@ -77,13 +90,17 @@ def lint_data(
         "data": folder.resolve().name,
         "samples": samples,
         "counts": _counts(findings),
-        "not_looked_for": _not_looked_for(against),
+        "not_looked_for": _not_looked_for(against, judged=check is not None),
+        "not_judged": {} if check is None else dict(check.unscored.most_common()),
         "findings": [asdict(each) for each in findings],
     }
     with explained("write lint's findings", place):
         place.mkdir(parents=True, exist_ok=True)
         replace_file(Files(), place / "lint.json", readable_json(results))
     write_lint_page(results, examples, place / "lint.html")
+    if repair:
+        mended = mend_data(folder, spec, place / "lint.json", place / "mended")
+        return {**results, "mended": mended}
     return results
 
 
@@ -95,6 +112,12 @@ class _Checked:
     problems: list[tuple[str, str]]
     source: PictureHash | None = None
     target: PictureHash | None = None
+
+    @property
+    def can_be_judged(self) -> bool:
+        """Return whether there is an edit to judge."""
+        known = self.source is not None and self.target is not None
+        return known and not any(code in _NO_EDIT for code, _ in self.problems)
 
 
 def _check(
@@ -146,6 +169,34 @@ def _counts(findings: Sequence[Finding]) -> dict[str, int]:
     return {code: counted[code] for code in DEFECTS if counted[code]}
 
 
-def _not_looked_for(against: Sequence[str]) -> dict[str, str]:
-    missing = dict.fromkeys(NEEDS_A_MODEL, "needs a judge")
+def _judged(
+    sessions: Iterable[tuple[list[_Checked], list[Problem]]], check: FollowingCheck
+) -> Iterator[tuple[list[_Checked], list[Problem]]]:
+    """Yield the sessions with what a judge finds; several are judged at a time."""
+    for some in gathered(sessions, _JUDGED_AT_ONCE, _BYTES, count=_count, weigh=_weight):
+        fit = [each for checked, _ in some for each in checked if each.can_be_judged]
+        found = check.problems([each.sample for each in fit])
+        for each, problem in zip(fit, found, strict=True):
+            each.problems.extend([] if problem is None else [problem])
+        yield from some
+
+
+def _count(session: tuple[list[_Checked], list[Problem]]) -> int:
+    return len(session[0])
+
+
+def _weight(session: tuple[list[_Checked], list[Problem]]) -> int:
+    return sum(stored_bytes(each.sample) for each in session[0])
+
+
+def _made_judge(spec: str, place: Path) -> Judge:
+    """Return the judge of a SPEC; one that asks a server keeps its replies in the folder."""
+    ledger = place / ".editloop" / "ledger.sqlite"
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    judge: Judge = settled(parse_spec(spec, "judge"), {"ledger": str(ledger)}).create("judge")
+    return judge
+
+
+def _not_looked_for(against: Sequence[str], *, judged: bool) -> dict[str, str]:
+    missing = {} if judged else dict.fromkeys(NEEDS_A_MODEL, "needs a judge (--judge)")
     return missing if against else {**missing, "contaminated": "no test set was given (--against)"}

@@ -26,3 +26,11 @@ def print_lint(results: Mapping[str, Json]) -> None:
         print_narrow(f"{samples:,} samples", NarrowColumn("code", list(counts)), columns)
     for code, reason in results["not_looked_for"].items():
         print_line(f"  {code} was not looked for: {reason}")
+    for reason, count in results["not_judged"].items():
+        print_line(f"  {count:,} not judged: {reason}")
+    if "mended" in results:
+        made = results["mended"]
+        print_line(
+            f"mended: {made['out']:,} kept, {made['dropped']:,} dropped, "
+            f"{made['quarantined']:,} quarantined"
+        )
