@@ -21,6 +21,7 @@ from editloop.commands import (
     rating,
     training,
 )
+from editloop.runtime.launcher import led
 from editloop.showing.terminal import say
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -63,13 +64,29 @@ for _name, _command in COMMANDS.items():
 
 
 def main() -> None:
-    """Run a command; an EditLoopError is printed with cause and fix, without a traceback."""
+    """Run a command; an EditLoopError is printed with cause and fix, without a traceback.
+
+    Of a launcher's processes, one runs the command. The others compute for it and print nothing.
+    """
     from editloop.errors import EditLoopError
 
     # Without torchvision, transformers warns about its image processors, which are the right ones.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
+        _run()
+    except (EditLoopError, KeyboardInterrupt):  # in a process whose leader is gone
+        sys.exit(1)
+
+
+@led
+def _run() -> None:
+    from editloop.errors import EditLoopError
+
+    try:
         app()
+    except SystemExit as ended:
+        if ended.code:
+            raise
     except EditLoopError as error:
         say(f"error: {error}", err=True)
         sys.exit(1)

@@ -113,6 +113,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "engine": {
         "in-process": "editloop.kernel.engines.in_process:InProcessEngine",
         "processes": "editloop.kernel.engines.processes:LocalProcessEngine",
+        "ranks": "editloop.kernel.engines.ranks:RankEngine",
         "ray": "editloop.kernel.engines.ray:RayEngine",
         "threads": "editloop.kernel.engines.threads:ThreadEngine",
     },

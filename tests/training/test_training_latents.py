@@ -18,6 +18,7 @@ from editloop.schema import Image, Score, Unscored
 from editloop.storage.locks import lock, wait
 from editloop.training.framing import Framing
 from editloop.training.latents import LatentSettings, open_latents
+from fake_ranks import leading
 from kernel_faults import CHANGES, DISK_FULL, FaultyFiles, UnsyncedFiles, die
 from latent_data import SQUARE, files_of, model_at, opened, published_rows, varied
 from networks import edit_samples
@@ -158,11 +159,13 @@ def test_other_data_is_another_cache(tmp_path) -> None:
         assert open_latents(tmp_path / "cache", key, settings, model, rows).encoded == 3
 
 
-def test_two_workers_write_the_bytes_of_one(tmp_path) -> None:
+def test_two_workers_and_other_ranks_write_the_bytes_of_one(tmp_path, monkeypatch) -> None:
     samples = varied(9)
     for cache, workers in (("one", 1), ("two", 2)):
         opened(tmp_path, samples, BUCKETS, cache=cache, workers=workers)
-    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    with leading(monkeypatch, cores=2):
+        opened(tmp_path, samples, BUCKETS, cache="ranks", workers=2)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two") == files_of(tmp_path / "ranks")
 
 
 def test_an_interrupted_build_goes_on_behind_the_last_whole_shard(tmp_path, monkeypatch) -> None:

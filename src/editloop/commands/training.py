@@ -109,7 +109,6 @@ def train(
             new_version=new_version,
             progress=progress,
         )
-    if results:
-        print_results(results)
-        print_models(folder, results)
-        say(f"report: {folder / 'report.html'}")
+    print_results(results)
+    print_models(folder, results)
+    say(f"report: {folder / 'report.html'}")

@@ -10,11 +10,13 @@ from editloop.loop import run as loop
 from editloop.loop.entries import Entry
 from editloop.loop.recipe import Recipe
 from editloop.registry import create
+from editloop.runtime.launcher import led
 from editloop.schema import Json
 
 __all__ = ["evaluate"]
 
 
+@led
 def evaluate(
     protocol: str | Path,
     data: str | Path,

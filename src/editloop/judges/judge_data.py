@@ -14,6 +14,7 @@ from editloop.loop import run as loop
 from editloop.loop.build_steps import build_specs
 from editloop.loop.recipe import Recipe
 from editloop.registry import Spec, create, parse_spec
+from editloop.runtime.launcher import led
 from editloop.schema import Json
 from editloop.settings import validate
 from editloop.storage.versions import work_folder
@@ -28,6 +29,7 @@ _ODD = re.compile(r"[^\w.+-]+")  # characters not allowed in the name of a recip
 _BATCH = 64  # edits in memory at a time
 
 
+@led
 def judge(
     data: str | Path,
     judge: str | Path | Mapping[str, Json],

@@ -137,9 +137,9 @@ class _ChunkWork(Work):
 class ChunkRunner:
     """Runs chunks in workers, which live until the context is left.
 
-    `engine` is the SPEC of their engine, and `workers` their number (None: one per core); work that
-    needs a GPU has a worker for each one. A single chunk, work for which there is one worker, and
-    work that uses the network stay in this process.
+    `engine` is the SPEC of their engine, and `workers` their number (None: one per core), for each
+    process of a launcher; work that needs a GPU has a worker for each one. A single chunk, work for
+    which there is one worker, and work that uses the network stay in this process.
     """
 
     def __init__(self, workers: int | None = 1, engine: str = "processes") -> None:

@@ -8,7 +8,6 @@ version is requested.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,8 @@ from editloop.loop.continuing import go_on, goes_on
 from editloop.loop.parts import Checked, Extending, LoopPart, Noticing, PartContext
 from editloop.loop.recipe import Recipe, read_recipe
 from editloop.registry import create, recorded
+from editloop.runtime.launcher import led
+from editloop.runtime.machine import cores
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
 from editloop.storage.files import explained
@@ -62,6 +63,7 @@ _CACHE = "cache"
 _PUBLISHED = {"train": "models", "evaluate": "evaluation"}
 
 
+@led
 def run(
     recipe: Recipe | Path | str,
     out: Path | str,
@@ -105,6 +107,7 @@ def report(out: Path | str) -> Path:
         return _write_report(folder, _recipe_of(folder))
 
 
+@led
 def retry(
     out: Path | str, failure: str = "transient", *, recipe: Recipe | Path | str | None = None
 ) -> tuple[int, int]:
@@ -206,7 +209,7 @@ class _Loop:
     ) -> None:
         self.recipe = recipe
         self.out = out
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = workers or cores()
         self.options = build.Options(workers, engine)
         self.new_version = new_version
         self.parts: list[tuple[str, str, LoopPart]] = [

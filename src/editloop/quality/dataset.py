@@ -30,6 +30,7 @@ from editloop.quality.page import write_quality_page
 from editloop.quality.rows import writing_rows
 from editloop.quality.summary import DataSummary
 from editloop.registry import parse_spec
+from editloop.runtime.launcher import led
 from editloop.schema import Json, readable_json
 from editloop.sources.layouts import layout_of, open_index
 from editloop.sources.notices import listed
@@ -63,6 +64,7 @@ _NAME = "quality"
 _RESULTS, _ROWS, _PAGE = "quality.json", "quality.parquet", "quality.html"
 
 
+@led
 def measure_data(
     folder: Path | str,
     *,

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from editloop.runtime.launcher import local_place
+
 __all__ = ["at_most", "cores", "device", "gpus"]
 
 _LOCAL = threading.local()
@@ -24,15 +26,20 @@ def at_most(cores: int) -> Iterator[None]:
 
 
 def cores() -> int:
-    """Return the number of processor cores that this process, or its current task, may use."""
+    """Return the number of processor cores that this process, or its current task, may use.
+
+    The processes that a launcher started on one machine share its cores.
+    """
     most = getattr(_LOCAL, "most", None)
     return _cores() if most is None else min(most, _cores())
 
 
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not available on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        every = len(os.sched_getaffinity(0))
+    else:
+        every = os.cpu_count() or 1
+    return max(1, every // local_place()[1])
 
 
 def device() -> str:

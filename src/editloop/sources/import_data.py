@@ -15,6 +15,7 @@ from editloop.kernel.progress import Progress
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe
 from editloop.registry import create, parse_spec
+from editloop.runtime.launcher import led
 from editloop.schema import Json
 from editloop.settings import validate
 from editloop.sources.fitting import Fit
@@ -67,6 +68,7 @@ class ImportSettings(MaskSettings):
     seed: int = Field(default=0, ge=0)
 
 
+@led
 def import_data(
     kind: str,
     data: str | Path,

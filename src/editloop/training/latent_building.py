@@ -17,7 +17,6 @@ from editloop.kernel.engines.base import Task, make_engine
 from editloop.kernel.in_order import Work, run_in_order
 from editloop.kernel.resources import CPU, GPU
 from editloop.models.backbones.autoencoder import Autoencoder
-from editloop.runtime.machine import gpus
 from editloop.storage.files import Files, replace_file
 from editloop.training.latent_encoding import EncodeTask, encode_in_worker, encode_shard
 
@@ -25,18 +24,17 @@ __all__ = ["encode_all", "timed"]
 
 
 def encode_all(jobs: Sequence[EncodeTask], autoencoder: Autoencoder, workers: int) -> None:
-    """Encode all shards: on every GPU of the machine, or in `workers` processes on the CPU.
+    """Encode all shards: on every GPU, or in `workers` processes on the CPU.
 
-    Each worker loads its own autoencoder; if there is only one, this process encodes. Raises the
-    first error of a task, or StepError if a shard costs two workers.
+    Under a launcher, each of its processes has such workers. A worker loads its own autoencoder; if
+    there is only one, this process encodes. Raises the first error of a task, or StepError if a
+    shard costs two workers.
     """
     kind = autoencoder.vae.device.type
     resources = GPU if kind == "cuda" else CPU
-    at_once = {"cpu": workers, "cuda": len(gpus())}.get(kind, 1)
-    function: Callable[[EncodeTask], None]
-    if min(at_once, len(jobs)) > 1:
-        engine, function = make_engine("processes", workers), encode_in_worker
-    else:
+    engine, function = make_engine("processes", workers), encode_in_worker
+    at_once = engine.free(resources) if kind in ("cpu", "cuda") else 1
+    if min(at_once, len(jobs)) <= 1:
         engine, function = make_engine("in-process", 1), partial(_encode_here, autoencoder)
     works = (
         Work(f"samples {job.start} to {job.stop}", Task(function, job, resources)) for job in jobs

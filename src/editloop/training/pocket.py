@@ -14,6 +14,7 @@ from editloop.loop.parts import PartContext, PartResult
 from editloop.models.pocket import PocketModel, PocketSettings, Vocabulary
 from editloop.models.saving import save_model
 from editloop.models.tokens import longest, train_tokenizer
+from editloop.runtime.ranks import others
 from editloop.runtime.seeding import derive_seed
 from editloop.schema import Json
 from editloop.storage.samples import read_samples
@@ -31,7 +32,7 @@ from editloop.training.objective import DropRates, Loss, Objective
 from editloop.training.pocket_samples import PocketSamples
 from editloop.training.precision import resolved_precision
 from editloop.training.schedule import Optimiser, Schedule, is_longer, is_lower_rate
-from editloop.training.trained import trained_facts
+from editloop.training.trained import Trained, trained_facts
 
 __all__ = ["PocketTraining", "PocketTrainingSettings"]
 
@@ -128,39 +129,18 @@ class PocketTraining:
         masks = self._masks(context.run)
         known = self._reward_facts(context.run) | self._mask_facts(masks)
         dropped = {name: each.numbers for name, each in masks.items()}
-        cache, heldout = self._caches(context)
-        seed = derive_seed(context.seed, "train")
-        model = PocketModel(self._architecture(), _vocabulary(cache, heldout), seed=seed)
-        precision = resolved_precision(settings.precision)
-        samples = without(PocketSamples(cache, model), dropped.get(settings.split, ()))
-        tested = None if heldout is None else PocketSamples(heldout, model)
+        self._caches(context)  # built before other processes open them
+        others(_train_in_process, self, context, dropped)
+        model, samples, trained = self._trained(context, dropped)
         facts = {
-            "samples": len(samples),
+            "samples": samples,
             "steps": settings.steps,
             "parameters": model.parameter_count,
-            "precision": precision,
+            "precision": resolved_precision(settings.precision),
             **known,
         }
-        task = EditTask(
-            model=model,
-            samples=samples,
-            heldout=tested and without(tested, dropped.get(HELD_OUT, ())),
-            objective=Objective(settings.loss, timesteps="mostly-last", drop=_DROP),
-            bf16=precision == "bf16",
-            seed=seed,
-        )
-        plan = Schedule(
-            name=context.name,
-            steps=settings.steps,
-            batch=settings.batch,
-            learning_rate=settings.learning_rate,
-            seed=seed,
-            optimiser=_OPTIMISER,
-            checkpoint_every=settings.checkpoint_every,
-            keep=settings.keep,
-        )
-        trained = train(model, task, plan, context.work)
         results = facts | trained_facts(trained)
+        seed = derive_seed(context.seed, "train")
         made = results | {"training": dict(self.parameters), "data": context.inputs, "seed": seed}
         save_model(model, context.output, made)
         save_kept(
@@ -175,6 +155,36 @@ class PocketTraining:
         (context.output / "README.md").write_text(card, encoding="utf-8")
         pace = round(trained.steps / trained.seconds, 3) if trained.steps else None
         return PartResult(results, {"training_seconds": trained.seconds, "steps_per_second": pace})
+
+    def _trained(
+        self, context: PartContext, dropped: Mapping[str, tuple[int, ...]]
+    ) -> tuple[PocketModel, int, Trained]:
+        """Train this process's share of the batches; return also the number of samples."""
+        settings = self._settings
+        cache, heldout = self._caches(context)
+        seed = derive_seed(context.seed, "train")
+        model = PocketModel(self._architecture(), _vocabulary(cache, heldout), seed=seed)
+        samples = without(PocketSamples(cache, model), dropped.get(settings.split, ()))
+        tested = None if heldout is None else PocketSamples(heldout, model)
+        task = EditTask(
+            model=model,
+            samples=samples,
+            heldout=tested and without(tested, dropped.get(HELD_OUT, ())),
+            objective=Objective(settings.loss, timesteps="mostly-last", drop=_DROP),
+            bf16=resolved_precision(settings.precision) == "bf16",
+            seed=seed,
+        )
+        plan = Schedule(
+            name=context.name,
+            steps=settings.steps,
+            batch=settings.batch,
+            learning_rate=settings.learning_rate,
+            seed=seed,
+            optimiser=_OPTIMISER,
+            checkpoint_every=settings.checkpoint_every,
+            keep=settings.keep,
+        )
+        return model, len(samples), train(model, task, plan, context.work)
 
     def _architecture(self) -> PocketSettings:
         names = PocketSettings.model_fields
@@ -191,6 +201,12 @@ class PocketTraining:
 
         cache = cached(self._settings.split)
         return cache, cached(HELD_OUT) if has_split(context.run, HELD_OUT) else None
+
+
+def _train_in_process(
+    part: PocketTraining, context: PartContext, dropped: Mapping[str, tuple[int, ...]]
+) -> None:
+    part._trained(context, dropped)
 
 
 def _vocabulary(*caches: EditCache | None) -> Vocabulary:

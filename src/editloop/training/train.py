@@ -11,6 +11,7 @@ from editloop.kernel.progress import Progress
 from editloop.loop import run as loop
 from editloop.loop.entries import Entry
 from editloop.loop.recipe import Recipe, read_recipe
+from editloop.runtime.launcher import led
 from editloop.schema import Json
 from editloop.settings import validate
 
@@ -19,6 +20,7 @@ __all__ = ["check", "train", "training_recipe"]
 _KIND = "diffusion"
 
 
+@led
 def train(
     recipe: Recipe | Path | str | None = None,
     out: Path | str | None = None,
@@ -34,19 +36,14 @@ def train(
     `settings` are those of the train part `diffusion`, such as `data` (a run's folder), `base` and
     `conditions`; with a recipe they replace its own settings, and mappings are merged key by key.
     `out` is a run folder like that of `run`, with the models in `models/`; after an interruption,
-    the same call continues. Processes started by a launcher (`accelerate launch`) train together.
-    `download` gets the base from the hub.
+    the same call continues. Processes started by a launcher (`accelerate launch`) train together,
+    and each returns the results. `download` gets the base from the hub.
     """
-    from editloop.runtime import ranks
-
     made = training_recipe(recipe, **settings)
-    if not ranks.is_leader():
-        ranks.follow()
-        return {}
     if download:
         for base in _bases(made):
             weights.download(base)
-    results = loop.run(
+    return loop.run(
         made,
         out or Path("runs") / made.name,
         only=_wanted(made),
@@ -54,8 +51,6 @@ def train(
         new_version=new_version,
         progress=progress,
     )
-    ranks.dismiss()
-    return results
 
 
 def check(

@@ -29,6 +29,7 @@ from editloop.judges.calibration.people import read_ratings
 from editloop.judges.calibration.settings import CalibrationSettings
 from editloop.judges.specs import keeping_in, ledger_of
 from editloop.registry import parse_spec
+from editloop.runtime.launcher import led
 from editloop.schema import Json, readable_json
 from editloop.settings import validate
 from editloop.showing.terminal import escape
@@ -46,6 +47,7 @@ _NAME = "calibration"
 _RESULTS, _PAGE, _FROZEN = "calibration.json", "calibration.html", "frozen.parquet"
 
 
+@led
 def calibrate(judge: str, out: Path | str, **settings: Json) -> dict[str, Json]:
     """Calibrate the judge that a SPEC (or a YAML file) names; return `calibration.json`'s content.
 

@@ -29,6 +29,7 @@ from pydantic import Field
 
 from editloop.kernel.resources import CPU, Resources
 from editloop.registry import create, parse_spec
+from editloop.runtime.launcher import leads
 from editloop.settings import Settings
 
 __all__ = ["STARTING", "Ended", "Engine", "EngineSettings", "Loss", "Task", "make_engine"]
@@ -111,8 +112,12 @@ class Engine(Protocol):
 
 
 def make_engine(spec: str, workers: int | None, devices: tuple[str, ...] | None = None) -> Engine:
-    """Create the engine of a SPEC, such as `processes`; its settings override the other ones."""
+    """Create the engine of a SPEC, such as `processes`; its settings override the other ones.
+
+    In the leading process of a launcher, `processes` are those of all of its processes: `ranks`.
+    """
     parsed = parse_spec(spec, "engine")
     settings = {"workers": workers, "devices": devices, **parsed.settings}
-    made: Engine = create("engine", parsed.kind, settings, where=f"engine {parsed.name}")
+    kind = "ranks" if parsed.kind == "processes" and leads() else parsed.kind
+    made: Engine = create("engine", kind, settings, where=f"engine {parsed.name}")
     return made

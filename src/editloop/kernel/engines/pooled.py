@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -18,7 +18,14 @@ from editloop.kernel.engines.base import Ended, EngineSettings, Loss, Task
 from editloop.kernel.resources import Resources
 from editloop.runtime.machine import cores, gpus
 
-__all__ = ["LocalPooledEngine", "NotStartedError", "PooledEngine", "PooledWorker", "devices_of"]
+__all__ = [
+    "LocalPooledEngine",
+    "NotStartedError",
+    "PooledEngine",
+    "PooledWorker",
+    "devices_of",
+    "local_places",
+]
 
 _Place = TypeVar("_Place")  # where a worker runs: a local one's device
 
@@ -209,6 +216,16 @@ class PooledEngine(ABC, Generic[_Place]):
         return Ended(running.task, loss=loss)
 
 
+def local_places(
+    kind: str, gpus: int, workers: int, devices: Callable[[], Sequence[str]]
+) -> list[str]:
+    """Return the devices of all workers of a pool in one process: each has `gpus` of the GPUs."""
+    if kind != "gpu":
+        return ["cpu"] * workers
+    found = devices()
+    return [",".join(found[at : at + gpus]) for at in range(0, len(found) - gpus + 1, gpus)]
+
+
 def _check_closed(futures: list[Future[Any]], late: bool) -> None:
     for error in (future.exception() for future in futures):
         if error is not None and not isinstance(error, BrokenExecutor):
@@ -231,7 +248,4 @@ class LocalPooledEngine(PooledEngine[str]):
 
     def places(self, kind: str, gpus: int) -> list[str]:
         """Return the devices of all workers of a pool."""
-        if kind != "gpu":
-            return ["cpu"] * (self._settings.workers or cores())
-        found = self._devices()
-        return [",".join(found[at : at + gpus]) for at in range(0, len(found) - gpus + 1, gpus)]
+        return local_places(kind, gpus, self._settings.workers or cores(), self._devices)

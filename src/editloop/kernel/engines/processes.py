@@ -19,6 +19,7 @@ from typing import Any
 from editloop.kernel.engines.base import Task
 from editloop.kernel.engines.pooled import LocalPooledEngine
 from editloop.kernel.engines.worker import Worker
+from editloop.runtime.launcher import forget_launcher
 
 __all__ = ["LocalProcess", "LocalProcessEngine", "become_worker", "close_worker", "run_in_worker"]
 
@@ -133,6 +134,7 @@ def _prepare_worker(environment: dict[str, str], device: str, due: Any) -> None:
 
 def become_worker(device: str, heard: Callable[[float], None]) -> None:
     """Make this process a worker, for `run_in_worker` and `close_worker`."""
+    forget_launcher()
     _WORKER.append(Worker(device, heard))
     _limit_threads()
 
