@@ -30,11 +30,11 @@ from typing import Any
 
 import numpy as np
 import openai
-from editloop.judges.prompts import messages, picture
 
 from editloop.chat.fake.faults import MIXED, Fault, at_random
 from editloop.chat.fake.server import FakeServer, FakeSettings
 from editloop.chat.messages import Picture
+from editloop.chat.prompts import encode_picture
 from editloop.images.codec import decode
 from editloop.judges.rubrics import read_rubric
 from editloop.judges.vlm import VlmJudge
@@ -153,8 +153,8 @@ def _plain(name: str, pair: EditedPair) -> Any:
     """Return the rubric's messages as plain objects, with pictures encoded for this question."""
     rubric = read_rubric(name)
     pixels = {"source": pair.source, "edited": pair.edited}
-    shown = {key: picture(each, rubric.pictures) for key, each in pixels.items()}
-    made = messages(rubric, {"instruction": pair.instruction}, shown)
+    shown = {key: encode_picture(each, rubric.pictures) for key, each in pixels.items()}
+    made = rubric.filled({"instruction": pair.instruction}, shown)
     return [{"role": each.role, "content": [_part(part) for part in each.parts]} for each in made]
 
 
