@@ -53,7 +53,7 @@ def test_a_missing_picture_is_named(tmp_path) -> None:
 def test_a_file_that_is_no_picture_is_named(tmp_path) -> None:
     path = tmp_path / "notes.png"
     path.write_text("no picture")
-    with pytest.raises(ImageError, match=r"no picture.*notes\.png"):
+    with pytest.raises(ImageError, match=r"not a picture.*notes\.png"):
         edit.edit(path, ["make it sepia"])
 
 

@@ -251,4 +251,4 @@ def test_captions_beside_pictures_are_read_under_a_limit(tmp_path: Path) -> None
     (kept,) = (each.samples[0] for each in found if isinstance(each, Keep))
     (fault,) = (each for each in found if isinstance(each, Fail))
     assert kept.source_caption == "a wall"
-    assert fault.message == f"more than {MAX_LINE:,} bytes"
+    assert fault.message == f"it has more than {MAX_LINE:,} bytes"

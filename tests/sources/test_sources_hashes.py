@@ -91,7 +91,7 @@ def test_a_list_holds_nothing_of_the_set_but_hashes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ({"format": "other"}, "its format is not"),
         ({"version": 2}, "its version is 2, not 1"),
         ({"instructions": ["x"]}, "damaged"),

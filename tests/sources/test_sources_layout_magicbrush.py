@@ -127,7 +127,7 @@ def test_everything_wrong_is_listed_at_once(split: Path) -> None:
         "the picture ends before it is whole",
         "139/2 mask (images/139/139-mask2.png): the file is missing",
         "local_descriptions.json 9: no caption of 9-output2.png",
-        f"9/1: the mask is 30 x 20, its source {WIDTH} x {HEIGHT}",
+        f"9/1: the mask is 30 x 20, its source {WIDTH} x {HEIGHT}: the aspect ratios differ by 12.5%",
     ]
 
 
@@ -171,7 +171,10 @@ def test_an_empty_instruction_is_a_problem(split: Path) -> None:
 
 def test_an_output_of_another_size_than_its_input_is_a_problem(split: Path) -> None:
     put(split / "images" / "30" / "30-output1.png", png(size=(HEIGHT, 30)))
-    assert wrong(split) == [f"30/1: the target is 30 x 36, its source {WIDTH} x {HEIGHT}"]
+    words = (
+        f"the target is 30 x 36, its source {WIDTH} x {HEIGHT}: the aspect ratios differ by 60.0%"
+    )
+    assert wrong(split) == [f"30/1: {words}"]
 
 
 def test_an_index_that_is_no_json_is_a_problem(split: Path) -> None:

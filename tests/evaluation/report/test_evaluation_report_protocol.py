@@ -354,5 +354,5 @@ def test_each_picture_of_a_page_is_decoded_once(run: Path, monkeypatch: pytest.M
 def test_a_picture_that_cannot_be_read_is_refused_however_often_it_is_shown() -> None:
     lights = LightPictures()
     for _ in range(2):
-        with pytest.raises(ImageError, match="no picture"):
+        with pytest.raises(ImageError, match="not a picture"):
             lights.shown("made", b"a web page", "what was made")
