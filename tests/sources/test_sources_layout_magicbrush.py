@@ -127,7 +127,8 @@ def test_everything_wrong_is_listed_at_once(split: Path) -> None:
         "the picture ends before it is whole",
         "139/2 mask (images/139/139-mask2.png): the file is missing",
         "local_descriptions.json 9: no caption of 9-output2.png",
-        f"9/1: the mask is 30 x 20, its source {WIDTH} x {HEIGHT}: the aspect ratios differ by 12.5%",
+        f"9/1: the mask is 30 x 20, its source {WIDTH} x {HEIGHT}: "
+        "the aspect ratios differ by 12.5%",
     ]
 
 
