@@ -20,7 +20,7 @@ from editloop.kernel.sample_prompts import read_sample_prompt
 from editloop.kernel.steps import Keep
 from editloop.loop import run as loop
 from editloop.loop.recipe import Recipe, read_recipe
-from editloop.loop.shipped import shipped_recipes
+from editloop.loop.shipped import shipped_recipe, shipped_recipes
 from editloop.registry import parse_spec
 from editloop.settings import read_yaml as read_yaml_file
 from editloop.settings import validate
@@ -38,7 +38,7 @@ MAKE = {
     "make check": None,
     "make test": None,
 }
-SERVED = "http://127.0.0.1:8010/v1"  # the address of the documents' server
+SERVED = re.compile(r"http://127\.0\.0\.1:801[01]/v1")  # the addresses of the documents' servers
 STEPS = 2  # of each training
 TINY = [f"steps={STEPS}", "batch=2", "size=32", "samples=1"]  # of a published model's
 
@@ -124,18 +124,30 @@ def test_a_documents_commands_run(
         monkeypatch.setenv("RAY_ADDRESS", "local")  # not the cluster of another test
     monkeypatch.chdir(workplace)
     monkeypatch.syspath_prepend(workplace)  # PYTHONPATH=., for the documents' own classes
-    address = SERVED
+    address = None
     if not (workplace / "runs/quickstart").exists():
         typed(arguments_of("make demo"))
     for command in commands(document):
         arguments = arguments_of(command.removesuffix(" &"))
         if arguments is None:
             continue
-        arguments = [word.replace(SERVED, address) for word in arguments]
+        if address is not None:
+            arguments = asking(address, arguments)
         if command.endswith(" &"):
             address = served(arguments, background)
         else:
             typed(arguments)
+
+
+def asking(address: str, arguments: list[str]) -> list[str]:
+    """Return the arguments with this server's address, also in a copy of a shipped recipe."""
+    words = [SERVED.sub(address, word) for word in arguments]
+    if words[0] == "run" and words[1] in shipped_recipes():
+        text = shipped_recipe(words[1]).decode()
+        if SERVED.search(text):
+            words[1] = f"served-{words[1]}.yaml"
+            Path(words[1]).write_text(SERVED.sub(address, text))
+    return words
 
 
 def typed(arguments: list[str]) -> None:
