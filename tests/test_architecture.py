@@ -194,6 +194,7 @@ def test_the_page_lists_the_groups_of_kinds() -> None:
     assert set(re.findall(r"`editloop\.(\w+)`", last)) == set(BUILT_IN)
 
 
+@pytest.mark.slow
 def test_the_search_path_lets_the_command_find_the_classes(folder) -> None:
     """`-P` leaves out the working directory, as the installed command does."""
     assert "export PYTHONPATH=.\n" in TEXT

@@ -42,6 +42,7 @@ def imports_of(path: Path) -> set[str]:
     return {name for name in found if name.startswith("editloop.")}
 
 
+@pytest.mark.slow
 def test_imports_run_one_way() -> None:
     wrong = []
     for path in MODULES:
@@ -78,6 +79,7 @@ def test_all_names_what_a_module_defines() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_the_module_that_workers_preload_is_there() -> None:
     """A fork server ignores a missing module name, and then every worker imports everything."""
     found = [
@@ -105,6 +107,7 @@ def test_every_room_says_what_it_is_for_and_what_may_enter() -> None:
         assert "What may enter: " in text, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["edit", "--help"]])
 def test_help_answers_at_once(arguments: list[str]) -> None:
     code = (

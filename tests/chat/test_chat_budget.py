@@ -69,6 +69,7 @@ def test_chats_of_one_run_share_a_budget_and_others_do_not(tmp_path) -> None:
         assert ask(other, [question(51)], read_sum) == [52]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "billed"),
     [

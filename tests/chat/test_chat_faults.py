@@ -36,6 +36,7 @@ def patience(fault: Fault) -> float:
     return 0.3 if fault is Fault.TIME_OUT else 10.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [fault for fault, _ in TRANSPORT])
 def test_a_fault_that_passes_costs_one_attempt(tmp_path, fault) -> None:
     with world(tmp_path, fault, fault) as here:
@@ -45,6 +46,7 @@ def test_a_fault_that_passes_costs_one_attempt(tmp_path, fault) -> None:
         assert chat.ledger.count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "code"), TRANSPORT)
 def test_a_fault_that_stays_fails_after_the_attempts_allowed(tmp_path, fault, code) -> None:
     with world(tmp_path, schedule=lambda _: fault) as here:

@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,6 +28,7 @@ def body_of(fence: str) -> str:
     return body
 
 
+@pytest.mark.slow
 @STEADY
 @given(ANYTHING)
 def test_no_text_leaves_its_fence(text: str) -> None:

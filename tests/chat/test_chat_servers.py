@@ -36,6 +36,7 @@ def questions(count: int, **fields) -> list:
 # ---- adapting ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "answer"),
     [
@@ -237,6 +238,7 @@ def test_a_refusal_in_a_list_is_waited_for_and_told_in_the_servers_words(tmp_pat
 # ---- safety ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -262,6 +264,7 @@ def test_what_a_filter_stops_is_refused_and_asked_once(tmp_path, answer) -> None
 # ---- TLS ----
 
 
+@pytest.mark.slow
 def test_a_self_signed_certificate_is_named_and_its_file_helps(tmp_path) -> None:
     with raw_server(lambda _: reply(), certificate=FIXTURES / "self_signed.pem") as server:
         with chat_at(server, tmp_path) as chat, pytest.raises(UnavailableError) as raised:
@@ -291,6 +294,7 @@ PAGE = (200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><html>Chat</html>")
 STREAM = (200, {"Content-Type": "text/event-stream"}, b'data: {"choices": []}\n\ndata: [DONE]\n')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "cause", "bare"),
     [
@@ -333,6 +337,7 @@ def test_questions_that_all_fail_alike_stop_early_with_the_likely_cause(
             assert chat.counts.attempts <= 6 * 24
 
 
+@pytest.mark.slow
 def test_a_judge_that_answers_some_questions_is_not_stopped(tmp_path) -> None:
     def answer(body):
         return reply() if "Add 3 and" in json.dumps(body) else reply("no")

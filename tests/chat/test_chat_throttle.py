@@ -138,6 +138,7 @@ def test_a_server_that_bears_four_calls_is_soon_asked_by_about_four() -> None:
     assert all(4 <= each < 8 for each in asked[20:])
 
 
+@pytest.mark.slow
 def test_questions_that_an_overloaded_server_refused_are_all_answered(tmp_path) -> None:
     holder = []
 

@@ -41,6 +41,7 @@ def test_there_are_thirty_operations_and_more_over_all_seven_types() -> None:
     assert {operation.edit_type for operation in OPERATIONS.values()} == set(EditType)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("size", [64, 256])
 def test_an_operation_shows(name: str, size: int) -> None:

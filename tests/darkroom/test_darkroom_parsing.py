@@ -30,6 +30,7 @@ def _said(edit: Edit) -> ParsedInstruction:
     return ParsedInstruction(edit.operation, parameters, thing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_its_own_phrasings_read_back(name: str) -> None:
     seen = set()

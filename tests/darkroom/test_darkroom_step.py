@@ -98,6 +98,7 @@ def _is_clean(sample: EditSample) -> bool:
     return [(s.value, s.passed, s.text) for s in scores] == [(5, True, "None")] * 3
 
 
+@pytest.mark.slow
 def test_more_than_half_of_the_training_samples_fall_short_in_each_perspective() -> None:
     samples = _made({}, count=160)
     for perspective in PERSPECTIVES:

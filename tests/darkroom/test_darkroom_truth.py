@@ -56,6 +56,7 @@ def test_a_black_picture_fails_all(some: tuple[Case, ...]) -> None:
         assert not any(score.passed for score in got.values()), (case.name, got)
 
 
+@pytest.mark.slow
 def test_another_cases_picture_fails_following_and_preserving(some: tuple[Case, ...]) -> None:
     others = cases("flower", 64)
     for case, other in zip(some, others[7:] + others[:7], strict=False):
@@ -92,6 +93,7 @@ def _means(judged: list[dict[str, float]], perspective: str) -> list[float]:
     return [float(mean) for mean in numbers.reshape(-1, len(SIGMAS)).mean(0)]
 
 
+@pytest.mark.slow
 def test_a_slightly_soft_edit_follows_less_by_degrees() -> None:
     """Judge a small model's typical output: the right change, but blurred."""
     judged = [

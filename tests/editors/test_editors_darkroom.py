@@ -111,6 +111,7 @@ def test_without_a_mask_a_local_edit_is_refused(instruction: str) -> None:
     assert "give a mask" in _reason(_edit(instruction))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "instruction",
     [

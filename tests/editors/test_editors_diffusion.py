@@ -74,6 +74,7 @@ def test_the_seed_decides_the_noise(folder) -> None:
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

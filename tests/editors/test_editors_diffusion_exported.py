@@ -21,6 +21,7 @@ PIPELINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "lora"), [("sd", None), ("sdxl", None), ("sd-edit", LORA)])
 def test_the_export_gives_the_same_picture_in_plain_diffusers(tmp_path, name, lora) -> None:
     model = learned(model_of(tmp_path, name, lora=lora, new_weights="random"))

@@ -187,6 +187,7 @@ def test_a_format_is_refused_before_anything_is_edited(photo, tmp_path) -> None:
 FILES = ["b.png", "there.png", "IMG 0001.JPG", "./sky", "/home/me/sky", "photos/b.webp", "notes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("among", [(), ("make it sepia",)])
 def test_a_file_is_no_instruction_at_any_door(photo, tmp_path, monkeypatch, name, among) -> None:

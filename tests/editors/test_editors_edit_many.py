@@ -216,6 +216,7 @@ def test_several_seeds_of_several_pictures_have_contact_sheets(photos, tmp_path)
     assert {"0-edited-seed-0.png", "0-edited-seed-1.png", "0-edited-sheet.png"} <= names
 
 
+@pytest.mark.slow
 def test_a_picture_of_more_than_64_megapixels_is_read_if_allowed(tmp_path) -> None:
     large = draw(tmp_path / "large.png", 8001, 8000, 1)
     refused = run(large, "a")

@@ -95,6 +95,7 @@ def test_another_size_is_mapped_back_and_another_shape_is_quarantined(tmp_path: 
     assert cropped.reply_key
 
 
+@pytest.mark.slow
 def test_a_refusal_is_asked_once_and_passing_faults_again(tmp_path: Path) -> None:
     with image_world(tmp_path, Fault.FILTERED, Fault.RESET, Fault.MALFORMED) as world:
         editor = world.editor(concurrency=1, attempts=3, picture_price=0.1, run="r")

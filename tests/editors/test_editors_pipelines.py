@@ -42,6 +42,7 @@ def same(one, other, request=None) -> bool:
     return np.array_equal(one.edit(asked)[0], other.edit(asked)[0])
 
 
+@pytest.mark.slow
 def test_a_protocol_stands_in_for_what_is_not_set(folder) -> None:
     card = {"steps": 6, "size": {"long_side": 48}}
     asked = photo_request(settings=card)
@@ -142,6 +143,7 @@ def test_weights_that_are_no_safetensors_are_unavailable(copied, part) -> None:
         loaded(copied)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_weights_that_are_not_whole_are_refused(copied, part) -> None:
     path = next((copied / part).glob("*.safetensors"))

@@ -90,6 +90,7 @@ def test_the_command_gives_them_to_several_pictures(files) -> None:
     assert (read_pixels(files / "out" / "b-edited.png") == 23).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", ["photos", "photos/a.png"])
 @pytest.mark.parametrize("editor", ["darkroom", BLIND])
 def test_an_editor_that_takes_none_refuses_them_with_the_way(files, picture, editor) -> None:

@@ -131,6 +131,7 @@ def rules(models: dict[str, str], measured: dict[str, list[float]]) -> list[dict
     ]
 
 
+@pytest.mark.slow
 def test_every_order_keeps_what_keeps_all_rules(
     rules: list[dict[str, Any]], samples: list[EditSample], measured: dict[str, list[float]]
 ) -> None:
@@ -279,6 +280,7 @@ def test_absent_weights_are_told_with_the_command_before_anything_runs() -> None
         made.setup(StepContext(0, "train"))
 
 
+@pytest.mark.slow
 def test_a_run_counts_reasons_lists_values_and_shows_who_is_left(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(

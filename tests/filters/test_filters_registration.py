@@ -31,6 +31,7 @@ def error(found: Registration, shift: tuple[float, float], scale: tuple[float, f
     return float(np.hypot(x, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PHOTOS)
 def test_clean_edits_are_not_displaced(name: str, targets: dict[str, list[Pixels]]) -> None:
     assert not [1 for each in targets[name] if register(PHOTOS[name], each).displaced]

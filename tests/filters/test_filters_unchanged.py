@@ -6,6 +6,7 @@ from editloop.filters.unchanged import measure_change
 from pair_changes import PHOTOS, as_jpeg, local_edit, noisy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PHOTOS)
 def test_small_edits_are_changes_and_copies_are_not(name: str) -> None:
     """Edits of 0.1 to 1% of the area, also compressed; copies by JPEG 75 to 95 and with noise."""

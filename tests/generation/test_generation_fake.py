@@ -45,6 +45,7 @@ def test_every_step_ends_with_the_darkrooms_truth(tmp_path: Path) -> None:
             assert getattr(each, name) == getattr(known, name)
 
 
+@pytest.mark.slow
 def test_it_proposes_the_known_edits_and_declines_where_it_knows_none(tmp_path: Path) -> None:
     known = sample(edit_type=EditType.LOCAL)
     for kind in ("instruct-from-picture", "instruct-from-captions", "rewrite"):
@@ -58,6 +59,7 @@ def test_it_proposes_the_known_edits_and_declines_where_it_knows_none(tmp_path: 
         assert found[0].code == "refused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_photos_become_edits_offline_and_every_one_is_accounted_for(
     tmp_path: Path, workers: int

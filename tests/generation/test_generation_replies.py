@@ -50,6 +50,7 @@ def one(folder: Path, kind: str, reply: Any, **settings: Any) -> EditSample | Dr
     return outcome.samples[0] if isinstance(outcome, Keep) else outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ONE)
 def test_a_usable_reply_is_read_bare_fenced_or_after_thoughts(tmp_path: Path, kind: str) -> None:
     reply, fields = ONE[kind]
@@ -61,6 +62,7 @@ def test_a_usable_reply_is_read_bare_fenced_or_after_thoughts(tmp_path: Path, ki
         assert {name: getattr(made, name) for name in fields} == fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*ONE, *MANY])
 @pytest.mark.parametrize(
     ("reply", "code"),

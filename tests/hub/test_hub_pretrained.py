@@ -78,6 +78,7 @@ def refused(call: Callable[[], object], ran: Path) -> None:
     assert not ran.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "change"),
     [*CASES.items(), *(("model_index.json", change) for change in INDICES.values())],
@@ -128,6 +129,7 @@ def test_a_safety_checker_of_diffusers_is_no_code(tmp_path: Path) -> None:
     assert load_pipeline(StableDiffusionInstructPix2PixPipeline, folder, "fp32") is not None
 
 
+@pytest.mark.slow
 def test_there_is_one_loader() -> None:
     """Every other call of `from_pretrained` could run a folder's code."""
     calls = {

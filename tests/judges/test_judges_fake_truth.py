@@ -63,6 +63,7 @@ def pairs_of(samples: list[EditSample]) -> list[EditedPair]:
     return [pair for sample in samples if (pair := sample_pair(sample).pair) is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rubrics", ["following,preserving,quality", "combined"])
 def test_scores_are_the_truth_judges_own(tmp_path, samples, server, rubrics) -> None:
     pairs = pairs_of(samples)
@@ -74,6 +75,7 @@ def test_scores_are_the_truth_judges_own(tmp_path, samples, server, rubrics) -> 
     assert given == wanted
 
 
+@pytest.mark.slow
 def test_untouched_copies_and_perfect_edits_are_known(tmp_path, samples, server) -> None:
     pairs = pairs_of(samples)[:6]
     copies = [replace(pair, edited=pair.source) for pair in pairs]

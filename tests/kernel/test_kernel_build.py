@@ -86,6 +86,7 @@ def test_quarantine_names_the_cause(whole: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_byte(whole: Path, tmp_path: Path) -> None:
     report = make(tmp_path, Options(workers=2))
     assert published(tmp_path) == published(whole)

@@ -111,6 +111,7 @@ def world(folder: Path, answer: Callable[[int], str], **settings: Any) -> Iterat
         yield World(folder, server, asked)
 
 
+@pytest.mark.slow
 def test_replies_are_read_into_samples_and_paid_for_once(tmp_path: Path) -> None:
     with world(tmp_path, lambda number: f"grey {number}") as here:
         here.make("first")
@@ -140,6 +141,7 @@ def test_a_question_without_an_answer_is_quarantined_and_retried(tmp_path: Path)
         assert here.captions("out") == ["grey"] * 4
 
 
+@pytest.mark.slow
 def test_the_budget_holds_in_all_workers(tmp_path: Path) -> None:
     prices = {"budget": 1e-9, "input_price": 1.0, "output_price": 1.0}
     with world(tmp_path, lambda _: "grey") as here:

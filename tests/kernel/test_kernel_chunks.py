@@ -137,12 +137,14 @@ def test_what_is_committed_is_not_computed_again(tmp_path: Path) -> None:
     assert [line.split()[2] for line in lines] == ["a"] * COUNT + ["bb"] * COUNT
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_chunk(tmp_path: Path) -> None:
     done = run(tmp_path, 2, fatal_once)
     assert [each.about for each in done] == [*range(COUNT)]
     assert sorted(numbers(tmp_path / "log")) == [0, 1, 2, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "cause"), [(fatal, "killed twice"), (wrong, "wrong")])
 def test_a_chunk_that_fails_ends_the_run_and_keeps_the_others(
     tmp_path: Path, function: Any, cause: str
@@ -171,6 +173,7 @@ own.run(Path(sys.argv[1]), 2, own.slow)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_without_computing_twice(tmp_path: Path) -> None:
     script = _KILLED.format(tests=str(Path(__file__).parent))
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])

@@ -36,6 +36,7 @@ def answered(log: Path) -> list[str]:
     return sorted(word for line in logged(log) if "/" in (word := line.split()[1]))
 
 
+@pytest.mark.slow
 def test_a_retry_after_it_makes_the_dear_outputs_of_the_new_samples_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out, steps(tmp_path))

@@ -18,6 +18,7 @@ def make(out: Path, *, items: int, limit: float, engine: str, **settings: object
     return build([source(count={"train": items})], steps, out=out, options=options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["processes", "threads"])
 def test_a_slow_step_is_not_hung(tmp_path: Path, engine: str) -> None:
     """Eight inputs of 0.3 s take longer together than the deadline of one."""
@@ -28,6 +29,7 @@ def test_a_slow_step_is_not_hung(tmp_path: Path, engine: str) -> None:
     assert lines == ["step setup", *samples, "step close"]  # nothing ran twice
 
 
+@pytest.mark.slow
 def test_the_deadline_of_a_step_goes_before_that_of_the_build(tmp_path: Path) -> None:
     own = {"seconds": 1.0, "deadline": 60.0}
     report = make(tmp_path / "out", items=1, limit=0.5, engine="threads", **own)

@@ -56,6 +56,7 @@ def interrupted(out: Path, parts: list[StepSpec], commits: int) -> None:
         make(out, parts, Options(workers=0, progress=stop))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_step_gets_whole_groups_and_every_input_has_an_end(
     tmp_path: Path, workers: int
@@ -82,12 +83,14 @@ def test_inputs_of_several_samples_that_end_in_several_shards_count_once(tmp_pat
     assert report.counts["dropped"] == 30
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
     make(tmp_path / "a", steps(tmp_path, "RankStep"))
     make(tmp_path / "b", steps(tmp_path, "RankStep"), Options(workers=2))
     assert published(tmp_path / "a") == published(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_goes_on_from_every_commit(tmp_path: Path) -> None:
     parts = steps(tmp_path, "RankStep")
     make(tmp_path / "whole", parts)
@@ -101,6 +104,7 @@ def test_an_interrupted_build_goes_on_from_every_commit(tmp_path: Path) -> None:
         assert published(out) == published(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["BestStep", "RankStep"])
 def test_a_retry_gives_the_step_its_whole_group_again(tmp_path: Path, kind: str) -> None:
     """The first sample of a group comes back, so that the group moves to another shard."""
@@ -119,6 +123,7 @@ def test_a_retry_gives_the_step_its_whole_group_again(tmp_path: Path, kind: str)
     assert verify(out) == []
 
 
+@pytest.mark.slow
 def test_a_group_that_kills_its_worker_costs_itself(tmp_path: Path) -> None:
     parts = steps(tmp_path)
     parts[2] = step("BestStep", log=str(tmp_path / "log"), kill="04-1")

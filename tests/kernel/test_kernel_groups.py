@@ -80,6 +80,7 @@ def test_bisection_finds_the_group_at_fault(tmp_path: Path) -> None:
     assert {len(group) for call in seen(out) for group in call.values()} == {3}
 
 
+@pytest.mark.slow
 def test_a_group_that_kills_its_worker_costs_itself(tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out, 5, [best(out, kill="004-1")], Options(workers=1))

@@ -76,6 +76,7 @@ def _raise(_: None) -> None:
     raise ValueError("mine")
 
 
+@pytest.mark.slow
 def test_a_rank_hands_back_values_errors_and_losses(tmp_path: Path) -> None:
     with rank(1, "fake:0") as other, engine_of([other]) as engine:
         assert engine.wait() == []
@@ -106,6 +107,7 @@ def test_places_of_the_ranks_are_taken_in_turn(ranks: list[tuple[Member, Peer]])
     ]
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_gone_costs_its_task(
     tmp_path: Path, ranks: list[tuple[Member, Peer]]
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_process_that_leads_nobody_has_no_ranks() -> None:
         make_engine("ranks", 1)
 
 
+@pytest.mark.slow
 def test_what_local_processes_do_is_done_by_the_ranks_of_the_leader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

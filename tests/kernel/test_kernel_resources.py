@@ -50,6 +50,7 @@ def workers_of(log: Path, name: str) -> set[tuple[str, str]]:
     return {(worker, device) for worker, device in ends}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_each_step_is_set_up_once_and_closed_once(tmp_path: Path, engine: str) -> None:
     log = tmp_path / "log"
@@ -59,6 +60,7 @@ def test_each_step_is_set_up_once_and_closed_once(tmp_path: Path, engine: str) -
     assert calls(log, "setup") == calls(log, "close") == {"s0": 1, "s1": 1, "s2": 1}
 
 
+@pytest.mark.slow
 def test_two_workers_set_a_step_up_once_each(tmp_path: Path) -> None:
     log = tmp_path / "log"
     make(tmp_path / "out", logging(log, {}, NETWORK_STEP, {}), workers=2)
@@ -75,6 +77,7 @@ def test_only_a_step_that_reads_the_split_is_set_up_for_each(tmp_path: Path) -> 
     assert calls(log, "setup heldout") == calls(log, "setup train") == {"s1": 1}
 
 
+@pytest.mark.slow
 def test_segments_of_different_resources_run_at_the_same_time(tmp_path: Path) -> None:
     """Each pair of neighbours meets: both are within a call when they see the other's line."""
     log = tmp_path / "log"
@@ -92,6 +95,7 @@ def test_segments_of_different_resources_run_at_the_same_time(tmp_path: Path) ->
     assert (report.counts["out"], report.counts["quarantined"]) == (12, 0)
 
 
+@pytest.mark.slow
 def test_a_gpu_worker_keeps_its_device_and_its_steps(tmp_path: Path) -> None:
     log = tmp_path / "log"
     steps = logging(log, GPU_STEP, NETWORK_STEP, {}, GPU_STEP)
@@ -103,6 +107,7 @@ def test_a_gpu_worker_keeps_its_device_and_its_steps(tmp_path: Path) -> None:
     assert calls(log, "setup") == calls(log, "close")
 
 
+@pytest.mark.slow
 def test_a_step_may_use_several_gpus(tmp_path: Path) -> None:
     log = tmp_path / "log"
     make(tmp_path / "out", logging(log, {"gpus": 2}), workers=4, devices=("fake:0", "fake:1"))
@@ -119,6 +124,7 @@ def test_a_missing_gpu_is_reported_before_anything_runs(tmp_path: Path, workers:
     assert logged(log) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_step_that_allows_the_cpu_runs_there_without_a_gpu(tmp_path: Path, workers: int) -> None:
     log = tmp_path / "log"
@@ -133,6 +139,7 @@ def test_a_source_does_not_load_on_the_gpu(tmp_path: Path) -> None:
     assert report.timings["shards"] == 12  # six shards loaded, and six processed
 
 
+@pytest.mark.slow
 def test_resources_and_engines_do_not_change_a_byte(tmp_path: Path) -> None:
     kinds_of: list[dict[str, Any]] = [{}, NETWORK_STEP, {"cpus": 2}]
     steps = [*logging(tmp_path / "log", *kinds_of), step()]
@@ -171,6 +178,7 @@ def _device(_: None) -> str:
     return current_worker().device
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["processes", "threads"])
 def test_a_task_without_a_sign_of_life_is_lost_and_its_device_is_used_again(name: str) -> None:
     with make_engine(name, 1, ("fake:0",)) as engine:
@@ -221,6 +229,7 @@ def test_impossible_resources_are_refused(stated: dict[str, int]) -> None:
         Resources(**stated)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("visible", "device", "seen"),
     [("", "cuda:1", "1"), ("4,5", "cuda:1", "5"), ("GPU-a,GPU-b", "cuda:0,cuda:1", "GPU-a,GPU-b")],

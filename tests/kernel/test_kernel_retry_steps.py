@@ -114,6 +114,7 @@ def test_steps_of_groups_and_several_candidates_are_tried_together(tmp_path: Pat
     assert report.counts["inputs"]["output"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("good", [1, 2, 9])
 def test_a_failure_in_a_try_is_retried_and_the_tries_go_on(tmp_path: Path, good: int) -> None:
     """Whether the sample passes then, or goes on to the next tries."""
@@ -131,6 +132,7 @@ def test_a_failure_in_a_try_is_retried_and_the_tries_go_on(tmp_path: Path, good:
     assert published(out) == published(fresh)
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
     def steps() -> list[StepSpec]:
         step = {"kind": "TryStep", "passes": {"b": 2, "c": 3, "d": 9}}

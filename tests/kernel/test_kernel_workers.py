@@ -56,6 +56,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     return kept(fine(tmp_path_factory.mktemp("fine") / "out"))
 
 
+@pytest.mark.slow
 def test_a_record_that_kills_its_worker_costs_itself(
     tmp_path: Path, expected: list[tuple[str, str]]
 ) -> None:

@@ -29,6 +29,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_clean_says_how_much_and_everything_works_as_before(run: Path, tmp_path: Path) -> None:
     before, shown = size(run), CliRunner().invoke(app, ["show", str(run)]).output
     data = {path.name: path.read_bytes() for path in (run / "data").iterdir()}

@@ -23,6 +23,7 @@ def recipe(*steps: dict[str, object]) -> Recipe:
     return validate(Recipe, content, where="the test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["threads", "in-process"])
 def test_a_recipe_is_built_by_any_engine(tmp_path: Path, engine: str) -> None:
     made = []

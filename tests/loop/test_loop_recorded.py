@@ -90,6 +90,7 @@ def test_retry_imports_nothing_that_only_records_name(
     assert not evil.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["train", "evaluate"])
 def test_retry_and_show_import_no_part_of_a_recorded_recipe(
     run: Path, evil: Path, group: str

@@ -97,6 +97,7 @@ def test_it_is_exact_where_what_guidance_adds_stays() -> None:
     assert torch.allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_family_takes_it_with_its_conditions(bases, name) -> None:
     base, conditions = MODELS[name]

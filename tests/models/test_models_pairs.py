@@ -171,6 +171,7 @@ class MapAttention:
         return maps[target]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", [True, False])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_network_call_equals_one_with_maps_in_fp64(pipelines, mode, guided) -> None:
@@ -251,6 +252,7 @@ def encoded(pipeline: Any, pair: Pair, guided: bool) -> tuple[torch.Tensor, dict
     return hidden, {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", [True, False])
 @pytest.mark.parametrize("mode", MODES)
 def test_pairs_in_any_order_equal_each_pair_alone_with_maps(pipelines, mode, guided) -> None:
@@ -262,6 +264,7 @@ def test_pairs_in_any_order_equal_each_pair_alone_with_maps(pipelines, mode, gui
         torch.testing.assert_close(made, torch.cat([alone[at] for at in order]), **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_every_model_is_controlled_alike(pipelines, name, mode) -> None:
@@ -275,6 +278,7 @@ def test_every_model_is_controlled_alike(pipelines, name, mode) -> None:
     assert ((made - free)[1::2].abs().amax(dim=(1, 2, 3)) > 1e-4).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 @pytest.mark.parametrize("name", NAMES)
 def test_without_control_a_pair_is_two_runs_of_the_pipeline(pipelines, name, guidance) -> None:
@@ -295,6 +299,7 @@ def test_without_control_a_pair_is_two_runs_of_the_pipeline(pipelines, name, gui
         torch.testing.assert_close(row[None], wanted, **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_what_a_neighbour_is_changes_no_bit_of_a_pair(pipelines, mode) -> None:
     first = sampled(pipelines["sd-1.5"], PAIRS[:2], mode)
@@ -302,6 +307,7 @@ def test_what_a_neighbour_is_changes_no_bit_of_a_pair(pipelines, mode) -> None:
     assert torch.equal(sampled(pipelines["sd-1.5"], [PAIRS[0], other], mode)[:2], first[:2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 @pytest.mark.parametrize("mode", MODES)
 def test_the_source_reaches_the_target_where_there_is_control(pipelines, mode, guidance) -> None:
@@ -315,6 +321,7 @@ def test_the_source_reaches_the_target_where_there_is_control(pipelines, mode, g
         assert torch.equal(sampled(pipelines["sd-1.5"], [other], mode)[0], source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_equal_captions_give_equal_pictures_at_any_share(pipelines, mode) -> None:
     """So all noise is shared, also that of each step."""
@@ -367,6 +374,7 @@ def test_a_share_is_a_number_of_steps_as_released(steps, share, published, hertz
     assert hertz_control(steps, share, share) == Control(*hertz)
 
 
+@pytest.mark.slow
 def test_the_steps_on_which_control_acted_are_counted(pipelines) -> None:
     made = model(pipelines["sd-1.5"])
     acted = {
@@ -402,6 +410,7 @@ def anchored(pipeline: Any, pair: Pair) -> torch.Tensor:
     return model(pipeline).sample([changed(pair, photo=PHOTO)], sampling)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "made"),
     [("sd-1.5", StableDiffusionImg2ImgPipeline), ("sdxl-turbo", StableDiffusionXLImg2ImgPipeline)],
@@ -425,6 +434,7 @@ def test_from_a_photo_without_control_a_pair_is_two_image_to_image_runs(
         torch.testing.assert_close(row[None], wanted, **CLOSE)
 
 
+@pytest.mark.slow
 def test_from_a_photo_the_source_reaches_the_target_where_there_is_control(pipelines) -> None:
     for share in (0.0, 0.6):
         pair = changed(PAIRS[0], share=share)
@@ -436,6 +446,7 @@ def test_from_a_photo_the_source_reaches_the_target_where_there_is_control(pipel
         assert torch.equal(other, source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "effective"), [(3, 1), (5, 3), (8, 4)])
 def test_effective_steps_are_the_network_s_calls_and_a_kept_photo_is_not_decoded(
     pipelines, steps, effective

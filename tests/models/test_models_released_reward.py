@@ -144,6 +144,7 @@ def test_the_released_forward_pass_is_the_same_computed_independently() -> None:
     assert torch.allclose(answer(ours(), given), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 @torch.no_grad()
 def test_every_released_layer_counts(layer) -> None:

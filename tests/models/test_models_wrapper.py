@@ -172,6 +172,7 @@ def gradients(network, *, xl):
     return {name: each.grad.clone() for name, each in network.named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xl", [False, True])
 @pytest.mark.parametrize("chosen", VARIANTS)
 def test_checkpointing_gives_the_same_gradients_everywhere(chosen, xl) -> None:

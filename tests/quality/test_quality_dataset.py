@@ -216,6 +216,7 @@ def test_another_seed_measures_nothing_but_draws_again(data: Path, tmp_path: Pat
     assert first["low"] != second["low"]
 
 
+@pytest.mark.slow
 def test_a_further_metric_is_measured_alone(data: Path, tmp_path: Path) -> None:
     measure_data(data, metrics=[CHANGE], out=tmp_path / "out")
     found = measure_data(data, metrics=[CHANGE, SSIM], out=tmp_path / "out")
@@ -223,6 +224,7 @@ def test_a_further_metric_is_measured_alone(data: Path, tmp_path: Path) -> None:
     assert len(Change.measured) == 20
 
 
+@pytest.mark.slow
 def test_other_settings_of_a_metric_are_another_metric(data: Path, tmp_path: Path) -> None:
     against_source, against_itself = (
         measure_data(data, metrics=[f"l1=pixels:l1?against={what}"], out=tmp_path / "out")
@@ -233,6 +235,7 @@ def test_other_settings_of_a_metric_are_another_metric(data: Path, tmp_path: Pat
     assert against_source["fingerprint"] != against_itself["fingerprint"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data", many(600))
     Change.breaks_after = 300
@@ -320,6 +323,7 @@ def test_every_sample_has_a_row(data: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(table["l1"].to_numpy(), directly(samples), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_faulty_edits_are_skipped_and_counted(data: Path, tmp_path: Path) -> None:
     whole = measure_data(data, metrics=[CHANGE], out=tmp_path / "whole")
     assert whole["skipped"] is None
@@ -432,6 +436,7 @@ def test_turns_of_a_session_are_drawn_together() -> None:
     assert widths[1] == pytest.approx(2 * widths[0], rel=0.15)  # a fourth as many that differ
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
     data, files = write_data(tmp_path / "data", many(600)), []
     for at, (workers, engine) in enumerate(((1, "processes"), (2, "processes"), (2, "threads"))):

@@ -172,6 +172,7 @@ def test_rare_values_are_counted_together() -> None:
     assert (counts.top(), counts.total) == ([("a", 3), ("b", 1)], 6)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_edits() -> None:
     def peak(edits: int) -> int:
         tally = DataTally()

@@ -147,6 +147,7 @@ def test_the_command_prints_counts_and_writes_json(clean: list[EditSample], tmp_
     assert json.loads((out / "lint.json").read_text())["counts"] == {"placeholder": 1}
 
 
+@pytest.mark.slow
 def test_what_the_layout_rejects_is_told_beside_other_findings(
     clean: list[EditSample], tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def data(tmp_path: Path) -> Path:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_judge_finds_swapped_pairs_and_unfit_instructions(data: Path, tmp_path: Path) -> None:
     results = lint_data(data, tmp_path / "out", judge=JUDGE)
     found = {(each["id"], each["code"]) for each in results["findings"]}
@@ -147,6 +148,7 @@ def test_a_judge_that_does_not_score_following_is_refused(
         lint_data(data, tmp_path / "out", judge=JUDGE)
 
 
+@pytest.mark.slow
 def test_the_mended_set_has_no_defect_and_accounts_for_all(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["lint", str(data), "--out", str(out), "--judge", JUDGE, "--repair"]
@@ -174,6 +176,7 @@ def test_the_mended_set_has_no_defect_and_accounts_for_all(data: Path, tmp_path:
     assert again["findings"] == []
 
 
+@pytest.mark.slow
 def test_other_findings_make_a_new_version(tmp_path: Path) -> None:
     samples = [sample("a", DARK), sample("b", flipped(DARK), flipped(PHOTO))]
     data = written(tmp_path / "set", samples)

@@ -104,6 +104,7 @@ def test_few_raters_get_a_bootstrap_and_a_warning(tmp_path: Path) -> None:
     assert "few-raters" in [each["code"] for each in found["warnings"]]
 
 
+@pytest.mark.slow
 def test_repeats_tell_how_raters_agree_with_themselves(tmp_path: Path) -> None:
     lines = ["i,x,y,q,a,r,ab", "i,x,y,q,a,r,ba", "j,x,y,q,b,r,ab", "j,y,x,q,b,r,ab"]
     path = tmp_path / "votes.csv"

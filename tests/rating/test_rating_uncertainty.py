@@ -56,6 +56,7 @@ def test_ranks_are_single_where_scores_are_far_apart_and_open_where_they_are_not
     assert {(r.low, r.high) for r in rank_intervals(scores, wide, rng)} == {(1, 3)}
 
 
+@pytest.mark.slow
 def test_rank_intervals_hold_for_all_editors_at_once() -> None:
     """Ten equal editors: in at most 5% of studies any of them is put above another."""
     rng = np.random.default_rng(5)

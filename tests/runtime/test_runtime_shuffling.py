@@ -11,6 +11,7 @@ def test_every_number_comes_once(count) -> None:
     assert shuffled(np.arange(count)[-1:], count, "seed", 1) == whole[-1:]
 
 
+@pytest.mark.slow
 def test_all_orders_of_a_few_numbers_are_equally_likely() -> None:
     drawn = [tuple(shuffled(np.arange(4), 4, seed).tolist()) for seed in range(2400)]
     orders, counts = np.unique(drawn, axis=0, return_counts=True)

@@ -126,6 +126,7 @@ def test_a_fault_of_ours_that_quotes_a_text_commands_no_terminal(
     assert f"ValueError: {SEEN}\n" in printed
 
 
+@pytest.mark.slow
 def test_there_is_one_way_to_the_terminal() -> None:
     """Prints and rich's markup go through `showing/terminal.py`, which escapes."""
     found = set()

@@ -118,6 +118,7 @@ print(len(items), *sorted({{each.code for each in source.load(items) if isinstan
 """
 
 
+@pytest.mark.slow
 def test_members_of_250_megabytes_are_read_one_at_a_time(tmp_path: Path) -> None:
     claiming(tmp_path / "a.tar", samples=12, pictures=1)
     own = {"layout": "table", "options": {"map": {"source": "0", "instruction": "edit"}}}
@@ -151,6 +152,7 @@ def folded(path: Path, **columns: pa.Array) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_dictionary_of_texts_stays_folded(tmp_path: Path) -> None:
     path = folded(tmp_path / "train-00000-of-00001.parquet", instruction=repeated(LONG))
     assert path.stat().st_size < 100_000
@@ -168,6 +170,7 @@ def test_texts_in_lists_stay_folded(tmp_path: Path) -> None:
         list(read_rows(path, what="a data set"))
 
 
+@pytest.mark.slow
 def test_a_dictionary_of_pictures_is_read_row_by_row(tmp_path: Path) -> None:
     picture = repeated(b"\0" * 100_000_000, 20)
     folded(
@@ -177,6 +180,7 @@ def test_a_dictionary_of_pictures_is_read_row_by_row(tmp_path: Path) -> None:
     assert in_memory(code, 1500) == "20 not-an-image"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 def test_compressed_batches_of_an_arrow_file_are_measured_first(tmp_path: Path, codec: str) -> None:
     table = pa.table({"edit": ["x" * 300_000_000] * 4})
@@ -202,6 +206,7 @@ def test_small_compressed_batches_and_dictionaries_of_an_arrow_file_are_read(
         assert [row["edit"] for row in read(tmp_path / "a.arrow")] == ["warm"] * 3
 
 
+@pytest.mark.slow
 def test_a_dictionary_of_an_arrow_file_stays_folded(tmp_path: Path) -> None:
     table = pa.table({"edit": repeated(LONG, 1600)})
     with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as to:

@@ -78,6 +78,7 @@ def test_a_full_disk_keeps_the_older_version(tmp_path: Path, write: int) -> None
     assert verify(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ERRORS)
 def test_a_worker_that_meets_the_error_ends_the_build(tmp_path: Path, name: str) -> None:
     files = FaultyFiles(3, ERRORS[name], kinds=["write"])  # plan, claim and parts pass

@@ -67,6 +67,7 @@ def test_shared_locks_exclude_only_one_alone(tmp_path: Path) -> None:
         assert alone
 
 
+@pytest.mark.slow
 def test_a_second_driver_is_refused_and_the_result_is_the_same(tmp_path: Path) -> None:
     out = tmp_path / "contested"
     refused = []

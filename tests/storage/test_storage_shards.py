@@ -158,6 +158,7 @@ def test_a_sweep_keeps_only_the_commits_it_is_told_to(store: ShardStore) -> None
     assert store.verify() == []
 
 
+@pytest.mark.slow
 def test_finding_ten_thousand_shards_takes_one_listing(store: ShardStore) -> None:
     commits = store.folder / "commits"
     commits.mkdir(parents=True)

@@ -26,6 +26,7 @@ def facts_of(folder, samples, family="sd", **reading):
     return text_facts(published_rows(folder / "run", samples), Reading(model.texts, **reading))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd", "sdxl", "sd3", "flux-kontext"])
 def test_instructions_longer_than_the_encoder_are_counted_with_where(tmp_path, family) -> None:
     samples = edit_samples(3)
@@ -58,6 +59,7 @@ def test_edits_that_are_never_mirrored_are_counted(tmp_path) -> None:
     assert "never_mirrored" not in facts_of(tmp_path, samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [-3.2, -0.01, 5.01, 7.0, 100.0])
 def test_scores_that_are_not_on_the_scale_are_missing_and_counted(tmp_path, value) -> None:
     scores = {"following": Score(value, text="odd"), "quality": Score(5.0, text="None")}

@@ -95,12 +95,14 @@ def trained(folder, task=None, **changes):
     return made, train(made, task or Regression(), plan(**changes), folder)
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path) -> None:
     made, result = trained(tmp_path, steps=300)
     assert torch.allclose(made.weight, TRUTH, atol=0.1)
     assert result.validation_loss == (made.weight - TRUTH).square().mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 1, 4, 5, 6, 13, 20, 24])
 def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bits(tmp_path, stop) -> None:
     whole, result = trained(tmp_path / "whole")
@@ -358,6 +360,7 @@ def files_in(folder):
     return {path.name: torch.load(path, weights_only=True) for path in paths}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [1, 2, 4])
 def test_made_longer_it_ends_as_if_asked_for_at_once(tmp_path, keep) -> None:
     steady = {"schedule": "constant", "keep": keep}

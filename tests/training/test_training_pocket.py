@@ -78,6 +78,7 @@ def test_results_hold_facts_and_timings_hold_times(run) -> None:
     assert made.timings["steps_per_second"] > 0
 
 
+@pytest.mark.slow
 def test_kept_checkpoints_are_editors_and_the_best_is_named(run, monkeypatch) -> None:
     losses = {2: 0.1, 4: 0.3, 6: 0.2}
     monkeypatch.setattr(EditTask, "validate", lambda _self, _network, step: losses[step])
@@ -102,6 +103,7 @@ def test_kept_checkpoints_are_editors_and_the_best_is_named(run, monkeypatch) ->
     assert "best of them by validation is `checkpoints/step-00000002`, with a loss of 0.1" in card
 
 
+@pytest.mark.slow
 def test_the_fingerprint_of_an_editor_is_that_of_its_own_weights(run) -> None:
     prints = []
     for keep in (1, 2):

@@ -134,6 +134,7 @@ def results(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return evaluate(world.card, world.data, [f"mine=recorded:{world.outputs}"], out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", EXPECTED)
 @pytest.mark.parametrize("benchmark", ["all-turns", "final-turn"])
 def test_recorded_outputs_score_as_the_released_evaluator_has_it(
@@ -159,6 +160,7 @@ def test_outputs_of_another_size_are_resized_to_the_truth(world: World, tmp_path
     assert picture("x", SIZE - 7).shape != picture("x").shape
 
 
+@pytest.mark.slow
 def test_a_live_editors_pictures_score_as_the_released_script_has_them(
     world: World, tmp_path: Path
 ) -> None:
@@ -184,6 +186,7 @@ def test_a_live_editors_pictures_score_as_the_released_script_has_them(
     assert len(seeds) == 1
 
 
+@pytest.mark.slow
 def test_runs_with_other_weights_of_one_name_are_not_compared(world: World, tmp_path: Path) -> None:
     editors = [f"mine=recorded:{world.outputs}"]
     for name, seed in (("one", 0), ("two", 1)):

@@ -47,6 +47,7 @@ def cases(results: dict[str, Json]) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_a_little_is_taken_everywhere_and_recorded_or_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_little_is_taken_everywhere_and_recorded_or_told(
     assert "1 picture whose shape differs a little from its source's" in told
 
 
+@pytest.mark.slow
 def test_more_is_refused_everywhere_with_the_way_that_helps(tmp_path: Path) -> None:
     data = hq_edit(tmp_path / "data", SOURCE, FAR)
     judged = judge(data, "metric", tmp_path / "judged", workers=1)

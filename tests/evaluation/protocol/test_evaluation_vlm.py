@@ -53,6 +53,7 @@ def answer(seen: FakeRequest) -> str:
     return json.dumps({"failures": "None", "score": score, passed: says})
 
 
+@pytest.mark.slow
 def test_a_model_judges_by_the_cards_perspectives_and_is_paid_once(tmp_path: Path) -> None:
     card, where, out = real_edit(tmp_path), data(tmp_path / "data"), tmp_path / "out"
     with FakeServer(answer) as server:
@@ -88,6 +89,7 @@ def released(path: Path) -> list[bytes]:
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ["vlm", "panel"])
 def test_real_edit_s_judge_sees_what_the_released_evaluation_sends(
     tmp_path: Path, judge: str
@@ -140,6 +142,7 @@ L1 = {"l1_source": {"kind": "pixels", "target": "l1", "against": "source"}}
 ABSENT = "absent=python:evaluation_fakes:Absent"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metrics", [{}, L1], ids=["judged alone", "measured too"])
 def test_an_evaluation_in_which_nothing_was_judged_exits_with_the_reason(
     tmp_path: Path, metrics: dict[str, object]
@@ -155,6 +158,7 @@ def test_an_evaluation_in_which_nothing_was_judged_exits_with_the_reason(
     assert f"error: {whose}: nothing was scored: refused" in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("others", "code"), [([], 1), (["copy"], 0)])
 def test_an_evaluation_without_any_score_exits_with_the_reason(
     tmp_path: Path, others: list[str], code: int

@@ -90,6 +90,7 @@ def test_what_was_evaluated_is_shown_from_outside(made: Path, run: Path) -> None
     assert shared(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [absolute, relative, linked])
 @pytest.mark.parametrize("known", [True, False], ids=["another hash", "no hash"])
 def test_a_picture_column_that_names_another_file_is_not_followed(

@@ -158,6 +158,7 @@ def test_the_same_run_gives_the_same_bytes(run: Path, page: str) -> None:
     assert write(run) == page
 
 
+@pytest.mark.slow
 def test_the_number_of_pictures_is_set(run: Path, page: str) -> None:
     few = write(run, samples=1, gallery=4)
     assert few.count("<article") == 1 + 4 + 1
