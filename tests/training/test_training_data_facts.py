@@ -26,6 +26,17 @@ def facts_of(folder, samples, family="sd", **reading):
     return text_facts(published_rows(folder / "run", samples), Reading(model.texts, **reading))
 
 
+def test_references_are_counted_as_unseen(tmp_path) -> None:
+    samples = edit_samples(3)
+    samples[1] = replace(samples[1], references=(samples[0].source, samples[2].source))
+    facts = facts_of(tmp_path, samples)
+    assert facts["references"] == 1
+    assert "1 samples have references, which this training does not show the model" in notices(
+        facts
+    )
+    assert "references" not in facts_of(tmp_path / "none", edit_samples(3))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["sd", "sdxl", "sd3", "flux-kontext"])
 def test_instructions_longer_than_the_encoder_are_counted_with_where(tmp_path, family) -> None:

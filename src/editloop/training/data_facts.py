@@ -19,7 +19,7 @@ from editloop.training.rows import PublishedRows
 if TYPE_CHECKING:
     from editloop.models.backbones.texts import Texts
 
-__all__ = ["Reading", "lost_edits", "notices", "reward_facts", "text_facts"]
+__all__ = ["Reading", "lost_edits", "notices", "reference_facts", "reward_facts", "text_facts"]
 
 _EXAMPLES = 3  # cut texts that are listed
 _AROUND = 40  # characters shown before and after a cut
@@ -74,7 +74,7 @@ def text_facts(rows: PublishedRows, reading: Reading) -> dict[str, Json]:
         facts |= {"never_mirrored": unmirrored}
     if reading.separator is not None:
         facts |= rewards.facts("reward_texts") | {"scores_off_scale": outside}
-    return facts
+    return facts | reference_facts(rows)
 
 
 def reward_facts(rows: PublishedRows) -> dict[str, Json]:
@@ -82,6 +82,12 @@ def reward_facts(rows: PublishedRows) -> dict[str, Json]:
     samples = rows.stream(0, len(rows), pictures=False)
     outside = sum(len(off_scale(sample)) for sample in samples)
     return {"scores_off_scale": outside} if outside else {}
+
+
+def reference_facts(rows: PublishedRows) -> dict[str, Json]:
+    """Return the number of samples with references, if there are any; no pictures are read."""
+    count = rows.with_references()
+    return {"references": count} if count else {}
 
 
 def lost_edits(rows: PublishedRows, framing: Framing, most: int) -> tuple[int, int]:
@@ -104,6 +110,8 @@ def _lines(facts: Mapping[str, Json]) -> Iterator[Sequence[str]]:
             examples = "; ".join(facts[f"cut_{kind}_at"])
             words = kind.replace("_", " ")
             yield [f"{count} {words} are longer than the text encoder reads: {examples}"]
+    if count := facts.get("references", 0):
+        yield [f"{count} samples have references, which this training does not show the model"]
     if samples := facts.get("masked_of", 0):
         masks = facts["masked"]
         yield [f"{masks} of {samples} samples have a mask ({masks / samples:.1%}); the rest may "

@@ -22,7 +22,7 @@ from editloop.training.cache import EditCache, open_cache
 from editloop.training.card import model_card
 from editloop.training.checkpoints import trim
 from editloop.training.data_checks import HELD_OUT, check_data, has_split, rows_of, splits_of
-from editloop.training.data_facts import notices, reward_facts
+from editloop.training.data_facts import notices, reference_facts, reward_facts
 from editloop.training.edits import EditTask
 from editloop.training.kept_editors import save_kept
 from editloop.training.kept_samples import without
@@ -90,10 +90,10 @@ class PocketTraining:
             self._masks(run)
 
     def notices(self, run: Path | None) -> list[str]:
-        """Return how many scores count as missing and how many samples have a mask, in words."""
+        """Return how many scores are missing and samples have masks or references, in words."""
         if run is None or not has_split(run, self._settings.split):
             return []
-        return notices(self._reward_facts(run) | self._mask_facts(self._masks(run)))
+        return notices(self._data_facts(run) | self._mask_facts(self._masks(run)))
 
     def _masks(self, run: Path) -> dict[str, MaskFacts]:
         """Return the facts of the masks by split; empty if the model does not take them."""
@@ -105,10 +105,10 @@ class PocketTraining:
     def _mask_facts(self, masks: Mapping[str, MaskFacts]) -> dict[str, Json]:
         return masks[self._settings.split].to_json() if masks else {}
 
-    def _reward_facts(self, run: Path) -> dict[str, Json]:
-        settings = self._settings
-        rewarded = "reward" in settings.conditions
-        return reward_facts(rows_of([run], settings.split)) if rewarded else {}
+    def _data_facts(self, run: Path) -> dict[str, Json]:
+        rows = rows_of([run], self._settings.split)
+        rewards = reward_facts(rows) if "reward" in self._settings.conditions else {}
+        return rewards | reference_facts(rows)
 
     def continues(self, before: Mapping[str, Json]) -> bool:
         """Return whether unfinished work with the parameters `before` may go on with these."""
@@ -127,7 +127,7 @@ class PocketTraining:
         settings = self._settings
         self.check(context.run)
         masks = self._masks(context.run)
-        known = self._reward_facts(context.run) | self._mask_facts(masks)
+        known = self._data_facts(context.run) | self._mask_facts(masks)
         dropped = {name: each.numbers for name, each in masks.items()}
         self._caches(context)  # built before other processes open them
         others(_train_in_process, self, context, dropped)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from editloop.errors import StoreError
@@ -25,6 +26,7 @@ __all__ = ["PublishedRows", "RowReader"]
 _PICTURES = ("source", "target", "mask")
 _PROMPT = ("instruction", "source_caption", "target_caption")
 _EMPTY = {"source": {"bytes": b"", "path": None}, "target": None, "mask": None}
+_REFERENCES = "references.list.element.path"
 _HELD = 8  # cached row groups, of at most 64 MB each
 _IDS = 10_000  # read at a time
 _Group: TypeAlias = tuple[Path, int, int, int]  # file, row group, its first row's number, rows
@@ -71,6 +73,17 @@ class PublishedRows:
                 for batch in read_batches(handle, path, ["id", f"{picture}.path"], _IDS):
                     lacking = batch.filter(batch.column(picture).is_null())
                     yield from lacking.column("id").to_pylist()
+
+    def with_references(self) -> int:
+        """Return the number of samples that have references; no pictures are read."""
+        count = 0
+        for path in self.paths:
+            with explained("read a data set", path), path.open("rb") as handle:
+                for batch in read_batches(handle, path, ["id", _REFERENCES], _IDS):
+                    if "references" in batch.schema.names:
+                        lengths = pc.list_value_length(batch.column("references"))
+                        count += pc.sum(pc.greater(lengths, 0)).as_py() or 0
+        return count
 
     def prompts(self) -> NDArray[np.int64]:
         """Return the number of each sample's prompt: its instruction and captions.
